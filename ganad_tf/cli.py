@@ -1,0 +1,279 @@
+"""The verbs: `ganad VERB CONFIG.yaml`. The only file that prints, configures logging or chooses exit codes.
+
+Exit 0 done, 1 a bug (traceback), 2 something that the user can mend (one sentence), 130 interrupted.
+Tables go to stdout, everything else to stderr. A verb imports what it needs when it runs, so that
+`--help`, `list` and `evaluate` don't wait for TensorFlow.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ganad_tf import __version__, config as configuration, datasets, evaluation
+from ganad_tf.clips import Listing
+from ganad_tf.config import Config, Mode
+from ganad_tf.errors import ConfigError, DataError, GanadError
+
+logger = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb and returns the exit code."""
+    options = _parser().parse_args(arguments)
+    level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("ganad_tf").setLevel(level)
+    try:
+        options.verb(options)
+    except GanadError as error:
+        print(f"ganad: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ganad: interrupted; what is finished is kept, the same command goes on from there.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def list_(options: argparse.Namespace) -> None:
+    """Lists machine types, IDs and how many clips there are of each kind."""
+    config, mode, listings = _experiment(options)
+    datasets.refuse_foreign(listings, config)
+    print(f"{mode}: {config.data_directory(mode)}")
+    print(f"{'machine':<14}{'id':<6}{'train':>7}{'normal':>8}{'anomaly':>9}{'unlabelled':>12}")
+    for listing in listings:
+        for machine_id in sorted({clip.machine_id for clip in listing.clips}):
+            kinds = [("train" if c.split == "train" else c.label) for c in listing.clips if c.machine_id == machine_id]
+            counts = [kinds.count(kind) for kind in ("train", 0, 1, None)]
+            print(f"{listing.machine:<14}{machine_id:<6}{counts[0]:>7}{counts[1]:>8}{counts[2]:>9}{counts[3]:>12}")
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Reads the recordings and keeps their log-mels in the cache."""
+    _import_tensorflow()
+    config = _config(options)
+    _make_synthetic(config, options.mode)
+    config, mode, listings = _experiment(options, config)
+    _prepare(config, mode, listings, ("train", "test"))
+
+
+def train(options: argparse.Namespace) -> None:
+    """Trains one detector per machine type on its normal training clips."""
+    _import_tensorflow()
+    config, mode, listings = _experiment(options)
+    datasets.refuse_foreign(listings, config)
+    _train(config, mode, listings)
+
+
+def score(options: argparse.Namespace) -> None:
+    """Writes anomaly scores and decisions of the test clips."""
+    _import_tensorflow()
+    config, mode, listings = _experiment(options)
+    _score(config, mode, listings)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Computes AUC and pAUC from the score files and writes the result file."""
+    config, mode, listings = _experiment(options)
+    datasets.refuse_foreign(listings, config)
+    print(evaluation.table(evaluation.evaluate(config, listings)))
+    logger.info("wrote %s", config.result_path)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Does it all: prepare, train, score and, where there are labels, evaluate."""
+    _import_tensorflow()
+    _run(options, _config(options))
+
+
+def demo(options: argparse.Namespace) -> None:
+    """Makes six toy machines, trains a GANomaly on each, and shows how well it finds their faults."""
+    _import_tensorflow()
+    from ganad_tf import report
+
+    folders = {"dev_directory": "data", "cache_directory": "cache", "model_directory": "model", "result_directory": "result"}
+    places = [f"{key}={options.out / folder}" for key, folder in folders.items()]
+    config = configuration.load(_shipped("demo.yaml"), [*places, *options.set])
+    thresholds = _run(options, config)
+    listings = datasets.list_clips(config, options.mode, options.machine)
+    scored = {listing.machine: _scored_by_id(config, listing) for listing in listings}
+    for name, draw in (
+        ("score_histograms.png", lambda path: report.plot_histograms(path, scored, thresholds)),
+        ("roc_curves.png", lambda path: report.plot_rocs(path, scored, config.max_fpr)),
+    ):
+        draw(Path(config.result_directory, name))
+        logger.info("wrote %s", Path(config.result_directory, name))
+
+
+def _run(options: argparse.Namespace, config: Config) -> dict[str, float]:
+    """All stages in turn; the decision thresholds by machine type."""
+    _make_synthetic(config, options.mode)
+    config, mode, listings = _experiment(options, config)
+    _prepare(config, mode, listings, ("train", "test"))
+    _train(config, mode, listings)
+    thresholds = _score(config, mode, listings)
+    if any(clip.label is not None for listing in listings for clip in listing.of("test")):
+        print(evaluation.table(evaluation.evaluate(config, listings)))
+        logger.info("wrote %s", config.result_path)
+    return thresholds
+
+
+def _prepare(config: Config, mode: Mode, listings: Sequence[Listing], splits: Sequence[str]) -> None:
+    """Brings every cache up to date; names what can't be used of all machine types in one go."""
+    from ganad_tf import preparation
+
+    faults: list[GanadError] = []
+    try:
+        datasets.refuse_foreign(listings, config)
+    except DataError as error:
+        faults.append(error)
+    for listing in listings:
+        for split in splits:
+            if not listing.of(split):
+                continue
+            try:
+                done = preparation.prepare(config, listing, mode, split, progress=_bar(f"{listing.machine} {split}"))
+            except DataError as error:
+                faults.append(error)
+                continue
+            if (done.n_new, done.n_dropped) == (0, 0):
+                logger.debug("%s %s: %d clips are in the cache, nothing has changed", listing.machine, split, done.n_kept)
+                continue
+            counts = (done.n_new, done.n_kept, done.n_dropped, len(done.skipped))
+            logger.info("%s %s: %d clips prepared, %d kept, %d dropped, %d left out", listing.machine, split, *counts)
+    if faults:
+        raise DataError("\n".join(str(fault) for fault in faults))
+
+
+def _train(config: Config, mode: Mode, listings: Sequence[Listing]) -> None:
+    from ganad_tf import training
+
+    trainable = [listing for listing in listings if listing.of("train")]
+    without = [listing for listing in listings if not listing.of("train")]
+    if mode == "eval":  # such a machine type is scored by the development data's detector, if there is one
+        from ganad_tf import scoring
+
+        for listing in without:
+            scoring.find_detector(config, listing, mode)
+            logger.info("%s: no training clips in %s, the detector of --dev will score it", listing.machine, config.data_directory(mode))
+    elif without:
+        names = ", ".join(listing.machine for listing in without)
+        raise DataError(f"Expected normal training clips in {config.data_directory(mode)}, but there are none of {names}; choose others with --machine.")
+    for listing in trainable:
+        with _epochs(config, listing.machine) as callbacks:
+            training.train(config, listing, mode, callbacks=callbacks)
+
+
+def _score(config: Config, mode: Mode, listings: Sequence[Listing]) -> dict[str, float]:
+    from ganad_tf import scoring
+
+    for listing in listings:
+        scoring.find_detector(config, listing, mode)  # before the time is spent on reading clips
+    _prepare(config, mode, listings, ("test",))
+    return {listing.machine: scoring.score(config, listing, mode, progress=_bar(f"{listing.machine} score")) for listing in listings}
+
+
+def _shipped(name: str) -> Path:
+    """A file of `yaml/`: inside the package where it is installed, beside it in a checkout."""
+    inside, beside = Path(__file__).parent / "yaml" / name, Path(__file__).parents[1] / "yaml" / name
+    return inside if inside.exists() else beside
+
+
+def _config(options: argparse.Namespace) -> Config:
+    return configuration.load(options.config, options.set)
+
+
+def _experiment(options: argparse.Namespace, config: Config | None = None) -> tuple[Config, Mode, list[Listing]]:
+    """What a verb works on."""
+    config = config or _config(options)
+    return config, options.mode, datasets.list_clips(config, options.mode, options.machine)
+
+
+def _make_synthetic(config: Config, mode: Mode) -> None:
+    if config.dataset.name != "synthetic":
+        return
+    if mode == "eval":
+        raise ConfigError("Expected --dev: the synthetic machines have no evaluation data.")
+    from ganad_tf.datasets import synthetic
+
+    synthetic.write(config.data_directory(mode), config.dataset.synthetic)
+
+
+def _scored_by_id(config: Config, listing: Listing) -> dict[str, tuple[list[int], list[float]]]:
+    groups = evaluation.clips.by_id(listing.of("test"))
+    return {key: evaluation.labels_and_scores(config, listing.machine, key, group) for key, group in groups.items()}
+
+
+def _bar(label: str) -> Any:
+    """Wraps an iterable in a progress bar; silent where stderr is no terminal."""
+    from tqdm import tqdm
+
+    return lambda items, total: tqdm(items, total=total, desc=label, disable=None, leave=False, unit="clip")
+
+
+@contextmanager
+def _epochs(config: Config, machine: str) -> Iterator[tuple[Any, ...]]:
+    """Keras callbacks that show one bar over all epochs."""
+    import keras
+    from tqdm import tqdm
+
+    with tqdm(total=config.fit.epochs, desc=f"{machine} train", disable=None if config.fit.verbose else True, leave=False, unit="epoch") as bar:
+
+        def show(epoch: int, logs: dict[str, float]) -> None:
+            del epoch
+            bar.set_postfix({name: f"{logs[name]:.4g}" for name in ("loss", "val_loss") if name in logs}, refresh=False)
+            bar.update()
+
+        yield (keras.callbacks.LambdaCallback(on_epoch_end=show),)
+
+
+def _import_tensorflow() -> None:
+    """Imports TensorFlow without the lines that its libraries write past Python to stderr."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import tensorflow as tf
+
+        tf.constant(0)
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ganad", description="Anomaly detection in machine sound with generative adversarial networks.")
+    parser.add_argument("--version", action="version", version=f"ganad {__version__}")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    for name, verb in (("list", list_), ("prepare", prepare), ("train", train), ("score", score), ("evaluate", evaluate), ("run", run), ("demo", demo)):
+        summary = (verb.__doc__ or "").strip()
+        verb_parser = verbs.add_parser(name, help=summary, description=summary)
+        _add_options(verb_parser, is_demo=verb is demo)
+        verb_parser.set_defaults(verb=verb)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser, *, is_demo: bool) -> None:
+    if is_demo:
+        parser.add_argument("--out", type=Path, default=Path("ganad-demo"), metavar="DIR", help="where everything goes (default: ./ganad-demo)")
+        parser.set_defaults(mode="dev")
+    else:
+        parser.add_argument("config", metavar="CONFIG.yaml", help="one experiment; the challenge's baseline.yaml is one")
+        modes = parser.add_mutually_exclusive_group()
+        modes.add_argument("-d", "--dev", dest="mode", action="store_const", const="dev", default="dev", help="the development data (default)")
+        modes.add_argument("-e", "--eval", dest="mode", action="store_const", const="eval", help="the evaluation data")
+    parser.add_argument("--machine", nargs="+", default=(), metavar="M", help="only these machine types")
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value", help="change a setting, such as fit.epochs=10")
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true", help="warnings and tables only")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="say more")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Where recordings come from: one module per layout. Adding one is a file here and a line in `DATASETS`."""
+
+import logging
+from collections.abc import Sequence
+
+from ganad_tf.clips import Listing
+from ganad_tf.config import Config, Mode
+from ganad_tf.datasets import dcase2020, folder, imported, synthetic
+from ganad_tf.datasets.base import ListClips
+from ganad_tf.errors import ConfigError, DataError
+from ganad_tf.schema import nearest
+
+logger = logging.getLogger(__name__)
+
+DATASETS: dict[str, ListClips] = {
+    "dcase2020": dcase2020.list_clips,
+    "folder": folder.list_clips,
+    "imported": imported.list_clips,
+    "synthetic": synthetic.list_clips,
+}
+
+
+def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list[Listing]:
+    """The clips of every machine type, or of those named, in the order of their names.
+
+    Raises:
+      ConfigError: If the dataset or a machine is not known.
+      DataError: If the data directory is missing or holds no clips.
+    """
+    if config.dataset.name not in DATASETS:
+        raise ConfigError(f"Unknown `dataset.name` {config.dataset.name!r}{nearest(config.dataset.name, DATASETS)}")
+    directory = config.data_directory(mode)
+    key = f"{mode}_directory"
+    if not directory.is_dir():
+        raise DataError(f"Expected a folder of recordings in {directory}, but there is none; set `{key}`.")
+    listings = DATASETS[config.dataset.name](directory, mode, config.dataset)
+    known = [listing.machine for listing in listings]
+    for machine in machines:
+        if machine not in known:
+            raise ConfigError(f"No machine `{machine}` in {directory}{nearest(machine, known)}")
+    chosen = [listing for listing in listings if not machines or listing.machine in machines]
+    empty = [listing.machine for listing in chosen if not listing.clips and not listing.foreign]
+    if not chosen or empty:
+        where = ", ".join(str(directory / machine) for machine in empty) or str(directory)
+        raise DataError(f"Expected clips in the layout `{config.dataset.name}`, but found none in {where}; set `{key}` or `dataset.name`.")
+    return chosen
+
+
+def refuse_foreign(listings: Sequence[Listing], config: Config) -> None:
+    """Refuses files that don't fit the layout, or warns of them if `on_bad_clip` is `skip`.
+
+    Raises:
+      DataError: Names them all.
+    """
+    foreign = [line for listing in listings for line in listing.foreign]
+    if foreign and config.on_bad_clip == "error":
+        lines = "\n  ".join(foreign)
+        raise DataError(f"{len(foreign)} files don't fit the layout `{config.dataset.name}`; move them, or set `on_bad_clip: skip`:\n  {lines}")
+    for line in foreign:
+        logger.warning("left out: %s", line)

@@ -1,0 +1,71 @@
+"""Any folder of recordings: `normal/` and, if there are any, `anomaly/` or `abnormal/`.
+
+The folder's name is the machine type. The data directory is such a folder or holds several.
+MIMII's `id_00/{normal,abnormal}` fits as it is. For evaluation, the data directory holds a folder
+of recordings per machine type, unlabelled, or is one.
+"""
+
+import hashlib
+from pathlib import Path
+
+from ganad_tf.audio import extensions
+from ganad_tf.clips import Clip, Listing
+from ganad_tf.config import Dataset, Mode
+from ganad_tf.datasets.base import clip_of, visible
+
+_LABELS = {"normal": 0, "anomaly": 1, "abnormal": 1}
+MACHINE_ID = "00"  # a folder is one machine
+
+
+def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
+    """One listing for `directory` itself, or one per folder in it."""
+    is_machine = (directory / "normal").is_dir() if mode == "dev" else any(path.is_file() for path in visible(directory))
+    folders = [directory] if is_machine else [path for path in visible(directory) if path.is_dir()]
+    list_machine = _list_labelled if mode == "dev" else _list_unlabelled
+    return [list_machine(folder.resolve(), settings.folder.test_split) for folder in folders]
+
+
+def _list_labelled(folder: Path, test_split: float) -> Listing:
+    clips: list[Clip] = []
+    foreign: list[str] = []
+    for path in visible(folder):
+        if path.name not in _LABELS or not path.is_dir():
+            foreign.append(f"{path}: expected only the folders `normal`, `anomaly` and `abnormal` here")
+            continue
+        files, others = _recordings(path)
+        foreign.extend(others)
+        held_out = _held_out(files, test_split) if path.name == "normal" else set(files)
+        clips.extend(_clip(file, folder, "test" if file in held_out else "train", _LABELS[path.name]) for file in files)
+    return Listing(folder.name, folder.parent, tuple(clips), tuple(foreign))
+
+
+def _list_unlabelled(folder: Path, test_split: float) -> Listing:
+    del test_split  # nothing is kept out: all of it is to be scored
+    files, foreign = _recordings(folder)
+    clips = tuple(_clip(file, folder, "test", None) for file in files)
+    return Listing(folder.name, folder.parent, clips, tuple(foreign))
+
+
+def _clip(file: Path, folder: Path, split: str, label: int | None) -> Clip:
+    """Named with its folder: MIMII's `normal/00000000.wav` and `abnormal/00000000.wav` are two clips."""
+    name = file.relative_to(folder).as_posix()
+    return clip_of(file, folder.parent, machine=folder.name, machine_id=MACHINE_ID, split=split, label=label, name=name)
+
+
+def _recordings(folder: Path) -> tuple[list[Path], list[str]]:
+    """The audio files of a folder, and what else lies there."""
+    known = extensions()
+    files: list[Path] = []
+    others: list[str] = []
+    for path in visible(folder):
+        if path.is_file() and path.suffix.lower() in known:
+            files.append(path)
+        else:
+            others.append(f"{path}: expected a recording (WAV, FLAC, OGG, ...)")
+    return files, others
+
+
+def _held_out(files: list[Path], share: float) -> set[Path]:
+    """A fixed, arbitrary choice of test clips: by a hash of the name, so that order and dates don't matter."""
+    count = round(share * len(files))
+    return set(sorted(files, key=lambda path: hashlib.sha256(path.name.encode()).digest())[:count])

@@ -1,0 +1,113 @@
+"""Toy machines made of arithmetic, written as real WAV files in the layout of DCASE 2020 Task 2.
+
+For the demo and for tests, where no recordings are at hand. `synthetic_machines.py` says how they
+sound. Their scores say nothing about real machines.
+"""
+
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from ganad_tf import atomic
+from ganad_tf.clips import Listing
+from ganad_tf.config import Dataset, Mode, SyntheticData
+from ganad_tf.datasets import dcase2020
+from ganad_tf.datasets.synthetic_machines import MACHINES, SAMPLE_RATE, Take, factory, unit_rms
+from ganad_tf.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+MARK = "synthetic.json"  # tells our own files from somebody's recordings
+LOUDNESS_DB = (-34.0, -22.0)  # a clip's level below full scale is drawn from here, healthy or not
+
+
+def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
+    """As `dcase2020` lists them."""
+    return dcase2020.list_clips(directory, mode, settings)
+
+
+def write(directory: Path, settings: SyntheticData) -> bool:
+    """Writes the recordings, unless they are there already.
+
+    Returns:
+      Whether anything was written.
+
+    Raises:
+      DataError: If `directory` holds something else, or toy machines made with other settings.
+    """
+    made_with = dataclasses.asdict(settings)
+    if directory.exists() and any(directory.iterdir()):
+        _check_mark(directory, made_with)
+        return False
+    if directory.exists():
+        directory.rmdir()
+    plan = list(_plan(settings))
+    with atomic.new_directory(directory) as temporary, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for folder in {path.parent for path, _ in plan}:
+            (temporary / folder).mkdir(parents=True)
+
+        def write_one(path: Path, arguments: tuple[str, int, str | None, tuple[int, ...]]) -> None:
+            soundfile.write(temporary / path, recording(*arguments, settings), SAMPLE_RATE, subtype="PCM_16")
+
+        for done in [pool.submit(write_one, *clip) for clip in plan]:
+            done.result()
+        (temporary / MARK).write_text(json.dumps(made_with))
+    logger.info("wrote %d recordings of %d toy machines to %s", len(plan), len(MACHINES), directory)
+    return True
+
+
+def recording(machine: str, machine_id: int, fault: str | None, seed: tuple[int, ...], settings: SyntheticData) -> np.ndarray:
+    """One clip: machine and fault over factory noise at the set ratios, at a level drawn at random.
+
+    Args:
+      machine: A key of `MACHINES`.
+      machine_id: Which individual.
+      fault: One of the machine's faults, or None.
+      seed: Names the clip; the same seed gives the same samples.
+      settings: Length and ratios.
+
+    Returns:
+      `[samples]` float64 in [-1, 1].
+    """
+    number = sorted(MACHINES).index(machine)
+    unit = np.random.default_rng((settings.seed, number, machine_id))
+    rng = np.random.default_rng((settings.seed, number, machine_id, *seed))
+    take = Take(round(settings.seconds * SAMPLE_RATE), unit, rng)
+    make, _ = MACHINES[machine]
+    sound, added = make(take, fault)
+    sound = unit_rms(sound)
+    if added is not None:
+        sound = unit_rms(sound + _gain(settings.fault_snr_db) * unit_rms(added))
+    mixed = unit_rms(sound + _gain(-settings.snr_db) * factory(take))
+    return np.clip(_gain(rng.uniform(*LOUDNESS_DB)) * mixed, -1, 1)
+
+
+def _plan(settings: SyntheticData) -> Iterator[tuple[Path, tuple[str, int, str | None, tuple[int, ...]]]]:
+    """Every clip's path below the data directory, and what `recording` makes it from."""
+    kinds = (("train", "normal", settings.n_train), ("test", "normal", settings.n_normal), ("test", "anomaly", settings.n_anomaly))
+    for machine, (_, faults) in MACHINES.items():
+        for machine_id in range(settings.n_ids):
+            for kind, (split, label, count) in enumerate(kinds):
+                for index in range(count):
+                    fault = faults[index % len(faults)] if label == "anomaly" else None
+                    name = f"{label}_id_{machine_id:02d}_{index:08d}.wav"
+                    yield Path(machine, split, name), (machine, machine_id, fault, (kind, index))
+
+
+def _check_mark(directory: Path, made_with: dict[str, float]) -> None:
+    mark = directory / MARK
+    if not mark.is_file():
+        raise DataError(f"Expected an empty or new folder for the toy machines. Received: {directory}, which holds other files; set `dev_directory`.")
+    if json.loads(mark.read_text()) != made_with:
+        raise DataError(f"{directory} holds toy machines made with other settings; remove it or set `dev_directory`.")
+
+
+def _gain(level_db: float) -> float:
+    return 10 ** (level_db / 20)

@@ -1,0 +1,17 @@
+"""What a user can mend. Each message says what was expected, what came, where, and what to do."""
+
+
+class GanadError(Exception):
+    """Anything that ends a command with exit code 2 and one sentence instead of a traceback."""
+
+
+class ConfigError(GanadError):
+    """A setting is unknown, of the wrong type, impossible, or not the one a result was made with."""
+
+
+class DataError(GanadError):
+    """A recording, a cache or a result file is missing, broken or not what its name promises."""
+
+
+class TrainingError(GanadError):
+    """Training produced something that must not be kept, such as a loss that is not a number."""

@@ -1,0 +1,175 @@
+"""Waveform → log-mel spectra → windows, in the graph: the only implementation of the features.
+
+Source: DCASE 2020 Task 2 baseline (`common.py`, `file_to_vector_array`), on librosa's Slaney mel scale.
+The transform runs in float64 because a float32 FFT misses a clean tone's quiet bands by tens of dB.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import keras
+import librosa
+import numpy as np
+import tensorflow as tf
+
+EPSILON = float(np.finfo(np.float64).eps)  # what the baseline adds before the logarithm
+FLOOR_DB = -80.0  # paper, Eq. 3
+SMALLEST_DEVIATION_DB = 1e-3  # a band that never changes is left as it is instead of blown up
+
+
+@keras.saving.register_keras_serializable(package="ganad_tf")
+class LogMel(keras.layers.Layer):
+    """Log-mel spectra of waveforms, within 1e-3 dB of librosa computed in float64.
+
+    `20 / power * log10(mel(|STFT|^power) + eps)`, eps the float64 machine epsilon, periodic Hann
+    window, centred frames, Slaney mel bands from 0 Hz to half the sample rate.
+
+    Args:
+      sample_rate: In hertz.
+      n_fft: Samples per spectrum.
+      hop_length: Samples from one spectrum to the next.
+      n_mels: Mel bands.
+      power: 2 for power, 1 for magnitude.
+      pad_mode: `reflect` (librosa up to 0.8, and the baseline) or `constant` (librosa since 0.9).
+      log: `baseline` for absolute dB; `relative_80db` for dB below the clip's loudest value,
+        floored 80 dB below it (the usual reading of the paper's Eq. 2-3; it discards the level).
+
+    Call with `[batch, samples]` float32; returns `[batch, frames, mels]` float32 in dB, with
+    `frames = 1 + samples // hop_length`. Reflection needs more than `n_fft // 2` samples.
+
+    Raises:
+      ValueError: If a mel band would be empty, or `pad_mode` or `log` is not one of the above.
+
+    >>> LogMel()(tf.zeros([1, 16000])).shape
+    TensorShape([1, 32, 128])
+    """
+
+    def __init__(
+        self,
+        sample_rate: int = 16000,
+        n_fft: int = 1024,
+        hop_length: int = 512,
+        n_mels: int = 128,
+        power: float = 2.0,
+        pad_mode: Literal["reflect", "constant"] = "reflect",
+        log: Literal["baseline", "relative_80db"] = "baseline",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **{"trainable": False, "dtype": "float32", **kwargs})
+        if pad_mode not in ("reflect", "constant"):
+            raise ValueError(f"Expected pad_mode `reflect` or `constant`. Received: {pad_mode!r}.")
+        if log not in ("baseline", "relative_80db"):
+            raise ValueError(f"Expected log `baseline` or `relative_80db`. Received: {log!r}.")
+        self.sample_rate = sample_rate
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.n_mels = n_mels
+        self.power = power
+        self.pad_mode = pad_mode
+        self.log = log
+        self._mel = _mel_matrix(sample_rate, n_fft, n_mels)
+
+    def call(self, waveform: tf.Tensor) -> tf.Tensor:
+        """`[batch, samples]` → `[batch, frames, mels]` in dB."""
+        half = self.n_fft // 2
+        padded = tf.pad(tf.cast(waveform, tf.float64), [[0, 0], [half, half]], mode=self.pad_mode.upper())
+        pieces = tf.signal.frame(padded, self.n_fft, self.hop_length)  # [batch, frames, n_fft]
+        spectrum = tf.signal.rfft(pieces * tf.signal.hann_window(self.n_fft, periodic=True, dtype=tf.float64))
+        squared = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
+        energy = squared if self.power == 2 else squared ** (self.power / 2)
+        mel = tf.matmul(tf.cast(energy, tf.float32), self._mel)  # [batch, frames, mels]
+        level = (20 / self.power / np.log(10)) * tf.math.log(mel + EPSILON)
+        return level if self.log == "baseline" else _below_maximum(level)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """`[batch, samples]` → `[batch, frames, mels]`."""
+        batch, samples = input_shape
+        return batch, None if samples is None else n_frames(samples, self.hop_length), self.n_mels
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        names = ("sample_rate", "n_fft", "hop_length", "n_mels", "power", "pad_mode", "log")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+@keras.saving.register_keras_serializable(package="ganad_tf")
+class Normalizer(keras.layers.Layer):
+    """Brings each mel band to mean 0 and deviation 1 of the training clips.
+
+    Args:
+      mean: Mean of each mel band over the training spectra, in dB.
+      std: Standard deviation of each, in dB.
+
+    Call with `[..., mels]`; returns the same shape, without unit.
+
+    >>> Normalizer(mean=[1.0, 2.0], std=[1.0, 2.0])(tf.constant([[2.0, 6.0]])).numpy().tolist()
+    [[1.0, 2.0]]
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], **kwargs: Any) -> None:
+        super().__init__(autocast=False, **{"trainable": False, "dtype": "float32", **kwargs})
+        self.mean = [float(value) for value in mean]
+        self.std = [float(value) for value in std]
+        self._mean = np.asarray(mean, np.float32)
+        self._std = np.maximum(np.asarray(std, np.float32), SMALLEST_DEVIATION_DB)
+
+    def call(self, log_mel: tf.Tensor) -> tf.Tensor:
+        """`[..., mels]` in dB → `[..., mels]` in training deviations."""
+        return (log_mel - self._mean) / self._std
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return super().get_config() | {"mean": self.mean, "std": self.std}
+
+
+def stack_frames(log_mel: tf.Tensor, frames: int) -> tf.Tensor:
+    """Concatenates each run of `frames` consecutive spectra into one vector.
+
+    Oldest frame first, as in the DCASE 2020 Task 2 baseline.
+
+    Args:
+      log_mel: `[batch, time, mels]` float32, in dB.
+      frames: Spectra per vector; at least 1.
+
+    Returns:
+      `[batch, time - frames + 1, frames * mels]`, same dtype and unit.
+
+    Raises:
+      ValueError: If `frames` exceeds `time`, where `time` is known.
+
+    >>> stack_frames(tf.zeros([2, 10, 128]), frames=5).shape
+    TensorShape([2, 6, 640])
+    """
+    time = log_mel.shape[1]
+    if frames < 1 or (time is not None and frames > time):
+        raise ValueError(f"Expected from 1 to {time} frames per window. Received: frames={frames}.")
+    n_windows = tf.shape(log_mel)[1] - frames + 1
+    return tf.concat([log_mel[:, start : start + n_windows] for start in range(frames)], axis=-1)
+
+
+def n_frames(samples: int, hop_length: int) -> int:
+    """Spectra of a clip of that many samples.
+
+    >>> n_frames(160_000, hop_length=512)
+    313
+    """
+    return 1 + samples // hop_length
+
+
+def _mel_matrix(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
+    """Librosa's mel filters, `[1 + n_fft // 2, mels]` float32."""
+    with warnings.catch_warnings(action="ignore"):  # librosa warns of empty bands; here they are an error
+        matrix = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, dtype=np.float64)
+    empty = int((matrix.max(axis=1) == 0).sum())
+    if empty:
+        raise ValueError(
+            f"Expected fewer mel bands or more samples per spectrum: {empty} of {n_mels} bands are empty. "
+            f"Received: n_mels={n_mels}, n_fft={n_fft}, sample_rate={sample_rate}."
+        )
+    return np.ascontiguousarray(matrix.T, dtype=np.float32)
+
+
+def _below_maximum(level: tf.Tensor) -> tf.Tensor:
+    """`[batch, frames, mels]` dB below each clip's loudest value, floored 80 dB below it."""
+    return tf.maximum(level - tf.reduce_max(level, axis=[1, 2], keepdims=True), FLOOR_DB)

@@ -1,0 +1,164 @@
+"""`manifest.json` of a cache directory: which clips are in which shard, and whether all of it is sound.
+
+A cache directory holds the log-mels of one machine type's training or test clips. This file needs no
+TensorFlow; `records.py` writes and reads the shards.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganad_tf import atomic
+from ganad_tf.clips import Clip
+from ganad_tf.errors import DataError
+
+FILE = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where the log-mel of `clip` is: record `index` of the file `shard`, `frames` spectra long."""
+
+    clip: Clip
+    shard: str
+    index: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A TFRecord file as it was when it was complete."""
+
+    file: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A clip that `on_bad_clip: skip` left out; it has no log-mel and gets no score."""
+
+    file: str
+    size: int
+    mtime_ns: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Over all spectra of the cache: count, and mean and standard deviation per mel band in dB."""
+
+    n_frames: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The contents of a cache directory.
+
+    Attributes:
+      fingerprint: `Config.feature_fingerprint()` of the settings that made it.
+      features: Those settings, for people.
+      is_complete: False while clips are still to be added; nothing but `prepare` loads it then.
+      entries: The clips.
+      shards: Their files.
+      skipped: Clips that could not be used.
+      statistics: None until complete.
+    """
+
+    fingerprint: str
+    features: dict[str, Any]
+    is_complete: bool = False
+    entries: tuple[Entry, ...] = ()
+    shards: tuple[Shard, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    statistics: Statistics | None = None
+
+    def digest(self) -> str:
+        """Names the cached clips: the same for the same clips and features."""
+        clips = [(entry.clip.file, entry.clip.size, entry.clip.mtime_ns) for entry in self.entries]
+        return hashlib.sha256(json.dumps([self.fingerprint, sorted(clips)]).encode()).hexdigest()[:16]
+
+
+def save(directory: Path, manifest: Manifest) -> None:
+    """Writes the manifest in one step, sealed with a checksum of its own."""
+    body = dataclasses.asdict(manifest)
+    atomic.write_text(directory / FILE, json.dumps({"sha256": _seal(body), "manifest": body}, indent=1))
+
+
+def load(directory: Path) -> Manifest:
+    """Reads the manifest of a cache directory, complete or not.
+
+    Raises:
+      DataError: If it is missing, or not as it was written.
+    """
+    path = directory / FILE
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        body = document["manifest"]
+        if document["sha256"] != _seal(body):
+            raise ValueError("its checksum does not match")
+        return Manifest(
+            fingerprint=body["fingerprint"],
+            features=body["features"],
+            is_complete=body["is_complete"],
+            entries=tuple(Entry(**{**entry, "clip": Clip(**entry["clip"])}) for entry in body["entries"]),
+            shards=tuple(Shard(**shard) for shard in body["shards"]),
+            skipped=tuple(Skipped(**clip) for clip in body["skipped"]),
+            statistics=_statistics(body["statistics"]),
+        )
+    except FileNotFoundError as error:
+        raise DataError(f"Expected a cache in {directory}, but there is none.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"The cache in {directory} is corrupted: {FILE} can't be read ({error}).") from error
+
+
+def damage(directory: Path, shard: Shard) -> str | None:
+    """What is wrong with a shard's file, or None if it is as it was written."""
+    path = directory / shard.file
+    try:
+        if path.stat().st_size != shard.size:
+            return f"{shard.file} has {path.stat().st_size} bytes instead of {shard.size}"
+        with path.open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != shard.sha256:
+                return f"the checksum of {shard.file} does not match"
+    except OSError as error:
+        return f"{shard.file} can't be read ({error.strerror})"
+    return None
+
+
+def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str) -> Manifest:
+    """The manifest, if the cache is complete, sound, and holds just these clips with these features.
+
+    Raises:
+      DataError: Otherwise; says what is the matter, to be followed by what to do.
+    """
+    manifest = load(directory)
+    if manifest.fingerprint != fingerprint:
+        raise DataError(f"The cache in {directory} was made with other feature settings.")
+    if not manifest.is_complete:
+        raise DataError(f"The cache in {directory} is not finished.")
+    known = {entry.clip for entry in manifest.entries}
+    left_out = {(clip.file, clip.size, clip.mtime_ns) for clip in manifest.skipped}
+    expected = {clip for clip in clips if (clip.file, clip.size, clip.mtime_ns) not in left_out}
+    if known != expected:
+        changed = sorted(clip.file for clip in known ^ expected)
+        raise DataError(f"The cache in {directory} is stale: {len(set(changed))} clips were added, changed or removed, such as {changed[0]}.")
+    for shard in manifest.shards:
+        fault = damage(directory, shard)
+        if fault:
+            raise DataError(f"The cache in {directory} is corrupted: {fault}.")
+    return manifest
+
+
+def _statistics(body: dict[str, Any] | None) -> Statistics | None:
+    return body and Statistics(body["n_frames"], tuple(body["mean"]), tuple(body["std"]))
+
+
+def _seal(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

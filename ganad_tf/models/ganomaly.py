@@ -1,0 +1,215 @@
+"""GANomaly: a generator that encodes, decodes and encodes again, against a discriminator."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from ganad_tf.models.detector import Detector
+from ganad_tf.models.networks import dense_blocks
+
+RESET_BELOW = 1e-5  # a discriminator this sure of itself teaches the generator nothing (authors' code)
+LOSSES = ("loss", "adversarial_loss", "contextual_loss", "encoder_loss", "discriminator_loss")
+
+
+@keras.saving.register_keras_serializable(package="ganad_tf")
+class GANomaly(Detector):
+    """Normal windows come back with the latent code they went in with; others don't.
+
+    Akcay et al. 2018 (arXiv 1805.06725), section 3, with the dense networks of de Oliveira Neto et
+    al. 2024, section 3.2.2. Encoder E1, decoder, encoder E2: x → z → x' → z'. Discriminator D; f is
+    what D's last hidden block puts out. Means are over windows and dims.
+
+        L_adv = mean (f(x) - f(x'))^2              (Akcay Eq. 1; or `bce`: BCE(D(x'), 1), the paper's Eq. 5)
+        L_con = mean |x - x'|                      (Akcay Eq. 2)
+        L_enc = mean (z - z')^2                    (Akcay Eq. 3)
+        L_G   = w_adv L_adv + w_con L_con + w_enc L_enc        (Akcay Eq. 4)
+        L_D   = (BCE(D(x), 1) + BCE(D(x'), 0)) / 2, no gradient into x'
+        score = mean (z - z')^2 per window         (authors' code; Akcay Eq. 5 writes a 1-norm)
+
+    The paper's text also describes the distance between input and reconstruction: `score` selects
+    `latent` (default), `reconstruction`, mean (x - x')^2, or `combined`, the sum of both.
+
+    Both networks look at the batch once, then the generator steps, then the discriminator, on what it
+    said before the generator's step. A discriminator whose loss falls below 1e-5 is initialised
+    afresh; `discriminator_resets` counts these.
+
+    Where we differ from the authors' code: dense blocks with ReLU in place of convolutions with leaky
+    ReLU; D looks at x and x' once per step where theirs looks twice, with the same result but for the
+    pace of its batch-norm averages; a reset draws from `kernel_initializer`, where theirs draws
+    N(0, 0.02); clip scores are not min-max scaled over the test set. The paper calls D a "decoder",
+    which can't classify a window; ours is shaped like the encoder.
+
+    Args:
+      input_dim: Length of a window.
+      hidden: Units of the encoders' blocks; mirrored in the decoder.
+      latent: Units of z.
+      w_adv, w_con, w_enc: Loss weights.
+      adv_loss: `feature_matching` or `bce`.
+      score: `latent`, `reconstruction` or `combined`.
+      dropout: Share of units dropped after each block while training.
+      kernel_initializer: As Keras names it.
+      seed: Of the re-initialised discriminators.
+
+    Raises:
+      ValueError: If `adv_loss` or `score` is not one of the above.
+    """
+
+    def __init__(
+        self,
+        input_dim: int = 640,
+        hidden: Sequence[int] = (128, 128, 128, 128),
+        latent: int = 8,
+        w_adv: float = 1.0,
+        w_con: float = 50.0,
+        w_enc: float = 1.0,
+        adv_loss: Literal["feature_matching", "bce"] = "feature_matching",
+        score: Literal["latent", "reconstruction", "combined"] = "latent",
+        dropout: float = 0.0,
+        kernel_initializer: str = "glorot_uniform",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if adv_loss not in ("feature_matching", "bce"):
+            raise ValueError(f"Expected adv_loss `feature_matching` or `bce`. Received: {adv_loss!r}.")
+        if score not in ("latent", "reconstruction", "combined"):
+            raise ValueError(f"Expected score `latent`, `reconstruction` or `combined`. Received: {score!r}.")
+        self.input_dim = input_dim
+        self.hidden = list(hidden)
+        self.latent = latent
+        self.w_adv, self.w_con, self.w_enc = w_adv, w_con, w_enc
+        self.adv_loss = adv_loss
+        self.score = score
+        self.dropout = dropout
+        self.kernel_initializer = kernel_initializer
+        self.seed = seed
+
+        shape = {"dropout": dropout, "kernel_initializer": kernel_initializer}
+        self.encoder = dense_blocks(input_dim, self.hidden, latent, name="encoder", **shape)
+        self.decoder = dense_blocks(latent, self.hidden[::-1], input_dim, name="decoder", **shape)
+        self.second_encoder = dense_blocks(input_dim, self.hidden, latent, name="second_encoder", **shape)
+        self.discriminator_features = dense_blocks(input_dim, self.hidden, name="discriminator_features", **shape)
+        self.discriminator_logit = keras.Sequential(
+            [keras.layers.Input([self.hidden[-1]]), keras.layers.Dense(1, kernel_initializer=kernel_initializer)], name="discriminator_logit"
+        )
+        self.discriminator_resets = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="discriminator_resets")
+        self.reset_seeds = keras.random.SeedGenerator(seed)
+        self.loss_means = {name: keras.metrics.Mean(name=name) for name in LOSSES}
+        self.built = True
+
+    @property
+    def generator_variables(self) -> list[keras.Variable]:
+        """What the generator's step moves."""
+        networks = (self.encoder, self.decoder, self.second_encoder)
+        return [variable for network in networks for variable in network.trainable_variables]
+
+    @property
+    def discriminator_variables(self) -> list[keras.Variable]:
+        """What the discriminator's step moves."""
+        return self.discriminator_features.trainable_variables + self.discriminator_logit.trainable_variables
+
+    def compile(self, optimizer: Any = "adam", discriminator_optimizer: Any = None, **kwargs: Any) -> None:
+        """As Keras; the discriminator has its own optimizer, by default one with the same settings."""
+        super().compile(optimizer=optimizer, **kwargs)
+        if discriminator_optimizer is None:
+            discriminator_optimizer = self.optimizer.__class__.from_config(self.optimizer.get_config())
+        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
+        self.optimizer.build(self.generator_variables)
+        self.discriminator_optimizer.build(self.discriminator_variables)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Both optimizers, so that `load_model` restores both."""
+        return {
+            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
+            "discriminator_optimizer": keras.saving.serialize_keras_object(self.discriminator_optimizer),
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """What `load_model` calls with `get_compile_config`'s result."""
+        self.compile(**{name: keras.saving.deserialize_keras_object(optimizer) for name, optimizer in config.items()})
+
+    def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """`[batch, dims]` → reconstruction `[batch, dims]`."""
+        return self.decoder(self.encoder(windows, training=training), training=training)
+
+    def losses_of(self, windows: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        """Every loss on one batch, by the names in the class's docstring."""
+        z = self.encoder(windows, training=training)  # [batch, latent]
+        reconstruction = self.decoder(z, training=training)  # [batch, dims]
+        second_z = self.second_encoder(reconstruction, training=training)  # [batch, latent]
+        real_features = self.discriminator_features(windows, training=training)  # [batch, hidden[-1]]
+        fake_features = self.discriminator_features(reconstruction, training=training)
+        real_logit = self.discriminator_logit(real_features, training=training)  # [batch, 1]
+        fake_logit = self.discriminator_logit(fake_features, training=training)
+
+        if self.adv_loss == "bce":
+            adversarial = _bce(fake_logit, 1.0)
+        else:
+            adversarial = tf.reduce_mean(tf.square(real_features - fake_features))
+        contextual = tf.reduce_mean(tf.abs(windows - reconstruction))
+        encoder = tf.reduce_mean(tf.square(z - second_z))
+        return {
+            "loss": self.w_adv * adversarial + self.w_con * contextual + self.w_enc * encoder,
+            "adversarial_loss": adversarial,
+            "contextual_loss": contextual,
+            "encoder_loss": encoder,
+            "discriminator_loss": (_bce(real_logit, 1.0) + _bce(fake_logit, 0.0)) / 2,
+        }
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Forward both, step the generator, step the discriminator, reset it if it has won."""
+        windows, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        generator, discriminator = self.generator_variables, self.discriminator_variables
+        with tf.GradientTape(persistent=True) as tape:
+            losses = self.losses_of(windows, training=True)
+        # Each gradient is taken for one side's variables alone, so x' is a constant to the discriminator.
+        generator_gradients = tape.gradient(losses["loss"], generator)
+        discriminator_gradients = tape.gradient(losses["discriminator_loss"], discriminator)
+        self.optimizer.apply(generator_gradients, generator)
+        self.discriminator_optimizer.apply(discriminator_gradients, discriminator)
+        tf.cond(losses["discriminator_loss"] < RESET_BELOW, self._reset_discriminator, lambda: None)
+        return self._update_means(losses, windows) | {"discriminator_resets": tf.cast(self.discriminator_resets, tf.float32)}
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Every loss on one batch, networks as in use."""
+        windows, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self._update_means(self.losses_of(windows, training=False), windows)
+
+    def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
+        """The score chosen by `score` for each window, `[batch]`."""
+        z = self.encoder(windows, training=False)
+        reconstruction = self.decoder(z, training=False)
+        by_input = tf.reduce_mean(tf.square(windows - reconstruction), axis=-1)
+        if self.score == "reconstruction":
+            return by_input
+        by_latent = tf.reduce_mean(tf.square(z - self.second_encoder(reconstruction, training=False)), axis=-1)
+        return by_latent if self.score == "latent" else by_latent + by_input
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        names = ("input_dim", "hidden", "latent", "w_adv", "w_con", "w_enc", "adv_loss", "score", "dropout", "kernel_initializer", "seed")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+    def _update_means(self, losses: dict[str, tf.Tensor], windows: tf.Tensor) -> dict[str, tf.Tensor]:
+        for name, mean in self.loss_means.items():
+            mean.update_state(losses[name], sample_weight=tf.shape(windows)[0])
+        return {name: mean.result() for name, mean in self.loss_means.items()}
+
+    def _reset_discriminator(self) -> None:
+        """Draws the discriminator's kernels anew and sets its other weights back; counted."""
+        self.discriminator_resets.assign_add(1)
+        named = keras.initializers.get(self.kernel_initializer)
+        draw = named.__class__.from_config(named.get_config() | {"seed": self.reset_seeds})
+        for variable in self.discriminator_features.weights + self.discriminator_logit.weights:
+            if variable.name == "kernel":
+                variable.assign(draw(variable.shape))
+            else:
+                starts_at_one = variable.name in ("gamma", "moving_variance")
+                variable.assign(tf.ones(variable.shape) if starts_at_one else tf.zeros(variable.shape))
+
+
+def _bce(logit: tf.Tensor, target: float) -> tf.Tensor:
+    """Mean binary cross entropy against the same target for every window."""
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.fill(tf.shape(logit), target), logits=logit))

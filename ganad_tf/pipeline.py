@@ -1,0 +1,173 @@
+"""tf.data: the cache → batches of windows, shuffled for training or in order for validation.
+
+Windows are never stacked but for the batch at hand: spectra that fit the memory budget are held once
+and windows are gathered from them by index; others are streamed from the shards. Both ways give the
+same windows, the same number of times; only the order differs.
+"""
+
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ganad_tf import records
+from ganad_tf.features import Normalizer, stack_frames
+from ganad_tf.manifest import Entry
+
+CLIPS_IN_SHUFFLE = 256  # streamed training: clips drawn from at a time
+WINDOWS_IN_SHUFFLE = 16384  # and windows of those, about 40 MB
+AHEAD = 4  # batches made while the network works
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where windows come from.
+
+    Attributes:
+      cache: The cache directory.
+      entries: The clips in it that are used.
+      n_mels: Mel bands of a spectrum.
+      frames: Spectra of a window.
+      normalizer: Applied to every spectrum; None for none.
+    """
+
+    cache: Path
+    entries: tuple[Entry, ...]
+    n_mels: int
+    frames: int
+    normalizer: Normalizer | None
+
+    @property
+    def n_windows(self) -> int:
+        """Windows of all clips together."""
+        return sum(entry.frames - self.frames + 1 for entry in self.entries)
+
+    @property
+    def n_bytes(self) -> int:
+        """What the spectra take in memory."""
+        return sum(entry.frames for entry in self.entries) * self.n_mels * 4
+
+
+def split_by_file(entries: Sequence[Entry], share: float, seed: int) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """Splits clips into training and validation: whole files, the same share of every machine ID.
+
+    Args:
+      entries: Normal clips.
+      share: For validation, at least 0 and below 1; rounded per ID, and every ID keeps a training clip.
+      seed: Chooses the clips.
+
+    Returns:
+      Training and validation entries.
+    """
+    groups: dict[str, list[Entry]] = {}
+    for entry in sorted(entries, key=lambda entry: entry.clip.file):
+        groups.setdefault(entry.clip.machine_id, []).append(entry)
+    training: list[Entry] = []
+    validation: list[Entry] = []
+    for machine_id, group in sorted(groups.items()):
+        random.Random(f"{seed}/{machine_id}").shuffle(group)
+        count = min(round(share * len(group)), len(group) - 1)
+        validation.extend(group[:count])
+        training.extend(group[count:])
+    return tuple(training), tuple(validation)
+
+
+def windows(source: Source, *, batch_size: int, seed: int | None, memory_budget_mb: int) -> tf.data.Dataset:
+    """Batches of windows, `[batch, frames * n_mels]` float32; the last batch may be smaller.
+
+    Args:
+      source: The clips.
+      batch_size: Windows per batch.
+      seed: Shuffles, differently in every epoch; None keeps the order of the clips.
+      memory_budget_mb: Above it the spectra are streamed.
+    """
+    fits = source.n_bytes <= memory_budget_mb * 2**20
+    dataset = _from_memory(source, batch_size, seed) if fits else _streamed(source, batch_size, seed)
+    n_batches = -(-source.n_windows // batch_size)
+    return dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(AHEAD)
+
+
+def _from_memory(source: Source, batch_size: int, seed: int | None) -> tf.data.Dataset:
+    spectra, starts = _load(source)
+    n_windows = source.n_windows
+    n_batches = -(-n_windows // batch_size)
+    offsets = tf.range(source.frames, dtype=tf.int64)
+
+    def batch(number: tf.Tensor, epoch_seed: tf.Tensor) -> tf.Tensor:
+        chosen = tf.range(number * batch_size, tf.minimum((number + 1) * batch_size, n_windows))
+        if seed is not None:
+            chosen = tf.random.experimental.index_shuffle(chosen, seed=epoch_seed, max_index=tf.constant(n_windows - 1, tf.int64))
+        rows = tf.gather(starts, chosen)[:, tf.newaxis] + offsets  # [batch, frames]
+        return tf.reshape(tf.gather(spectra, rows), [-1, source.frames * source.n_mels])
+
+    def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.Dataset.range(n_batches).map(lambda number: (number, epoch_seed))
+
+    return _epoch_seeds(seed).flat_map(epoch).map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _load(source: Source) -> tuple[tf.Variable, tf.Tensor]:
+    """All spectra `[frames, mels]`, held once, and the row at which each window starts `[windows]`."""
+    starts: list[np.ndarray] = []
+    row = 0
+    with tf.device("CPU:0"):
+        # A variable filled in place: a constant made from an array would hold everything twice.
+        spectra = tf.Variable(tf.zeros([sum(entry.frames for entry in source.entries), source.n_mels]), trainable=False)
+        for entry, log_mel in records.read(source.cache, source.entries):
+            values = log_mel if source.normalizer is None else source.normalizer(log_mel)
+            spectra.scatter_update(tf.IndexedSlices(values, np.arange(row, row + entry.frames)))
+            starts.append(np.arange(row, row + entry.frames - source.frames + 1))
+            row += entry.frames
+        return spectra, tf.constant(np.concatenate(starts), tf.int64)
+
+
+def _streamed(source: Source, batch_size: int, seed: int | None) -> tf.data.Dataset:
+    places: dict[str, list[int]] = {}
+    for entry in source.entries:
+        places.setdefault(entry.shard, []).append(entry.index)
+
+    def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
+        shards = tf.data.Dataset.from_tensor_slices(sorted(os.fspath(source.cache / shard) for shard in places))
+        if seed is not None:
+            shards = shards.shuffle(len(places), seed=epoch_seed[0])
+        clips = shards.interleave(
+            lambda shard: _live_records(shard, source.cache, places), cycle_length=4 if seed is not None else 1, deterministic=True
+        )
+        if seed is not None:
+            clips = clips.shuffle(CLIPS_IN_SHUFFLE, seed=epoch_seed[0])
+        pool = clips.map(clip_windows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        if seed is not None:
+            pool = pool.rebatch(WINDOWS_IN_SHUFFLE).map(lambda stacked: _shuffle_rows(stacked, epoch_seed))
+        return pool.rebatch(batch_size)
+
+    def clip_windows(record: tf.Tensor) -> tf.Tensor:
+        log_mel = records.parse_log_mel(record, source.n_mels)
+        values = log_mel if source.normalizer is None else source.normalizer(log_mel)
+        return stack_frames(values[tf.newaxis], source.frames)[0]
+
+    return _epoch_seeds(seed).flat_map(epoch)
+
+
+def _live_records(shard: tf.Tensor, cache: Path, places: dict[str, list[int]]) -> tf.data.Dataset:
+    """The records of a shard that belong to a clip in use."""
+    names = sorted(places)
+    used = tf.ragged.constant([sorted(places[name]) for name in names], dtype=tf.int64)
+    paths = tf.constant([os.fspath(cache / name) for name in names])
+    indices = used[tf.argmax(tf.cast(paths == shard, tf.int32))]
+    numbered = tf.data.TFRecordDataset(shard).enumerate()
+    return numbered.filter(lambda index, _: tf.reduce_any(indices == index)).map(lambda _, record: record)
+
+
+def _shuffle_rows(stacked: tf.Tensor, epoch_seed: tf.Tensor) -> tf.Tensor:
+    count = tf.shape(stacked)[0]
+    return tf.gather(stacked, tf.random.experimental.index_shuffle(tf.range(count), seed=epoch_seed, max_index=count - 1))
+
+
+def _epoch_seeds(seed: int | None) -> tf.data.Dataset:
+    """One element, `[2]` int64: another one each time that the dataset is gone through."""
+    draws = tf.data.Dataset.random(seed=seed or 0, rerandomize_each_iteration=True).batch(2, drop_remainder=True)
+    return draws.take(1)

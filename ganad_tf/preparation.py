@@ -1,0 +1,204 @@
+"""The verb `prepare`: recordings → log-mels in the cache. Reads what is new, keeps what is not.
+
+What is done is never done again: after a crash, after adding clips, after a shard was damaged, only
+the missing clips are read.
+"""
+
+import dataclasses
+import itertools
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ganad_tf import audio, manifest, records
+from ganad_tf.clips import Clip, Listing
+from ganad_tf.config import Config, Mode
+from ganad_tf.errors import ConfigError, DataError
+from ganad_tf.features import LogMel, n_frames
+from ganad_tf.manifest import Manifest, Skipped
+
+logger = logging.getLogger(__name__)
+
+CLIPS_PER_SHARD = 64
+THREADS = os.cpu_count() or 1
+
+LogMels = Iterator[tuple[Clip, np.ndarray | DataError]]
+Progress = Callable[[Iterable, int], Iterable]  # wraps an iterable of known length, as tqdm does
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` did, in clips: newly read, kept from before, dropped, and left out as unusable."""
+
+    n_new: int
+    n_kept: int
+    n_dropped: int
+    skipped: tuple[Skipped, ...]
+
+
+def prepare(config: Config, listing: Listing, mode: Mode, split: str, *, progress: Progress = lambda items, _: items) -> Prepared:
+    """Brings the cache of one machine type's training or test clips up to date with the recordings.
+
+    Args:
+      config: Audio and feature settings, the cache directory, and `on_bad_clip`.
+      listing: The machine type's clips.
+      mode: `dev` or `eval`.
+      split: `train` or `test`.
+      progress: Shows how far it is.
+
+    Raises:
+      DataError: Names every clip that can't be used, unless `on_bad_clip` is `skip`. What could be
+        read is kept, so that the next call goes on from there.
+      ConfigError: If no spectrum can be computed with these feature settings.
+    """
+    cache = config.cache_path(mode, listing.machine, split)
+    clips = listing.of(split)
+    if config.dataset.name == "imported":
+        return _check_imported(config, clips, cache)
+    before = _reusable(cache, config)
+    kept, todo, skipped = _compare(before, clips, config)
+    n_dropped = len(before.entries) - len(kept)
+    if before.is_complete and not todo and not n_dropped and skipped == before.skipped:
+        return Prepared(0, len(kept), 0, skipped)
+
+    current = dataclasses.replace(before, is_complete=False, entries=kept, skipped=skipped, statistics=None)
+    manifest.save(cache, current)
+    bad: list[Skipped] = []
+    log_mels = progress(_log_mels(config, todo, listing.directory), len(todo))
+    for good in _shards(iter(log_mels), bad):
+        current = records.append(cache, current, good)
+    if bad and config.on_bad_clip == "error":
+        raise DataError(_name_all(bad, len(clips)))
+    if not current.entries:
+        raise DataError(f"None of the {len(clips)} {split} clips of {listing.machine} can be used:\n  " + "\n  ".join(c.reason for c in bad))
+    for clip in bad:
+        logger.warning("left out: %s", clip.reason)
+    records.finish(cache, dataclasses.replace(current, skipped=(*skipped, *bad)))
+    return Prepared(len(todo) - len(bad), len(kept), n_dropped, (*skipped, *bad))
+
+
+def current_cache(config: Config, listing: Listing, mode: Mode, split: str) -> Manifest:
+    """The manifest of a cache that is up to date with the recordings.
+
+    Raises:
+      DataError: If it is missing, stale, unfinished or corrupted; with the command that mends it.
+    """
+    cache = config.cache_path(mode, listing.machine, split)
+    mend = "Import the log-mels again." if config.dataset.name == "imported" else records.MEND
+    try:
+        return manifest.load_current(cache, listing.of(split), config.feature_fingerprint())
+    except DataError as error:
+        raise DataError(f"{error} {mend}") from error
+
+
+def _check_imported(config: Config, clips: Sequence[Clip], cache: Path) -> Prepared:
+    """Imported log-mels can't be made again: the cache is right as it is, or nothing is touched."""
+    try:
+        found = manifest.load_current(cache, clips, config.feature_fingerprint())
+    except DataError as error:
+        raise DataError(f"{error} Import the log-mels again with these feature settings.") from error
+    return Prepared(0, len(found.entries), 0, found.skipped)
+
+
+def _reusable(cache: Path, config: Config) -> Manifest:
+    """What is in the cache and can stay: all, some, or nothing of it."""
+    empty = Manifest(config.feature_fingerprint(), config.feature_settings())
+    if not (cache / manifest.FILE).exists():
+        return empty
+    try:
+        found = manifest.load(cache)
+    except DataError as error:
+        logger.warning("%s All clips are read again.", error)
+        return empty
+    if found.fingerprint != empty.fingerprint:
+        logger.info("%s: other feature settings, all clips are read again", cache)
+        return empty
+    sound = []
+    for shard in found.shards:
+        fault = manifest.damage(cache, shard)
+        if fault:
+            logger.warning("%s: %s, its clips are read again", cache, fault)
+        else:
+            sound.append(shard)
+    names = {shard.file for shard in sound}
+    entries = tuple(entry for entry in found.entries if entry.shard in names)
+    is_complete = found.is_complete and len(sound) == len(found.shards)
+    return dataclasses.replace(found, is_complete=is_complete, entries=entries, shards=tuple(sound))
+
+
+def _compare(before: Manifest, clips: Sequence[Clip], config: Config) -> tuple[tuple, list[Clip], tuple[Skipped, ...]]:
+    """Entries that stay, clips that are to be read, and clips known to be unusable."""
+    wanted = set(clips)
+    kept = tuple(entry for entry in before.entries if entry.clip in wanted)
+    known = {entry.clip for entry in kept}
+    todo = [clip for clip in clips if clip not in known]
+    if config.on_bad_clip == "error":
+        return kept, todo, ()
+    stamps = {(clip.file, clip.size, clip.mtime_ns) for clip in todo}
+    skipped = tuple(clip for clip in before.skipped if (clip.file, clip.size, clip.mtime_ns) in stamps)
+    unusable = {clip.file for clip in skipped}
+    return kept, [clip for clip in todo if clip.file not in unusable], skipped
+
+
+def _log_mels(config: Config, clips: Sequence[Clip], directory: Path) -> LogMels:
+    """Reads and transforms clips on all cores, a few ahead, in order."""
+    extract = _extractor(config)
+    waiting: deque[tuple[Clip, Future]] = deque()
+    with ThreadPoolExecutor(THREADS) as pool:
+        remaining = iter(clips)
+        for clip in itertools.chain(remaining, itertools.repeat(None, 2 * THREADS)):
+            if clip is not None:
+                waiting.append((clip, pool.submit(extract, directory / clip.file)))
+            if waiting and (clip is None or len(waiting) > 2 * THREADS):
+                done, future = waiting.popleft()
+                yield done, future.result()
+
+
+def _extractor(config: Config) -> Callable[[Path], np.ndarray | DataError]:
+    """A function from file to `[frames, mels]` float32 in dB, or to what is wrong with the file."""
+    feature, settings = config.feature, config.audio
+    try:
+        layer = LogMel(
+            settings.sample_rate, feature.n_fft, feature.hop_length, feature.n_mels, feature.power, feature.pad_mode, feature.log
+        )
+    except ValueError as error:
+        raise ConfigError(f"No spectrum can be computed with the section `feature`: {error}") from error
+    log_mel = tf.function(layer, input_signature=[tf.TensorSpec([1, None], tf.float32)])
+
+    def extract(path: Path) -> np.ndarray | DataError:
+        try:
+            waveform = audio.read(path, settings)
+        except DataError as error:
+            return error
+        frames = n_frames(len(waveform), feature.hop_length)
+        if frames < feature.frames or len(waveform) <= feature.n_fft // 2:
+            needed = max((feature.frames - 1) * feature.hop_length, feature.n_fft // 2 + 1)
+            return DataError(f"{path}: expected at least {needed} samples for {feature.frames} spectra, received {len(waveform)}.")
+        return log_mel(waveform[np.newaxis])[0].numpy()
+
+    return extract
+
+
+def _shards(log_mels: LogMels, bad: list[Skipped]) -> Iterator[list[tuple[Clip, np.ndarray]]]:
+    """Groups the usable log-mels by shard; adds the others to `bad`."""
+    while group := list(itertools.islice(log_mels, CLIPS_PER_SHARD)):
+        good = []
+        for clip, log_mel in group:
+            if isinstance(log_mel, DataError):
+                bad.append(Skipped(clip.file, clip.size, clip.mtime_ns, str(log_mel)))
+            else:
+                good.append((clip, log_mel))
+        if good:
+            yield good
+
+
+def _name_all(bad: Sequence[Skipped], n_clips: int) -> str:
+    reasons = "\n  ".join(clip.reason for clip in bad)
+    return f"{len(bad)} of {n_clips} clips can't be used; mend or remove them, or set `on_bad_clip: skip`:\n  {reasons}"

@@ -1,0 +1,114 @@
+"""The cache: per-clip log-mels in TFRecord shards, with a manifest that says what is in them.
+
+A shard is written beside its name and renamed when complete, and only then entered in the manifest;
+`is_complete` is set last. So whenever the process dies, what is there is either loadable and right,
+or refused.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ganad_tf import atomic, manifest
+from ganad_tf.clips import Clip
+from ganad_tf.errors import DataError
+from ganad_tf.manifest import Entry, Manifest, Shard, Statistics
+
+MEND = "Run `ganad prepare` with the same arguments."
+
+
+def append(cache: Path, current: Manifest, log_mels: Sequence[tuple[Clip, np.ndarray]]) -> Manifest:
+    """Adds one shard of log-mels, `[frames, mels]` float32 in dB each, to an unfinished cache."""
+    taken = {shard.file for shard in current.shards}
+    numbered = (f"{current.fingerprint}-{number:05d}.tfrecord" for number in itertools.count())
+    name = next(name for name in numbered if name not in taken)
+    with atomic.replacing(cache / name) as temporary:
+        with tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
+            for clip, log_mel in log_mels:
+                writer.write(_serialise(clip, log_mel))
+        with temporary.open("rb") as stream:
+            shard = Shard(name, temporary.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
+    entries = (Entry(clip, name, index, len(log_mel)) for index, (clip, log_mel) in enumerate(log_mels))
+    updated = dataclasses.replace(current, entries=(*current.entries, *entries), shards=(*current.shards, shard))
+    manifest.save(cache, updated)
+    return updated
+
+
+def finish(cache: Path, current: Manifest) -> Manifest:
+    """Computes the statistics, declares the cache complete, and removes the shards that no clip is in."""
+    used = {entry.shard for entry in current.entries}
+    complete = dataclasses.replace(
+        current,
+        is_complete=True,
+        entries=tuple(sorted(current.entries, key=_place)),
+        shards=tuple(shard for shard in current.shards if shard.file in used),
+        statistics=_statistics(cache, current.entries),
+    )
+    manifest.save(cache, complete)
+    for path in (*cache.glob("*.tfrecord"), *cache.glob(".*.tmp")):
+        if path.name not in used:
+            path.unlink()
+    return complete
+
+
+def read(cache: Path, entries: Sequence[Entry]) -> Iterator[tuple[Entry, np.ndarray]]:
+    """The log-mels of `entries`, `[frames, mels]` float32 in dB, in the order of the shards.
+
+    Raises:
+      DataError: If a shard is not as it was written.
+    """
+    for shard, group in itertools.groupby(sorted(entries, key=_place), key=lambda entry: entry.shard):
+        wanted = {entry.index: entry for entry in group}
+        try:
+            for index, record in enumerate(tf.data.TFRecordDataset(os.fspath(cache / shard)).as_numpy_iterator()):
+                if index in wanted:
+                    entry = wanted.pop(index)
+                    yield entry, _parse(record, entry)
+        except (tf.errors.OpError, ValueError) as error:
+            raise DataError(f"The cache in {cache} is corrupted: {shard} can't be read. {MEND}") from error
+        if wanted:
+            raise DataError(f"The cache in {cache} is corrupted: {shard} ends too early. {MEND}")
+
+
+def parse_log_mel(record: tf.Tensor, n_mels: int) -> tf.Tensor:
+    """One serialised clip → `[frames, mels]` float32 in dB, in the graph."""
+    features = tf.io.parse_single_example(record, {"log_mel": tf.io.FixedLenFeature([], tf.string)})
+    return tf.reshape(tf.io.decode_raw(features["log_mel"], tf.float32), [-1, n_mels])
+
+
+def _serialise(clip: Clip, log_mel: np.ndarray) -> bytes:
+    values = np.ascontiguousarray(log_mel, dtype="<f4").tobytes()
+    feature = {
+        "file": tf.train.Feature(bytes_list=tf.train.BytesList(value=[clip.file.encode()])),
+        "log_mel": tf.train.Feature(bytes_list=tf.train.BytesList(value=[values])),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def _parse(record: bytes, entry: Entry) -> np.ndarray:
+    """`[frames, mels]` float32; outside the graph because the record may be anything."""
+    values = tf.train.Example.FromString(record).features.feature["log_mel"].bytes_list.value[0]
+    return np.frombuffer(values, "<f4").reshape(entry.frames, -1)
+
+
+def _statistics(cache: Path, entries: Sequence[Entry]) -> Statistics:
+    """Mean and deviation per mel band, in one pass and constant memory."""
+    count, total, squares = 0, np.float64(0), np.float64(0)
+    for _, log_mel in read(cache, entries):
+        values = log_mel.astype(np.float64)
+        count += len(values)
+        total = total + values.sum(axis=0)
+        squares = squares + (values**2).sum(axis=0)
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    return Statistics(count, tuple(mean.tolist()), tuple(std.tolist()))
+
+
+def _place(entry: Entry) -> tuple[str, int]:
+    return entry.shard, entry.index

@@ -1,0 +1,89 @@
+"""The verb `score`: a trained detector and recordings → one anomaly score and one decision per clip."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ganad_tf import clips, preparation, records, trained
+from ganad_tf.clips import Clip, ClipScore, Listing
+from ganad_tf.config import Config, Mode
+from ganad_tf.errors import DataError
+from ganad_tf.features import stack_frames
+from ganad_tf.manifest import Entry
+from ganad_tf.preparation import Progress
+from ganad_tf.thresholds import threshold
+from ganad_tf.trained import Trained
+
+logger = logging.getLogger(__name__)
+
+
+def score(config: Config, listing: Listing, mode: Mode, *, progress: Progress = lambda items, _: items) -> float:
+    """Scores the test clips of one machine type and writes score and decision files, one pair per ID.
+
+    Args:
+      config: The experiment.
+      listing: The machine type's clips; the log-mels of the test clips must be in the cache.
+      mode: `dev` or `eval`.
+      progress: Shows how far it is.
+
+    Returns:
+      The threshold above which a clip is called anomalous.
+
+    Raises:
+      DataError: If there are no test clips, no trained detector, a cache that is not up to date, or a
+        score that is not a number. No file is written then.
+      ConfigError: If the detector was trained with other settings.
+    """
+    model = trained.load(find_detector(config, listing, mode))
+    limit = threshold([score.score for score in model.train_scores], config.threshold)
+    current = preparation.current_cache(config, listing, mode, "test")
+    scores = score_clips(model, config.cache_path(mode, listing.machine, "test"), current.entries, progress=progress)
+    for machine_id, group in clips.by_id(scores).items():
+        scored = [ClipScore(clip.name, scores[clip]) for clip in group]
+        clips.write_scores(config.score_path(listing.machine, machine_id), scored)
+        clips.write_rows(config.decision_path(listing.machine, machine_id), [(clip.name, int(clip.score > limit)) for clip in scored])
+    logger.info("%s: scored %d clips, threshold %.6g", listing.machine, len(scores), limit)
+    return limit
+
+
+def find_detector(config: Config, listing: Listing, mode: Mode) -> Path:
+    """The directory of the detector that scores a machine type's test clips.
+
+    Evaluation data without training clips of their own use the development data's detector.
+
+    Raises:
+      DataError: If there are no test clips or no trained detector.
+      ConfigError: If the detector was trained with other settings.
+    """
+    if not listing.of("test"):
+        raise DataError(f"Expected test clips of {listing.machine} in {listing.directory / listing.machine}, but there are none.")
+    directory = config.model_path(mode if listing.of("train") else "dev", listing.machine)
+    trained.check_settings(directory, trained.read_record(directory), config)
+    return directory
+
+
+def score_clips(
+    model: Trained, cache: Path, entries: Sequence[Entry], *, progress: Progress = lambda items, _: items
+) -> dict[Clip, float]:
+    """The anomaly score of each cached clip: the mean of its windows' scores.
+
+    Raises:
+      DataError: If a score is not a number, or the cache is damaged.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32)])
+    def clip_score(log_mel: tf.Tensor) -> tf.Tensor:
+        values = log_mel if model.normalizer is None else model.normalizer(log_mel)
+        windows = stack_frames(values[tf.newaxis], model.frames)[0]  # [windows, dims]
+        windows = tf.ensure_shape(windows, [None, model.detector.input_dim])
+        return tf.reduce_mean(model.detector.anomaly_score(windows))
+
+    scores = {}
+    for entry, log_mel in progress(records.read(cache, entries), len(entries)):
+        scores[entry.clip] = float(clip_score(log_mel))
+        if not np.isfinite(scores[entry.clip]):
+            raise DataError(f"The anomaly score of {entry.clip.file} is {scores[entry.clip]}, not a number; the detector is not usable, train it again.")
+    return scores

@@ -1,0 +1,34 @@
+"""Above which score a clip is called anomalous: from the scores of normal training clips alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.stats
+
+from ganad_tf.config import Threshold
+from ganad_tf.errors import DataError
+
+
+def threshold(scores: Sequence[float], settings: Threshold) -> float:
+    """The score that a share `settings.quantile` of normal clips should stay below.
+
+    `gamma` fits a gamma distribution that starts at 0 by maximum likelihood (the DCASE 2021 baseline
+    fits the start too, which runs away on a few dozen clips); `quantile` takes the scores as they are.
+
+    Args:
+      scores: Of normal training clips, `[clips]`.
+      settings: Method and quantile.
+
+    Raises:
+      DataError: If `gamma` is asked for and the scores are not positive or are all the same.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if settings.method == "quantile":
+        return float(np.quantile(values, settings.quantile))
+    if values.min() <= 0 or values.min() == values.max():
+        raise DataError(
+            "Expected positive training scores that differ, to fit a gamma distribution to. "
+            f"Received: {values.size} from {values.min()} to {values.max()}; set `threshold.method: quantile`."
+        )
+    shape, start, scale = scipy.stats.gamma.fit(values, floc=0)
+    return float(scipy.stats.gamma.ppf(settings.quantile, shape, start, scale))

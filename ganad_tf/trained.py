@@ -1,0 +1,110 @@
+"""A trained detector on disk: complete or not there, and never mistaken for one made with other settings.
+
+`<model_directory>/<mode>/<machine>/` holds `detector.keras`, the scores of its training clips in
+`train_scores.csv`, and `training.json`: the full configuration, the clips' digest, the standardisation,
+the loss curves and the versions.
+"""
+
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ganad_tf import __version__, atomic, clips
+from ganad_tf.clips import ClipScore
+from ganad_tf.config import Config, to_dict
+from ganad_tf.errors import ConfigError, DataError
+from ganad_tf.features import Normalizer
+from ganad_tf.models import Detector
+
+DETECTOR, RECORD, SCORES = "detector.keras", "training.json", "train_scores.csv"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A detector with what it needs to score.
+
+    Attributes:
+      detector: The network.
+      normalizer: Standardises the spectra before it; None for none.
+      frames: Spectra per window.
+      train_scores: Of the normal training clips.
+      record: What `training.json` holds.
+    """
+
+    detector: Detector
+    normalizer: Normalizer | None
+    frames: int
+    train_scores: tuple[ClipScore, ...]
+    record: dict[str, Any]
+
+
+def save(directory: Path, trained: Trained) -> None:
+    """Writes everything to a directory of its own that appears under its name when it is complete."""
+    with atomic.new_directory(directory) as temporary:
+        trained.detector.save(temporary / DETECTOR)
+        clips.write_scores(temporary / SCORES, trained.train_scores)
+        atomic.write_text(temporary / RECORD, json.dumps(trained.record, indent=1))
+
+
+def load(directory: Path) -> Trained:
+    """Reads what `save` wrote.
+
+    Raises:
+      DataError: If it is missing or can't be read.
+    """
+    record = read_record(directory)
+    try:
+        detector = keras.saving.load_model(directory / DETECTOR, compile=False)
+        normalizer = record["normalizer"] and Normalizer(**record["normalizer"])
+        frames = record["config"]["feature"]["frames"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"The trained detector in {directory} can't be read ({reason}); remove the folder and train again.") from error
+    return Trained(detector, normalizer, frames, tuple(clips.read_scores(directory / SCORES)), record)
+
+
+def read_record(directory: Path) -> dict[str, Any]:
+    """What `training.json` holds.
+
+    Raises:
+      DataError: If it is missing or can't be read.
+    """
+    if not directory.is_dir():
+        raise DataError(f"Expected a trained detector in {directory}, but there is none; run `ganad train` first.")
+    try:
+        return dict(json.loads((directory / RECORD).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DataError(f"The trained detector in {directory} can't be read ({error}); remove the folder and train again.") from error
+
+
+def check_settings(directory: Path, record: dict[str, Any], config: Config) -> None:
+    """Refuses a detector that was trained with other settings than `config` has.
+
+    Raises:
+      ConfigError: Names the first setting that differs.
+    """
+    there, here = record["settings"], json.loads(json.dumps(config.training_settings()))
+    for key in sorted(there.keys() | here.keys()):
+        if there.get(key) != here.get(key):
+            raise ConfigError(
+                f"The detector in {directory} was trained with `{key}: {there.get(key)}`, this configuration has "
+                f"`{key}: {here.get(key)}`; set another `model_directory`, or remove the folder and train again."
+            )
+
+
+def make_record(config: Config, **facts: Any) -> dict[str, Any]:
+    """What `training.json` shall hold: the configuration, the versions, and `facts` about this training."""
+    versions = {
+        "ganad_tf": __version__,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+    return {"config": to_dict(config), "settings": config.training_settings(), "versions": versions, **facts}

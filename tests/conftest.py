@@ -1,0 +1,64 @@
+"""What tests share: real recordings, small trees of real WAV files, and the real command line."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+ROOT = Path(__file__).parents[1]
+SAMPLE_RATE = 16000
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Real recordings, which are not part of the project."""
+    folder = Path(os.environ.get("GANAD_REAL_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real recordings in {folder}; set GANAD_REAL_DATA to their folder")
+    return folder
+
+
+@pytest.fixture
+def ganad() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line in a process of its own."""
+
+    def run(*arguments: object, cwd: Path, check: int = 0) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ganad_tf", *map(str, arguments)]
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+        assert done.returncode == check, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+def tone(seconds: float = 1.0, hz: float = 440.0, noise: float = 0.01, seed: int = 0) -> np.ndarray:
+    """A tone in noise, `[samples]` float32."""
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    return (0.1 * np.sin(2 * np.pi * hz * time) + noise * np.random.default_rng(seed).normal(size=time.size)).astype(np.float32)
+
+
+def write_wav(path: Path, samples: np.ndarray, rate: int = SAMPLE_RATE, subtype: str = "PCM_16", **kwargs: object) -> Path:
+    """Writes an audio file and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, subtype=subtype, **kwargs)
+    return path
+
+
+def write_machine(root: Path, machine: str = "fan", ids: tuple[str, ...] = ("00", "02"), n_train: int = 6, n_test: int = 3) -> Path:
+    """A small machine type in the challenge's layout: 440 Hz is normal, 2 kHz an anomaly."""
+    for number, machine_id in enumerate(ids):
+        for index in range(n_train):
+            name = f"normal_id_{machine_id}_{index:08d}.wav"
+            write_wav(root / machine / "train" / name, tone(seed=100 * number + index))
+        for index in range(n_test):
+            write_wav(root / machine / "test" / f"normal_id_{machine_id}_{index:08d}.wav", tone(seed=1000 + 100 * number + index))
+            write_wav(root / machine / "test" / f"anomaly_id_{machine_id}_{index:08d}.wav", tone(hz=2000, seed=2000 + 100 * number + index))
+    return root

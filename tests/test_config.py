@@ -1,0 +1,121 @@
+import dataclasses
+
+import pytest
+
+from ganad_tf import config as configuration
+from ganad_tf.errors import ConfigError
+
+# As the challenge publishes it, comments aside.
+OFFICIAL = """\
+dev_directory : ./dev_data
+eval_directory : ./eval_data
+model_directory: ./model
+result_directory: ./result
+result_file: result.csv
+
+max_fpr : 0.1
+
+feature:
+  n_mels: 128
+  frames : 5
+  n_fft: 1024
+  hop_length: 512
+  power: 2.0
+
+fit:
+  compile:
+    optimizer : adam
+    loss : mean_squared_error
+  epochs : 100
+  batch_size : 512
+  shuffle : True
+  validation_split : 0.1
+  verbose : 1
+"""
+
+
+def load(tmp_path, text, *overrides):
+    path = tmp_path / "experiment.yaml"
+    path.write_text(text)
+    return configuration.load(path, overrides)
+
+
+def test_the_challenge_s_baseline_yaml_is_the_default(tmp_path):
+    assert load(tmp_path, OFFICIAL) == configuration.Config()
+    assert configuration.Config().model.name == "DenseAE"
+
+
+def test_an_empty_file_is_the_baseline(tmp_path):
+    assert load(tmp_path, "# nothing\n") == configuration.Config()
+
+
+def test_overrides_reach_every_depth(tmp_path):
+    config = load(tmp_path, OFFICIAL, "fit.compile.learning_rate=2e-4", "model.name=GANomaly", "model.hidden=[64, 64]", "seed=7", "feature.log=relative_80db")
+    assert config.fit.compile.learning_rate == 2e-4
+    assert config.model == configuration.Model("GANomaly", {"hidden": [64, 64]})
+    assert (config.seed, config.feature.log) == (7, "relative_80db")
+
+
+def test_numbers_in_scientific_notation_are_numbers(tmp_path):
+    assert load(tmp_path, "fit: {compile: {learning_rate: 2e-4}}").fit.compile.learning_rate == 0.0002
+
+
+def test_a_configuration_survives_being_written_down(tmp_path):
+    config = load(tmp_path, OFFICIAL, "model.name=GANomaly", "model.latent=16", "audio.channel=mean")
+    assert configuration.from_mapping(configuration.to_dict(config), source="again") == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fit: {epoch: 3}", r"experiment\.yaml: unknown key `fit\.epoch`; did you mean `epochs`\?"),
+        ("featur: {}", r"unknown key `featur`; did you mean `feature`\?"),
+        ("zzz: 1", r"unknown key `zzz`\. Known: audio, cache_directory"),
+        ("fit: {compile: {momentum: 1}}", r"unknown key `fit\.compile\.momentum`"),
+        ("fit: {epochs: many}", r"expected a whole number for `fit\.epochs`\. Received: 'many'"),
+        ("fit: {epochs: true}", r"expected a whole number for `fit\.epochs`\. Received: True"),
+        ("fit: {epochs: 1.5}", r"expected a whole number for `fit\.epochs`\. Received: 1.5"),
+        ("fit: {shuffle: 1}", r"expected true or false for `fit\.shuffle`"),
+        ("fit: 3", r"expected a section with keys under `fit`"),
+        ("fit: {epochs: 0}", r"expected a positive `fit\.epochs`\. Received: 0"),
+        ("fit: {validation_split: 1.0}", r"expected `fit\.validation_split` from 0 to below 1"),
+        ("feature: {pad_mode: wrap}", r"expected reflect or constant for `feature\.pad_mode`\. Received: 'wrap'"),
+        ("feature: {hop_length: 2048}", r"hop_length=2048, n_fft=1024"),
+        ("feature: {n_mels: 600}", r"n_mels=600, n_fft=1024"),
+        ("audio: {channel: left}", r"expected a whole number or mean for `audio\.channel`"),
+        ("audio: {channel: -1}", r"channel of at least 0"),
+        ("on_bad_clip: ignore", r"expected error or skip for `on_bad_clip`"),
+        ("threshold: {quantile: 1.0}", r"expected `threshold\.quantile` between 0 and 1"),
+        ("max_fpr: 0", r"expected `max_fpr` above 0"),
+        ("result_file: ../result.csv", "expected a file name without folders"),
+        ("- a\n- b", "Expected a YAML file of `key: value` lines"),
+        ("a: [", r"Expected YAML in .*experiment\.yaml"),
+        ("seed: 1\nseed: 2", "the key `seed` stands here twice"),
+        ("a: !!python/object/apply:os.system ['true']", "Expected YAML"),
+    ],
+)
+def test_one_sentence_names_file_key_and_value(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize("override", ["fit.epochs", "=3", "nothing"])
+def test_malformed_overrides_are_refused(tmp_path, override):
+    with pytest.raises(ConfigError, match="--set key=value"):
+        load(tmp_path, OFFICIAL, override)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: No such file"):
+        configuration.load(tmp_path / "nowhere.yaml")
+
+
+def test_the_fingerprint_names_what_a_log_mel_depends_on():
+    base = configuration.Config()
+    same = dataclasses.replace(base, seed=5, feature=dataclasses.replace(base.feature, standardize=True))
+    assert same.feature_fingerprint() == base.feature_fingerprint()
+    for key, value in {"n_mels": 64, "n_fft": 2048, "hop_length": 256, "power": 1.0, "pad_mode": "constant", "log": "relative_80db"}.items():
+        other = dataclasses.replace(base, feature=dataclasses.replace(base.feature, **{key: value}))
+        assert other.feature_fingerprint() != base.feature_fingerprint(), key
+    other_channel = dataclasses.replace(base, audio=configuration.Audio(channel=1))
+    assert other_channel.feature_fingerprint() != base.feature_fingerprint()

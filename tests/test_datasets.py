@@ -1,0 +1,220 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import tone, write_machine, write_wav
+
+from ganad_tf import datasets
+from ganad_tf.config import Config, Dataset, FolderData, SyntheticData
+from ganad_tf.datasets import synthetic
+from ganad_tf.datasets.synthetic_machines import MACHINES
+from ganad_tf.errors import ConfigError, DataError
+from ganad_tf.metrics import auc
+
+
+def listed(root, mode="dev", machines=(), **settings):
+    config = Config(dev_directory=str(root), eval_directory=str(root), **settings)
+    listings = datasets.list_clips(config, mode, machines)
+    datasets.refuse_foreign(listings, config)
+    return listings
+
+
+def folder_config(**settings):
+    return Dataset("folder", folder=FolderData(**settings))
+
+
+class TestDcase2020:
+    def test_development_layout(self, tmp_path):
+        write_machine(tmp_path, "fan", ids=("00", "06"), n_train=3, n_test=2)
+        write_machine(tmp_path, "ToyCar", ids=("01",), n_train=2, n_test=1)
+        toy_car, fan = listed(tmp_path)
+        assert (toy_car.machine, fan.machine) == ("ToyCar", "fan")
+        kinds = [(clip.machine_id, clip.split, clip.label) for clip in fan.clips]
+        expected = {("train", 0): 3, ("test", 0): 2, ("test", 1): 2}
+        assert {key: kinds.count(key) for key in set(kinds)} == {(i, *kind): n for i in ("00", "06") for kind, n in expected.items()}
+        clip = toy_car.clips[0]
+        assert (clip.file, clip.name) == ("ToyCar/train/normal_id_01_00000000.wav", "normal_id_01_00000000.wav")
+        assert clip.size == (tmp_path / clip.file).stat().st_size
+
+    def test_evaluation_layout(self, tmp_path):
+        write_wav(tmp_path / "fan/test/id_01_00000000.wav", tone())
+        write_wav(tmp_path / "fan/test/id_01_00000001.wav", tone())
+        (listing,) = listed(tmp_path, "eval")
+        assert [(clip.name, clip.label) for clip in listing.clips] == [("id_01_00000000.wav", None), ("id_01_00000001.wav", None)]
+
+    @pytest.mark.parametrize(
+        ("file", "expected"),
+        [
+            ("fan/train/anomaly_id_00_00000000.wav", "normal_id_00_00000000.wav"),
+            ("fan/train/normal_id_0_00000000.wav", "normal_id_00_00000000.wav"),
+            ("fan/test/normal_id_00_0000000a.wav", "anomaly_id_00_00000000.wav"),
+            ("fan/test/normal_id_00_00000009.flac", "anomaly_id_00_00000000.wav"),
+            ("fan/test/notes.txt", "anomaly_id_00_00000000.wav"),
+            ("fan/extra/normal_id_00_00000000.wav", "only the folders `train` and `test`"),
+        ],
+    )
+    def test_a_name_that_does_not_fit_is_refused_or_left_out(self, tmp_path, file, expected):
+        write_machine(tmp_path, "fan")
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(b"x")
+        with pytest.raises(DataError, match=expected) as raised:
+            listed(tmp_path)
+        assert str((tmp_path / file).parent) in str(raised.value)
+        (listing,) = listed(tmp_path, on_bad_clip="skip")
+        assert file not in {clip.file for clip in listing.clips}
+
+    def test_all_misfits_are_named_at_once(self, tmp_path):
+        write_machine(tmp_path, "fan")
+        for name in ("a.wav", "b.wav"):
+            (tmp_path / "fan" / "test" / name).write_bytes(b"x")
+        with pytest.raises(DataError, match=r"2 files don't fit(?s:.*)a\.wav(?s:.*)b\.wav"):
+            listed(tmp_path)
+
+    def test_hidden_files_are_nobody_s_business(self, tmp_path):
+        write_machine(tmp_path, "fan")
+        (tmp_path / "fan" / "test" / ".DS_Store").write_bytes(b"x")
+        assert len(listed(tmp_path)[0].clips) == 24
+
+    def test_real_recordings(self, real_data):
+        listings = listed(real_data / "dcase2020" / "dev_data")
+        assert [listing.machine for listing in listings] == ["ToyCar", "ToyConveyor", "fan", "pump", "slider", "valve"]
+        slider = listings[4]
+        assert (len(slider.of("train")), len(slider.of("test"))) == (75, 20)
+
+
+class TestFolder:
+    def test_a_folder_is_a_machine(self, tmp_path):
+        for index in range(10):
+            write_wav(tmp_path / "my fan" / "normal" / f"monday {index}.wav", tone())
+        write_wav(tmp_path / "my fan" / "anomaly" / "friday.flac", tone())
+        (listing,) = listed(tmp_path / "my fan", dataset=folder_config(test_split=0.3))
+        assert listing.machine == "my fan"
+        assert (len(listing.of("train")), len(listing.of("test"))) == (7, 4)
+        assert {clip.label for clip in listing.of("train")} == {0}
+        assert [clip.name for clip in listing.clips if clip.label == 1] == ["anomaly/friday.flac"]
+
+    def test_the_choice_of_test_clips_does_not_depend_on_dates_or_order(self, tmp_path):
+        for index in range(20):
+            write_wav(tmp_path / "fan" / "normal" / f"{index}.wav", tone())
+        before = {clip.name for clip in listed(tmp_path / "fan", dataset=folder_config())[0].of("test")}
+        for index in range(20):
+            write_wav(tmp_path / "fan" / "normal" / f"{index}.wav", tone(seed=1))
+        assert {clip.name for clip in listed(tmp_path / "fan", dataset=folder_config())[0].of("test")} == before
+        assert len(before) == 4
+
+    def test_several_folders_are_several_machines(self, tmp_path):
+        for machine in ("left", "right"):
+            write_wav(tmp_path / machine / "normal" / "a.wav", tone())
+        assert [listing.machine for listing in listed(tmp_path, dataset=folder_config())] == ["left", "right"]
+
+    def test_every_format_of_soundfile_is_listed(self, tmp_path):
+        names = ("a.wav", "b.FLAC", "c.ogg", "d.mp3", "e.aiff", "f.au", "g.w64", "h.caf")
+        for name in names:
+            (tmp_path / "fan" / "normal").mkdir(parents=True, exist_ok=True)
+            (tmp_path / "fan" / "normal" / name).write_bytes(b"x")
+        (listing,) = listed(tmp_path / "fan", dataset=folder_config())
+        assert sorted(clip.name for clip in listing.clips) == sorted(f"normal/{name}" for name in names)
+
+    def test_a_foreign_file_is_refused(self, tmp_path):
+        write_wav(tmp_path / "fan" / "normal" / "a.wav", tone())
+        (tmp_path / "fan" / "normal" / "log.txt").write_text("x")
+        with pytest.raises(DataError, match=r"log\.txt: expected a recording"):
+            listed(tmp_path / "fan", dataset=folder_config())
+
+    def test_new_recordings_are_unlabelled(self, tmp_path):
+        write_wav(tmp_path / "new" / "fan" / "a.wav", tone())
+        write_wav(tmp_path / "new" / "fan" / "b.wav", tone())
+        (listing,) = listed(tmp_path / "new", "eval", dataset=folder_config())
+        assert [(clip.name, clip.split, clip.label) for clip in listing.clips] == [("a.wav", "test", None), ("b.wav", "test", None)]
+
+    def test_mimii_layout_and_its_repeated_names(self, real_data):
+        (listing,) = listed(real_data / "mimii" / "fan", dataset=folder_config(test_split=0.5))
+        assert listing.machine == "id_00"
+        names = [clip.name for clip in listing.clips]
+        assert sorted(names) == ["abnormal/00000000.wav", "abnormal/00000001.wav", "normal/00000000.wav", "normal/00000001.wav"]
+
+
+class TestSynthetic:
+    SMALL = SyntheticData(n_ids=1, n_train=1, n_normal=1, n_anomaly=3, seconds=1)
+
+    def test_writes_real_wav_files_in_the_challenge_s_layout(self, tmp_path):
+        assert synthetic.write(tmp_path / "data", self.SMALL)
+        listings = listed(tmp_path / "data", dataset=Dataset("synthetic"))
+        assert [listing.machine for listing in listings] == ["ToyCar", "ToyConveyor", "fan", "pump", "slider", "valve"]
+        assert all(len(listing.clips) == 5 for listing in listings)
+        info = soundfile.info(tmp_path / "data" / listings[0].clips[0].file)
+        assert (info.samplerate, info.frames, info.subtype) == (16000, 16000, "PCM_16")
+
+    def test_same_seed_same_bytes(self, tmp_path):
+        for name in ("a", "b"):
+            synthetic.write(tmp_path / name, self.SMALL)
+        synthetic.write(tmp_path / "c", dataclasses.replace(self.SMALL, seed=1))
+        files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").glob("*/*/*.wav"))
+        assert len(files) == 30
+        for file in files:
+            assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+            assert (tmp_path / "a" / file).read_bytes() != (tmp_path / "c" / file).read_bytes()
+
+    def test_is_written_once_and_never_over_other_files(self, tmp_path):
+        synthetic.write(tmp_path / "data", self.SMALL)
+        assert not synthetic.write(tmp_path / "data", self.SMALL)
+        with pytest.raises(DataError, match="made with other settings"):
+            synthetic.write(tmp_path / "data", dataclasses.replace(self.SMALL, seed=1))
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "precious.wav").write_bytes(b"x")
+        with pytest.raises(DataError, match="holds other files"):
+            synthetic.write(tmp_path / "mine", self.SMALL)
+        assert (tmp_path / "mine" / "precious.wav").read_bytes() == b"x"
+
+    @pytest.mark.parametrize("machine", MACHINES)
+    def test_level_alone_does_not_tell_a_fault(self, machine):
+        settings = SyntheticData(seconds=1)
+        faults = MACHINES[machine][1]
+        labels, levels = [], []
+        for index in range(120):
+            fault = faults[index % 3] if index % 2 else None
+            samples = synthetic.recording(machine, index % 3, fault, (9, index), settings)
+            labels.append(int(fault is not None))
+            levels.append(np.mean(samples**2))
+        assert 0.35 < auc(labels, levels) < 0.65
+
+    @pytest.mark.parametrize(("machine", "fault"), [(machine, fault) for machine, (_, faults) in MACHINES.items() for fault in faults])
+    def test_a_fault_changes_the_sound(self, machine, fault):
+        settings = SyntheticData(seconds=2, snr_db=60)
+
+        def spectrum(fault, index):
+            samples = synthetic.recording(machine, 0, fault, (1, index), settings)
+            power = np.abs(np.fft.rfft(samples / np.sqrt(np.mean(samples**2)))) ** 2
+            return 10 * np.log10(np.add.reduceat(power, np.geomspace(20, 15999, 24).astype(int)) + 1e-9)
+
+        healthy = np.array([spectrum(None, index) for index in range(12)])
+        broken = np.array([spectrum(fault, index) for index in range(12, 24)])
+        spread = healthy.std(axis=0) + broken.std(axis=0) + 0.1
+        assert np.max(np.abs(healthy.mean(axis=0) - broken.mean(axis=0)) / spread) > 0.7
+
+    def test_the_fault_is_as_loud_as_asked(self):
+        """A whine far above the fan's own band: its share of the power follows fault_snr_db."""
+        shares = {}
+        for level in (-20.0, 0.0):
+            settings = SyntheticData(seconds=2, snr_db=80, fault_snr_db=level)
+            samples = synthetic.recording("pump", 0, "leak", (1, 1), settings)
+            power = np.abs(np.fft.rfft(samples)) ** 2
+            shares[level] = power[2 * 3000 :].sum() / power[: 2 * 3000].sum()
+        assert 10 * np.log10(shares[0.0] / shares[-20.0]) == pytest.approx(20, abs=2)
+
+
+def test_missing_and_empty_directories_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere, but there is none; set `dev_directory`"):
+        listed(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="found none in .*empty"):
+        listed(tmp_path / "empty")
+
+
+def test_unknown_dataset_and_machine_name_the_nearest(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean `dcase2020`"):
+        listed(tmp_path, dataset=Dataset("dcase2002"))
+    write_machine(tmp_path, "slider")
+    with pytest.raises(ConfigError, match="did you mean `slider`"):
+        listed(tmp_path, machines=("slidr",))

@@ -1,0 +1,114 @@
+"""Brings log-mels that were made elsewhere into the cache, for `dataset.name: imported`.
+
+    python tools/import_logmel.py CONFIG.yaml --machine ToyCar [--train-below N] FILE...
+
+FILE is an `.npz` with `names` `[clips]` and `logmel_db` `[clips, frames, mels]` in dB, or one of
+MLPerf Tiny's `<name>_hist_librosa.bin` (float32, little endian, one spectrum after another). Names
+are the challenge's, `normal_id_01_00000000`. Normal clips with a number below N become training
+clips; all others are test clips. The features must have been made with the settings in CONFIG.yaml;
+only the number of mel bands can be checked.
+"""
+
+import argparse
+import itertools
+import re
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ganad_tf import config as configuration
+from ganad_tf.clips import Clip
+from ganad_tf.config import Config
+from ganad_tf.errors import DataError, GanadError
+
+BIN_SUFFIX = "_hist_librosa.bin"
+CLIPS_PER_SHARD = 64
+
+
+def main() -> int:
+    """Imports the files; 0 done, 2 something that the user can mend."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", metavar="CONFIG.yaml")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--machine", required=True, help="machine type of all clips, such as ToyCar")
+    parser.add_argument("--train-below", type=int, default=0, metavar="N", help="normal clips with a number below N are for training")
+    options = parser.parse_args()
+    try:
+        config = configuration.load(options.config)
+        for split, count in import_files(config, options.files, options.machine, options.train_below).items():
+            print(f"{config.cache_path('dev', options.machine, split)}: {count} clips")
+    except GanadError as error:
+        print(f"import_logmel: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def import_files(config: Config, files: list[Path], machine: str, train_below: int) -> dict[str, int]:
+    """Writes the caches of the training and the test clips; how many clips each has."""
+    from ganad_tf import manifest, records
+
+    caches = {split: config.cache_path("dev", machine, split) for split in ("train", "test")}
+    for cache in caches.values():
+        if cache.exists():
+            raise DataError(f"Expected no cache in {cache} yet; remove it to import again.")
+    empty = manifest.Manifest(config.feature_fingerprint(), config.feature_settings())
+    manifests = {}
+    for split, cache in caches.items():
+        clips = (
+            (clip, log_mel) for clip, log_mel in read_files(config, files, machine, train_below) if clip.split == split
+        )
+        while shard := list(itertools.islice(clips, CLIPS_PER_SHARD)):
+            manifests[split] = records.append(cache, manifests.get(split, empty), shard)
+    for split, unfinished in manifests.items():
+        records.finish(caches[split], unfinished)
+    return {split: len(unfinished.entries) for split, unfinished in manifests.items()}
+
+
+def read_files(config: Config, files: list[Path], machine: str, train_below: int) -> Iterator[tuple[Clip, np.ndarray]]:
+    """Every clip with its log-mel, `[frames, mels]` float32 in dB."""
+    for path in files:
+        for name, log_mel in _read_bin(path, config) if path.name.endswith(BIN_SUFFIX) else _read_npz(path):
+            if log_mel.ndim != 2 or log_mel.shape[1] != config.feature.n_mels or len(log_mel) < config.feature.frames:
+                expected = f"at least {config.feature.frames} spectra of {config.feature.n_mels} mel bands"
+                raise DataError(f"{path}: expected {expected} for {name}. Received: shape {log_mel.shape}.")
+            if not np.isfinite(log_mel).all():
+                raise DataError(f"{path}: expected numbers, but {name} holds NaN or infinite values.")
+            yield _clip(path, name, machine, train_below), log_mel
+
+
+def _clip(path: Path, name: str, machine: str, train_below: int) -> Clip:
+    match = re.fullmatch(r"(normal|anomaly)_id_(\d\d)_(\d{8})", name)
+    if match is None:
+        raise DataError(f"{path}: expected a name such as `normal_id_01_00000000`. Received: {name!r}.")
+    label = int(match[1] == "anomaly")
+    split = "train" if label == 0 and int(match[3]) < train_below else "test"
+    stat = path.stat()
+    file = f"{machine}/{split}/{name}.wav"
+    return Clip(file, f"{name}.wav", machine, match[2], split, label, stat.st_size, stat.st_mtime_ns)
+
+
+def _read_npz(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names, log_mels = arrays["names"], arrays["logmel_db"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: expected an .npz file with `names` and `logmel_db`. Received: {error}.") from error
+    if len(names) != len(log_mels):
+        raise DataError(f"{path}: expected as many names as log-mels. Received: {len(names)} and {len(log_mels)}.")
+    for name, log_mel in zip(names, log_mels, strict=True):
+        yield str(name), log_mel.astype(np.float32)
+
+
+def _read_bin(path: Path, config: Config) -> Iterator[tuple[str, np.ndarray]]:
+    try:
+        values = np.frombuffer(path.read_bytes(), "<f4")
+        yield path.name.removesuffix(BIN_SUFFIX), values.reshape(-1, config.feature.n_mels)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected float32 spectra of {config.feature.n_mels} mel bands. Received: {error}.") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
