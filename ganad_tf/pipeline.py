@@ -18,7 +18,8 @@ from ganad_tf import records
 from ganad_tf.features import Normalizer, stack_frames
 from ganad_tf.manifest import Entry
 
-CLIPS_IN_SHUFFLE = 256  # streamed training: clips drawn from at a time
+SHARDS_AT_ONCE = 4  # streamed training: shards read in turn
+CLIPS_IN_SHUFFLE = 256  # clips drawn from at a time
 WINDOWS_IN_SHUFFLE = 16384  # and windows of those, about 40 MB
 AHEAD = 4  # batches made while the network works
 
@@ -134,9 +135,7 @@ def _streamed(source: Source, batch_size: int, seed: int | None) -> tf.data.Data
         shards = tf.data.Dataset.from_tensor_slices(sorted(os.fspath(source.cache / shard) for shard in places))
         if seed is not None:
             shards = shards.shuffle(len(places), seed=epoch_seed[0])
-        clips = shards.interleave(
-            lambda shard: _live_records(shard, source.cache, places), cycle_length=4 if seed is not None else 1, deterministic=True
-        )
+        clips = shards.interleave(lambda shard: _live_records(shard, source.cache, places), cycle_length=1 if seed is None else SHARDS_AT_ONCE)
         if seed is not None:
             clips = clips.shuffle(CLIPS_IN_SHUFFLE, seed=epoch_seed[0])
         pool = clips.map(clip_windows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -1,0 +1,168 @@
+"""Every detector through one gauntlet, used as a stranger's Keras script would use it."""
+
+import inspect
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ganad_tf.models import DETECTORS
+
+NON_DEFAULT = {
+    "DenseAE": {"input_dim": 24, "hidden": [16, 12], "latent": 3, "kernel_initializer": "he_normal"},
+    "GANomaly": {
+        "input_dim": 24,
+        "hidden": [16, 12],
+        "latent": 3,
+        "w_adv": 2.0,
+        "w_con": 3.0,
+        "w_enc": 4.0,
+        "adv_loss": "bce",
+        "score": "combined",
+        "dropout": 0.1,
+        "kernel_initializer": "random_normal",
+        "seed": 5,
+    },
+}
+LOSS = {"DenseAE": {"loss": "mean_squared_error"}, "GANomaly": {}}
+
+
+def make(name, **changes):
+    keras.utils.set_random_seed(1)
+    arguments = {"input_dim": 24, "hidden": [16, 16], "latent": 4, **changes}
+    detector = DETECTORS[name](**arguments)
+    detector.compile(optimizer=keras.optimizers.Adam(2e-3), jit_compile=False, **LOSS[name])
+    return detector
+
+
+def normal_windows(count=512, seed=0):
+    """Points on a curved surface of two dimensions in 24, with a little noise."""
+    rng = np.random.default_rng(seed)
+    surface = np.random.default_rng(99).normal(size=[3, 24])
+    position = rng.uniform(-1, 1, [count, 2])
+    lifted = np.concatenate([position, position[:, :1] * position[:, 1:]], axis=1)
+    return (lifted @ surface + 0.05 * rng.normal(size=[count, 24])).astype(np.float32)
+
+
+def dataset(windows, batch_size=64):
+    return tf.data.Dataset.from_tensor_slices(windows).batch(batch_size)
+
+
+def fit(detector, windows, epochs=1, **kwargs):
+    return detector.fit(dataset(windows), epochs=epochs, shuffle=False, verbose=0, **kwargs).history
+
+
+def test_every_detector_is_in_the_gauntlet():
+    assert DETECTORS.keys() == NON_DEFAULT.keys() == LOSS.keys()
+    assert DETECTORS
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+class TestEveryDetector:
+    def test_config_holds_every_constructor_argument(self, name):
+        parameters = [key for key in inspect.signature(DETECTORS[name].__init__).parameters if key not in ("self", "kwargs")]
+        assert parameters == list(NON_DEFAULT[name])
+        for key, value in NON_DEFAULT[name].items():
+            assert inspect.signature(DETECTORS[name]).parameters[key].default != value, key
+        config = DETECTORS[name](**NON_DEFAULT[name]).get_config()
+        assert {key: config[key] for key in parameters} == NON_DEFAULT[name]
+        again = DETECTORS[name].from_config(config)
+        assert {key: again.get_config()[key] for key in parameters} == NON_DEFAULT[name]
+
+    def test_trains_with_validation_and_reports_every_loss_twice(self, name):
+        detector = make(name)
+        history = fit(detector, normal_windows(), epochs=2, validation_data=dataset(normal_windows(128, seed=1)))
+        losses = {key for key in history if "loss" in key and not key.startswith("val_")}
+        assert "loss" in losses
+        assert {f"val_{key}" for key in losses} <= history.keys()
+        assert np.isfinite(list(history.values())).all()
+        assert all(len(values) == 2 for values in history.values())
+
+    def test_losses_are_means_over_windows_not_batches(self, name):
+        detector = make(name)
+        fit(detector, normal_windows())
+        windows = normal_windows(100, seed=3)
+        whole = detector.evaluate(dataset(windows, 100), return_dict=True, verbose=0)
+        parts = detector.evaluate(dataset(windows, 70), return_dict=True, verbose=0)
+        assert parts == pytest.approx(whole, rel=1e-4)
+
+    def test_saved_and_loaded_in_another_process_scores_the_same_and_trains_on(self, name, tmp_path):
+        detector = make(name)
+        windows = normal_windows()
+        fit(detector, windows)
+        detector.save(tmp_path / "detector.keras")
+        np.save(tmp_path / "windows.npy", windows)
+        script = (
+            "import sys, keras, numpy as np, ganad_tf.models\n"
+            "folder = sys.argv[1]\n"
+            "detector = keras.models.load_model(folder + '/detector.keras')\n"
+            "windows = np.load(folder + '/windows.npy')\n"
+            "np.save(folder + '/scores.npy', detector.anomaly_score(windows))\n"
+            "keras.utils.set_random_seed(2)\n"
+            "detector.fit(windows, batch_size=64, epochs=1, shuffle=False, verbose=0)\n"
+            "np.save(folder + '/after.npy', detector.anomaly_score(windows))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        scores = detector.anomaly_score(windows).numpy()
+        np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), scores)
+        keras.utils.set_random_seed(2)
+        fit(detector, windows)
+        # Only if every optimizer came back does another epoch end in the same place.
+        np.testing.assert_allclose(np.load(tmp_path / "after.npy"), detector.anomaly_score(windows), rtol=2e-3)
+
+    def test_eager_equals_graph(self, name):
+        detector = make(name)
+        fit(detector, normal_windows())
+        windows = tf.constant(normal_windows(32, seed=4))
+        for function in (detector.anomaly_score, detector.residual, detector):
+            np.testing.assert_allclose(tf.function(function)(windows), function(windows), rtol=1e-5, atol=1e-6)
+
+    def test_a_score_does_not_depend_on_the_neighbours(self, name):
+        detector = make(name)
+        fit(detector, normal_windows())
+        windows = normal_windows(40, seed=5)
+        together = detector.anomaly_score(windows).numpy()
+        assert together.shape == (40,)
+        among_others = detector.anomaly_score(np.concatenate([100 * windows[:5], windows])).numpy()[5:]
+        alone = np.concatenate([detector.anomaly_score(window[np.newaxis]) for window in windows])
+        np.testing.assert_allclose(among_others, together, rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(alone, together, rtol=1e-4, atol=1e-7)
+
+    def test_one_batch_can_be_overfitted(self, name):
+        detector = make(name, latent=8)
+        windows = normal_windows(32)
+        before = np.mean(np.square(detector.residual(windows)))
+        detector.fit(tf.data.Dataset.from_tensors(windows).repeat(600), epochs=1, shuffle=False, verbose=0)
+        detector.fit(tf.data.Dataset.from_tensors(windows).repeat(600), epochs=1, shuffle=False, verbose=0)
+        assert np.mean(np.square(detector.residual(windows))) < 0.2 * before
+
+    def test_what_is_off_the_surface_scores_higher(self, name):
+        detector = make(name, **({"score": "reconstruction"} if name == "GANomaly" else {}))
+        fit(detector, normal_windows(4096), epochs=8)
+        normal = normal_windows(200, seed=6)
+        corrupted = normal + np.random.default_rng(7).normal(size=normal.shape).astype(np.float32)
+        higher = detector.anomaly_score(corrupted).numpy() > detector.anomaly_score(normal).numpy()
+        assert higher.mean() > 0.95
+
+    def test_same_seed_same_weights(self, name):
+        finals = []
+        for _ in range(2):
+            detector = make(name)
+            fit(detector, normal_windows())
+            finals.append([weight.numpy() for weight in detector.weights])
+        for first, second in zip(*finals, strict=True):
+            np.testing.assert_array_equal(first, second)
+
+    def test_summary_and_parameter_count_need_no_data(self, name):
+        lines = []
+        DETECTORS[name]().summary(print_fn=lines.append)
+        assert "Total params" in "\n".join(lines)
+
+    def test_compiled_by_xla_trains_too(self, name):
+        detector = DETECTORS[name](input_dim=24, hidden=[16], latent=4)
+        detector.compile(optimizer="adam", jit_compile=True, **LOSS[name])
+        assert np.isfinite(fit(detector, normal_windows(128))["loss"]).all()

@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+from conftest import tone, write_wav
+
+from ganad_tf import datasets, pipeline, preparation, records
+from ganad_tf.config import Config
+from ganad_tf.features import Normalizer
+from ganad_tf.pipeline import Source
+
+FRAMES, MELS = 5, 128
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Clips of different length in several shards."""
+    root = tmp_path_factory.mktemp("pipeline")
+    for number in range(30):
+        path = root / "data" / "fan" / "train" / f"normal_id_{number % 3:02d}_{number:08d}.wav"
+        write_wav(path, tone(seconds=0.3 + 0.05 * number, seed=number))
+    config = Config(dev_directory=str(root / "data"), cache_directory=str(root / "cache"))
+    (listing,) = datasets.list_clips(config, "dev")
+    shard_size, preparation.CLIPS_PER_SHARD = preparation.CLIPS_PER_SHARD, 7
+    try:
+        preparation.prepare(config, listing, "dev", "train")
+    finally:
+        preparation.CLIPS_PER_SHARD = shard_size
+    found = preparation.current_cache(config, listing, "dev", "train")
+    assert len(found.shards) == 5
+    normalizer = Normalizer(found.statistics.mean, found.statistics.std)
+    return Source(config.cache_path("dev", "fan", "train"), found.entries, MELS, FRAMES, normalizer)
+
+
+def stacked_by_hand(source):
+    """All windows of all clips in the order of the shards, in NumPy."""
+    windows = []
+    mean, std = np.float32(source.normalizer.mean), np.float32(source.normalizer.std)
+    for _, log_mel in records.read(source.cache, source.entries):
+        values = (log_mel - mean) / std
+        windows += [values[start : start + FRAMES].ravel() for start in range(len(values) - FRAMES + 1)]
+    return np.stack(windows)
+
+
+def in_order(windows):
+    return windows[np.lexsort(windows.T[:8])]
+
+
+@pytest.mark.parametrize("budget_mb", [1024, 0], ids=["in memory", "streamed"])
+@pytest.mark.parametrize("batch_size", [16, 512, 100_000])
+def test_every_window_once_per_epoch(source, budget_mb, batch_size):
+    expected = stacked_by_hand(source)
+    assert len(expected) == source.n_windows
+    dataset = pipeline.windows(source, batch_size=batch_size, seed=3, memory_budget_mb=budget_mb)
+    epochs = [[batch.numpy() for batch in dataset] for _ in range(2)]
+    for batches in epochs:
+        assert len(batches) == dataset.cardinality() == -(-source.n_windows // batch_size)
+        assert {len(batch) for batch in batches[:-1]} <= {batch_size}
+        np.testing.assert_allclose(in_order(np.concatenate(batches)), in_order(expected), rtol=0, atol=1e-6)
+    first, second = (np.concatenate(batches) for batches in epochs)
+    assert not np.array_equal(first, second)  # another order in every epoch
+    assert not np.array_equal(first, expected)
+
+
+@pytest.mark.parametrize("budget_mb", [1024, 0], ids=["in memory", "streamed"])
+def test_order_of_the_clips_without_a_seed(source, budget_mb):
+    dataset = pipeline.windows(source, batch_size=64, seed=None, memory_budget_mb=budget_mb)
+    for _ in range(2):
+        np.testing.assert_allclose(np.concatenate(list(dataset)), stacked_by_hand(source), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("budget_mb", [1024, 0], ids=["in memory", "streamed"])
+def test_same_seed_same_order(source, budget_mb):
+    def first_epoch(seed):
+        return np.concatenate(list(pipeline.windows(source, batch_size=64, seed=seed, memory_budget_mb=budget_mb)))
+
+    np.testing.assert_array_equal(first_epoch(5), first_epoch(5))
+    assert not np.array_equal(first_epoch(5), first_epoch(6))
+
+
+@pytest.mark.parametrize("budget_mb", [1024, 0], ids=["in memory", "streamed"])
+def test_shuffling_reaches_across_clips(source, budget_mb):
+    """A batch of 64 windows in the clips' order comes from 1 to 4 clips; shuffled, from most of them."""
+    rows = {window[:8].tobytes(): number for number, window in enumerate(stacked_by_hand(source))}
+    owners = np.repeat(np.arange(30), [entry.frames - FRAMES + 1 for entry in sorted(source.entries, key=lambda e: (e.shard, e.index))])
+    batch = next(iter(pipeline.windows(source, batch_size=64, seed=1, memory_budget_mb=budget_mb))).numpy()
+    known = [owners[rows[window[:8].tobytes()]] for window in batch if window[:8].tobytes() in rows]
+    assert len(known) > 50
+    assert len(set(known)) > 15
+
+
+def test_some_clips_of_a_shard(source):
+    some = Source(source.cache, source.entries[::3], MELS, FRAMES, source.normalizer)
+    for budget_mb in (1024, 0):
+        dataset = pipeline.windows(some, batch_size=50, seed=1, memory_budget_mb=budget_mb)
+        np.testing.assert_allclose(in_order(np.concatenate(list(dataset))), in_order(stacked_by_hand(some)), rtol=0, atol=1e-6)
+
+
+def test_split_is_by_file_the_same_share_of_every_id_and_seeded(source):
+    training, validation = pipeline.split_by_file(source.entries, 0.2, seed=1)
+    assert sorted(training + validation, key=id) == sorted(source.entries, key=id)
+    ids = [entry.clip.machine_id for entry in validation]
+    assert {key: ids.count(key) for key in set(ids)} == {"00": 2, "01": 2, "02": 2}
+    again = pipeline.split_by_file(source.entries[::-1], 0.2, seed=1)
+    assert {e.clip for e in again[1]} == {e.clip for e in validation}
+    other = pipeline.split_by_file(source.entries, 0.2, seed=2)
+    assert {e.clip for e in other[1]} != {e.clip for e in validation}
+
+
+def test_a_lone_clip_is_for_training(source):
+    training, validation = pipeline.split_by_file(source.entries[:1], 0.9, seed=1)
+    assert (len(training), len(validation)) == (1, 0)
