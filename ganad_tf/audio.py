@@ -45,12 +45,15 @@ def read(path: Path, settings: Audio) -> np.ndarray:
     except (soundfile.SoundFileError, OSError) as error:
         raise DataError(_unreadable(path, error)) from error
     if len(samples) != declared:
-        raise DataError(f"{path}: expected {declared} samples as its header says, but the file is cut off after {len(samples)}.")
+        raise DataError(
+            f"{path}: expected {declared} samples as its header says, but the file is cut off after {len(samples)}."
+        )
     if not len(samples):
         raise DataError(f"{path}: expected a recording, but the file holds no samples.")
     waveform = samples.mean(axis=1) if settings.channel == "mean" else samples[:, settings.channel]
     if not np.isfinite(waveform).all():
-        raise DataError(f"{path}: expected numbers, but {int((~np.isfinite(waveform)).sum())} of {len(waveform)} samples are NaN or infinite.")
+        count = int((~np.isfinite(waveform)).sum())
+        raise DataError(f"{path}: expected numbers, but {count} of {len(waveform)} samples are NaN or infinite.")
     if rate != settings.sample_rate:
         waveform = librosa.resample(waveform, orig_sr=rate, target_sr=settings.sample_rate)
     return np.ascontiguousarray(waveform, dtype=np.float32)
@@ -62,7 +65,9 @@ def _check_header(path: Path, file: soundfile.SoundFile, settings: Audio) -> Non
         # A few bytes of difference in the outermost size are a writer's slip, not lost sound.
         slack = 16 if chunk.lower().startswith(("riff", "form")) else 0
         if int(declared) > int(actual) + slack:
-            raise DataError(f"{path}: expected {declared} bytes as its header says, but the file is cut off after {actual}.")
+            raise DataError(
+                f"{path}: expected {declared} bytes as its header says, but the file is cut off after {actual}."
+            )
     if file.samplerate != settings.sample_rate and not settings.resample:
         raise DataError(
             f"{path}: expected a sample rate of {settings.sample_rate} Hz, received {file.samplerate} Hz; "
@@ -70,7 +75,8 @@ def _check_header(path: Path, file: soundfile.SoundFile, settings: Audio) -> Non
         )
     if settings.channel != "mean" and settings.channel >= file.channels:
         raise DataError(
-            f"{path}: expected a channel {settings.channel}, but the file has {file.channels} (counted from 0); set `audio.channel`."
+            f"{path}: expected a channel {settings.channel}, but the file has {file.channels} (counted from 0); "
+            "set `audio.channel`."
         )
 
 

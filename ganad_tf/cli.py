@@ -9,12 +9,13 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ganad_tf import __version__, config as configuration, datasets, evaluation
+from ganad_tf import __version__, datasets, evaluation
+from ganad_tf import config as configuration
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ConfigError, DataError, GanadError
@@ -78,7 +79,7 @@ def score(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Computes AUC and pAUC from the score files and writes the result file."""
-    config, mode, listings = _experiment(options)
+    config, _, listings = _experiment(options)
     datasets.refuse_foreign(listings, config)
     print(evaluation.table(evaluation.evaluate(config, listings)))
     logger.info("wrote %s", config.result_path)
@@ -95,7 +96,12 @@ def demo(options: argparse.Namespace) -> None:
     _import_tensorflow()
     from ganad_tf import report
 
-    folders = {"dev_directory": "data", "cache_directory": "cache", "model_directory": "model", "result_directory": "result"}
+    folders = {
+        "dev_directory": "data",
+        "cache_directory": "cache",
+        "model_directory": "model",
+        "result_directory": "result",
+    }
     places = [f"{key}={options.out / folder}" for key, folder in folders.items()]
     config = configuration.load(_shipped("demo.yaml"), [*places, *options.set])
     thresholds = _run(options, config)
@@ -141,7 +147,9 @@ def _prepare(config: Config, mode: Mode, listings: Sequence[Listing], splits: Se
                 faults.append(error)
                 continue
             if (done.n_new, done.n_dropped) == (0, 0):
-                logger.debug("%s %s: %d clips are in the cache, nothing has changed", listing.machine, split, done.n_kept)
+                logger.debug(
+                    "%s %s: %d clips are in the cache, nothing has changed", listing.machine, split, done.n_kept
+                )
                 continue
             counts = (done.n_new, done.n_kept, done.n_dropped, len(done.skipped))
             logger.info("%s %s: %d clips prepared, %d kept, %d dropped, %d left out", listing.machine, split, *counts)
@@ -159,10 +167,17 @@ def _train(config: Config, mode: Mode, listings: Sequence[Listing]) -> None:
 
         for listing in without:
             scoring.find_detector(config, listing, mode)
-            logger.info("%s: no training clips in %s, the detector of --dev will score it", listing.machine, config.data_directory(mode))
+            logger.info(
+                "%s: no training clips in %s, the detector of --dev will score it",
+                listing.machine,
+                config.data_directory(mode),
+            )
     elif without:
         names = ", ".join(listing.machine for listing in without)
-        raise DataError(f"Expected normal training clips in {config.data_directory(mode)}, but there are none of {names}; choose others with --machine.")
+        raise DataError(
+            f"Expected normal training clips in {config.data_directory(mode)}, but there are none of {names}; "
+            "choose others with --machine."
+        )
     for listing in trainable:
         with _epochs(config, listing.machine) as callbacks:
             training.train(config, listing, mode, callbacks=callbacks)
@@ -174,7 +189,10 @@ def _score(config: Config, mode: Mode, listings: Sequence[Listing]) -> dict[str,
     for listing in listings:
         scoring.find_detector(config, listing, mode)  # before the time is spent on reading clips
     _prepare(config, mode, listings, ("test",))
-    return {listing.machine: scoring.score(config, listing, mode, progress=_bar(f"{listing.machine} score")) for listing in listings}
+    return {
+        listing.machine: scoring.score(config, listing, mode, progress=_bar(f"{listing.machine} score"))
+        for listing in listings
+    }
 
 
 def _shipped(name: str) -> Path:
@@ -221,7 +239,13 @@ def _epochs(config: Config, machine: str) -> Iterator[tuple[Any, ...]]:
     import keras
     from tqdm import tqdm
 
-    with tqdm(total=config.fit.epochs, desc=f"{machine} train", disable=None if config.fit.verbose else True, leave=False, unit="epoch") as bar:
+    with tqdm(
+        total=config.fit.epochs,
+        desc=f"{machine} train",
+        disable=None if config.fit.verbose else True,
+        leave=False,
+        unit="epoch",
+    ) as bar:
 
         def show(epoch: int, logs: dict[str, float]) -> None:
             del epoch
@@ -236,7 +260,7 @@ def _import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
+    with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
         import tensorflow as tf
@@ -248,10 +272,20 @@ def _import_tensorflow() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ganad", description="Anomaly detection in machine sound with generative adversarial networks.")
+    parser = argparse.ArgumentParser(
+        prog="ganad", description="Anomaly detection in machine sound with generative adversarial networks."
+    )
     parser.add_argument("--version", action="version", version=f"ganad {__version__}")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
-    for name, verb in (("list", list_), ("prepare", prepare), ("train", train), ("score", score), ("evaluate", evaluate), ("run", run), ("demo", demo)):
+    for name, verb in (
+        ("list", list_),
+        ("prepare", prepare),
+        ("train", train),
+        ("score", score),
+        ("evaluate", evaluate),
+        ("run", run),
+        ("demo", demo),
+    ):
         summary = (verb.__doc__ or "").strip()
         verb_parser = verbs.add_parser(name, help=summary, description=summary)
         _add_options(verb_parser, is_demo=verb is demo)
@@ -261,15 +295,38 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_options(parser: argparse.ArgumentParser, *, is_demo: bool) -> None:
     if is_demo:
-        parser.add_argument("--out", type=Path, default=Path("ganad-demo"), metavar="DIR", help="where everything goes (default: ./ganad-demo)")
+        parser.add_argument(
+            "--out",
+            type=Path,
+            default=Path("ganad-demo"),
+            metavar="DIR",
+            help="where everything goes (default: ./ganad-demo)",
+        )
         parser.set_defaults(mode="dev")
     else:
-        parser.add_argument("config", metavar="CONFIG.yaml", help="one experiment; the challenge's baseline.yaml is one")
+        parser.add_argument(
+            "config", metavar="CONFIG.yaml", help="one experiment; the challenge's baseline.yaml is one"
+        )
         modes = parser.add_mutually_exclusive_group()
-        modes.add_argument("-d", "--dev", dest="mode", action="store_const", const="dev", default="dev", help="the development data (default)")
+        modes.add_argument(
+            "-d",
+            "--dev",
+            dest="mode",
+            action="store_const",
+            const="dev",
+            default="dev",
+            help="the development data (default)",
+        )
         modes.add_argument("-e", "--eval", dest="mode", action="store_const", const="eval", help="the evaluation data")
     parser.add_argument("--machine", nargs="+", default=(), metavar="M", help="only these machine types")
-    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value", help="change a setting, such as fit.epochs=10")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="key=value",
+        help="change a setting, such as fit.epochs=10",
+    )
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="warnings and tables only")
     loudness.add_argument("-v", "--verbose", action="store_true", help="say more")

@@ -58,6 +58,18 @@ class Listing:
         """The clips of one split."""
         return tuple(clip for clip in self.clips if clip.split == split)
 
+    def need(self, split: str) -> tuple[Clip, ...]:
+        """The clips of one split.
+
+        Raises:
+          DataError: If there are none.
+        """
+        clips = self.of(split)
+        if not clips:
+            where = self.directory / self.machine
+            raise DataError(f"Expected {split} clips of {self.machine} in {where}, but there are none.")
+        return clips
+
 
 @dataclass(frozen=True)
 class ClipScore:
@@ -76,7 +88,7 @@ def by_id(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
 
 
 def write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    """Writes a CSV file as the challenge's baseline does: no header of its own, `\\n` line ends."""
+    """Writes a CSV file as the challenge's baseline does: no header of its own, line feeds alone at line ends."""
     with atomic.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream, lineterminator="\n").writerows(rows)
 
@@ -90,7 +102,9 @@ def write_scores(path: Path, scores: Iterable[ClipScore]) -> None:
     rows = [(score.name, float(score.score)) for score in scores]
     for name, score in rows:
         if not math.isfinite(score):
-            raise DataError(f"The anomaly score of {name} is {score}, not a number that can be ranked; nothing was written to {path}.")
+            raise DataError(
+                f"The anomaly score of {name} is {score}, not a number to rank by; nothing was written to {path}."
+            )
     write_rows(path, rows)
 
 
@@ -111,7 +125,9 @@ def read_scores(path: Path) -> list[ClipScore]:
             name, score = row
             scores.append(ClipScore(name, _finite(score)))
         except ValueError as error:
-            raise DataError(f"Expected `file name,score` in line {number} of {path}. Received: {','.join(row)!r}.") from error
+            raise DataError(
+                f"Expected `file name,score` in line {number} of {path}. Received: {','.join(row)!r}."
+            ) from error
     return scores
 
 

@@ -4,10 +4,11 @@ The keys of the DCASE 2020 Task 2 `baseline.yaml` are kept, and every default is
 that its file runs here unchanged. Keys it does not have have defaults that leave its meaning as it is.
 """
 
+import copy
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -92,7 +93,9 @@ class Audio:
         if self.sample_rate < 1:
             raise ValueError(f"expected a positive `audio.sample_rate`. Received: {self.sample_rate}.")
         if self.channel != "mean" and self.channel < 0:
-            raise ValueError(f"expected a channel of at least 0 or `mean` for `audio.channel`. Received: {self.channel}.")
+            raise ValueError(
+                f"expected a channel of at least 0 or `mean` for `audio.channel`. Received: {self.channel}."
+            )
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,8 @@ class Feature:
             )
         if self.n_mels > self.n_fft // 2:
             raise ValueError(
-                f"expected `feature.n_mels` of at most half of `feature.n_fft`. Received: n_mels={self.n_mels}, n_fft={self.n_fft}."
+                "expected `feature.n_mels` of at most half of `feature.n_fft`. "
+                f"Received: n_mels={self.n_mels}, n_fft={self.n_fft}."
             )
         if self.power <= 0:
             raise ValueError(f"expected a positive `feature.power`. Received: {self.power}.")
@@ -286,7 +290,9 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Can't read the configuration {path}: {getattr(error, 'strerror', None) or error}.") from error
+        raise ConfigError(
+            f"Can't read the configuration {path}: {getattr(error, 'strerror', None) or error}."
+        ) from error
     mapping = schema.parse_yaml(text, str(path))
     if not isinstance(mapping, dict | None):
         raise ConfigError(f"Expected a YAML file of `key: value` lines in {path}. Received: {type(mapping).__name__}.")
@@ -295,14 +301,14 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence[str] = ()) -> Config:
     """Builds a configuration from what a YAML file holds; `source` names it in messages."""
-    mapping = json.loads(json.dumps(mapping, default=str))
+    values: dict[str, Any] = copy.deepcopy(dict(mapping))
     for override in overrides:
-        _lay_over(mapping, override)
-    if isinstance(mapping.get("model"), dict):
-        arguments = dict(mapping["model"])
+        _lay_over(values, override)
+    if isinstance(values.get("model"), dict):
+        arguments = dict(values["model"])
         name = arguments.pop("name", Model.name)
-        mapping["model"] = {"name": name, "arguments": arguments}
-    return schema.read_section(Config, mapping, source=source)
+        values["model"] = {"name": name, "arguments": arguments}
+    return schema.read_section(Config, values, source=source)
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -324,7 +330,7 @@ def _lay_over(mapping: dict[str, Any], override: str) -> None:
     mapping[name] = schema.parse_yaml(text, f"--set {key}")
 
 
-def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> Any:
+def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in mapping.items():
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{key}.")

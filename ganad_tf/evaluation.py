@@ -56,16 +56,19 @@ def evaluate(config: Config, listings: Sequence[Listing]) -> list[MachineResult]
     """
     results = []
     for listing in listings:
-        groups = clips.by_id(listing.of("test"))
-        ids = tuple(_evaluate_id(*labels_and_scores(config, listing.machine, key, group), key, config.max_fpr) for key, group in groups.items())
-        if not ids:
-            raise DataError(f"Expected test clips of {listing.machine} in {listing.directory / listing.machine}, but there are none.")
+        groups = clips.by_id(listing.need("test"))
+        ids = tuple(
+            _evaluate_id(*labels_and_scores(config, listing.machine, key, group), key, config.max_fpr)
+            for key, group in groups.items()
+        )
         results.append(MachineResult(listing.machine, ids))
     clips.write_rows(config.result_path, _rows(results))
     return results
 
 
-def labels_and_scores(config: Config, machine: str, machine_id: str, group: Sequence[Clip]) -> tuple[list[int], list[float]]:
+def labels_and_scores(
+    config: Config, machine: str, machine_id: str, group: Sequence[Clip]
+) -> tuple[list[int], list[float]]:
     """Labels and scores of one machine ID's test clips, in the same order.
 
     Raises:
@@ -74,13 +77,19 @@ def labels_and_scores(config: Config, machine: str, machine_id: str, group: Sequ
     path = config.score_path(machine, machine_id)
     labels = {clip.name: clip.label for clip in group if clip.label is not None}
     if len(labels) != len(group):
-        raise DataError(f"Expected labelled test clips of {machine} id {machine_id}; evaluation data have none, so there is nothing to evaluate.")
+        raise DataError(
+            f"Expected labelled test clips of {machine} id {machine_id}; "
+            "evaluation data have none, so there is nothing to evaluate."
+        )
     scores = {score.name: score.score for score in clips.read_scores(path)}
     missing = sorted(labels.keys() - scores.keys())
     foreign = sorted(scores.keys() - labels.keys())
     if foreign or (missing and config.on_bad_clip == "error"):
         name = (missing or foreign)[0]
-        raise DataError(f"{path} does not list the test clips that are there ({len(missing)} missing, {len(foreign)} others, such as {name}); run `ganad score` again.")
+        raise DataError(
+            f"{path} does not list the test clips that are there "
+            f"({len(missing)} missing, {len(foreign)} others, such as {name}); run `ganad score` again."
+        )
     names = [name for name in labels if name in scores]
     return [labels[name] for name in names], [scores[name] for name in names]
 
@@ -90,17 +99,25 @@ def table(results: Sequence[MachineResult]) -> str:
     lines = [f"{'machine':<14}{'id':<9}{'AUC':>7}{'pAUC':>8}{'normal':>8}{'anomaly':>9}"]
     for result in results:
         for row in result.ids:
-            lines.append(_line(result.machine, row.machine_id, row.auc, row.pauc) + f"{row.n_normal:>8}{row.n_anomaly:>9}")
+            lines.append(
+                _line(result.machine, row.machine_id, row.auc, row.pauc) + f"{row.n_normal:>8}{row.n_anomaly:>9}"
+            )
         lines.append(_line(result.machine, "mean", result.auc, result.pauc))
     if len(results) > 1:
         defined = [result for result in results if not math.isnan(result.auc)]
-        lines.append(_line("all", "mean", mean_of_defined([r.auc for r in results]), mean_of_defined([r.pauc for r in results])))
+        lines.append(
+            _line("all", "mean", mean_of_defined([r.auc for r in results]), mean_of_defined([r.pauc for r in results]))
+        )
         if defined:
             weighted = [_weighted(defined, [getattr(r, name) for r in defined]) for name in ("auc", "pauc")]
             lines.append(_line("all", "weighted", *weighted) + "  by test clips")
-    undefined = [f"{result.machine} id {row.machine_id}" for result in results for row in result.ids if math.isnan(row.auc)]
+    undefined = [
+        f"{result.machine} id {row.machine_id}" for result in results for row in result.ids if math.isnan(row.auc)
+    ]
     if undefined:
-        lines.append(f"undefined: {', '.join(undefined)} (the test clips lack normal clips or anomalies); left out of the means")
+        lines.append(
+            f"undefined: {', '.join(undefined)} (the test clips lack normal clips or anomalies); left out of the means"
+        )
     return "\n".join(lines)
 
 
@@ -132,4 +149,6 @@ def _percent(value: float) -> str:
 
 
 def _weighted(results: Sequence[MachineResult], values: Sequence[float]) -> float:
-    return sum(result.n_test * value for result, value in zip(results, values, strict=True)) / sum(result.n_test for result in results)
+    return sum(result.n_test * value for result, value in zip(results, values, strict=True)) / sum(
+        result.n_test for result in results
+    )

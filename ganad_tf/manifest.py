@@ -148,7 +148,10 @@ def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str) -> Ma
     expected = {clip for clip in clips if (clip.file, clip.size, clip.mtime_ns) not in left_out}
     if known != expected:
         changed = sorted(clip.file for clip in known ^ expected)
-        raise DataError(f"The cache in {directory} is stale: {len(set(changed))} clips were added, changed or removed, such as {changed[0]}.")
+        raise DataError(
+            f"The cache in {directory} is stale: {len(set(changed))} clips were added, changed or removed, "
+            f"such as {changed[0]}."
+        )
     for shard in manifest.shards:
         fault = damage(directory, shard)
         if fault:
@@ -157,7 +160,7 @@ def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str) -> Ma
 
 
 def _statistics(body: dict[str, Any] | None) -> Statistics | None:
-    return body and Statistics(body["n_frames"], tuple(body["mean"]), tuple(body["std"]))
+    return Statistics(body["n_frames"], tuple(body["mean"]), tuple(body["std"])) if body else None
 
 
 def _seal(body: dict[str, Any]) -> str:

@@ -101,14 +101,16 @@ def _from_memory(source: Source, batch_size: int, seed: int | None) -> tf.data.D
     def batch(number: tf.Tensor, epoch_seed: tf.Tensor) -> tf.Tensor:
         chosen = tf.range(number * batch_size, tf.minimum((number + 1) * batch_size, n_windows))
         if seed is not None:
-            chosen = tf.random.experimental.index_shuffle(chosen, seed=epoch_seed, max_index=tf.constant(n_windows - 1, tf.int64))
+            chosen = tf.random.experimental.index_shuffle(
+                chosen, seed=epoch_seed, max_index=tf.constant(n_windows - 1, tf.int64)
+            )
         rows = tf.gather(starts, chosen)[:, tf.newaxis] + offsets  # [batch, frames]
         return tf.reshape(tf.gather(spectra, rows), [-1, source.frames * source.n_mels])
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         return tf.data.Dataset.range(n_batches).map(lambda number: (number, epoch_seed))
 
-    return _epoch_seeds(seed).flat_map(epoch).map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return _seeds(seed).take(1).flat_map(epoch).map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def _load(source: Source) -> tuple[tf.Variable, tf.Tensor]:
@@ -131,24 +133,23 @@ def _streamed(source: Source, batch_size: int, seed: int | None) -> tf.data.Data
     for entry in source.entries:
         places.setdefault(entry.shard, []).append(entry.index)
 
-    def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
-        shards = tf.data.Dataset.from_tensor_slices(sorted(os.fspath(source.cache / shard) for shard in places))
-        if seed is not None:
-            shards = shards.shuffle(len(places), seed=epoch_seed[0])
-        clips = shards.interleave(lambda shard: _live_records(shard, source.cache, places), cycle_length=1 if seed is None else SHARDS_AT_ONCE)
-        if seed is not None:
-            clips = clips.shuffle(CLIPS_IN_SHUFFLE, seed=epoch_seed[0])
-        pool = clips.map(clip_windows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        if seed is not None:
-            pool = pool.rebatch(WINDOWS_IN_SHUFFLE).map(lambda stacked: _shuffle_rows(stacked, epoch_seed))
-        return pool.rebatch(batch_size)
-
     def clip_windows(record: tf.Tensor) -> tf.Tensor:
         log_mel = records.parse_log_mel(record, source.n_mels)
         values = log_mel if source.normalizer is None else source.normalizer(log_mel)
         return stack_frames(values[tf.newaxis], source.frames)[0]
 
-    return _epoch_seeds(seed).flat_map(epoch)
+    shards = tf.data.Dataset.from_tensor_slices(sorted(os.fspath(source.cache / shard) for shard in places))
+    if seed is not None:
+        shards = shards.shuffle(len(places), seed=seed)
+    clips = shards.interleave(
+        lambda shard: _live_records(shard, source.cache, places), cycle_length=1 if seed is None else SHARDS_AT_ONCE
+    )
+    if seed is not None:
+        clips = clips.shuffle(CLIPS_IN_SHUFFLE, seed=seed)
+    windows = clips.map(clip_windows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    if seed is not None:
+        windows = tf.data.Dataset.zip(windows.rebatch(WINDOWS_IN_SHUFFLE), _seeds(seed)).map(_shuffle_rows)
+    return windows.rebatch(batch_size)
 
 
 def _live_records(shard: tf.Tensor, cache: Path, places: dict[str, list[int]]) -> tf.data.Dataset:
@@ -161,12 +162,11 @@ def _live_records(shard: tf.Tensor, cache: Path, places: dict[str, list[int]]) -
     return numbered.filter(lambda index, _: tf.reduce_any(indices == index)).map(lambda _, record: record)
 
 
-def _shuffle_rows(stacked: tf.Tensor, epoch_seed: tf.Tensor) -> tf.Tensor:
+def _shuffle_rows(stacked: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     count = tf.shape(stacked)[0]
-    return tf.gather(stacked, tf.random.experimental.index_shuffle(tf.range(count), seed=epoch_seed, max_index=count - 1))
+    return tf.gather(stacked, tf.random.experimental.index_shuffle(tf.range(count), seed=seed, max_index=count - 1))
 
 
-def _epoch_seeds(seed: int | None) -> tf.data.Dataset:
-    """One element, `[2]` int64: another one each time that the dataset is gone through."""
-    draws = tf.data.Dataset.random(seed=seed or 0, rerandomize_each_iteration=True).batch(2, drop_remainder=True)
-    return draws.take(1)
+def _seeds(seed: int | None) -> tf.data.Dataset:
+    """Endless seeds, `[2]` int64 each: others each time that the dataset is gone through."""
+    return tf.data.Dataset.random(seed=seed or 0, rerandomize_each_iteration=True).batch(2, drop_remainder=True)

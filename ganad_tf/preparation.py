@@ -43,7 +43,9 @@ class Prepared:
     skipped: tuple[Skipped, ...]
 
 
-def prepare(config: Config, listing: Listing, mode: Mode, split: str, *, progress: Progress = lambda items, _: items) -> Prepared:
+def prepare(
+    config: Config, listing: Listing, mode: Mode, split: str, *, progress: Progress = lambda items, _: items
+) -> Prepared:
     """Brings the cache of one machine type's training or test clips up to date with the recordings.
 
     Args:
@@ -77,7 +79,10 @@ def prepare(config: Config, listing: Listing, mode: Mode, split: str, *, progres
     if bad and config.on_bad_clip == "error":
         raise DataError(_name_all(bad, len(clips)))
     if not current.entries:
-        raise DataError(f"None of the {len(clips)} {split} clips of {listing.machine} can be used:\n  " + "\n  ".join(c.reason for c in bad))
+        raise DataError(
+            f"None of the {len(clips)} {split} clips of {listing.machine} can be used:\n  "
+            + "\n  ".join(c.reason for c in bad)
+        )
     for clip in bad:
         logger.warning("left out: %s", clip.reason)
     records.finish(cache, dataclasses.replace(current, skipped=(*skipped, *bad)))
@@ -166,7 +171,13 @@ def _extractor(config: Config) -> Callable[[Path], np.ndarray | DataError]:
     feature, settings = config.feature, config.audio
     try:
         layer = LogMel(
-            settings.sample_rate, feature.n_fft, feature.hop_length, feature.n_mels, feature.power, feature.pad_mode, feature.log
+            settings.sample_rate,
+            feature.n_fft,
+            feature.hop_length,
+            feature.n_mels,
+            feature.power,
+            feature.pad_mode,
+            feature.log,
         )
     except ValueError as error:
         raise ConfigError(f"No spectrum can be computed with the section `feature`: {error}") from error
@@ -180,7 +191,9 @@ def _extractor(config: Config) -> Callable[[Path], np.ndarray | DataError]:
         frames = n_frames(len(waveform), feature.hop_length)
         if frames < feature.frames or len(waveform) <= feature.n_fft // 2:
             needed = max((feature.frames - 1) * feature.hop_length, feature.n_fft // 2 + 1)
-            return DataError(f"{path}: expected at least {needed} samples for {feature.frames} spectra, received {len(waveform)}.")
+            return DataError(
+                f"{path}: expected at least {needed} samples for {feature.frames} spectra, received {len(waveform)}."
+            )
         return log_mel(waveform[np.newaxis])[0].numpy()
 
     return extract

@@ -99,7 +99,7 @@ def _parse(record: bytes, entry: Entry) -> np.ndarray:
 
 def _statistics(cache: Path, entries: Sequence[Entry]) -> Statistics:
     """Mean and deviation per mel band, in one pass and constant memory."""
-    count, total, squares = 0, np.float64(0), np.float64(0)
+    count, total, squares = 0, np.zeros(1), np.zeros(1)
     for _, log_mel in read(cache, entries):
         values = log_mel.astype(np.float64)
         count += len(values)
@@ -107,7 +107,7 @@ def _statistics(cache: Path, entries: Sequence[Entry]) -> Statistics:
         squares = squares + (values**2).sum(axis=0)
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    return Statistics(count, tuple(mean.tolist()), tuple(std.tolist()))
+    return Statistics(count, tuple(map(float, mean)), tuple(map(float, std)))
 
 
 def _place(entry: Entry) -> tuple[str, int]:

@@ -29,9 +29,11 @@ def plot_histograms(path: Path, machines: Mapping[str, Scored], thresholds: Mapp
     def draw(axes: Axes, machine: str) -> None:
         labels = np.concatenate([np.asarray(labels) for labels, _ in machines[machine].values()])
         scores = np.concatenate([np.asarray(scores) for _, scores in machines[machine].values()])
-        edges = np.histogram_bin_edges(scores, bins=30)
+        edges = np.histogram_bin_edges(scores, bins=30).tolist()
         for label, name, colour, hatch in ((0, "normal", NORMAL, ""), (1, "anomaly", ANOMALY, "///")):
-            axes.hist(scores[labels == label], edges, alpha=0.6, color=colour, hatch=hatch, edgecolor="white", label=name)
+            axes.hist(
+                scores[labels == label], edges, alpha=0.6, color=colour, hatch=hatch, edgecolor="white", label=name
+            )
         axes.axvline(thresholds[machine], color=LIMIT, linestyle="--", label="threshold")
         axes.set(title=machine, xlabel="anomaly score", ylabel="clips")
 
@@ -53,7 +55,11 @@ def plot_rocs(path: Path, machines: Mapping[str, Scored], max_fpr: float) -> Non
         for number, (machine_id, (labels, scores)) in enumerate(machines[machine].items()):
             if 0 < sum(labels) < len(labels):
                 colour = ID_COLOURS[number % len(ID_COLOURS)]
-                axes.plot(*roc_curve(labels, scores), color=colour, label=f"id {machine_id}: AUC {100 * auc(labels, scores):.1f} %")
+                axes.plot(
+                    *roc_curve(labels, scores),
+                    color=colour,
+                    label=f"id {machine_id}: AUC {100 * auc(labels, scores):.1f} %",
+                )
         axes.set(title=machine, xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
 
     _save_panels(path, list(machines), draw)

@@ -12,7 +12,6 @@ from collections.abc import Hashable, Mapping
 from typing import Any, Literal, TypeVar
 
 import yaml
-
 from ganad_tf.errors import ConfigError
 
 T = TypeVar("T")
@@ -115,7 +114,7 @@ def _fits(value: object, expected: Any) -> bool:
 
 def _describe(expected: Any) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", types.NoneType: "nothing"}
-    words = []
+    words: list[str] = []
     for option in _options(expected):
         if typing.get_origin(option) is Literal:
             words.extend(str(choice) for choice in typing.get_args(option))

@@ -44,7 +44,9 @@ def score(config: Config, listing: Listing, mode: Mode, *, progress: Progress = 
     for machine_id, group in clips.by_id(scores).items():
         scored = [ClipScore(clip.name, scores[clip]) for clip in group]
         clips.write_scores(config.score_path(listing.machine, machine_id), scored)
-        clips.write_rows(config.decision_path(listing.machine, machine_id), [(clip.name, int(clip.score > limit)) for clip in scored])
+        clips.write_rows(
+            config.decision_path(listing.machine, machine_id), [(clip.name, int(clip.score > limit)) for clip in scored]
+        )
     logger.info("%s: scored %d clips, threshold %.6g", listing.machine, len(scores), limit)
     return limit
 
@@ -58,8 +60,7 @@ def find_detector(config: Config, listing: Listing, mode: Mode) -> Path:
       DataError: If there are no test clips or no trained detector.
       ConfigError: If the detector was trained with other settings.
     """
-    if not listing.of("test"):
-        raise DataError(f"Expected test clips of {listing.machine} in {listing.directory / listing.machine}, but there are none.")
+    listing.need("test")
     directory = config.model_path(mode if listing.of("train") else "dev", listing.machine)
     trained.check_settings(directory, trained.read_record(directory), config)
     return directory
@@ -85,5 +86,8 @@ def score_clips(
     for entry, log_mel in progress(records.read(cache, entries), len(entries)):
         scores[entry.clip] = float(clip_score(log_mel))
         if not np.isfinite(scores[entry.clip]):
-            raise DataError(f"The anomaly score of {entry.clip.file} is {scores[entry.clip]}, not a number; the detector is not usable, train it again.")
+            raise DataError(
+                f"The anomaly score of {entry.clip.file} is {scores[entry.clip]}, not a number; "
+                "the detector is not usable, train it again."
+            )
     return scores

@@ -65,7 +65,9 @@ def load(directory: Path) -> Trained:
         frames = record["config"]["feature"]["frames"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise DataError(f"The trained detector in {directory} can't be read ({reason}); remove the folder and train again.") from error
+        raise DataError(
+            f"The trained detector in {directory} can't be read ({reason}); remove the folder and train again."
+        ) from error
     return Trained(detector, normalizer, frames, tuple(clips.read_scores(directory / SCORES)), record)
 
 
@@ -80,7 +82,9 @@ def read_record(directory: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((directory / RECORD).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise DataError(f"The trained detector in {directory} can't be read ({error}); remove the folder and train again.") from error
+        raise DataError(
+            f"The trained detector in {directory} can't be read ({error}); remove the folder and train again."
+        ) from error
 
 
 def check_settings(directory: Path, record: dict[str, Any], config: Config) -> None:

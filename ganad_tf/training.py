@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 STEPS_PER_EXECUTION = 50
 
 
-def train(config: Config, listing: Listing, mode: Mode, *, callbacks: tuple[keras.callbacks.Callback, ...] = ()) -> bool:
+def train(
+    config: Config, listing: Listing, mode: Mode, *, callbacks: tuple[keras.callbacks.Callback, ...] = ()
+) -> bool:
     """Trains and saves the detector of one machine type, unless it is there already.
 
     Args:
@@ -43,8 +45,7 @@ def train(config: Config, listing: Listing, mode: Mode, *, callbacks: tuple[kera
       ConfigError: If the settings don't fit the detector, or another detector is in its place.
       TrainingError: If a loss becomes NaN or infinite; nothing is saved.
     """
-    if not listing.of("train"):
-        raise DataError(f"Expected normal training clips of {listing.machine} in {listing.directory / listing.machine}, but there are none.")
+    listing.need("train")
     directory = config.model_path(mode, listing.machine)
     current = preparation.current_cache(config, listing, mode, "train")
     if directory.exists():
@@ -74,9 +75,13 @@ def train(config: Config, listing: Listing, mode: Mode, *, callbacks: tuple[kera
     )
     model = Trained(detector, normalizer, config.feature.frames, (), record)
     scores = scoring.score_clips(model, cache, entries)
-    train_scores = tuple(ClipScore(clip.name, score) for clip, score in sorted(scores.items(), key=lambda item: item[0].file))
+    train_scores = tuple(
+        ClipScore(clip.name, score) for clip, score in sorted(scores.items(), key=lambda item: item[0].file)
+    )
     trained.save(directory, Trained(detector, normalizer, config.feature.frames, train_scores, record))
-    logger.info("%s: trained on %d clips in %.0f s", listing.machine, len(training.entries), time.perf_counter() - begin)
+    logger.info(
+        "%s: trained on %d clips in %.0f s", listing.machine, len(training.entries), time.perf_counter() - begin
+    )
     return True
 
 
@@ -118,7 +123,11 @@ def seed_everything(config: Config) -> None:
 
 
 def _fit(
-    detector: Detector, config: Config, training: Source, validation: Source, callbacks: tuple[keras.callbacks.Callback, ...]
+    detector: Detector,
+    config: Config,
+    training: Source,
+    validation: Source,
+    callbacks: tuple[keras.callbacks.Callback, ...],
 ) -> dict[str, list[float]]:
     """Trains the detector; the curves of every loss by name."""
     settings = config.fit
@@ -146,7 +155,10 @@ class StopAtNaN(keras.callbacks.Callback):
         """Looks at every loss."""
         for name, value in (logs or {}).items():
             if not math.isfinite(value):
-                raise TrainingError(f"`{name}` became {float(value)} in epoch {epoch + 1}; lower `fit.compile.learning_rate`. Nothing was saved.")
+                raise TrainingError(
+                    f"`{name}` became {float(value)} in epoch {epoch + 1}; nothing was saved. "
+                    "Lower `fit.compile.learning_rate`."
+                )
 
 
 class ReportResets(keras.callbacks.Callback):
@@ -158,7 +170,9 @@ class ReportResets(keras.callbacks.Callback):
         """Compares the running count with the last epoch's."""
         count = int((logs or {}).get("discriminator_resets", 0))
         if count > self.seen:
-            logger.warning("the discriminator was initialised afresh %d times in epoch %d", count - self.seen, epoch + 1)
+            logger.warning(
+                "the discriminator was initialised afresh %d times in epoch %d", count - self.seen, epoch + 1
+            )
         self.seen = count
 
 

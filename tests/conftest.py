@@ -42,23 +42,35 @@ def ganad() -> Callable[..., subprocess.CompletedProcess[str]]:
 def tone(seconds: float = 1.0, hz: float = 440.0, noise: float = 0.01, seed: int = 0) -> np.ndarray:
     """A tone in noise, `[samples]` float32."""
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    return (0.1 * np.sin(2 * np.pi * hz * time) + noise * np.random.default_rng(seed).normal(size=time.size)).astype(np.float32)
+    return (0.1 * np.sin(2 * np.pi * hz * time) + noise * np.random.default_rng(seed).normal(size=time.size)).astype(
+        np.float32
+    )
 
 
-def write_wav(path: Path, samples: np.ndarray, rate: int = SAMPLE_RATE, subtype: str = "PCM_16", **kwargs: object) -> Path:
+def write_wav(
+    path: Path, samples: np.ndarray, rate: int = SAMPLE_RATE, subtype: str = "PCM_16", **kwargs: object
+) -> Path:
     """Writes an audio file and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples, rate, subtype=subtype, **kwargs)
     return path
 
 
-def write_machine(root: Path, machine: str = "fan", ids: tuple[str, ...] = ("00", "02"), n_train: int = 6, n_test: int = 3) -> Path:
+def write_machine(
+    root: Path, machine: str = "fan", ids: tuple[str, ...] = ("00", "02"), n_train: int = 6, n_test: int = 3
+) -> Path:
     """A small machine type in the challenge's layout: 440 Hz is normal, 2 kHz an anomaly."""
     for number, machine_id in enumerate(ids):
         for index in range(n_train):
             name = f"normal_id_{machine_id}_{index:08d}.wav"
             write_wav(root / machine / "train" / name, tone(seed=100 * number + index))
         for index in range(n_test):
-            write_wav(root / machine / "test" / f"normal_id_{machine_id}_{index:08d}.wav", tone(seed=1000 + 100 * number + index))
-            write_wav(root / machine / "test" / f"anomaly_id_{machine_id}_{index:08d}.wav", tone(hz=2000, seed=2000 + 100 * number + index))
+            write_wav(
+                root / machine / "test" / f"normal_id_{machine_id}_{index:08d}.wav",
+                tone(seed=1000 + 100 * number + index),
+            )
+            write_wav(
+                root / machine / "test" / f"anomaly_id_{machine_id}_{index:08d}.wav",
+                tone(hz=2000, seed=2000 + 100 * number + index),
+            )
     return root

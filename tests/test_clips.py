@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,9 @@ def clip(name, machine_id="00", label=0):
 
 def test_score_files_are_the_challenge_s_byte_for_byte(tmp_path):
     path = tmp_path / "anomaly_score_fan_id_00.csv"
-    clips.write_scores(path, [ClipScore("normal_id_00_00000000.wav", 9.491290419806504), ClipScore("anomaly_id_00_00000000.wav", 0.1)])
+    clips.write_scores(
+        path, [ClipScore("normal_id_00_00000000.wav", 9.491290419806504), ClipScore("anomaly_id_00_00000000.wav", 0.1)]
+    )
     assert path.read_bytes() == b"normal_id_00_00000000.wav,9.491290419806504\nanomaly_id_00_00000000.wav,0.1\n"
     assert [score.score for score in clips.read_scores(path)] == [9.491290419806504, 0.1]
 
@@ -70,9 +73,9 @@ def test_a_failing_writer_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not os.path.exists("/proc/self"), reason="needs a place that nobody can write to")
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not Path("/proc/self").exists(), reason="needs a place that nobody can write to"
+)
 def test_an_unwritable_place_is_one_sentence():
-    from pathlib import Path
-
     with pytest.raises(DataError, match=r"Can't write /proc/self/nothing"):
         atomic.write_text(Path("/proc/self/nothing"), "x")

@@ -50,7 +50,15 @@ def test_an_empty_file_is_the_baseline(tmp_path):
 
 
 def test_overrides_reach_every_depth(tmp_path):
-    config = load(tmp_path, OFFICIAL, "fit.compile.learning_rate=2e-4", "model.name=GANomaly", "model.hidden=[64, 64]", "seed=7", "feature.log=relative_80db")
+    config = load(
+        tmp_path,
+        OFFICIAL,
+        "fit.compile.learning_rate=2e-4",
+        "model.name=GANomaly",
+        "model.hidden=[64, 64]",
+        "seed=7",
+        "feature.log=relative_80db",
+    )
     assert config.fit.compile.learning_rate == 2e-4
     assert config.model == configuration.Model("GANomaly", {"hidden": [64, 64]})
     assert (config.seed, config.feature.log) == (7, "relative_80db")
@@ -114,7 +122,14 @@ def test_the_fingerprint_names_what_a_log_mel_depends_on():
     base = configuration.Config()
     same = dataclasses.replace(base, seed=5, feature=dataclasses.replace(base.feature, standardize=True))
     assert same.feature_fingerprint() == base.feature_fingerprint()
-    for key, value in {"n_mels": 64, "n_fft": 2048, "hop_length": 256, "power": 1.0, "pad_mode": "constant", "log": "relative_80db"}.items():
+    for key, value in {
+        "n_mels": 64,
+        "n_fft": 2048,
+        "hop_length": 256,
+        "power": 1.0,
+        "pad_mode": "constant",
+        "log": "relative_80db",
+    }.items():
         other = dataclasses.replace(base, feature=dataclasses.replace(base.feature, **{key: value}))
         assert other.feature_fingerprint() != base.feature_fingerprint(), key
     other_channel = dataclasses.replace(base, audio=configuration.Audio(channel=1))

@@ -32,7 +32,9 @@ class TestDcase2020:
         assert (toy_car.machine, fan.machine) == ("ToyCar", "fan")
         kinds = [(clip.machine_id, clip.split, clip.label) for clip in fan.clips]
         expected = {("train", 0): 3, ("test", 0): 2, ("test", 1): 2}
-        assert {key: kinds.count(key) for key in set(kinds)} == {(i, *kind): n for i in ("00", "06") for kind, n in expected.items()}
+        assert {key: kinds.count(key) for key in set(kinds)} == {
+            (i, *kind): n for i in ("00", "06") for kind, n in expected.items()
+        }
         clip = toy_car.clips[0]
         assert (clip.file, clip.name) == ("ToyCar/train/normal_id_01_00000000.wav", "normal_id_01_00000000.wav")
         assert clip.size == (tmp_path / clip.file).stat().st_size
@@ -41,7 +43,10 @@ class TestDcase2020:
         write_wav(tmp_path / "fan/test/id_01_00000000.wav", tone())
         write_wav(tmp_path / "fan/test/id_01_00000001.wav", tone())
         (listing,) = listed(tmp_path, "eval")
-        assert [(clip.name, clip.label) for clip in listing.clips] == [("id_01_00000000.wav", None), ("id_01_00000001.wav", None)]
+        assert [(clip.name, clip.label) for clip in listing.clips] == [
+            ("id_01_00000000.wav", None),
+            ("id_01_00000001.wav", None),
+        ]
 
     @pytest.mark.parametrize(
         ("file", "expected"),
@@ -126,13 +131,21 @@ class TestFolder:
         write_wav(tmp_path / "new" / "fan" / "a.wav", tone())
         write_wav(tmp_path / "new" / "fan" / "b.wav", tone())
         (listing,) = listed(tmp_path / "new", "eval", dataset=folder_config())
-        assert [(clip.name, clip.split, clip.label) for clip in listing.clips] == [("a.wav", "test", None), ("b.wav", "test", None)]
+        assert [(clip.name, clip.split, clip.label) for clip in listing.clips] == [
+            ("a.wav", "test", None),
+            ("b.wav", "test", None),
+        ]
 
     def test_mimii_layout_and_its_repeated_names(self, real_data):
         (listing,) = listed(real_data / "mimii" / "fan", dataset=folder_config(test_split=0.5))
         assert listing.machine == "id_00"
         names = [clip.name for clip in listing.clips]
-        assert sorted(names) == ["abnormal/00000000.wav", "abnormal/00000001.wav", "normal/00000000.wav", "normal/00000001.wav"]
+        assert sorted(names) == [
+            "abnormal/00000000.wav",
+            "abnormal/00000001.wav",
+            "normal/00000000.wav",
+            "normal/00000001.wav",
+        ]
 
 
 class TestSynthetic:
@@ -179,7 +192,9 @@ class TestSynthetic:
             levels.append(np.mean(samples**2))
         assert 0.35 < auc(labels, levels) < 0.65
 
-    @pytest.mark.parametrize(("machine", "fault"), [(machine, fault) for machine, (_, faults) in MACHINES.items() for fault in faults])
+    @pytest.mark.parametrize(
+        ("machine", "fault"), [(machine, fault) for machine, (_, faults) in MACHINES.items() for fault in faults]
+    )
     def test_a_fault_changes_the_sound(self, machine, fault):
         settings = SyntheticData(seconds=2, snr_db=60)
 

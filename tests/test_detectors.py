@@ -63,7 +63,9 @@ def test_every_detector_is_in_the_gauntlet():
 @pytest.mark.parametrize("name", DETECTORS)
 class TestEveryDetector:
     def test_config_holds_every_constructor_argument(self, name):
-        parameters = [key for key in inspect.signature(DETECTORS[name].__init__).parameters if key not in ("self", "kwargs")]
+        parameters = [
+            key for key in inspect.signature(DETECTORS[name].__init__).parameters if key not in ("self", "kwargs")
+        ]
         assert parameters == list(NON_DEFAULT[name])
         for key, value in NON_DEFAULT[name].items():
             assert inspect.signature(DETECTORS[name]).parameters[key].default != value, key
@@ -105,7 +107,9 @@ class TestEveryDetector:
             "detector.fit(windows, batch_size=64, epochs=1, shuffle=False, verbose=0)\n"
             "np.save(folder + '/after.npy', detector.anomaly_score(windows))\n"
         )
-        done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path)], check=False, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0, done.stderr
         scores = detector.anomaly_score(windows).numpy()
         np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), scores)

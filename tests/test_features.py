@@ -11,9 +11,13 @@ from ganad_tf.features import LogMel, Normalizer, n_frames, stack_frames
 TOLERANCE_DB = 1e-3
 
 
-def librosa_log_mel(waveform, *, n_fft=1024, hop_length=512, n_mels=128, power=2.0, pad_mode="reflect", sample_rate=16000):
+def librosa_log_mel(
+    waveform, *, n_fft=1024, hop_length=512, n_mels=128, power=2.0, pad_mode="reflect", sample_rate=16000
+):
     """The baseline's features by librosa, in float64; `[frames, mels]` dB."""
-    spectrum = librosa.stft(waveform.astype(np.float64), n_fft=n_fft, hop_length=hop_length, pad_mode=pad_mode, dtype=np.complex128)
+    spectrum = librosa.stft(
+        waveform.astype(np.float64), n_fft=n_fft, hop_length=hop_length, pad_mode=pad_mode, dtype=np.complex128
+    )
     mel = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, dtype=np.float64)
     return (20.0 / power * np.log10(mel @ np.abs(spectrum) ** power + np.finfo(np.float64).eps)).T
 
@@ -105,7 +109,15 @@ def test_half_precision_policy_does_not_touch_the_features():
 
 def test_layer_survives_saving_inside_a_model(tmp_path):
     inputs = keras.Input([None])
-    settings = {"sample_rate": 8000, "n_fft": 512, "hop_length": 128, "n_mels": 20, "power": 1.0, "pad_mode": "constant", "log": "relative_80db"}
+    settings = {
+        "sample_rate": 8000,
+        "n_fft": 512,
+        "hop_length": 128,
+        "n_mels": 20,
+        "power": 1.0,
+        "pad_mode": "constant",
+        "log": "relative_80db",
+    }
     normalizer = Normalizer(mean=np.linspace(-60, -20, 20), std=np.linspace(1, 5, 20))
     model = keras.Model(inputs, normalizer(LogMel(**settings)(inputs)))
     model.save(tmp_path / "features.keras")

@@ -9,7 +9,9 @@ from ganad_tf.models.ganomaly import RESET_BELOW
 
 def make(**changes):
     keras.utils.set_random_seed(0)
-    detector = GANomaly(**{"input_dim": 12, "hidden": [8, 6], "latent": 3, "w_adv": 2.0, "w_con": 5.0, "w_enc": 3.0, **changes})
+    detector = GANomaly(
+        **{"input_dim": 12, "hidden": [8, 6], "latent": 3, "w_adv": 2.0, "w_con": 5.0, "w_enc": 3.0, **changes}
+    )
     detector.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)
     return detector
 
@@ -49,7 +51,9 @@ def test_losses_are_those_of_the_paper(adv_loss):
     detector = make(adv_loss=adv_loss)
     x = windows()
     z, x2, z2, f, f2, d, d2 = by_hand(detector, x)
-    adversarial = np.mean((f - f2) ** 2) if adv_loss == "feature_matching" else np.mean(softplus(-d2))  # -log sigmoid(d2)
+    adversarial = (
+        np.mean((f - f2) ** 2) if adv_loss == "feature_matching" else np.mean(softplus(-d2))
+    )  # -log sigmoid(d2)
     contextual, encoder = np.mean(np.abs(x - x2)), np.mean((z - z2) ** 2)
     expected = {
         "loss": 2 * adversarial + 5 * contextual + 3 * encoder,
@@ -174,13 +178,18 @@ def test_no_reset_above_the_limit():
 def test_both_optimizers_survive_saving(tmp_path):
     detector = make()
     detector.compile(
-        optimizer=keras.optimizers.Adam(2e-4, beta_1=0.5), discriminator_optimizer=keras.optimizers.SGD(0.1, momentum=0.9), jit_compile=False
+        optimizer=keras.optimizers.Adam(2e-4, beta_1=0.5),
+        discriminator_optimizer=keras.optimizers.SGD(0.1, momentum=0.9),
+        jit_compile=False,
     )
     for _ in range(3):
         detector.train_on_batch(windows())
     detector.save(tmp_path / "ganomaly.keras")
     again = keras.models.load_model(tmp_path / "ganomaly.keras")
-    for mine, theirs in ((detector.optimizer, again.optimizer), (detector.discriminator_optimizer, again.discriminator_optimizer)):
+    for mine, theirs in (
+        (detector.optimizer, again.optimizer),
+        (detector.discriminator_optimizer, again.discriminator_optimizer),
+    ):
         assert type(mine) is type(theirs)
         assert mine.get_config() == theirs.get_config()
         assert int(theirs.iterations) == 3

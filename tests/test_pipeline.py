@@ -80,7 +80,9 @@ def test_same_seed_same_order(source, budget_mb):
 def test_shuffling_reaches_across_clips(source, budget_mb):
     """A batch of 64 windows in the clips' order comes from 1 to 4 clips; shuffled, from most of them."""
     rows = {window[:8].tobytes(): number for number, window in enumerate(stacked_by_hand(source))}
-    owners = np.repeat(np.arange(30), [entry.frames - FRAMES + 1 for entry in sorted(source.entries, key=lambda e: (e.shard, e.index))])
+    owners = np.repeat(
+        np.arange(30), [entry.frames - FRAMES + 1 for entry in sorted(source.entries, key=lambda e: (e.shard, e.index))]
+    )
     batch = next(iter(pipeline.windows(source, batch_size=64, seed=1, memory_budget_mb=budget_mb))).numpy()
     known = [owners[rows[window[:8].tobytes()]] for window in batch if window[:8].tobytes() in rows]
     assert len(known) > 50
@@ -91,7 +93,9 @@ def test_some_clips_of_a_shard(source):
     some = Source(source.cache, source.entries[::3], MELS, FRAMES, source.normalizer)
     for budget_mb in (1024, 0):
         dataset = pipeline.windows(some, batch_size=50, seed=1, memory_budget_mb=budget_mb)
-        np.testing.assert_allclose(in_order(np.concatenate(list(dataset))), in_order(stacked_by_hand(some)), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(
+            in_order(np.concatenate(list(dataset))), in_order(stacked_by_hand(some)), rtol=0, atol=1e-6
+        )
 
 
 def test_split_is_by_file_the_same_share_of_every_id_and_seeded(source):

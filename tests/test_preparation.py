@@ -107,7 +107,10 @@ def _flip_a_byte(path, position):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda cache: _flip_a_byte(next(cache.glob("*.tfrecord")), 5000), "corrupted: the checksum of .* does not match"),
+        (
+            lambda cache: _flip_a_byte(next(cache.glob("*.tfrecord")), 5000),
+            "corrupted: the checksum of .* does not match",
+        ),
         (lambda cache: os.truncate(next(cache.glob("*.tfrecord")), 5000), "corrupted: .* has 5000 bytes"),
         (lambda cache: next(cache.glob("*.tfrecord")).unlink(), "corrupted: .* can't be read"),
         (lambda cache: _flip_a_byte(cache / "manifest.json", 3000), "corrupted: manifest.json"),
@@ -202,7 +205,9 @@ def test_eight_channels_of_real_recordings(real_data, tmp_path):
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.15, 0.3, 0.6])
 def test_killed_at_any_moment_nothing_loads_as_complete_and_the_rest_follows(config, seconds):
     """A real kill of a real process, some time after it has begun to write."""
-    write_machine(config.data_directory("dev"), "fan", ids=tuple(f"{number:02d}" for number in range(20)), n_train=20, n_test=0)
+    write_machine(
+        config.data_directory("dev"), "fan", ids=tuple(f"{number:02d}" for number in range(20)), n_train=20, n_test=0
+    )
     script = (
         "import sys\n"
         "from ganad_tf import datasets, preparation\n"

@@ -34,7 +34,9 @@ def main() -> int:
     parser.add_argument("config", metavar="CONFIG.yaml")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--machine", required=True, help="machine type of all clips, such as ToyCar")
-    parser.add_argument("--train-below", type=int, default=0, metavar="N", help="normal clips with a number below N are for training")
+    parser.add_argument(
+        "--train-below", type=int, default=0, metavar="N", help="normal clips with a number below N are for training"
+    )
     options = parser.parse_args()
     try:
         config = configuration.load(options.config)
@@ -54,12 +56,12 @@ def import_files(config: Config, files: list[Path], machine: str, train_below: i
     for cache in caches.values():
         if cache.exists():
             raise DataError(f"Expected no cache in {cache} yet; remove it to import again.")
+    for _ in read_files(config, files, machine, train_below):
+        pass  # every clip is looked at before anything is written
     empty = manifest.Manifest(config.feature_fingerprint(), config.feature_settings())
     manifests = {}
     for split, cache in caches.items():
-        clips = (
-            (clip, log_mel) for clip, log_mel in read_files(config, files, machine, train_below) if clip.split == split
-        )
+        clips = (pair for pair in read_files(config, files, machine, train_below) if pair[0].split == split)
         while shard := list(itertools.islice(clips, CLIPS_PER_SHARD)):
             manifests[split] = records.append(cache, manifests.get(split, empty), shard)
     for split, unfinished in manifests.items():
@@ -107,7 +109,9 @@ def _read_bin(path: Path, config: Config) -> Iterator[tuple[str, np.ndarray]]:
         values = np.frombuffer(path.read_bytes(), "<f4")
         yield path.name.removesuffix(BIN_SUFFIX), values.reshape(-1, config.feature.n_mels)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected float32 spectra of {config.feature.n_mels} mel bands. Received: {error}.") from error
+        raise DataError(
+            f"{path}: expected float32 spectra of {config.feature.n_mels} mel bands. Received: {error}."
+        ) from error
 
 
 if __name__ == "__main__":

@@ -42,7 +42,10 @@ def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list
     empty = [listing.machine for listing in chosen if not listing.clips and not listing.foreign]
     if not chosen or empty:
         where = ", ".join(str(directory / machine) for machine in empty) or str(directory)
-        raise DataError(f"Expected clips in the layout `{config.dataset.name}`, but found none in {where}; set `{key}` or `dataset.name`.")
+        raise DataError(
+            f"Expected clips in the layout `{config.dataset.name}`, but found none in {where}; "
+            f"set `{key}` or `dataset.name`."
+        )
     return chosen
 
 
@@ -55,6 +58,9 @@ def refuse_foreign(listings: Sequence[Listing], config: Config) -> None:
     foreign = [line for listing in listings for line in listing.foreign]
     if foreign and config.on_bad_clip == "error":
         lines = "\n  ".join(foreign)
-        raise DataError(f"{len(foreign)} files don't fit the layout `{config.dataset.name}`; move them, or set `on_bad_clip: skip`:\n  {lines}")
+        raise DataError(
+            f"{len(foreign)} files don't fit the layout `{config.dataset.name}`; "
+            f"move them, or set `on_bad_clip: skip`:\n  {lines}"
+        )
     for line in foreign:
         logger.warning("left out: %s", line)

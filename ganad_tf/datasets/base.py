@@ -13,7 +13,14 @@ ListClips = Callable[[Path, Mode, Dataset], list[Listing]]
 
 
 def clip_of(
-    path: Path, directory: Path, *, machine: str, machine_id: str, split: str, label: int | None, name: str | None = None
+    path: Path,
+    directory: Path,
+    *,
+    machine: str,
+    machine_id: str,
+    split: str,
+    label: int | None,
+    name: str | None = None,
 ) -> Clip:
     """The clip in the file `path`, below the data directory `directory`; called by its file name unless `name`."""
     stat = path.stat()

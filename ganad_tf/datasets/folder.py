@@ -19,7 +19,9 @@ MACHINE_ID = "00"  # a folder is one machine
 
 def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
     """One listing for `directory` itself, or one per folder in it."""
-    is_machine = (directory / "normal").is_dir() if mode == "dev" else any(path.is_file() for path in visible(directory))
+    is_machine = (
+        (directory / "normal").is_dir() if mode == "dev" else any(path.is_file() for path in visible(directory))
+    )
     folders = [directory] if is_machine else [path for path in visible(directory) if path.is_dir()]
     list_machine = _list_labelled if mode == "dev" else _list_unlabelled
     return [list_machine(folder.resolve(), settings.folder.test_split) for folder in folders]

@@ -63,7 +63,9 @@ def write(directory: Path, settings: SyntheticData) -> bool:
     return True
 
 
-def recording(machine: str, machine_id: int, fault: str | None, seed: tuple[int, ...], settings: SyntheticData) -> np.ndarray:
+def recording(
+    machine: str, machine_id: int, fault: str | None, seed: tuple[int, ...], settings: SyntheticData
+) -> np.ndarray:
     """One clip: machine and fault over factory noise at the set ratios, at a level drawn at random.
 
     Args:
@@ -91,7 +93,11 @@ def recording(machine: str, machine_id: int, fault: str | None, seed: tuple[int,
 
 def _plan(settings: SyntheticData) -> Iterator[tuple[Path, tuple[str, int, str | None, tuple[int, ...]]]]:
     """Every clip's path below the data directory, and what `recording` makes it from."""
-    kinds = (("train", "normal", settings.n_train), ("test", "normal", settings.n_normal), ("test", "anomaly", settings.n_anomaly))
+    kinds = (
+        ("train", "normal", settings.n_train),
+        ("test", "normal", settings.n_normal),
+        ("test", "anomaly", settings.n_anomaly),
+    )
     for machine, (_, faults) in MACHINES.items():
         for machine_id in range(settings.n_ids):
             for kind, (split, label, count) in enumerate(kinds):
@@ -104,7 +110,10 @@ def _plan(settings: SyntheticData) -> Iterator[tuple[Path, tuple[str, int, str |
 def _check_mark(directory: Path, made_with: dict[str, float]) -> None:
     mark = directory / MARK
     if not mark.is_file():
-        raise DataError(f"Expected an empty or new folder for the toy machines. Received: {directory}, which holds other files; set `dev_directory`.")
+        raise DataError(
+            "Expected an empty or new folder for the toy machines. "
+            f"Received: {directory}, which holds other files; set `dev_directory`."
+        )
     if json.loads(mark.read_text()) != made_with:
         raise DataError(f"{directory} holds toy machines made with other settings; remove it or set `dev_directory`.")
 

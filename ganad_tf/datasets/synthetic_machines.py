@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SAMPLE_RATE = 16000
+Numbers = Sequence[float] | np.ndarray
 Sound = tuple[np.ndarray, np.ndarray | None]
 
 
@@ -42,7 +43,7 @@ class Take:
         speed = hz * (1 + wander * (self.rng.normal() + drift))
         return self.rng.uniform() + np.cumsum(speed) / SAMPLE_RATE
 
-    def tones(self, turns: np.ndarray, orders: Sequence[float], amplitudes: Sequence[float]) -> np.ndarray:
+    def tones(self, turns: np.ndarray, orders: Numbers, amplitudes: Numbers) -> np.ndarray:
         """Sines at multiples of a shaft's speed."""
         total = np.zeros(self.n_samples)
         for order, amplitude in zip(orders, amplitudes, strict=True):
@@ -56,13 +57,17 @@ class Take:
         spectrum = shape * (self.rng.normal(size=hz.size) + 1j * self.rng.normal(size=hz.size))
         return unit_rms(np.fft.irfft(spectrum, self.n_samples))
 
-    def strikes(self, times: np.ndarray, gains: np.ndarray | float, resonances_hz: Sequence[float], decay_seconds: float) -> np.ndarray:
+    def strikes(
+        self, times: np.ndarray, gains: np.ndarray | float, resonances_hz: Numbers, decay_seconds: float
+    ) -> np.ndarray:
         """Something hit at `times` (seconds), ringing at its resonances."""
         inside = (times >= 0) & (times < self.seconds)
         hits = np.zeros(self.n_samples)
         np.add.at(hits, (times[inside] * SAMPLE_RATE).astype(int), np.broadcast_to(gains, times.shape)[inside])
         time = np.arange(int(8 * decay_seconds * SAMPLE_RATE)) / SAMPLE_RATE
-        ring = sum(np.sin(2 * np.pi * hz * time) / (1 + order) for order, hz in enumerate(resonances_hz)) * np.exp(-time / decay_seconds)
+        ring = sum(np.sin(2 * np.pi * hz * time) / (1 + order) for order, hz in enumerate(resonances_hz)) * np.exp(
+            -time / decay_seconds
+        )
         size = self.n_samples + time.size
         return np.fft.irfft(np.fft.rfft(hits, size) * np.fft.rfft(ring, size), size)[: self.n_samples]
 
@@ -84,7 +89,11 @@ def unit_rms(sound: np.ndarray) -> np.ndarray:
 
 def fan(take: Take, fault: str | None) -> Sound:
     """Blade-pass harmonics over flow noise that the blades modulate."""
-    shaft_hz, blades, bright_hz = take.unit.uniform(22, 34), int(take.unit.integers(5, 8)), take.unit.uniform(1500, 3000)
+    shaft_hz, blades, bright_hz = (
+        take.unit.uniform(22, 34),
+        int(take.unit.integers(5, 8)),
+        take.unit.uniform(1500, 3000),
+    )
     turns = take.turns(shaft_hz)
     hum = take.tones(turns, [1, *(blades * k for k in range(1, 7))], [0.3, *(1 / k for k in range(1, 7))])
     clogged = fault == "clogging"
@@ -93,7 +102,9 @@ def fan(take: Take, fault: str | None) -> Sound:
         flow *= 1 + 0.7 * np.sin(2 * np.pi * take.turns(take.rng.uniform(1.5, 3)))
     machine = unit_rms(hum) + 1.2 * unit_rms(flow)
     if fault == "imbalance":
-        return machine, take.tones(turns, [1, 2, 3], [1, 0.7, 0.4]) + take.noise(100, 1200) * (1 + np.sin(2 * np.pi * turns)) ** 2
+        return machine, take.tones(turns, [1, 2, 3], [1, 0.7, 0.4]) + take.noise(100, 1200) * (
+            1 + np.sin(2 * np.pi * turns)
+        ) ** 2
     if fault == "bearing whine":
         return machine, _whine(take, turns, take.rng.uniform(50, 140))
     return machine, None
@@ -132,7 +143,9 @@ def slider(take: Take, fault: str | None) -> Sound:
         return machine, take.strikes(times, gains, take.rng.uniform(1500, 5000, 3), 0.006)
     if fault == "dry rail":
         squeal = take.turns(take.rng.uniform(1500, 2600), wander=0.02)
-        return machine, take.tones(squeal, [1, 2, 3], [1, 0.5, 0.3]) * speed**2 + 0.5 * take.noise(2000, 6000, 0) * speed
+        return machine, take.tones(squeal, [1, 2, 3], [1, 0.5, 0.3]) * speed**2 + 0.5 * take.noise(
+            2000, 6000, 0
+        ) * speed
     if fault == "loose stop":
         times = np.concatenate([ends + bounce * take.rng.uniform(0.04, 0.06) for bounce in (1, 2)])
         return machine, take.strikes(times, 1.0, take.rng.uniform(800, 3500, 3), 0.02)
@@ -155,7 +168,9 @@ def valve(take: Take, fault: str | None) -> Sound:
         return machine, lasting * take.noise(3000, 7000, 0)
     if fault == "bounce":
         again = np.concatenate([times + bounce * take.rng.uniform(0.03, 0.05) for bounce in (1, 2, 3)])
-        return machine, take.strikes(again, np.repeat([1.0, 0.6, 0.4], times.size), resonances_hz * take.rng.uniform(0.8, 1.2), 0.006)
+        return machine, take.strikes(
+            again, np.repeat([1.0, 0.6, 0.4], times.size), resonances_hz * take.rng.uniform(0.8, 1.2), 0.006
+        )
     return machine, None
 
 
@@ -164,10 +179,16 @@ def toy_car(take: Take, fault: str | None) -> Sound:
     motor_hz, teeth, ratio = take.unit.uniform(70, 95), int(take.unit.integers(9, 14)), take.unit.uniform(2.6, 3.4)
     turns = take.turns(motor_hz * (0.9 if fault == "low voltage" else 1), wander=0.01)
     wheel = turns / ratio
-    mesh = sum(take.tones(turns, [k * teeth, k * teeth - 1, k * teeth + 1], [1 / k, 0.3 / k, 0.3 / k]) for k in range(1, 5))
+    orders = [k * teeth + side for k in range(1, 5) for side in (-1, 0, 1)]
+    mesh = take.tones(turns, orders, [share / k for k in range(1, 5) for share in (0.3, 1, 0.3)])
     if fault == "bent shaft":
         mesh = mesh * (1 + 0.9 * np.sin(2 * np.pi * wheel))
-    machine = unit_rms(mesh) + 0.6 * take.tones(turns, [1, 2], [1, 0.6]) + 0.5 * take.noise(1000, 6000, 0) + 0.9 * take.noise(80, 900)
+    machine = (
+        unit_rms(mesh)
+        + 0.6 * take.tones(turns, [1, 2], [1, 0.6])
+        + 0.5 * take.noise(1000, 6000, 0)
+        + 0.9 * take.noise(80, 900)
+    )
     if fault == "bent shaft":
         return machine, take.noise(150, 1500) * (1 + np.sin(2 * np.pi * wheel)) ** 2
     if fault == "chipped tooth":

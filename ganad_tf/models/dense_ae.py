@@ -44,7 +44,9 @@ class DenseAE(Detector):
         self.latent = latent
         self.kernel_initializer = kernel_initializer
         widths = [*self.hidden, latent, *reversed(self.hidden)]
-        self.autoencoder = dense_blocks(input_dim, widths, input_dim, kernel_initializer=kernel_initializer, name="autoencoder")
+        self.autoencoder = dense_blocks(
+            input_dim, widths, input_dim, kernel_initializer=kernel_initializer, name="autoencoder"
+        )
         self.loss_mean = keras.metrics.Mean(name="loss")
         self.built = True
 

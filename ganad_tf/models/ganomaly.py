@@ -86,15 +86,18 @@ class GANomaly(Detector):
         self.kernel_initializer = kernel_initializer
         self.seed = seed
 
-        shape = {"dropout": dropout, "kernel_initializer": kernel_initializer}
+        shape: dict[str, Any] = {"dropout": dropout, "kernel_initializer": kernel_initializer}
         self.encoder = dense_blocks(input_dim, self.hidden, latent, name="encoder", **shape)
         self.decoder = dense_blocks(latent, self.hidden[::-1], input_dim, name="decoder", **shape)
         self.second_encoder = dense_blocks(input_dim, self.hidden, latent, name="second_encoder", **shape)
         self.discriminator_features = dense_blocks(input_dim, self.hidden, name="discriminator_features", **shape)
         self.discriminator_logit = keras.Sequential(
-            [keras.layers.Input([self.hidden[-1]]), keras.layers.Dense(1, kernel_initializer=kernel_initializer)], name="discriminator_logit"
+            [keras.layers.Input([self.hidden[-1]]), keras.layers.Dense(1, kernel_initializer=kernel_initializer)],
+            name="discriminator_logit",
         )
-        self.discriminator_resets = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="discriminator_resets")
+        self.discriminator_resets = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="discriminator_resets"
+        )
         self.reset_seeds = keras.random.SeedGenerator(seed)
         self.loss_means = {name: keras.metrics.Mean(name=name) for name in LOSSES}
         self.built = True
@@ -170,7 +173,9 @@ class GANomaly(Detector):
         self.optimizer.apply(generator_gradients, generator)
         self.discriminator_optimizer.apply(discriminator_gradients, discriminator)
         tf.cond(losses["discriminator_loss"] < RESET_BELOW, self._reset_discriminator, lambda: None)
-        return self._update_means(losses, windows) | {"discriminator_resets": tf.cast(self.discriminator_resets, tf.float32)}
+        return self._update_means(losses, windows) | {
+            "discriminator_resets": tf.cast(self.discriminator_resets, tf.float32)
+        }
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Every loss on one batch, networks as in use."""
@@ -189,7 +194,19 @@ class GANomaly(Detector):
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
-        names = ("input_dim", "hidden", "latent", "w_adv", "w_con", "w_enc", "adv_loss", "score", "dropout", "kernel_initializer", "seed")
+        names = (
+            "input_dim",
+            "hidden",
+            "latent",
+            "w_adv",
+            "w_con",
+            "w_enc",
+            "adv_loss",
+            "score",
+            "dropout",
+            "kernel_initializer",
+            "seed",
+        )
         return super().get_config() | {name: getattr(self, name) for name in names}
 
     def _update_means(self, losses: dict[str, tf.Tensor], windows: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -212,4 +229,6 @@ class GANomaly(Detector):
 
 def _bce(logit: tf.Tensor, target: float) -> tf.Tensor:
     """Mean binary cross entropy against the same target for every window."""
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.fill(tf.shape(logit), target), logits=logit))
+    return tf.reduce_mean(
+        tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.fill(tf.shape(logit), target), logits=logit)
+    )

@@ -30,7 +30,11 @@ def dense_blocks(
     """
     stack: list[layers.Layer] = [layers.Input([input_dim])]
     for units in widths:
-        stack += [layers.Dense(units, kernel_initializer=kernel_initializer), layers.BatchNormalization(), layers.ReLU()]
+        stack += [
+            layers.Dense(units, kernel_initializer=kernel_initializer),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+        ]
         if dropout:
             stack.append(layers.Dropout(dropout))
     if output_dim is not None:

@@ -1,0 +1,136 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from ganad_tf import config as configuration
+from ganad_tf import datasets, preparation, records
+
+YAML = "dataset: {name: imported}\ndev_directory: cache/dev\ncache_directory: cache\n"
+
+
+def run(folder, *arguments, check=0):
+    (folder / "c.yaml").write_text(YAML)
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "import_logmel.py"),
+        "c.yaml",
+        "--machine",
+        "ToyCar",
+        *map(str, arguments),
+    ]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == check, done.stderr
+    return done
+
+
+def cached(folder, monkeypatch, split):
+    monkeypatch.chdir(folder)
+    config = configuration.load("c.yaml")
+    (listing,) = datasets.list_clips(config, "dev")
+    assert preparation.prepare(config, listing, "dev", split).n_new == 0
+    found = preparation.current_cache(config, listing, "dev", split)
+    return {
+        entry.clip.name: (entry.clip, log_mel)
+        for entry, log_mel in records.read(config.cache_path("dev", "ToyCar", split), found.entries)
+    }
+
+
+def test_npz_with_numbered_split(tmp_path, monkeypatch):
+    names = [
+        f"{kind}_id_0{machine}_{index:08d}"
+        for machine in (1, 2)
+        for kind in ("normal", "anomaly")
+        for index in range(4)
+    ]
+    log_mels = np.random.default_rng(0).normal(-40, 10, [len(names), 20, 128]).astype(np.float16)
+    np.savez(tmp_path / "clips.npz", names=np.array(names), logmel_db=log_mels)
+    run(tmp_path, "--train-below", 3, "clips.npz")
+    train, test = cached(tmp_path, monkeypatch, "train"), cached(tmp_path, monkeypatch, "test")
+    assert sorted(train) == sorted(f"normal_id_0{machine}_{index:08d}.wav" for machine in (1, 2) for index in range(3))
+    assert len(test) == 10
+    for name, (clip, log_mel) in {**train, **test}.items():
+        assert clip.label == int(name.startswith("anomaly"))
+        assert clip.machine_id == name.split("_")[2]
+        np.testing.assert_array_equal(log_mel, log_mels[names.index(name[:-4])].astype(np.float32))
+
+
+def test_mlperf_tiny_bin_files(tmp_path, monkeypatch):
+    """Little-endian float32, one spectrum of 128 after another: 200 of them in the benchmark's files."""
+    spectra = {}
+    for name in ("normal_id_01_00000003", "anomaly_id_04_00000263"):
+        spectra[f"{name}.wav"] = np.random.default_rng(len(spectra)).normal(size=[200, 128]).astype("<f4")
+        spectra[f"{name}.wav"].tofile(tmp_path / f"{name}_hist_librosa.bin")
+    run(tmp_path, *tmp_path.glob("*.bin"))
+    test = cached(tmp_path, monkeypatch, "test")
+    assert test.keys() == spectra.keys()
+    for name, (clip, log_mel) in test.items():
+        np.testing.assert_array_equal(log_mel, spectra[name])
+        assert clip.split == "test"
+
+
+def test_other_settings_than_those_of_the_import_leave_it_untouched(tmp_path, ganad):
+    np.random.default_rng(0).normal(size=[20, 128]).astype("<f4").tofile(
+        tmp_path / "normal_id_01_00000000_hist_librosa.bin"
+    )
+    run(tmp_path, *tmp_path.glob("*.bin"))
+    before = {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()}
+    done = ganad("prepare", "c.yaml", "--set", "feature.n_fft=2048", cwd=tmp_path, check=2)
+    assert "made with other feature settings. Import the log-mels again" in done.stderr
+    assert {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.with_name("x.npz").write_bytes(b"no archive"), "x.npz: expected an .npz file"),
+        (
+            lambda path: np.savez(path.with_name("x.npz"), names=["normal_id_01_00000000"]),
+            "x.npz: expected an .npz file with",
+        ),
+        (
+            lambda path: np.savez(path.with_name("x.npz"), names=["car 7"], logmel_db=np.zeros([1, 9, 128])),
+            "Received: 'car 7'",
+        ),
+        (
+            lambda path: np.savez(
+                path.with_name("x.npz"), names=["normal_id_01_00000000"], logmel_db=np.zeros([1, 9, 64])
+            ),
+            "128 mel bands",
+        ),
+        (
+            lambda path: np.savez(
+                path.with_name("x.npz"), names=["normal_id_01_00000000"], logmel_db=np.zeros([1, 4, 128])
+            ),
+            "at least 5 spectra",
+        ),
+        (
+            lambda path: np.savez(
+                path.with_name("x.npz"), names=["normal_id_01_00000000"], logmel_db=np.full([1, 9, 128], np.nan)
+            ),
+            "NaN",
+        ),
+        (
+            lambda path: np.savez(path.with_name("x.npz"), names=["a", "b"], logmel_db=np.zeros([1, 9, 128])),
+            "as many names",
+        ),
+        (
+            lambda path: np.savez(
+                path.with_name("x.npz"), names=np.array([{}], dtype=object), logmel_db=np.zeros([1, 9, 128])
+            ),
+            "expected an .npz",
+        ),
+        (
+            lambda path: path.with_name("normal_id_01_00000000_hist_librosa.bin").write_bytes(b"1234567"),
+            "expected float32 spectra",
+        ),
+    ],
+)
+def test_bad_files_are_one_sentence_and_leave_no_cache(tmp_path, make, message):
+    make(tmp_path / "file")
+    done = run(tmp_path, *tmp_path.glob("*.[nb][pi][zn]"), check=2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "cache").exists()

@@ -1,0 +1,358 @@
+"""The real command line on real files: what somebody notices who uses nothing else."""
+
+import csv
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT, tone, write_machine, write_wav
+from sklearn.metrics import roc_auc_score
+from test_config import OFFICIAL
+
+FAST = ["--set", "fit.epochs=20", "fit.batch_size=32"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder in which the challenge's own baseline.yaml was run, once for all tests that only look."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "baseline.yaml").write_text(OFFICIAL)
+    write_machine(folder / "dev_data", "fan")
+    write_machine(folder / "dev_data", "pump", ids=("04",))
+    write_machine(folder / "eval_data", "fan", ids=("01",), n_test=0)
+    for index in range(4):
+        write_wav(
+            folder / "eval_data" / "fan" / "test" / f"id_01_{index:08d}.wav",
+            tone(hz=440 if index < 2 else 2000, seed=index),
+        )
+    for verb, mode in (
+        ("prepare", "--dev"),
+        ("train", "--dev"),
+        ("score", "--dev"),
+        ("evaluate", "-d"),
+        ("run", "--eval"),
+    ):
+        fast = [] if verb == "evaluate" else FAST
+        command = [sys.executable, "-m", "ganad_tf", verb, "baseline.yaml", mode, *fast]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        (folder / f"{verb}.out").write_text(done.stdout)
+        (folder / f"{verb}.err").write_text(done.stderr)
+    return folder
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run", copy_function=shutil.copy2)
+    return tmp_path / "run"
+
+
+def rows(path):
+    with path.open(newline="") as stream:
+        return list(csv.reader(stream))
+
+
+def test_the_challenge_s_files_are_there_and_no_others(finished):
+    names = sorted(path.name for path in (finished / "result").iterdir())
+    pairs = [("fan", "00"), ("fan", "01"), ("fan", "02"), ("pump", "04")]
+    expected = [
+        f"{kind}_{machine}_id_{key}.csv" for kind in ("anomaly_score", "decision_result") for machine, key in pairs
+    ]
+    assert names == sorted([*expected, "result.csv"])
+
+
+def test_score_files_list_every_test_clip_in_the_challenge_s_order(finished):
+    names = [row[0] for row in rows(finished / "result" / "anomaly_score_fan_id_02.csv")]
+    assert names == [f"{label}_id_02_{index:08d}.wav" for label in ("normal", "anomaly") for index in range(3)]
+    unlabelled = [row[0] for row in rows(finished / "result" / "anomaly_score_fan_id_01.csv")]
+    assert unlabelled == [f"id_01_{index:08d}.wav" for index in range(4)]
+
+
+def test_result_csv_says_what_the_score_files_say(finished):
+    result = rows(finished / "result" / "result.csv")
+    assert [row[:1] for row in result] == [
+        ["fan"],
+        ["id"],
+        ["00"],
+        ["02"],
+        ["Average"],
+        [],
+        ["pump"],
+        ["id"],
+        ["04"],
+        ["Average"],
+        [],
+    ]
+    scores = rows(finished / "result" / "anomaly_score_fan_id_00.csv")
+    labels, values = [name.startswith("anomaly") for name, _ in scores], [float(score) for _, score in scores]
+    assert float(result[2][1]) == pytest.approx(roc_auc_score(labels, values), abs=1e-12)
+    assert float(result[2][2]) == pytest.approx(roc_auc_score(labels, values, max_fpr=0.1), abs=1e-12)
+    assert float(result[4][1]) == pytest.approx((float(result[2][1]) + float(result[3][1])) / 2)
+
+
+def test_the_detector_hears_the_difference(finished):
+    """A tone at 440 Hz is normal here, one at 2 kHz is not; few epochs are enough for that."""
+    result = rows(finished / "result" / "result.csv")
+    assert float(result[4][1]) > 0.95
+    scores = {name: float(score) for name, score in rows(finished / "result" / "anomaly_score_fan_id_01.csv")}
+    assert max(scores["id_01_00000000.wav"], scores["id_01_00000001.wav"]) < min(
+        scores["id_01_00000002.wav"], scores["id_01_00000003.wav"]
+    )
+
+
+def test_decisions_are_the_scores_against_one_threshold(finished):
+    for machine, ids in (("fan", ("00", "02")), ("pump", ("04",))):
+        pairs = []
+        for machine_id in ids:
+            scores = rows(finished / "result" / f"anomaly_score_{machine}_id_{machine_id}.csv")
+            decisions = rows(finished / "result" / f"decision_result_{machine}_id_{machine_id}.csv")
+            assert [row[0] for row in scores] == [row[0] for row in decisions]
+            pairs += [
+                (float(score), int(decision)) for (_, score), (_, decision) in zip(scores, decisions, strict=True)
+            ]
+        below = [score for score, decision in pairs if decision == 0]
+        above = [score for score, decision in pairs if decision == 1]
+        assert above
+        assert max(below, default=0) <= min(above)
+
+
+def test_tables_go_to_stdout_and_the_rest_to_stderr(finished):
+    assert "fan" in (finished / "evaluate.out").read_text()
+    assert (finished / "train.out").read_text() == ""
+    assert "fan: trained on 10 clips" in (finished / "train.err").read_text()
+    for name in ("prepare.err", "train.err", "score.err"):
+        assert not [
+            word for word in ("oneDNN", "cuda", "WARNING", "I0000", "E0000") if word in (finished / name).read_text()
+        ]
+
+
+def test_evaluation_mode_has_no_result(finished):
+    assert (finished / "run.out").read_text() == ""
+
+
+def test_a_trained_machine_is_skipped_and_a_cached_clip_not_read_again(copied, ganad):
+    assert "fan: already trained with this configuration" in ganad("train", "baseline.yaml", *FAST, cwd=copied).stderr
+    done = ganad("prepare", "baseline.yaml", "-v", cwd=copied)
+    assert "fan train: 12 clips are in the cache, nothing has changed" in done.stderr
+
+
+def test_other_settings_are_refused_and_nothing_is_lost(copied, ganad):
+    before = {path: path.read_bytes() for path in (copied / "model").rglob("*") if path.is_file()}
+    for verb in ("train", "score"):
+        done = ganad(verb, "baseline.yaml", "--set", "fit.epochs=3", "fit.batch_size=32", cwd=copied, check=2)
+        assert "was trained with `fit.epochs: 20`, this configuration has `fit.epochs: 3`" in done.stderr
+    assert {path: path.read_bytes() for path in (copied / "model").rglob("*") if path.is_file()} == before
+
+
+def test_new_recordings_are_not_scored_by_guesswork(copied, ganad):
+    """New test clips are read and scored; new training clips make the cache stale and the detector another."""
+    write_wav(copied / "dev_data" / "pump" / "test" / "anomaly_id_04_00000099.wav", tone(hz=2000))
+    ganad("score", "baseline.yaml", "--machine", "pump", *FAST, cwd=copied)
+    assert len(rows(copied / "result" / "anomaly_score_pump_id_04.csv")) == 7
+    write_wav(copied / "dev_data" / "pump" / "train" / "normal_id_04_00000099.wav", tone())
+    done = ganad("train", "baseline.yaml", "--machine", "pump", *FAST, cwd=copied, check=2)
+    assert "stale: 1 clips were added, changed or removed" in done.stderr
+    assert "Run `ganad prepare`" in done.stderr
+    ganad("prepare", "baseline.yaml", "--machine", "pump", cwd=copied)
+    done = ganad("train", "baseline.yaml", "--machine", "pump", *FAST, cwd=copied, check=2)
+    assert "trained on other recordings" in done.stderr
+
+
+def test_same_seed_same_result_to_the_last_digit(finished, copied, ganad):
+    """Also when the machine is trained alone, and another seed gives other scores."""
+    before = (finished / "result" / "anomaly_score_pump_id_04.csv").read_bytes()
+    ganad(
+        "run",
+        "baseline.yaml",
+        "--machine",
+        "pump",
+        *FAST,
+        "model_directory=again",
+        "result_directory=again",
+        cwd=copied,
+    )
+    assert (copied / "again" / "anomaly_score_pump_id_04.csv").read_bytes() == before
+    ganad(
+        "run",
+        "baseline.yaml",
+        "--machine",
+        "pump",
+        *FAST,
+        "model_directory=other",
+        "result_directory=other",
+        "seed=1",
+        cwd=copied,
+    )
+    assert (copied / "other" / "anomaly_score_pump_id_04.csv").read_bytes() != before
+
+
+def test_streamed_training_works_from_the_command_line(copied, ganad):
+    ganad(
+        "train",
+        "baseline.yaml",
+        "--machine",
+        "pump",
+        *FAST,
+        "model_directory=streamed",
+        "fit.memory_budget_mb=0",
+        cwd=copied,
+    )
+    assert (copied / "streamed" / "dev" / "pump" / "detector.keras").exists()
+
+
+def test_ganomaly_by_its_yaml(copied, ganad):
+    arguments = ["--set", "fit.epochs=2", "model.hidden=[32,32]", "dataset.name=dcase2020"]
+    done = ganad("run", ROOT / "yaml" / "ganomaly.yaml", "--machine", "fan", *arguments, cwd=copied)
+    assert "weighted" not in done.stdout
+    assert len(rows(copied / "result" / "ganomaly" / "anomaly_score_fan_id_00.csv")) == 6
+
+
+def test_a_folder_of_recordings_and_new_ones(tmp_path, ganad):
+    """What a user with a fan does: normal recordings, a few bad ones, and tomorrow's."""
+    for index in range(10):
+        write_wav(tmp_path / "my_fan" / "normal" / f"monday_{index}.flac", tone(seed=index))
+    for index in range(2):
+        write_wav(tmp_path / "my_fan" / "abnormal" / f"broken_{index}.wav", tone(hz=2000, seed=index))
+        write_wav(
+            tmp_path / "new" / "my_fan" / f"tomorrow_{index}.wav", tone(hz=440 if index else 2000, seed=50 + index)
+        )
+    (tmp_path / "fan.yaml").write_text(
+        "dev_directory: my_fan\neval_directory: new\ndataset: {name: folder}\nfit: {epochs: 120, batch_size: 32}\n"
+    )
+    assert "100.00" in ganad("run", "fan.yaml", cwd=tmp_path).stdout
+    assert [row[0] for row in rows(tmp_path / "result" / "anomaly_score_my_fan_id_00.csv")][-2:] == [
+        "abnormal/broken_0.wav",
+        "abnormal/broken_1.wav",
+    ]
+    ganad("run", "fan.yaml", "--eval", cwd=tmp_path)  # scored by the detector of --dev
+    tomorrow = dict(rows(tmp_path / "result" / "anomaly_score_my_fan_id_00.csv"))
+    assert float(tomorrow["tomorrow_0.wav"]) > float(tomorrow["tomorrow_1.wav"])
+
+
+def test_list_and_help_don_t_wait_for_tensorflow(finished):
+    for arguments in (["--help"], ["list", "baseline.yaml"], ["evaluate", "baseline.yaml"]):
+        call = f"import sys; from ganad_tf.cli import main\ntry: main({arguments!r})\nexcept SystemExit: pass\n"
+        script = call + "assert 'tensorflow' not in sys.modules"
+        done = subprocess.run([sys.executable, "-c", script], cwd=finished, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_list_counts_clips(finished, ganad):
+    lines = [line.split() for line in ganad("list", "baseline.yaml", cwd=finished).stdout.splitlines()]
+    assert ["fan", "02", "6", "3", "3", "0"] in lines
+    lines = [line.split() for line in ganad("list", "baseline.yaml", "--eval", cwd=finished).stdout.splitlines()]
+    assert ["fan", "01", "6", "0", "0", "4"] in lines
+
+
+def test_every_bad_clip_of_every_machine_is_named_at_once(copied, ganad):
+    data = copied / "dev_data"
+    (data / "fan" / "train" / "normal_id_00_00000070.wav").write_bytes(b"")
+    write_wav(data / "fan" / "test" / "anomaly_id_00_00000071.wav", tone(), rate=44100)
+    write_wav(data / "pump" / "test" / "normal_id_04_00000072.wav", tone(seconds=0.05))
+    (data / "pump" / "test" / "note.txt").write_text("x")
+    done = ganad("prepare", "baseline.yaml", cwd=copied, check=2)
+    for name in ("normal_id_00_00000070.wav", "anomaly_id_00_00000071.wav", "normal_id_04_00000072.wav", "note.txt"):
+        assert done.stderr.count(name) == 1, name
+    done = ganad("score", "baseline.yaml", *FAST, cwd=copied, check=2)
+    for name in ("anomaly_id_00_00000071.wav", "normal_id_04_00000072.wav", "note.txt"):
+        assert name in done.stderr
+    ganad("score", "baseline.yaml", "--machine", "pump", *FAST, "on_bad_clip=skip", cwd=copied)
+    names = [row[0] for row in rows(copied / "result" / "anomaly_score_pump_id_04.csv")]
+    assert len(names) == 6
+    assert "normal_id_04_00000072.wav" not in names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["list", "nowhere.yaml"], "Can't read the configuration nowhere.yaml"),
+        (["list", "baseline.yaml", "--set", "fit.epoch=3"], "unknown key `fit.epoch`; did you mean `epochs`?"),
+        (["list", "baseline.yaml", "--set", "dev_directory=nowhere"], "Expected a folder of recordings in nowhere"),
+        (["list", "baseline.yaml", "--machine", "fam"], "did you mean `fan`?"),
+        (["evaluate", "baseline.yaml", "--set", "result_directory=nowhere"], "Run `ganad score` first"),
+        (["evaluate", "baseline.yaml", "--eval"], "there is nothing to evaluate"),
+        (["train", "baseline.yaml", "--set", "cache_directory=nowhere"], "Run `ganad prepare`"),
+        (["train", "baseline.yaml", "--set", "model.name=GANomoly", "model_directory=x"], "did you mean `GANomaly`?"),
+        (
+            ["train", "baseline.yaml", "--set", "model.latnt=3", "model_directory=x"],
+            "Unknown key `model.latnt` for DenseAE; did you mean `latent`?",
+        ),
+        (["train", "baseline.yaml", "--set", "model.latent=eight", "model_directory=x"], "does not make a DenseAE"),
+        (
+            ["train", "baseline.yaml", "--set", "fit.compile.optimizer=adamm", "model_directory=x"],
+            "`fit.compile` can't be used",
+        ),
+        (
+            ["train", "baseline.yaml", "--set", "fit.compile.loss=mse2", "model_directory=x"],
+            "`fit.compile` can't be used",
+        ),
+        (["score", "baseline.yaml", "--set", "model_directory=nowhere"], "run `ganad train` first"),
+        (
+            ["train", "baseline.yaml", "--set", "fit.compile.learning_rate=1e30", "fit.epochs=3", "model_directory=x"],
+            "became nan in epoch",
+        ),
+    ],
+)
+def test_one_sentence_and_exit_code_2(finished, ganad, tmp_path, arguments, message):
+    for name in ("dev_data", "eval_data", "cache", "model", "result", "baseline.yaml"):
+        (tmp_path / name).symlink_to(finished / name)
+    done = ganad(*arguments, cwd=tmp_path, check=2)
+    assert message in done.stderr
+    assert done.stdout == ""
+    assert not (tmp_path / "x").exists() or not list((tmp_path / "x").rglob("*.keras"))
+
+
+def test_a_broken_detector_is_named(copied, ganad):
+    path = copied / "model" / "dev" / "pump" / "detector.keras"
+    path.write_bytes(path.read_bytes()[:1000])
+    done = ganad("score", "baseline.yaml", "--machine", "pump", *FAST, cwd=copied, check=2)
+    assert "can't be read" in done.stderr
+    assert "train again" in done.stderr
+
+
+@pytest.mark.parametrize("seconds", [4.0, 7.0])
+def test_killed_while_training_there_is_no_detector_or_a_whole_one(copied, ganad, seconds):
+    shutil.rmtree(copied / "model")
+    command = [sys.executable, "-m", "ganad_tf", "train", "baseline.yaml", "--machine", "pump", *FAST]
+    process = subprocess.Popen(command, cwd=copied, stderr=subprocess.DEVNULL)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    folder = copied / "model" / "dev" / "pump"
+    if not folder.exists():
+        assert (
+            "run `ganad train` first"
+            in ganad("score", "baseline.yaml", "--machine", "pump", *FAST, cwd=copied, check=2).stderr
+        )
+        ganad("train", "baseline.yaml", "--machine", "pump", *FAST, cwd=copied)
+    ganad("score", "baseline.yaml", "--machine", "pump", *FAST, cwd=copied)
+
+
+def test_ctrl_c_says_what_is_kept(copied):
+    shutil.rmtree(copied / "model")
+    command = [sys.executable, "-m", "ganad_tf", "train", "baseline.yaml", "--set", "fit.epochs=100000"]
+    process = subprocess.Popen(command, cwd=copied, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith("training on"):
+            break
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; what is finished is kept" in err
+    assert "Traceback" not in err
+
+
+def test_real_slider_recordings(real_data, tmp_path, ganad):
+    (tmp_path / "baseline.yaml").write_text(OFFICIAL)
+    where = f"dev_directory={real_data / 'dcase2020' / 'dev_data'}"
+    ganad("run", "baseline.yaml", "--dev", "--machine", "slider", "--set", where, "fit.epochs=3", cwd=tmp_path)
+    result = rows(tmp_path / "result" / "result.csv")
+    assert [row[0] for row in result if row] == ["slider", "id", "00", "02", "04", "06", "Average"]
+    for machine_id, n_clips in (("00", 6), ("02", 4), ("04", 5), ("06", 5)):
+        scores = [float(score) for _, score in rows(tmp_path / "result" / f"anomaly_score_slider_id_{machine_id}.csv")]
+        assert len(set(scores)) == n_clips
+        assert min(scores) > 0

@@ -1,0 +1,38 @@
+"""The one gate: style, types, who may import whom, and the tests.
+
+    python tools/check.py [PYTEST ARGUMENT ...]
+
+Everything is run, also after something has failed; the exit code is 0 only if all went well.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BINARIES = Path(sys.executable).parent
+
+GATES = {
+    "style": [BINARIES / "ruff", "check", "."],
+    "layout": [BINARIES / "ruff", "format", "--check", "."],
+    "types": [BINARIES / "mypy"],
+    "imports": [BINARIES / "lint-imports"],
+    "tests": [sys.executable, "-m", "pytest", *sys.argv[1:]],
+}
+
+
+def main() -> int:
+    """0 if every gate is passed, 1 otherwise."""
+    failed = []
+    for name, command in GATES.items():
+        begin = time.monotonic()
+        print(f"== {name}", flush=True)
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+            failed.append(name)
+        print(f"== {name}: {'FAILED' if name in failed else 'passed'} in {time.monotonic() - begin:.0f} s", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
