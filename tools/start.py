@@ -1,6 +1,6 @@
 """Runs a command in a virtual environment that holds this project, and makes one where none is active.
 
-    python3 tools/venv.py COMMAND [ARGUMENT ...]
+    python3 tools/start.py COMMAND [ARGUMENT ...]
 
 Needs nothing but Python 3.11 or newer and pip. The environment is `.venv` beside this checkout; in an
 active environment the project is installed into that one. What is installed already is left alone.
