@@ -7,14 +7,11 @@ Tables go to stdout, everything else to stderr. A verb imports what it needs whe
 
 import argparse
 import logging
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from ganad_tf import __version__, datasets, evaluation
+from ganad_tf import arguments, clips, console, datasets, evaluation
 from ganad_tf import config as configuration
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
@@ -23,9 +20,9 @@ from ganad_tf.errors import ConfigError, DataError, GanadError
 logger = logging.getLogger(__name__)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(command_line: Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = arguments.parser(VERBS).parse_args(command_line)
     level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("ganad_tf").setLevel(level)
@@ -55,8 +52,8 @@ def list_(options: argparse.Namespace) -> None:
 
 def prepare(options: argparse.Namespace) -> None:
     """Reads the recordings and keeps their log-mels in the cache."""
-    _import_tensorflow()
-    config = _config(options)
+    console.import_tensorflow()
+    config = configuration.load(options.config, options.set)
     _make_synthetic(config, options.mode)
     config, mode, listings = _experiment(options, config)
     _prepare(config, mode, listings, ("train", "test"))
@@ -64,7 +61,7 @@ def prepare(options: argparse.Namespace) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Trains one detector per machine type on its normal training clips."""
-    _import_tensorflow()
+    console.import_tensorflow()
     config, mode, listings = _experiment(options)
     datasets.refuse_foreign(listings, config)
     _train(config, mode, listings)
@@ -72,7 +69,7 @@ def train(options: argparse.Namespace) -> None:
 
 def score(options: argparse.Namespace) -> None:
     """Writes anomaly scores and decisions of the test clips."""
-    _import_tensorflow()
+    console.import_tensorflow()
     config, mode, listings = _experiment(options)
     _score(config, mode, listings)
 
@@ -87,13 +84,13 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Does it all: prepare, train, score and, where there are labels, evaluate."""
-    _import_tensorflow()
-    _run(options, _config(options))
+    console.import_tensorflow()
+    _run(options, configuration.load(options.config, options.set))
 
 
 def demo(options: argparse.Namespace) -> None:
     """Makes six toy machines, trains a GANomaly on each, and shows how well it finds their faults."""
-    _import_tensorflow()
+    console.import_tensorflow()
     from ganad_tf import report
 
     folders = {
@@ -142,7 +139,9 @@ def _prepare(config: Config, mode: Mode, listings: Sequence[Listing], splits: Se
             if not listing.of(split):
                 continue
             try:
-                done = preparation.prepare(config, listing, mode, split, progress=_bar(f"{listing.machine} {split}"))
+                done = preparation.prepare(
+                    config, listing, mode, split, progress=console.bar(f"{listing.machine} {split}")
+                )
             except DataError as error:
                 faults.append(error)
                 continue
@@ -179,7 +178,7 @@ def _train(config: Config, mode: Mode, listings: Sequence[Listing]) -> None:
             "choose others with --machine."
         )
     for listing in trainable:
-        with _epochs(config, listing.machine) as callbacks:
+        with console.epochs(config.fit, listing.machine) as callbacks:
             training.train(config, listing, mode, callbacks=callbacks)
 
 
@@ -190,7 +189,7 @@ def _score(config: Config, mode: Mode, listings: Sequence[Listing]) -> dict[str,
         scoring.find_detector(config, listing, mode)  # before the time is spent on reading clips
     _prepare(config, mode, listings, ("test",))
     return {
-        listing.machine: scoring.score(config, listing, mode, progress=_bar(f"{listing.machine} score"))
+        listing.machine: scoring.score(config, listing, mode, progress=console.bar(f"{listing.machine} score"))
         for listing in listings
     }
 
@@ -201,13 +200,9 @@ def _shipped(name: str) -> Path:
     return inside if inside.exists() else beside
 
 
-def _config(options: argparse.Namespace) -> Config:
-    return configuration.load(options.config, options.set)
-
-
 def _experiment(options: argparse.Namespace, config: Config | None = None) -> tuple[Config, Mode, list[Listing]]:
     """What a verb works on."""
-    config = config or _config(options)
+    config = config or configuration.load(options.config, options.set)
     return config, options.mode, datasets.list_clips(config, options.mode, options.machine)
 
 
@@ -222,115 +217,16 @@ def _make_synthetic(config: Config, mode: Mode) -> None:
 
 
 def _scored_by_id(config: Config, listing: Listing) -> dict[str, tuple[list[int], list[float]]]:
-    groups = evaluation.clips.by_id(listing.of("test"))
+    groups = clips.by_id(listing.of("test"))
     return {key: evaluation.labels_and_scores(config, listing.machine, key, group) for key, group in groups.items()}
 
 
-def _bar(label: str) -> Any:
-    """Wraps an iterable in a progress bar; silent where stderr is no terminal."""
-    from tqdm import tqdm
-
-    return lambda items, total: tqdm(items, total=total, desc=label, disable=None, leave=False, unit="clip")
-
-
-@contextmanager
-def _epochs(config: Config, machine: str) -> Iterator[tuple[Any, ...]]:
-    """Keras callbacks that show one bar over all epochs."""
-    import keras
-    from tqdm import tqdm
-
-    with tqdm(
-        total=config.fit.epochs,
-        desc=f"{machine} train",
-        disable=None if config.fit.verbose else True,
-        leave=False,
-        unit="epoch",
-    ) as bar:
-
-        def show(epoch: int, logs: dict[str, float]) -> None:
-            del epoch
-            bar.set_postfix({name: f"{logs[name]:.4g}" for name in ("loss", "val_loss") if name in logs}, refresh=False)
-            bar.update()
-
-        yield (keras.callbacks.LambdaCallback(on_epoch_end=show),)
-
-
-def _import_tensorflow() -> None:
-    """Imports TensorFlow without the lines that its libraries write past Python to stderr."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        import tensorflow as tf
-
-        tf.constant(0)
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ganad", description="Anomaly detection in machine sound with generative adversarial networks."
-    )
-    parser.add_argument("--version", action="version", version=f"ganad {__version__}")
-    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
-    for name, verb in (
-        ("list", list_),
-        ("prepare", prepare),
-        ("train", train),
-        ("score", score),
-        ("evaluate", evaluate),
-        ("run", run),
-        ("demo", demo),
-    ):
-        summary = (verb.__doc__ or "").strip()
-        verb_parser = verbs.add_parser(name, help=summary, description=summary)
-        _add_options(verb_parser, is_demo=verb is demo)
-        verb_parser.set_defaults(verb=verb)
-    return parser
-
-
-def _add_options(parser: argparse.ArgumentParser, *, is_demo: bool) -> None:
-    if is_demo:
-        parser.add_argument(
-            "--out",
-            type=Path,
-            default=Path("ganad-demo"),
-            metavar="DIR",
-            help="where everything goes (default: ./ganad-demo)",
-        )
-        parser.set_defaults(mode="dev")
-    else:
-        parser.add_argument(
-            "config", metavar="CONFIG.yaml", help="one experiment; the challenge's baseline.yaml is one"
-        )
-        modes = parser.add_mutually_exclusive_group()
-        modes.add_argument(
-            "-d",
-            "--dev",
-            dest="mode",
-            action="store_const",
-            const="dev",
-            default="dev",
-            help="the development data (default)",
-        )
-        modes.add_argument("-e", "--eval", dest="mode", action="store_const", const="eval", help="the evaluation data")
-    parser.add_argument("--machine", nargs="+", default=(), metavar="M", help="only these machine types")
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="key=value",
-        help="change a setting, such as fit.epochs=10",
-    )
-    loudness = parser.add_mutually_exclusive_group()
-    loudness.add_argument("-q", "--quiet", action="store_true", help="warnings and tables only")
-    loudness.add_argument("-v", "--verbose", action="store_true", help="say more")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+VERBS = {
+    "list": list_,
+    "prepare": prepare,
+    "train": train,
+    "score": score,
+    "evaluate": evaluate,
+    "run": run,
+    "demo": demo,
+}

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.stats
 
-from ganad_tf.config import Threshold
 from ganad_tf.errors import DataError
+from ganad_tf.sections import Threshold
 
 
 def threshold(scores: Sequence[float], settings: Threshold) -> float:

@@ -11,13 +11,14 @@ import tensorflow as tf
 
 from ganad_tf import pipeline, preparation, scoring, trained
 from ganad_tf.clips import ClipScore, Listing
-from ganad_tf.config import Compile, Config, Mode
+from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ConfigError, DataError, TrainingError
 from ganad_tf.features import Normalizer
 from ganad_tf.manifest import Statistics
 from ganad_tf.models import DETECTORS, Detector
 from ganad_tf.pipeline import Source
 from ganad_tf.schema import nearest
+from ganad_tf.sections import Compile
 from ganad_tf.trained import Trained
 
 logger = logging.getLogger(__name__)

@@ -4,6 +4,7 @@ import pytest
 
 from ganad_tf import config as configuration
 from ganad_tf.errors import ConfigError
+from ganad_tf.sections import Audio, Model
 
 # As the challenge publishes it, comments aside.
 OFFICIAL = """\
@@ -60,7 +61,7 @@ def test_overrides_reach_every_depth(tmp_path):
         "feature.log=relative_80db",
     )
     assert config.fit.compile.learning_rate == 2e-4
-    assert config.model == configuration.Model("GANomaly", {"hidden": [64, 64]})
+    assert config.model == Model("GANomaly", {"hidden": [64, 64]})
     assert (config.seed, config.feature.log) == (7, "relative_80db")
 
 
@@ -132,5 +133,5 @@ def test_the_fingerprint_names_what_a_log_mel_depends_on():
     }.items():
         other = dataclasses.replace(base, feature=dataclasses.replace(base.feature, **{key: value}))
         assert other.feature_fingerprint() != base.feature_fingerprint(), key
-    other_channel = dataclasses.replace(base, audio=configuration.Audio(channel=1))
+    other_channel = dataclasses.replace(base, audio=Audio(channel=1))
     assert other_channel.feature_fingerprint() != base.feature_fingerprint()

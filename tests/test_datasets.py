@@ -6,11 +6,12 @@ import soundfile
 from conftest import tone, write_machine, write_wav
 
 from ganad_tf import datasets
-from ganad_tf.config import Config, Dataset, FolderData, SyntheticData
+from ganad_tf.config import Config
 from ganad_tf.datasets import synthetic
 from ganad_tf.datasets.synthetic_machines import MACHINES
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.metrics import auc
+from ganad_tf.sections import Dataset, FolderData, SyntheticData
 
 
 def listed(root, mode="dev", machines=(), **settings):

@@ -12,8 +12,9 @@ from conftest import tone, write_machine, write_wav
 from test_features import librosa_log_mel
 
 from ganad_tf import audio, datasets, manifest, preparation, records
-from ganad_tf.config import Audio, Config, Dataset, Feature, FolderData
+from ganad_tf.config import Config
 from ganad_tf.errors import ConfigError, DataError
+from ganad_tf.sections import Audio, Dataset, Feature, FolderData
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from ganad_tf.config import Threshold
 from ganad_tf.errors import DataError
+from ganad_tf.sections import Threshold
 from ganad_tf.thresholds import threshold
 
 

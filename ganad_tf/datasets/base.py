@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ganad_tf.clips import Clip, Listing
-from ganad_tf.config import Dataset, Mode
+from ganad_tf.config import Mode
+from ganad_tf.sections import Dataset
 
 ListClips = Callable[[Path, Mode, Dataset], list[Listing]]
 

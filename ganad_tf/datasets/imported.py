@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ganad_tf import manifest
 from ganad_tf.clips import Clip, Listing
-from ganad_tf.config import Dataset, Mode
+from ganad_tf.config import Mode
 from ganad_tf.datasets.base import visible
+from ganad_tf.sections import Dataset
 
 
 def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
