@@ -1,0 +1,54 @@
+"""The house as the README shows it: every room is there, every door leads somewhere."""
+
+import ast
+import re
+
+import pytest
+from conftest import ROOT
+
+from ganad_tf import config as configuration
+
+PACKAGE = ROOT / "ganad_tf"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
+YAMLS = sorted((ROOT / "yaml").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_to_a_file(path):
+    for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def test_the_flow_line_names_files_in_the_order_of_the_flow():
+    text = (ROOT / "README.md").read_text().partition("## How it flows")[2]
+    rooms = re.findall(r"\[(\w+)\]\(ganad_tf/(\w+)", text.partition("Clips go in")[0])
+    assert all(name == file for name, file in rooms)
+    names = [name for name, _ in rooms]
+    assert names[:4] == ["config", "datasets", "audio", "features"]
+    assert names[-4:] == ["training", "scoring", "evaluation", "report"]
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.name)
+def test_every_yaml_is_a_short_experiment_that_says_its_command(path):
+    text = path.read_text()
+    configuration.load(path)
+    assert len(text.splitlines()) <= 40
+    assert re.match(r"# (ganad|python tools/)", text)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_public_name_says_what_it_is(path):
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_") and node in tree.body:
+            assert ast.get_docstring(node), node.name
+
+
+def test_no_room_for_odds_and_ends():
+    assert not [path for path in MODULES if path.stem in ("utils", "common", "misc", "helpers", "manager", "handler")]
+
+
+def test_sources_are_small():
+    assert {path.name: n for path in MODULES if (n := len(path.read_text().splitlines())) > 260} == {}
