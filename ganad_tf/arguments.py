@@ -40,7 +40,9 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--machine", nargs="+", default=(), metavar="M", help="only these machine types")
+    parser.add_argument(
+        "--machine", nargs="+", action="extend", default=[], metavar="M", help="only these machine types"
+    )
     change = "change a setting, such as fit.epochs=10"
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value", help=change)
     loudness = parser.add_mutually_exclusive_group()

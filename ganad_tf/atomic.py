@@ -1,9 +1,10 @@
 """Files and directories that are complete or not there, whenever the process dies."""
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ganad_tf.errors import DataError
@@ -26,7 +27,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the place itself may be what is wrong
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -42,15 +44,33 @@ def new_directory(path: Path) -> Iterator[Path]:
     Raises:
       DataError: If `path` exists and is not empty, or can't be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = make_temporary_directory(path)
     try:
-        temporary.mkdir(parents=True)
         yield temporary
         temporary.rename(path)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_writable(path: Path) -> None:
+    """Makes sure that `path` can be made, before time is spent on what shall be written there.
+
+    Raises:
+      DataError: If it can't.
+    """
+    make_temporary_directory(path).rmdir()
+
+
+def make_temporary_directory(path: Path) -> Path:
+    """A new empty directory beside `path`, named after it."""
+    try:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        temporary.mkdir(parents=True)
+        return temporary
+    except OSError as error:
+        raise _cannot_write(path, error) from error
 
 
 def _cannot_write(path: Path, error: OSError) -> DataError:

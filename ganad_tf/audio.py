@@ -17,9 +17,14 @@ from ganad_tf.sections import Audio
 _CUT_OFF = re.compile(r"(\w[\w ]*?)\s*: (\d+) \(should be (\d+)\)")
 
 
+# Formats in which libsndfile can't tell a cut-off file from a whole one.
+_UNCHECKABLE = frozenset({"AVR", "MAT4", "MAT5", "MPC2K", "NIST", "RAW", "VOC", "WVE", "XI"})
+_OGG_PAGE = 65307  # bytes at most
+
+
 def extensions() -> frozenset[str]:
     """The file name endings, in lower case, of the formats that can be read."""
-    formats = {f".{name.lower()}" for name in soundfile.available_formats() if name != "RAW"}
+    formats = {f".{name.lower()}" for name in soundfile.available_formats() if name not in _UNCHECKABLE}
     return frozenset(formats | {".aif", ".aifc", ".oga", ".opus", ".wave", ".snd"})
 
 
@@ -42,7 +47,7 @@ def read(path: Path, settings: Audio) -> np.ndarray:
             _check_header(path, file, settings)
             samples = file.read(dtype="float32", always_2d=True)  # [samples, channels]
             declared, rate = file.frames, file.samplerate
-    except (soundfile.SoundFileError, OSError) as error:
+    except (soundfile.SoundFileError, OSError, ValueError, MemoryError) as error:
         raise DataError(_unreadable(path, error)) from error
     if len(samples) != declared:
         raise DataError(
@@ -61,6 +66,14 @@ def read(path: Path, settings: Audio) -> np.ndarray:
 
 def _check_header(path: Path, file: soundfile.SoundFile, settings: Audio) -> None:
     """Refuses what the header already shows, before any sample is read."""
+    if file.format in _UNCHECKABLE:
+        raise DataError(
+            f"{path}: expected WAV, FLAC or another format that shows whether a file is whole, not {file.format}."
+        )
+    if file.format == "OGG" and not _has_ogg_end(path):
+        raise DataError(
+            f"{path}: expected a whole recording, but the file is cut off: its last page is not the stream's end."
+        )
     for chunk, declared, actual in _CUT_OFF.findall(file.extra_info):
         # A few bytes of difference in the outermost size are a writer's slip, not lost sound.
         slack = 16 if chunk.lower().startswith(("riff", "form")) else 0
@@ -75,9 +88,21 @@ def _check_header(path: Path, file: soundfile.SoundFile, settings: Audio) -> Non
         )
     if settings.channel != "mean" and settings.channel >= file.channels:
         raise DataError(
-            f"{path}: expected a channel {settings.channel}, but the file has {file.channels} (counted from 0); "
+            f"{path}: expected a channel {settings.channel}, but the file has channels 0 to {file.channels - 1}; "
             "set `audio.channel`."
         )
+
+
+def _has_ogg_end(path: Path) -> bool:
+    """Whether the last Ogg page is whole and carries the end-of-stream flag (RFC 3533, section 6)."""
+    with path.open("rb") as stream:
+        stream.seek(max(path.stat().st_size - _OGG_PAGE, 0))
+        tail = stream.read()
+    page = tail.rfind(b"OggS")
+    if page < 0 or len(tail) < page + 27:
+        return False
+    sizes = tail[page + 27 : page + 27 + tail[page + 26]]  # of the page's segments
+    return bool(tail[page + 5] & 4) and len(tail) >= page + 27 + len(sizes) + sum(sizes)
 
 
 def _unreadable(path: Path, error: Exception) -> str:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganad_tf import arguments, clips, console, datasets, evaluation
+from ganad_tf import arguments, console, datasets, evaluation
 from ganad_tf import config as configuration
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
@@ -28,8 +28,14 @@ def main(command_line: Sequence[str] | None = None) -> int:
     logging.getLogger("ganad_tf").setLevel(level)
     try:
         options.verb(options)
+        sys.stdout.flush()
     except GanadError as error:
         print(f"ganad: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a folder without permission, a full disk: the user's to mend, wherever it shows
+        if options.verbose:
+            raise
+        print(f"ganad: {error.filename or 'the output'}: {error.strerror or error}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("ganad: interrupted; what is finished is kept, the same command goes on from there.", file=sys.stderr)
@@ -76,10 +82,9 @@ def score(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Computes AUC and pAUC from the score files and writes the result file."""
-    config, _, listings = _experiment(options)
+    config, mode, listings = _experiment(options)
     datasets.refuse_foreign(listings, config)
-    print(evaluation.table(evaluation.evaluate(config, listings)))
-    logger.info("wrote %s", config.result_path)
+    _evaluate(config, mode, listings, keep=bool(options.machine))
 
 
 def run(options: argparse.Namespace) -> None:
@@ -103,7 +108,7 @@ def demo(options: argparse.Namespace) -> None:
     config = configuration.load(_shipped("demo.yaml"), [*places, *options.set])
     thresholds = _run(options, config)
     listings = datasets.list_clips(config, options.mode, options.machine)
-    scored = {listing.machine: _scored_by_id(config, listing) for listing in listings}
+    scored = {listing.machine: evaluation.scored_by_id(config, listing, options.mode) for listing in listings}
     for name, draw in (
         ("score_histograms.png", lambda path: report.plot_histograms(path, scored, thresholds)),
         ("roc_curves.png", lambda path: report.plot_rocs(path, scored, config.max_fpr)),
@@ -114,14 +119,18 @@ def demo(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace, config: Config) -> dict[str, float]:
     """All stages in turn; the decision thresholds by machine type."""
+    from ganad_tf import training
+
     _make_synthetic(config, options.mode)
     config, mode, listings = _experiment(options, config)
+    training.build(config)  # before the time is spent on reading clips
+    for listing in listings:
+        listing.need("test")
     _prepare(config, mode, listings, ("train", "test"))
     _train(config, mode, listings)
     thresholds = _score(config, mode, listings)
     if any(clip.label is not None for listing in listings for clip in listing.of("test")):
-        print(evaluation.table(evaluation.evaluate(config, listings)))
-        logger.info("wrote %s", config.result_path)
+        _evaluate(config, mode, listings, keep=bool(options.machine))
     return thresholds
 
 
@@ -216,9 +225,9 @@ def _make_synthetic(config: Config, mode: Mode) -> None:
     synthetic.write(config.data_directory(mode), config.dataset.synthetic)
 
 
-def _scored_by_id(config: Config, listing: Listing) -> dict[str, tuple[list[int], list[float]]]:
-    groups = clips.by_id(listing.of("test"))
-    return {key: evaluation.labels_and_scores(config, listing.machine, key, group) for key, group in groups.items()}
+def _evaluate(config: Config, mode: Mode, listings: Sequence[Listing], *, keep: bool) -> None:
+    print(evaluation.table(evaluation.evaluate(config, listings, mode, keep=keep)))
+    logger.info("wrote %s", config.result_path)
 
 
 VERBS = {

@@ -52,10 +52,14 @@ class Config:
     def __post_init__(self) -> None:
         if not 0 < self.max_fpr <= 1:
             raise ValueError(f"expected `max_fpr` above 0 and at most 1. Received: {self.max_fpr}.")
-        if self.seed < 0:
-            raise ValueError(f"expected a `seed` of at least 0. Received: {self.seed}.")
-        if Path(self.result_file).name != self.result_file:
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"expected a `seed` from 0 to below 2^32. Received: {self.seed}.")
+        if not self.result_file or Path(self.result_file).name != self.result_file:
             raise ValueError(f"expected a file name without folders for `result_file`. Received: {self.result_file!r}.")
+        if Path(self.cache_directory).resolve() == Path(self.model_directory).resolve():
+            raise ValueError(
+                f"expected different `cache_directory` and `model_directory`. Received: {self.cache_directory!r} twice."
+            )
 
     def data_directory(self, mode: Mode) -> Path:
         """Where the recordings of `mode` are."""
@@ -77,6 +81,10 @@ class Config:
         """The decisions (0 or 1) of one machine ID."""
         return Path(self.result_directory, f"decision_result_{machine}_id_{machine_id}.csv")
 
+    def origin_path(self, mode: Mode, machine: str) -> Path:
+        """With which settings the scores of one machine type were made."""
+        return Path(self.result_directory, f"score_origin_{mode}_{machine}.json")
+
     @property
     def result_path(self) -> Path:
         """The table of AUC and pAUC."""
@@ -97,6 +105,21 @@ class Config:
         fit = {key: value for key, value in settings["fit"].items() if key not in ("verbose", "memory_budget_mb")}
         chosen = {key: settings[key] for key in ("seed", "deterministic", "audio", "feature", "model")} | {"fit": fit}
         return dict(_flatten(chosen))
+
+
+def refuse_other_settings(what: str, there: Mapping[str, Any], here: Mapping[str, Any], mend: str) -> None:
+    """Refuses something made with settings `there` where the configuration has `here`, both with dotted keys.
+
+    Raises:
+      ConfigError: Names the first setting that differs, and how to mend it.
+    """
+    there, here = (json.loads(json.dumps(settings)) for settings in (there, here))
+    for key in sorted(there.keys() | here.keys()):
+        if there.get(key) != here.get(key):
+            raise ConfigError(
+                f"{what} was made with `{key}: {there.get(key)}`, "
+                f"this configuration has `{key}: {here.get(key)}`; {mend}."
+            )
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:

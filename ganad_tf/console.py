@@ -1,5 +1,6 @@
 """What a terminal shows while something takes long, all of it on stderr."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -49,6 +50,7 @@ def import_tensorflow() -> None:
         import tensorflow as tf
 
         tf.constant(0)
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice is for whoever writes the graph
     finally:
         os.dup2(kept, 2)
         os.close(kept)

@@ -3,13 +3,16 @@
 Needs neither TensorFlow nor the detector: the anomaly score of a clip is the only currency here.
 """
 
+import csv
+import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from ganad_tf import clips
+from ganad_tf import clips, manifest
 from ganad_tf.clips import Clip, Listing
-from ganad_tf.config import Config
+from ganad_tf.config import Config, Mode, refuse_other_settings
 from ganad_tf.errors import DataError
 from ganad_tf.metrics import auc, mean_of_defined, pauc
 
@@ -48,43 +51,54 @@ class MachineResult:
         return sum(result.n_normal + result.n_anomaly for result in self.ids)
 
 
-def evaluate(config: Config, listings: Sequence[Listing]) -> list[MachineResult]:
+def evaluate(config: Config, listings: Sequence[Listing], mode: Mode, *, keep: bool = False) -> list[MachineResult]:
     """Evaluates the score files of every listed machine type and writes the result file.
+
+    Args:
+      config: The experiment.
+      listings: The machine types.
+      mode: `dev` or `eval`.
+      keep: Whether the result file keeps what it says of other machine types.
 
     Raises:
       DataError: If clips have no labels, or a score file is missing or lists other clips.
+      ConfigError: If the scores were made with other settings.
     """
     results = []
     for listing in listings:
-        groups = clips.by_id(listing.need("test"))
-        ids = tuple(
-            _evaluate_id(*labels_and_scores(config, listing.machine, key, group), key, config.max_fpr)
-            for key, group in groups.items()
-        )
+        _check_origin(config, listing, mode)
+        scored = scored_by_id(config, listing, mode)
+        ids = tuple(_evaluate_id(*scored[machine_id], machine_id, config.max_fpr) for machine_id in scored)
         results.append(MachineResult(listing.machine, ids))
-    clips.write_rows(config.result_path, _rows(results))
+    blocks = _read_blocks(config.result_path) if keep else {}
+    blocks |= {result.machine: _block(result) for result in results}
+    clips.write_rows(config.result_path, [row for _, block in sorted(blocks.items()) for row in block])
     return results
 
 
-def labels_and_scores(
-    config: Config, machine: str, machine_id: str, group: Sequence[Clip]
-) -> tuple[list[int], list[float]]:
-    """Labels and scores of one machine ID's test clips, in the same order.
+def scored_by_id(config: Config, listing: Listing, mode: Mode) -> dict[str, tuple[list[int], list[float]]]:
+    """Labels and scores of the test clips by machine ID, in the same order; clips that were left out have none.
 
     Raises:
-      DataError: If a clip has no label, or the score file lists other clips than `group`.
+      DataError: If a clip has no label, or a score file lists other clips than there are.
     """
-    path = config.score_path(machine, machine_id)
+    left_out = _left_out(config, listing, mode)
+    return {
+        machine_id: _labels_and_scores(config.score_path(listing.machine, machine_id), group, left_out)
+        for machine_id, group in clips.by_id(listing.need("test")).items()
+    }
+
+
+def _labels_and_scores(path: Path, group: Sequence[Clip], left_out: set[str]) -> tuple[list[int], list[float]]:
     labels = {clip.name: clip.label for clip in group if clip.label is not None}
     if len(labels) != len(group):
         raise DataError(
-            f"Expected labelled test clips of {machine} id {machine_id}; "
-            "evaluation data have none, so there is nothing to evaluate."
+            f"Expected labelled test clips for {path.name}; these have none, so there is nothing to evaluate."
         )
     scores = {score.name: score.score for score in clips.read_scores(path)}
-    missing = sorted(labels.keys() - scores.keys())
+    missing = sorted(labels.keys() - scores.keys() - left_out)
     foreign = sorted(scores.keys() - labels.keys())
-    if foreign or (missing and config.on_bad_clip == "error"):
+    if foreign or missing:
         name = (missing or foreign)[0]
         raise DataError(
             f"{path} does not list the test clips that are there "
@@ -92,6 +106,28 @@ def labels_and_scores(
         )
     names = [name for name in labels if name in scores]
     return [labels[name] for name in names], [scores[name] for name in names]
+
+
+def _left_out(config: Config, listing: Listing, mode: Mode) -> set[str]:
+    """Names of the test clips that `on_bad_clip: skip` left out, as the cache has them."""
+    cache = config.cache_path(mode, listing.machine, "test")
+    if config.on_bad_clip == "error" or not cache.exists():
+        return set()
+    files = {clip.file for clip in manifest.load(cache).skipped}
+    return {clip.name for clip in listing.of("test") if clip.file in files}
+
+
+def _check_origin(config: Config, listing: Listing, mode: Mode) -> None:
+    """Refuses scores made with other settings; scores from elsewhere carry no record and are taken as they are."""
+    path = config.origin_path(mode, listing.machine)
+    if not path.exists():
+        return
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} can't be read ({error}); run `ganad score` again.") from error
+    mend = "run `ganad score` with this configuration, or set another `result_directory`"
+    refuse_other_settings(f"The score file of {listing.machine}", settings, config.training_settings(), mend)
 
 
 def table(results: Sequence[MachineResult]) -> str:
@@ -129,15 +165,25 @@ def _evaluate_id(labels: list[int], scores: list[float], machine_id: str, max_fp
     return IdResult(machine_id, auc(labels, scores), pauc(labels, scores, max_fpr), n_normal, n_anomaly)
 
 
-def _rows(results: Sequence[MachineResult]) -> Iterable[Sequence[object]]:
-    """`result.csv` line by line as the baseline writes it."""
-    for result in results:
-        yield [result.machine]
-        yield ["id", "AUC", "pAUC"]
-        for row in result.ids:
-            yield [row.machine_id, row.auc, row.pauc]
-        yield ["Average", result.auc, result.pauc]
-        yield []
+def _block(result: MachineResult) -> list[list[str]]:
+    """What `result.csv` says of one machine type, line by line as the baseline writes it."""
+    rows = [[row.machine_id, str(row.auc), str(row.pauc)] for row in result.ids]
+    return [[result.machine], ["id", "AUC", "pAUC"], *rows, ["Average", str(result.auc), str(result.pauc)], []]
+
+
+def _read_blocks(path: Path) -> dict[str, list[list[str]]]:
+    """The lines of a result file by machine type."""
+    if not path.exists():
+        return {}
+    blocks: dict[str, list[list[str]]] = {}
+    block: list[list[str]] = []
+    with path.open(newline="", encoding="utf-8") as stream:
+        for row in csv.reader(stream):
+            block.append(row)
+            if not row:
+                blocks[block[0][0] if block[0] else ""] = block
+                block = []
+    return blocks
 
 
 def _line(machine: str, machine_id: str, auc_value: float, pauc_value: float) -> str:

@@ -20,17 +20,17 @@ SMALLEST_DEVIATION_DB = 1e-3  # a band that never changes is left as it is inste
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
 class LogMel(keras.layers.Layer):
-    """Log-mel spectra of waveforms, within 1e-3 dB of librosa computed in float64.
+    """Log-mel spectra of waveforms, for power 2 within 1e-3 dB of librosa computed in float64.
 
     `20 / power * log10(mel(|STFT|^power) + eps)`, eps the float64 machine epsilon, periodic Hann
     window, centred frames, Slaney mel bands from 0 Hz to half the sample rate.
 
     Args:
       sample_rate: In hertz.
-      n_fft: Samples per spectrum.
+      n_fft: Samples per spectrum; even.
       hop_length: Samples from one spectrum to the next.
       n_mels: Mel bands.
-      power: 2 for power, 1 for magnitude.
+      power: 2 for power, 1 for magnitude (of which rounding shows in bands that are all but silent).
       pad_mode: `reflect` (librosa up to 0.8, and the baseline) or `constant` (librosa since 0.9).
       log: `baseline` for absolute dB; `relative_80db` for dB below the clip's loudest value,
         floored 80 dB below it (the usual reading of the paper's Eq. 2-3; it discards the level).
@@ -39,7 +39,7 @@ class LogMel(keras.layers.Layer):
     `frames = 1 + samples // hop_length`. Reflection needs more than `n_fft // 2` samples.
 
     Raises:
-      ValueError: If a mel band would be empty, or `pad_mode` or `log` is not one of the above.
+      ValueError: If a mel band would be empty, `n_fft` is odd, or `pad_mode` or `log` is not one of the above.
 
     >>> LogMel()(tf.zeros([1, 16000])).shape
     TensorShape([1, 32, 128])
@@ -57,6 +57,8 @@ class LogMel(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **{"trainable": False, "dtype": "float32", **kwargs})
+        if n_fft % 2:
+            raise ValueError(f"Expected an even n_fft. Received: {n_fft}.")
         if pad_mode not in ("reflect", "constant"):
             raise ValueError(f"Expected pad_mode `reflect` or `constant`. Received: {pad_mode!r}.")
         if log not in ("baseline", "relative_80db"):

@@ -64,19 +64,23 @@ class Manifest:
     Attributes:
       fingerprint: `Config.feature_fingerprint()` of the settings that made it.
       features: Those settings, for people.
+      source: The folder of the recordings, as configured; clips of the same name elsewhere are others.
       is_complete: False while clips are still to be added; nothing but `prepare` loads it then.
       entries: The clips.
       shards: Their files.
       skipped: Clips that could not be used.
+      foreign: Files that don't fit the layout and were left out.
       statistics: None until complete.
     """
 
     fingerprint: str
     features: dict[str, Any]
+    source: str
     is_complete: bool = False
     entries: tuple[Entry, ...] = ()
     shards: tuple[Shard, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    foreign: tuple[str, ...] = ()
     statistics: Statistics | None = None
 
     def digest(self) -> str:
@@ -106,10 +110,12 @@ def load(directory: Path) -> Manifest:
         return Manifest(
             fingerprint=body["fingerprint"],
             features=body["features"],
+            source=body["source"],
             is_complete=body["is_complete"],
             entries=tuple(Entry(**{**entry, "clip": Clip(**entry["clip"])}) for entry in body["entries"]),
             shards=tuple(Shard(**shard) for shard in body["shards"]),
             skipped=tuple(Skipped(**clip) for clip in body["skipped"]),
+            foreign=tuple(body["foreign"]),
             statistics=_statistics(body["statistics"]),
         )
     except FileNotFoundError as error:
@@ -132,8 +138,14 @@ def damage(directory: Path, shard: Shard) -> str | None:
     return None
 
 
-def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str) -> Manifest:
+def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, source: str) -> Manifest:
     """The manifest, if the cache is complete, sound, and holds just these clips with these features.
+
+    Args:
+      directory: The cache directory.
+      clips: What it should hold.
+      fingerprint: Of the feature settings.
+      source: The folder that the recordings are in.
 
     Raises:
       DataError: Otherwise; says what is the matter, to be followed by what to do.
@@ -141,6 +153,8 @@ def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str) -> Ma
     manifest = load(directory)
     if manifest.fingerprint != fingerprint:
         raise DataError(f"The cache in {directory} was made with other feature settings.")
+    if manifest.source != source:
+        raise DataError(f"The cache in {directory} is of recordings in {manifest.source}, not in {source}.")
     if not manifest.is_complete:
         raise DataError(f"The cache in {directory} is not finished.")
     known = {entry.clip for entry in manifest.entries}

@@ -62,15 +62,23 @@ def prepare(
     """
     cache = config.cache_path(mode, listing.machine, split)
     clips = listing.of(split)
-    if config.dataset.name == "imported":
-        return _check_imported(config, clips, cache)
-    before = _reusable(cache, config)
+    if config.dataset.name == "imported":  # can't be made again: it is right as it is, or nothing is touched
+        found = current_cache(config, listing, mode, split)
+        return Prepared(0, len(found.entries), 0, found.skipped)
+    before = _reusable(cache, config, _source(config, mode))
     kept, todo, skipped = _compare(before, clips, config)
     n_dropped = len(before.entries) - len(kept)
-    if before.is_complete and not todo and not n_dropped and skipped == before.skipped:
+    if (
+        before.is_complete
+        and not todo
+        and not n_dropped
+        and (skipped, listing.foreign) == (before.skipped, before.foreign)
+    ):
         return Prepared(0, len(kept), 0, skipped)
 
-    current = dataclasses.replace(before, is_complete=False, entries=kept, skipped=skipped, statistics=None)
+    current = dataclasses.replace(
+        before, is_complete=False, entries=kept, skipped=skipped, foreign=listing.foreign, statistics=None
+    )
     manifest.save(cache, current)
     bad: list[Skipped] = []
     log_mels = progress(_log_mels(config, todo, listing.directory), len(todo))
@@ -93,28 +101,28 @@ def current_cache(config: Config, listing: Listing, mode: Mode, split: str) -> M
     """The manifest of a cache that is up to date with the recordings.
 
     Raises:
-      DataError: If it is missing, stale, unfinished or corrupted; with the command that mends it.
+      DataError: If it is missing, stale, unfinished or corrupted, or lacks clips that may not be left
+        out; with the command that mends it.
     """
     cache = config.cache_path(mode, listing.machine, split)
-    mend = "Import the log-mels again." if config.dataset.name == "imported" else records.MEND
+    mend = "Import the log-mels again with these settings." if config.dataset.name == "imported" else records.MEND
     try:
-        return manifest.load_current(cache, listing.of(split), config.feature_fingerprint())
+        found = manifest.load_current(cache, listing.of(split), config.feature_fingerprint(), _source(config, mode))
+        if found.skipped and config.on_bad_clip == "error":
+            raise DataError(f"The cache in {cache} leaves out {len(found.skipped)} clips that can't be used.")
     except DataError as error:
         raise DataError(f"{error} {mend}") from error
+    return found
 
 
-def _check_imported(config: Config, clips: Sequence[Clip], cache: Path) -> Prepared:
-    """Imported log-mels can't be made again: the cache is right as it is, or nothing is touched."""
-    try:
-        found = manifest.load_current(cache, clips, config.feature_fingerprint())
-    except DataError as error:
-        raise DataError(f"{error} Import the log-mels again with these feature settings.") from error
-    return Prepared(0, len(found.entries), 0, found.skipped)
+def _source(config: Config, mode: Mode) -> str:
+    """The recordings' folder as the configuration has it, so that a project may be moved as a whole."""
+    return "" if config.dataset.name == "imported" else config.data_directory(mode).as_posix()
 
 
-def _reusable(cache: Path, config: Config) -> Manifest:
+def _reusable(cache: Path, config: Config, source: str) -> Manifest:
     """What is in the cache and can stay: all, some, or nothing of it."""
-    empty = Manifest(config.feature_fingerprint(), config.feature_settings())
+    empty = Manifest(config.feature_fingerprint(), config.feature_settings(), source)
     if not (cache / manifest.FILE).exists():
         return empty
     try:
@@ -122,8 +130,8 @@ def _reusable(cache: Path, config: Config) -> Manifest:
     except DataError as error:
         logger.warning("%s All clips are read again.", error)
         return empty
-    if found.fingerprint != empty.fingerprint:
-        logger.info("%s: other feature settings, all clips are read again", cache)
+    if (found.fingerprint, found.source) != (empty.fingerprint, source):
+        logger.info("%s: other feature settings or another folder, all clips are read again", cache)
         return empty
     sound = []
     for shard in found.shards:
@@ -194,7 +202,10 @@ def _extractor(config: Config) -> Callable[[Path], np.ndarray | DataError]:
             return DataError(
                 f"{path}: expected at least {needed} samples for {feature.frames} spectra, received {len(waveform)}."
             )
-        return log_mel(waveform[np.newaxis])[0].numpy()
+        values = log_mel(waveform[np.newaxis])[0].numpy()
+        if not np.isfinite(values).all():
+            return DataError(f"{path}: expected samples in [-1, 1], received up to {np.abs(waveform).max():.3g}.")
+        return values
 
     return extract
 

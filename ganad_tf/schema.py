@@ -5,6 +5,7 @@ Knows nothing of our settings; `config.py` holds those.
 
 import dataclasses
 import difflib
+import math
 import re
 import types
 import typing
@@ -21,12 +22,13 @@ class _Loader(yaml.SafeLoader):
     """YAML's safe loader, reading `2e-4` as the number it is and refusing a key given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        mapping = super().construct_mapping(node, deep=deep)
-        if len(mapping) != len(node.value):
-            keys = [key.value for key, _ in node.value]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise yaml.constructor.ConstructorError(None, None, f"the key `{twice}` stands here twice", node.start_mark)
-        return mapping
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key `{key}` stands here twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep=deep)
 
 
 _Loader.add_implicit_resolver(
@@ -44,7 +46,7 @@ def parse_yaml(text: str, source: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
         raise ConfigError(f"Expected YAML in {source}. Received: {' '.join(str(error).split())}") from error
 
 
@@ -108,7 +110,7 @@ def _fits(value: object, expected: Any) -> bool:
     if isinstance(value, bool):
         return expected is bool
     if expected is float:
-        return isinstance(value, (int, float))
+        return isinstance(value, (int, float)) and math.isfinite(value)
     return isinstance(value, expected)
 
 

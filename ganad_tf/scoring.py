@@ -1,5 +1,6 @@
 """The verb `score`: a trained detector and recordings → one anomaly score and one decision per clip."""
 
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import clips, preparation, records, trained
+from ganad_tf import atomic, clips, preparation, records, trained
 from ganad_tf.clips import Clip, ClipScore, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
@@ -38,12 +39,18 @@ def score(config: Config, listing: Listing, mode: Mode, *, progress: Progress = 
       ConfigError: If the detector was trained with other settings.
     """
     model = trained.load(find_detector(config, listing, mode))
-    limit = threshold([score.score for score in model.train_scores], config.threshold)
     current = preparation.current_cache(config, listing, mode, "test")
     scores = score_clips(model, config.cache_path(mode, listing.machine, "test"), current.entries, progress=progress)
-    for machine_id, group in clips.by_id(scores).items():
-        scored = [ClipScore(clip.name, scores[clip]) for clip in group]
+    scored_by_id = {
+        machine_id: [ClipScore(clip.name, scores[clip]) for clip in group if clip in scores]
+        for machine_id, group in clips.by_id(listing.of("test")).items()  # an ID without usable clips gets empty files
+    }
+    origin = {"settings": config.training_settings(), "cache": current.digest()}
+    for machine_id, scored in scored_by_id.items():
         clips.write_scores(config.score_path(listing.machine, machine_id), scored)
+    atomic.write_text(config.origin_path(mode, listing.machine), json.dumps(origin, indent=1))
+    limit = threshold([score.score for score in model.train_scores], config.threshold)
+    for machine_id, scored in scored_by_id.items():
         clips.write_rows(
             config.decision_path(listing.machine, machine_id), [(clip.name, int(clip.score > limit)) for clip in scored]
         )

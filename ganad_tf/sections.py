@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+LONGEST_SPECTRUM = 65536  # samples; beyond it a slip of the pen would only use up the memory
+LARGEST_COUNT = 10_000_000
+
 
 @dataclass(frozen=True)
 class FolderData:
@@ -112,7 +115,9 @@ class Feature:
         for name in ("n_mels", "frames", "n_fft", "hop_length"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected a positive `feature.{name}`. Received: {getattr(self, name)}.")
-        if self.n_fft < 2 or self.hop_length > self.n_fft:
+        if self.n_fft % 2 or self.n_fft > LONGEST_SPECTRUM:
+            raise ValueError(f"expected an even `feature.n_fft` of at most {LONGEST_SPECTRUM}. Received: {self.n_fft}.")
+        if self.hop_length > self.n_fft:
             raise ValueError(
                 f"expected `feature.hop_length` of at most `feature.n_fft`, so that no sample is skipped. "
                 f"Received: hop_length={self.hop_length}, n_fft={self.n_fft}."
@@ -122,8 +127,8 @@ class Feature:
                 "expected `feature.n_mels` of at most half of `feature.n_fft`. "
                 f"Received: n_mels={self.n_mels}, n_fft={self.n_fft}."
             )
-        if self.power <= 0:
-            raise ValueError(f"expected a positive `feature.power`. Received: {self.power}.")
+        if not 0 < self.power <= 4:
+            raise ValueError(f"expected `feature.power` above 0 and at most 4. Received: {self.power}.")
 
     @property
     def dims(self) -> int:
@@ -148,6 +153,12 @@ class Compile:
     learning_rate: float | None = None
     beta_1: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.learning_rate is not None and self.learning_rate <= 0:
+            raise ValueError(f"expected a positive `fit.compile.learning_rate`. Received: {self.learning_rate}.")
+        if self.beta_1 is not None:
+            _in_range("fit.compile.beta_1", self.beta_1, 0, 1)
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -169,8 +180,8 @@ class Fit:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected a positive `fit.{name}`. Received: {getattr(self, name)}.")
+            if not 1 <= getattr(self, name) <= LARGEST_COUNT:
+                raise ValueError(f"expected `fit.{name}` from 1 to {LARGEST_COUNT}. Received: {getattr(self, name)}.")
         _in_range("fit.validation_split", self.validation_split, 0, 1)
 
 

@@ -8,6 +8,8 @@ import scipy.stats
 from ganad_tf.errors import DataError
 from ganad_tf.sections import Threshold
 
+SAME = 1e-6  # scores that differ by less, relatively, have no distribution to speak of
+
 
 def threshold(scores: Sequence[float], settings: Threshold) -> float:
     """The score that a share `settings.quantile` of normal clips should stay below.
@@ -23,9 +25,11 @@ def threshold(scores: Sequence[float], settings: Threshold) -> float:
       DataError: If `gamma` is asked for and the scores are not positive or are all the same.
     """
     values = np.asarray(scores, dtype=np.float64)
+    if not values.size:
+        raise DataError("Expected scores of normal training clips to set a threshold by. Received: none.")
     if settings.method == "quantile":
         return float(np.quantile(values, settings.quantile))
-    if values.min() <= 0 or values.min() == values.max():
+    if values.min() <= 0 or np.ptp(values) <= SAME * values.max():
         raise DataError(
             "Expected positive training scores that differ, to fit a gamma distribution to. "
             f"Received: {values.size} from {values.min()} to {values.max()}; set `threshold.method: quantile`."

@@ -7,6 +7,7 @@ the loss curves and the versions.
 
 import json
 import platform
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf import __version__, atomic, clips
+from ganad_tf import config as configuration
 from ganad_tf.clips import ClipScore
 from ganad_tf.config import Config, to_dict
-from ganad_tf.errors import ConfigError, DataError
+from ganad_tf.errors import DataError
 from ganad_tf.features import Normalizer
 from ganad_tf.models import Detector
 
@@ -63,12 +65,13 @@ def load(directory: Path) -> Trained:
         detector = keras.saving.load_model(directory / DETECTOR, compile=False)
         normalizer = record["normalizer"] and Normalizer(**record["normalizer"])
         frames = record["config"]["feature"]["frames"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        train_scores = tuple(clips.read_scores(directory / SCORES))
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, DataError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
             f"The trained detector in {directory} can't be read ({reason}); remove the folder and train again."
         ) from error
-    return Trained(detector, normalizer, frames, tuple(clips.read_scores(directory / SCORES)), record)
+    return Trained(detector, normalizer, frames, train_scores, record)
 
 
 def read_record(directory: Path) -> dict[str, Any]:
@@ -77,10 +80,13 @@ def read_record(directory: Path) -> dict[str, Any]:
     Raises:
       DataError: If it is missing or can't be read.
     """
-    if not directory.is_dir():
+    if not directory.exists():
         raise DataError(f"Expected a trained detector in {directory}, but there is none; run `ganad train` first.")
     try:
-        return dict(json.loads((directory / RECORD).read_text(encoding="utf-8")))
+        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+        if not isinstance(record, dict) or not {"config", "settings", "cache", "normalizer"} <= record.keys():
+            raise ValueError(f"{RECORD} lacks what it should hold")
+        return record
     except (OSError, ValueError) as error:
         raise DataError(
             f"The trained detector in {directory} can't be read ({error}); remove the folder and train again."
@@ -93,13 +99,9 @@ def check_settings(directory: Path, record: dict[str, Any], config: Config) -> N
     Raises:
       ConfigError: Names the first setting that differs.
     """
-    there, here = record["settings"], json.loads(json.dumps(config.training_settings()))
-    for key in sorted(there.keys() | here.keys()):
-        if there.get(key) != here.get(key):
-            raise ConfigError(
-                f"The detector in {directory} was trained with `{key}: {there.get(key)}`, this configuration has "
-                f"`{key}: {here.get(key)}`; set another `model_directory`, or remove the folder and train again."
-            )
+    mend = "set another `model_directory`, or remove the folder and train again"
+    what = f"The detector in {directory}"
+    configuration.refuse_other_settings(what, record["settings"], config.training_settings(), mend)
 
 
 def make_record(config: Config, **facts: Any) -> dict[str, Any]:

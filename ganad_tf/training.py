@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf import pipeline, preparation, scoring, trained
+from ganad_tf import atomic, pipeline, preparation, scoring, trained
 from ganad_tf.clips import ClipScore, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ConfigError, DataError, TrainingError
@@ -53,6 +53,7 @@ def train(
         _check_same(directory, config, current.digest(), listing.machine)
         return False
 
+    atomic.check_writable(directory)
     begin = time.perf_counter()
     seed_everything(config)
     cache = config.cache_path(mode, listing.machine, "train")
@@ -90,7 +91,8 @@ def build(config: Config) -> Detector:
     """The detector that the section `model` describes, compiled as `fit.compile` says.
 
     Raises:
-      ConfigError: If the detector, an argument of its constructor, the optimizer or the loss is not known.
+      ConfigError: If the detector, an argument of its constructor, the optimizer or the loss is not known
+        or can't be used.
     """
     name, arguments = config.model.name, dict(config.model.arguments)
     if name not in DETECTORS:
@@ -101,7 +103,7 @@ def build(config: Config) -> Detector:
             raise ConfigError(f"Unknown key `model.{key}` for {name}{nearest(key, known)}")
     try:
         detector = DETECTORS[name](input_dim=config.feature.dims, **arguments)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, IndexError) as error:
         raise ConfigError(f"The section `model` does not make a {name}: {' '.join(str(error).split())}") from error
     try:
         detector.compile(
@@ -110,8 +112,11 @@ def build(config: Config) -> Detector:
             steps_per_execution=STEPS_PER_EXECUTION,
             jit_compile=False,  # 3 s of compilation per machine for at most a fifth more speed
         )
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"The section `fit.compile` can't be used: {' '.join(str(error).split())}") from error
+        detector.test_step(tf.zeros([2, config.feature.dims]))  # what can't be computed shows here, not hours later
+        detector.reset_metrics()
+    except (TypeError, ValueError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"The sections `model` and `fit.compile` can't be used together: {reason}") from error
     return detector
 
 

@@ -72,6 +72,13 @@ def _bad_files(folder):
     (folder / "cut.aiff").write_bytes(aiff.read_bytes()[:-1000])
     mp3 = write_wav(folder / "whole.mp3", tone(seconds=3), subtype="MPEG_LAYER_III")
     (folder / "cut.mp3").write_bytes(mp3.read_bytes()[: mp3.stat().st_size // 2])
+    ogg = write_wav(folder / "whole.ogg", tone(seconds=3), subtype="VORBIS")
+    (folder / "cut.ogg").write_bytes(ogg.read_bytes()[: ogg.stat().st_size * 6 // 10])
+    (folder / "cut.opus").write_bytes(ogg.read_bytes()[:-200])
+    soundfile.write(folder / "speech.nist", tone(), 16000, format="NIST")
+    piped = bytearray(flac.read_bytes())
+    piped[21:26] = bytes([piped[21] & 0xF0, 0, 0, 0, 0])  # a total of 0 samples: length unknown
+    (folder / "piped.flac").write_bytes(piped)
     (folder / "folder.wav").mkdir()
 
 
@@ -89,6 +96,10 @@ def _bad_files(folder):
         ("cut.flac", "expected an audio file that can be read"),
         ("cut.aiff", "cut off"),
         ("cut.mp3", "cut off"),
+        ("cut.ogg", "cut off"),
+        ("cut.opus", "cut off"),
+        ("speech.nist", "shows whether a file is whole, not NIST"),
+        ("piped.flac", "expected an audio file that can be read"),
         ("folder.wav", "expected an audio file that can be read"),
         ("missing.wav", "does not exist"),
     ],
@@ -103,7 +114,7 @@ def test_a_file_that_is_not_whole_is_named_with_what_is_wrong(tmp_path, name, me
 
 def test_a_missing_channel_is_refused(tmp_path):
     path = write_wav(tmp_path / "mono.wav", tone())
-    with pytest.raises(DataError, match=r"expected a channel 3, but the file has 1 .*audio\.channel"):
+    with pytest.raises(DataError, match=r"expected a channel 3, but the file has channels 0 to 0; set `audio\.channel"):
         audio.read(path, Audio(channel=3))
 
 

@@ -128,6 +128,27 @@ class TestFolder:
         with pytest.raises(DataError, match=r"log\.txt: expected a recording"):
             listed(tmp_path / "fan", dataset=folder_config())
 
+    def test_a_link_is_the_machine_that_it_is_called(self, tmp_path):
+        write_wav(tmp_path / "archive" / "v1" / "normal" / "a.wav", tone())
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "pump").symlink_to(tmp_path / "archive" / "v1")
+        (listing,) = listed(tmp_path / "data", dataset=folder_config())
+        assert listing.machine == "pump"
+
+    def test_the_folder_that_one_is_in(self, tmp_path, monkeypatch):
+        write_wav(tmp_path / "my_fan" / "normal" / "a.wav", tone())
+        monkeypatch.chdir(tmp_path / "my_fan")
+        outside = {name: f"../{name}" for name in ("cache_directory", "model_directory", "result_directory")}
+        (listing,) = listed(".", dataset=folder_config(), **outside)
+        assert listing.machine == "my_fan"
+        with pytest.raises(ConfigError, match="`cache_directory` outside of `dev_directory`"):
+            listed(".", dataset=folder_config())
+
+    def test_a_stray_file_does_not_make_a_machine(self, tmp_path):
+        write_wav(tmp_path / "new" / "fan" / "a.wav", tone())
+        (tmp_path / "new" / "README.txt").write_text("x")
+        assert [listing.machine for listing in listed(tmp_path / "new", "eval", dataset=folder_config())] == ["fan"]
+
     def test_new_recordings_are_unlabelled(self, tmp_path):
         write_wav(tmp_path / "new" / "fan" / "a.wav", tone())
         write_wav(tmp_path / "new" / "fan" / "b.wav", tone())
@@ -179,6 +200,8 @@ class TestSynthetic:
         (tmp_path / "mine" / "precious.wav").write_bytes(b"x")
         with pytest.raises(DataError, match="holds other files"):
             synthetic.write(tmp_path / "mine", self.SMALL)
+        with pytest.raises(DataError, match="Received: the file"):
+            synthetic.write(tmp_path / "mine" / "precious.wav", self.SMALL)
         assert (tmp_path / "mine" / "precious.wav").read_bytes() == b"x"
 
     @pytest.mark.parametrize("machine", MACHINES)

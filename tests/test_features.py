@@ -131,6 +131,7 @@ def test_layer_survives_saving_inside_a_model(tmp_path):
     ("settings", "message"),
     [
         ({"pad_mode": "wrap"}, "Expected pad_mode"),
+        ({"n_fft": 1023}, "even n_fft"),
         ({"log": "natural"}, "Expected log"),
         ({"n_fft": 256, "n_mels": 128}, r"\d+ of 128 bands are empty"),
     ],

@@ -198,6 +198,13 @@ def test_both_optimizers_survive_saving(tmp_path):
             np.testing.assert_array_equal(old.numpy(), new.numpy())
 
 
+def test_an_uncompiled_detector_can_be_saved(tmp_path):
+    detector = GANomaly(input_dim=12, hidden=[8], latent=3)
+    detector.save(tmp_path / "ganomaly.keras")
+    again = keras.models.load_model(tmp_path / "ganomaly.keras")
+    np.testing.assert_array_equal(again.anomaly_score(windows()), detector.anomaly_score(windows()))
+
+
 def test_the_second_optimizer_has_the_first_one_s_settings_by_default():
     detector = make()
     detector.compile(optimizer=keras.optimizers.Adam(3e-4, beta_1=0.3))
@@ -205,7 +212,7 @@ def test_the_second_optimizer_has_the_first_one_s_settings_by_default():
     assert detector.discriminator_optimizer.get_config() == detector.optimizer.get_config()
 
 
-@pytest.mark.parametrize("wrong", [{"adv_loss": "wasserstein"}, {"score": "mean"}])
+@pytest.mark.parametrize("wrong", [{"adv_loss": "wasserstein"}, {"score": "mean"}, {"dropout": 1}])
 def test_unknown_choices_are_refused(wrong):
     with pytest.raises(ValueError, match=f"Expected {next(iter(wrong))}"):
         GANomaly(**wrong)

@@ -10,6 +10,7 @@ from ganad_tf import config as configuration
 from ganad_tf import datasets, preparation, records, schema
 from ganad_tf.errors import DataError
 
+NPY = b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}".ljust(117) + b"\n" * 9
 YAML = "dataset: {name: imported}\ndev_directory: cache/dev\ncache_directory: cache\n"
 
 
@@ -124,6 +125,13 @@ def test_other_settings_than_those_of_the_import_leave_it_untouched(tmp_path, ga
             ),
             "expected an .npz",
         ),
+        (
+            lambda path: np.savez(
+                path.with_name("x.npz"), names=["normal_id_01_00000000"] * 2, logmel_db=np.zeros([2, 9, 128])
+            ),
+            "normal_id_01_00000000.wav twice",
+        ),
+        (lambda path: path.with_name("x.npz").write_bytes(NPY), "expected an .npz"),
         (
             lambda path: path.with_name("normal_id_01_00000000_hist_librosa.bin").write_bytes(b"1234567"),
             "expected float32 spectra",

@@ -148,15 +148,17 @@ def _spoil(folder):
     write_wav(folder / "normal_id_00_00000090.wav", tone(seconds=0.1))
     (folder / "normal_id_00_00000091.wav").write_bytes(b"")
     write_wav(folder / "normal_id_00_00000092.wav", tone(), rate=8000)
-    return {f"normal_id_00_0000009{digit}.wav" for digit in "012"}
+    write_wav(folder / "normal_id_00_00000093.wav", 1e30 * tone(), subtype="FLOAT")
+    return {f"normal_id_00_0000009{digit}.wav" for digit in "0123"}
 
 
 def test_every_bad_clip_is_named_and_the_good_ones_are_kept(config):
     bad = _spoil(config.data_directory("dev") / "fan" / "train")
-    with pytest.raises(DataError, match="3 of 15 clips can't be used") as raised:
+    with pytest.raises(DataError, match="4 of 16 clips can't be used") as raised:
         prepare(config)
     assert all(name in str(raised.value) for name in bad)
     assert "expected at least 2048 samples for 5 spectra, received 1600" in str(raised.value)
+    assert "expected samples in [-1, 1], received up to 1" in str(raised.value)
     with pytest.raises(DataError, match="not finished"):
         current(config)
     for name in bad:
@@ -174,6 +176,8 @@ def test_skipped_clips_are_listed_and_have_no_log_mel(config):
     assert {clip.file.rpartition("/")[2] for clip in found.skipped} == bad
     assert not bad & {entry.clip.name for entry in found.entries}
     assert prepare(skipping).n_new == 0
+    with pytest.raises(DataError, match="leaves out 4 clips that can't be used. Run `ganad prepare`"):
+        current(config)
     mended = config.data_directory("dev") / "fan" / "train" / "normal_id_00_00000091.wav"
     write_wav(mended, tone())
     assert prepare(skipping).n_new == 1

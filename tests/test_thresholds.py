@@ -23,7 +23,15 @@ def test_plain_quantile_by_hand():
     assert threshold([4.0, 1.0, 3.0, 2.0, 5.0], Threshold("quantile", 0.75)) == 4.0
 
 
-@pytest.mark.parametrize("scores", [[1.0, 1.0, 1.0], [0.0, 1.0], [-1.0, 2.0]])
+@pytest.mark.parametrize(
+    "scores", [[1.0, 1.0, 1.0], [0.0, 1.0], [-1.0, 2.0], [180.0, np.nextafter(180.0, 181.0)], [1.0] * 99 + [1.0 + 1e-9]]
+)
 def test_scores_that_no_gamma_fits_say_what_to_set(scores):
     with pytest.raises(DataError, match="threshold.method: quantile"):
         threshold(scores, Threshold())
+
+
+@pytest.mark.parametrize("method", ["gamma", "quantile"])
+def test_no_scores_no_threshold(method):
+    with pytest.raises(DataError, match="Received: none"):
+        threshold([], Threshold(method))

@@ -1,11 +1,13 @@
 """The real command line on real files: what somebody notices who uses nothing else."""
 
 import csv
+import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, tone, write_machine, write_wav
@@ -37,8 +39,7 @@ def finished(tmp_path_factory):
         ("evaluate", "-d"),
         ("run", "--eval"),
     ):
-        fast = [] if verb == "evaluate" else FAST
-        command = [sys.executable, "-m", "ganad_tf", verb, "baseline.yaml", mode, *fast]
+        command = [sys.executable, "-m", "ganad_tf", verb, "baseline.yaml", mode, *FAST]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         (folder / f"{verb}.out").write_text(done.stdout)
@@ -63,7 +64,8 @@ def test_the_challenge_s_files_are_there_and_no_others(finished):
     expected = [
         f"{kind}_{machine}_id_{key}.csv" for kind in ("anomaly_score", "decision_result") for machine, key in pairs
     ]
-    assert names == sorted([*expected, "result.csv"])
+    origins = [f"score_origin_{mode}.json" for mode in ("dev_fan", "dev_pump", "eval_fan")]
+    assert names == sorted([*expected, *origins, "result.csv"])
 
 
 def test_score_files_list_every_test_clip_in_the_challenge_s_order(finished):
@@ -145,7 +147,7 @@ def test_other_settings_are_refused_and_nothing_is_lost(copied, ganad):
     before = {path: path.read_bytes() for path in (copied / "model").rglob("*") if path.is_file()}
     for verb in ("train", "score"):
         done = ganad(verb, "baseline.yaml", "--set", "fit.epochs=3", "fit.batch_size=32", cwd=copied, check=2)
-        assert "was trained with `fit.epochs: 20`, this configuration has `fit.epochs: 3`" in done.stderr
+        assert "was made with `fit.epochs: 20`, this configuration has `fit.epochs: 3`" in done.stderr
     assert {path: path.read_bytes() for path in (copied / "model").rglob("*") if path.is_file()} == before
 
 
@@ -230,8 +232,9 @@ def test_a_folder_of_recordings_and_new_ones(tmp_path, ganad):
         "abnormal/broken_1.wav",
     ]
     ganad("run", "fan.yaml", "--eval", cwd=tmp_path)  # scored by the detector of --dev
-    tomorrow = dict(rows(tmp_path / "result" / "anomaly_score_my_fan_id_00.csv"))
+    tomorrow = dict(rows(tmp_path / "result" / "anomaly_score_my_fan_id_new.csv"))
     assert float(tomorrow["tomorrow_0.wav"]) > float(tomorrow["tomorrow_1.wav"])
+    ganad("evaluate", "fan.yaml", cwd=tmp_path)  # the test's own scores are still there
 
 
 def test_list_and_help_don_t_wait_for_tensorflow(finished):
@@ -265,6 +268,49 @@ def test_every_bad_clip_of_every_machine_is_named_at_once(copied, ganad):
     names = [row[0] for row in rows(copied / "result" / "anomaly_score_pump_id_04.csv")]
     assert len(names) == 6
     assert "normal_id_04_00000072.wav" not in names
+    listed = json.loads((copied / "cache" / "dev" / "pump" / "test" / "manifest.json").read_text())["manifest"]
+    assert ["normal_id_04_00000072.wav" in clip["file"] for clip in listed["skipped"]] == [True]
+    assert ["note.txt" in line for line in listed["foreign"]] == [True]
+
+
+def test_clips_that_became_unusable_lose_their_old_scores(copied, ganad):
+    for path in (copied / "dev_data" / "fan" / "test").glob("*_id_02_*"):
+        path.write_bytes(b"")
+    skip = [*FAST, "on_bad_clip=skip"]
+    ganad("score", "baseline.yaml", "--machine", "fan", *skip, cwd=copied)
+    assert rows(copied / "result" / "anomaly_score_fan_id_02.csv") == []
+    assert rows(copied / "result" / "decision_result_fan_id_02.csv") == []
+    done = ganad("evaluate", "baseline.yaml", "--machine", "fan", *skip, cwd=copied)
+    assert "undefined: fan id 02" in done.stdout
+    before = rows(copied / "result" / "result.csv")
+    assert before[3][:2] == ["02", "nan"]
+    assert ["pump"] in before  # what another machine type has in the file stays
+    write_wav(copied / "dev_data" / "fan" / "test" / "anomaly_id_00_00000055.wav", tone(hz=2000))
+    done = ganad("evaluate", "baseline.yaml", "--machine", "fan", *skip, cwd=copied, check=2)
+    assert "1 missing, 0 others, such as anomaly_id_00_00000055.wav" in done.stderr
+
+
+def test_the_same_names_in_another_folder_are_other_recordings(copied, ganad):
+    other = copied / "other_data"
+    shutil.copytree(copied / "dev_data", other, copy_function=shutil.copy2)
+    done = ganad("train", "baseline.yaml", *FAST, "dev_directory=other_data", cwd=copied, check=2)
+    assert "is of recordings in" in done.stderr
+    done = ganad("prepare", "baseline.yaml", "--machine", "fan", "--set", "dev_directory=other_data", cwd=copied)
+    assert "fan train: 12 clips prepared" in done.stderr
+
+
+def test_machines_may_be_named_one_by_one(finished, ganad):
+    done = ganad("list", "baseline.yaml", "--machine", "fan", "--machine", "pump", cwd=finished)
+    assert "fan" in done.stdout
+    assert "pump" in done.stdout
+
+
+def test_a_full_disk_is_one_sentence(finished):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "ganad_tf", "list", "baseline.yaml"]
+        done = subprocess.run(command, cwd=finished, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "ganad: the output: No space left on device.\n"
 
 
 @pytest.mark.parametrize(
@@ -275,7 +321,7 @@ def test_every_bad_clip_of_every_machine_is_named_at_once(copied, ganad):
         (["list", "baseline.yaml", "--set", "dev_directory=nowhere"], "Expected a folder of recordings in nowhere"),
         (["list", "baseline.yaml", "--machine", "fam"], "did you mean `fan`?"),
         (["evaluate", "baseline.yaml", "--set", "result_directory=nowhere"], "Run `ganad score` first"),
-        (["evaluate", "baseline.yaml", "--eval"], "there is nothing to evaluate"),
+        (["evaluate", "baseline.yaml", "--eval", *FAST], "there is nothing to evaluate"),
         (["train", "baseline.yaml", "--set", "cache_directory=nowhere"], "Run `ganad prepare`"),
         (["train", "baseline.yaml", "--set", "model.name=GANomoly", "model_directory=x"], "did you mean `GANomaly`?"),
         (
@@ -292,6 +338,26 @@ def test_every_bad_clip_of_every_machine_is_named_at_once(copied, ganad):
             "`fit.compile` can't be used",
         ),
         (["score", "baseline.yaml", "--set", "model_directory=nowhere"], "run `ganad train` first"),
+        (["evaluate", "baseline.yaml", "--set", "feature.n_mels=64"], "was made with `feature.n_mels: 128`"),
+        (["train", "baseline.yaml", "--set", "model_directory=baseline.yaml/x"], "Can't write baseline.yaml/x"),
+        (["prepare", "baseline.yaml", "--set", "cache_directory=baseline.yaml/x"], "Can't write baseline.yaml/x"),
+        (
+            ["list", "baseline.yaml", "--set", "cache_directory=dev_data/cache"],
+            "outside of `dev_directory`",
+        ),
+        (
+            ["list", "baseline.yaml", "--set", "model_directory=cache"],
+            "different `cache_directory`",
+        ),
+        (["train", "baseline.yaml", "--set", "fit.compile.loss=ctc", "model_directory=x"], "can't be used together"),
+        (
+            ["train", "baseline.yaml", "--set", "model={name: GANomaly, w_adv: a}", "model_directory=x"],
+            "can't be used together",
+        ),
+        (
+            ["train", "baseline.yaml", "--set", "model={name: GANomaly, hidden: []}", "model_directory=x"],
+            "one hidden layer",
+        ),
         (
             ["train", "baseline.yaml", "--set", "fit.compile.learning_rate=1e30", "fit.epochs=3", "model_directory=x"],
             "became nan in epoch",

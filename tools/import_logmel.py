@@ -56,9 +56,12 @@ def import_files(config: Config, files: list[Path], machine: str, train_below: i
     for cache in caches.values():
         if cache.exists():
             raise DataError(f"Expected no cache in {cache} yet; remove it to import again.")
-    for _ in read_files(config, files, machine, train_below):
-        pass  # every clip is looked at before anything is written
-    empty = manifest.Manifest(config.feature_fingerprint(), config.feature_settings())
+    names: set[str] = set()
+    for clip, _ in read_files(config, files, machine, train_below):  # all are looked at before anything is written
+        if clip.name in names:
+            raise DataError(f"Expected every clip once. Received: {clip.name} twice.")
+        names.add(clip.name)
+    empty = manifest.Manifest(config.feature_fingerprint(), config.feature_settings(), source="")
     manifests = {}
     for split, cache in caches.items():
         clips = (pair for pair in read_files(config, files, machine, train_below) if pair[0].split == split)
@@ -95,13 +98,22 @@ def _clip(path: Path, name: str, machine: str, train_below: int) -> Clip:
 def _read_npz(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            names, log_mels = arrays["names"], arrays["logmel_db"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            names, log_mels = np.atleast_1d(arrays["names"]), arrays["logmel_db"].astype(np.float32)
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+    ) as error:
         raise DataError(f"{path}: expected an .npz file with `names` and `logmel_db`. Received: {error}.") from error
     if len(names) != len(log_mels):
         raise DataError(f"{path}: expected as many names as log-mels. Received: {len(names)} and {len(log_mels)}.")
     for name, log_mel in zip(names, log_mels, strict=True):
-        yield str(name), log_mel.astype(np.float32)
+        yield str(name), log_mel
 
 
 def _read_bin(path: Path, config: Config) -> Iterator[tuple[str, np.ndarray]]:

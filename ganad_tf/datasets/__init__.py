@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
@@ -32,7 +33,9 @@ def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list
     directory = config.data_directory(mode)
     key = f"{mode}_directory"
     if not directory.is_dir():
-        raise DataError(f"Expected a folder of recordings in {directory}, but there is none; set `{key}`.")
+        mend = "run `ganad prepare`, which makes them" if config.dataset.name == "synthetic" else f"set `{key}`"
+        raise DataError(f"Expected a folder of recordings in {directory}, but there is none; {mend}.")
+    _refuse_inside(config, directory, key)
     listings = DATASETS[config.dataset.name](directory, mode, config.dataset)
     known = [listing.machine for listing in listings]
     for machine in machines:
@@ -47,6 +50,16 @@ def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list
             f"set `{key}` or `dataset.name`."
         )
     return chosen
+
+
+def _refuse_inside(config: Config, directory: Path, key: str) -> None:
+    """Refuses to put our own files among the recordings, where they would be taken for recordings."""
+    for name in ("cache_directory", "model_directory", "result_directory"):
+        ours = Path(getattr(config, name)).resolve()
+        if config.dataset.name != "imported" and directory.resolve() in (ours, *ours.parents):
+            raise ConfigError(
+                f"Expected `{name}` outside of `{key}`. Received: {ours}, which is in {directory.resolve()}."
+            )
 
 
 def refuse_foreign(listings: Sequence[Listing], config: Config) -> None:

@@ -1,6 +1,7 @@
 """What a dataset module offers: `list_clips(directory, mode, settings)`, one `Listing` per machine type.
 
-A file whose name doesn't fit is never passed over in silence: it goes into `Listing.foreign`.
+A file whose name doesn't fit is never passed over in silence: it goes into `Listing.foreign`. Only files
+that lie beside the machines' folders, such as the archives that they came in, are nobody's clips.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
+from ganad_tf.errors import DataError
 from ganad_tf.sections import Dataset
 
 ListClips = Callable[[Path, Mode, Dataset], list[Listing]]
@@ -38,5 +40,12 @@ def clip_of(
 
 
 def visible(directory: Path) -> Iterator[Path]:
-    """What is in `directory`, by name, without the hidden files that file managers leave behind."""
-    return iter(sorted(path for path in directory.iterdir() if not path.name.startswith(".")))
+    """What is in `directory`, by name, without the hidden files that file managers leave behind.
+
+    Raises:
+      DataError: If it can't be read.
+    """
+    try:
+        return iter(sorted(path for path in directory.iterdir() if not path.name.startswith(".")))
+    except OSError as error:
+        raise DataError(f"Can't read the folder {directory}: {error.strerror}.") from error

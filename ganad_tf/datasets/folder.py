@@ -16,16 +16,20 @@ from ganad_tf.sections import Dataset
 
 _LABELS = {"normal": 0, "anomaly": 1, "abnormal": 1}
 MACHINE_ID = "00"  # a folder is one machine
+NEW_ID = "new"  # what is to be scored has files of its own, beside those of the test
 
 
 def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
     """One listing for `directory` itself, or one per folder in it."""
-    is_machine = (
-        (directory / "normal").is_dir() if mode == "dev" else any(path.is_file() for path in visible(directory))
-    )
+    if mode == "dev":
+        is_machine = (directory / "normal").is_dir()
+    else:
+        is_machine = bool(_recordings(directory)[0])
+    if is_machine and directory.name in ("", ".."):
+        directory = directory.resolve()  # `.` has no name of its own
     folders = [directory] if is_machine else [path for path in visible(directory) if path.is_dir()]
     list_machine = _list_labelled if mode == "dev" else _list_unlabelled
-    return [list_machine(folder.resolve(), settings.folder.test_split) for folder in folders]
+    return [list_machine(folder, settings.folder.test_split) for folder in folders]
 
 
 def _list_labelled(folder: Path, test_split: float) -> Listing:
@@ -38,21 +42,24 @@ def _list_labelled(folder: Path, test_split: float) -> Listing:
         files, others = _recordings(path)
         foreign.extend(others)
         held_out = _held_out(files, test_split) if path.name == "normal" else set(files)
-        clips.extend(_clip(file, folder, "test" if file in held_out else "train", _LABELS[path.name]) for file in files)
+        clips.extend(
+            _clip(file, folder, MACHINE_ID, "test" if file in held_out else "train", _LABELS[path.name])
+            for file in files
+        )
     return Listing(folder.name, folder.parent, tuple(clips), tuple(foreign))
 
 
 def _list_unlabelled(folder: Path, test_split: float) -> Listing:
     del test_split  # nothing is kept out: all of it is to be scored
     files, foreign = _recordings(folder)
-    clips = tuple(_clip(file, folder, "test", None) for file in files)
+    clips = tuple(_clip(file, folder, NEW_ID, "test", None) for file in files)
     return Listing(folder.name, folder.parent, clips, tuple(foreign))
 
 
-def _clip(file: Path, folder: Path, split: str, label: int | None) -> Clip:
+def _clip(file: Path, folder: Path, machine_id: str, split: str, label: int | None) -> Clip:
     """Named with its folder: MIMII's `normal/00000000.wav` and `abnormal/00000000.wav` are two clips."""
     name = file.relative_to(folder).as_posix()
-    return clip_of(file, folder.parent, machine=folder.name, machine_id=MACHINE_ID, split=split, label=label, name=name)
+    return clip_of(file, folder.parent, machine=folder.name, machine_id=machine_id, split=split, label=label, name=name)
 
 
 def _recordings(folder: Path) -> tuple[list[Path], list[str]]:
@@ -61,7 +68,9 @@ def _recordings(folder: Path) -> tuple[list[Path], list[str]]:
     files: list[Path] = []
     others: list[str] = []
     for path in visible(folder):
-        if path.is_file() and path.suffix.lower() in known:
+        if not path.name.isprintable():
+            others.append(f"{path}: expected a name in printable characters")
+        elif path.is_file() and path.suffix.lower() in known:
             files.append(path)
         else:
             others.append(f"{path}: expected a recording (WAV, FLAC, OGG, ...)")
@@ -69,6 +78,6 @@ def _recordings(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def _held_out(files: list[Path], share: float) -> set[Path]:
-    """A fixed, arbitrary choice of test clips: by a hash of the name, so that order and dates don't matter."""
+    """An arbitrary choice of test clips, the same for the same names: order and dates don't matter."""
     count = round(share * len(files))
     return set(sorted(files, key=lambda path: hashlib.sha256(path.name.encode()).digest())[:count])

@@ -44,6 +44,8 @@ def write(directory: Path, settings: SyntheticData) -> bool:
       DataError: If `directory` holds something else, or toy machines made with other settings.
     """
     made_with = dataclasses.asdict(settings)
+    if directory.exists() and not directory.is_dir():
+        raise DataError(f"Expected a folder for the toy machines. Received: the file {directory}; set `dev_directory`.")
     if directory.exists() and any(directory.iterdir()):
         _check_mark(directory, made_with)
         return False
@@ -115,7 +117,7 @@ def _check_mark(directory: Path, made_with: dict[str, float]) -> None:
             "Expected an empty or new folder for the toy machines. "
             f"Received: {directory}, which holds other files; set `dev_directory`."
         )
-    if json.loads(mark.read_text()) != made_with:
+    if mark.read_text() != json.dumps(made_with):
         raise DataError(f"{directory} holds toy machines made with other settings; remove it or set `dev_directory`.")
 
 

@@ -53,7 +53,8 @@ class GANomaly(Detector):
       seed: Of the re-initialised discriminators.
 
     Raises:
-      ValueError: If `adv_loss` or `score` is not one of the above.
+      ValueError: If `adv_loss` or `score` is not one of the above, there is no hidden layer, or `dropout` is
+        out of range.
     """
 
     def __init__(
@@ -76,6 +77,10 @@ class GANomaly(Detector):
             raise ValueError(f"Expected adv_loss `feature_matching` or `bce`. Received: {adv_loss!r}.")
         if score not in ("latent", "reconstruction", "combined"):
             raise ValueError(f"Expected score `latent`, `reconstruction` or `combined`. Received: {score!r}.")
+        if not hidden:
+            raise ValueError("Expected at least one hidden layer. Received: none.")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"Expected dropout from 0 to below 1. Received: {dropout!r}.")
         self.input_dim = input_dim
         self.hidden = list(hidden)
         self.latent = latent
@@ -124,6 +129,8 @@ class GANomaly(Detector):
 
     def get_compile_config(self) -> dict[str, Any]:
         """Both optimizers, so that `load_model` restores both."""
+        if not self.compiled:
+            return {}
         return {
             "optimizer": keras.saving.serialize_keras_object(self.optimizer),
             "discriminator_optimizer": keras.saving.serialize_keras_object(self.discriminator_optimizer),
@@ -131,6 +138,8 @@ class GANomaly(Detector):
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """What `load_model` calls with `get_compile_config`'s result."""
+        if not config:
+            return
         self.compile(**{name: keras.saving.deserialize_keras_object(optimizer) for name, optimizer in config.items()})
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -218,7 +227,8 @@ class GANomaly(Detector):
         """Draws the discriminator's kernels anew and sets its other weights back; counted."""
         self.discriminator_resets.assign_add(1)
         named = keras.initializers.get(self.kernel_initializer)
-        draw = named.__class__.from_config(named.get_config() | {"seed": self.reset_seeds})
+        settings = named.get_config()
+        draw = named.__class__.from_config(settings | ({"seed": self.reset_seeds} if "seed" in settings else {}))
         for variable in self.discriminator_features.weights + self.discriminator_logit.weights:
             if variable.name == "kernel":
                 variable.assign(draw(variable.shape))
