@@ -123,8 +123,8 @@ def _run(options: argparse.Namespace, config: Config) -> dict[str, float]:
 
     _make_synthetic(config, options.mode)
     config, mode, listings = _experiment(options, config)
-    training.build(config)  # before the time is spent on reading clips
-    for listing in listings:
+    for listing in listings:  # before the time is spent on reading clips
+        training.build(config.for_machine(listing.machine))
         listing.need("test")
     _prepare(config, mode, listings, ("train", "test"))
     _train(config, mode, listings)
@@ -144,12 +144,13 @@ def _prepare(config: Config, mode: Mode, listings: Sequence[Listing], splits: Se
     except DataError as error:
         faults.append(error)
     for listing in listings:
+        own = config.for_machine(listing.machine)
         for split in splits:
             if not listing.of(split):
                 continue
             try:
                 done = preparation.prepare(
-                    config, listing, mode, split, progress=console.bar(f"{listing.machine} {split}")
+                    own, listing, mode, split, progress=console.bar(f"{listing.machine} {split}")
                 )
             except DataError as error:
                 faults.append(error)
@@ -174,7 +175,7 @@ def _train(config: Config, mode: Mode, listings: Sequence[Listing]) -> None:
         from ganad_tf import scoring
 
         for listing in without:
-            scoring.find_detector(config, listing, mode)
+            scoring.find_detector(config.for_machine(listing.machine), listing, mode)
             logger.info(
                 "%s: no training clips in %s, the detector of --dev will score it",
                 listing.machine,
@@ -187,18 +188,23 @@ def _train(config: Config, mode: Mode, listings: Sequence[Listing]) -> None:
             "choose others with --machine."
         )
     for listing in trainable:
-        with console.epochs(config.fit, listing.machine) as callbacks:
-            training.train(config, listing, mode, callbacks=callbacks)
+        own = config.for_machine(listing.machine)
+        with console.epochs(own.fit, listing.machine) as callbacks:
+            training.train(own, listing, mode, callbacks=callbacks)
 
 
 def _score(config: Config, mode: Mode, listings: Sequence[Listing]) -> dict[str, float]:
     from ganad_tf import scoring
 
     for listing in listings:
-        scoring.find_detector(config, listing, mode)  # before the time is spent on reading clips
+        scoring.find_detector(
+            config.for_machine(listing.machine), listing, mode
+        )  # before the time is spent on reading clips
     _prepare(config, mode, listings, ("test",))
     return {
-        listing.machine: scoring.score(config, listing, mode, progress=console.bar(f"{listing.machine} score"))
+        listing.machine: scoring.score(
+            config.for_machine(listing.machine), listing, mode, progress=console.bar(f"{listing.machine} score")
+        )
         for listing in listings
     }
 

@@ -19,6 +19,9 @@ from ganad_tf.sections import Audio, Dataset, Feature, Fit, Model, Threshold
 
 Mode = Literal["dev", "eval"]
 
+# What may differ from one machine type to the next within one experiment.
+OWN_SECTIONS = ("audio", "feature", "model", "fit", "threshold")
+
 # Raised whenever the same settings would give other log-mels, so that old caches are refused.
 FEATURE_VERSION = 1
 
@@ -30,6 +33,7 @@ class Config:
     Attributes:
       on_bad_clip: `error` stops and names every clip that can't be used; `skip` goes on without them.
       deterministic: Same file, same machine: the same scores to the last digit.
+      machines: What one machine type has otherwise, by machine type; the sections in `OWN_SECTIONS`.
     """
 
     dev_directory: str = "./dev_data"
@@ -48,6 +52,7 @@ class Config:
     model: Model = field(default_factory=Model)
     fit: Fit = field(default_factory=Fit)
     threshold: Threshold = field(default_factory=Threshold)
+    machines: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 < self.max_fpr <= 1:
@@ -60,6 +65,12 @@ class Config:
             raise ValueError(
                 f"expected different `cache_directory` and `model_directory`. Received: {self.cache_directory!r} twice."
             )
+
+    def for_machine(self, machine: str) -> "Config":
+        """The configuration of one machine type, with what `machines` says of it laid over."""
+        mapping = to_dict(self) | {"machines": {}}
+        own = self.machines.get(machine)
+        return from_mapping(_merge(mapping, own or {}), source=f"machines.{machine}")
 
     def data_directory(self, mode: Mode) -> Path:
         """Where the recordings of `mode` are."""
@@ -143,13 +154,22 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence[str] = ()) -> Config:
     """Builds a configuration from what a YAML file holds; `source` names it in messages."""
     values: dict[str, Any] = copy.deepcopy(dict(mapping))
+    machines = values.get("machines") or {}
     for override in overrides:
         _lay_over(values, override)
+        if override.split(".")[0] in OWN_SECTIONS:  # the command line has the last word
+            for own in machines.values() if isinstance(machines, dict) else ():
+                if isinstance(own, dict):
+                    _lay_over(own, override)
     if isinstance(values.get("model"), dict):
         arguments = dict(values["model"])
         name = arguments.pop("name", Model.name)
         values["model"] = {"name": name, "arguments": arguments}
-    return schema.read_section(Config, values, source=source)
+    config: Config = schema.read_section(Config, values, source=source)
+    for machine, own in config.machines.items():
+        _check_own(machine, own, source)
+        config.for_machine(machine)
+    return config
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -169,6 +189,25 @@ def _lay_over(mapping: dict[str, Any], override: str) -> None:
             mapping[section] = {}
         mapping = mapping[section]
     mapping[name] = schema.parse_yaml(text, f"--set {key}")
+
+
+def _check_own(machine: str, own: object, source: str) -> None:
+    if not isinstance(own, dict):
+        raise ConfigError(f"{source}: expected a section with keys under `machines.{machine}`. Received: {own!r}.")
+    for key in own:
+        if key not in OWN_SECTIONS:
+            raise ConfigError(
+                f"{source}: unknown key `machines.{machine}.{key}`{schema.nearest(str(key), OWN_SECTIONS)}"
+            )
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` laid over `below`, section by section."""
+    merged = dict(below)
+    for key, value in above.items():
+        deeper = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if deeper else value
+    return merged
 
 
 def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -127,7 +127,9 @@ def _check_origin(config: Config, listing: Listing, mode: Mode) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} can't be read ({error}); run `ganad score` again.") from error
     mend = "run `ganad score` with this configuration, or set another `result_directory`"
-    refuse_other_settings(f"The score file of {listing.machine}", settings, config.training_settings(), mend)
+    refuse_other_settings(
+        f"The score file of {listing.machine}", settings, config.for_machine(listing.machine).training_settings(), mend
+    )
 
 
 def table(results: Sequence[MachineResult]) -> str:

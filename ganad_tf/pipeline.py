@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -77,7 +78,9 @@ def split_by_file(entries: Sequence[Entry], share: float, seed: int) -> tuple[tu
     return tuple(training), tuple(validation)
 
 
-def windows(source: Source, *, batch_size: int, seed: int | None, memory_budget_mb: int) -> tf.data.Dataset:
+def windows(
+    source: Source, *, batch_size: int, seed: int | None, memory_budget_mb: int, pairs: bool = False
+) -> tf.data.Dataset:
     """Batches of windows, `[batch, frames * n_mels]` float32; the last batch may be smaller.
 
     Args:
@@ -85,18 +88,27 @@ def windows(source: Source, *, batch_size: int, seed: int | None, memory_budget_
       batch_size: Windows per batch.
       seed: Shuffles, differently in every epoch; None keeps the order of the clips.
       memory_budget_mb: Above it the spectra are streamed.
+      pairs: Whether each element is two batches, each shuffled on its own; needs a seed.
     """
-    fits = source.n_bytes <= memory_budget_mb * 2**20
-    dataset = _from_memory(source, batch_size, seed) if fits else _streamed(source, batch_size, seed)
+    if source.n_bytes <= memory_budget_mb * 2**20:
+        dataset = _from_memory(source, batch_size, seed, pairs)
+    elif pairs and seed is not None:
+        dataset = tf.data.Dataset.zip(_streamed(source, batch_size, seed), _streamed(source, batch_size, seed + 1))
+    else:
+        dataset = _streamed(source, batch_size, seed)
     n_batches = -(-source.n_windows // batch_size)
     return dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(AHEAD)
 
 
-def _from_memory(source: Source, batch_size: int, seed: int | None) -> tf.data.Dataset:
+def _from_memory(source: Source, batch_size: int, seed: int | None, pairs: bool) -> tf.data.Dataset:
     spectra, starts = _load(source)
     n_windows = source.n_windows
     n_batches = -(-n_windows // batch_size)
     offsets = tf.range(source.frames, dtype=tf.int64)
+
+    def batches(number: tf.Tensor, epoch_seed: tf.Tensor) -> Any:
+        one = batch(number, epoch_seed)
+        return (one, batch(number, epoch_seed[::-1])) if pairs else one
 
     def batch(number: tf.Tensor, epoch_seed: tf.Tensor) -> tf.Tensor:
         chosen = tf.range(number * batch_size, tf.minimum((number + 1) * batch_size, n_windows))
@@ -110,7 +122,7 @@ def _from_memory(source: Source, batch_size: int, seed: int | None) -> tf.data.D
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         return tf.data.Dataset.range(n_batches).map(lambda number: (number, epoch_seed))
 
-    return _seeds(seed).take(1).flat_map(epoch).map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return _seeds(seed).take(1).flat_map(epoch).map(batches, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def _load(source: Source) -> tuple[tf.Variable, tf.Tensor]:

@@ -97,14 +97,19 @@ def build(config: Config) -> Detector:
     name, arguments = config.model.name, dict(config.model.arguments)
     if name not in DETECTORS:
         raise ConfigError(f"Unknown `model.name` {name!r}{nearest(name, DETECTORS)}")
-    known = [key for key in inspect.signature(DETECTORS[name]).parameters if key not in ("input_dim", "kwargs")]
+    given = {"input_dim": config.feature.dims, "frames": config.feature.frames}
+    parameters = inspect.signature(DETECTORS[name]).parameters
+    known = [key for key in parameters if key not in (*given, "kwargs")]
     for key in arguments:
         if key not in known:
             raise ConfigError(f"Unknown key `model.{key}` for {name}{nearest(key, known)}")
     try:
-        detector = DETECTORS[name](input_dim=config.feature.dims, **arguments)
+        detector = DETECTORS[name](**{key: value for key, value in given.items() if key in parameters}, **arguments)
     except (TypeError, ValueError, IndexError) as error:
-        raise ConfigError(f"The section `model` does not make a {name}: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"The section `model` does not make a {name} for `feature.frames: {config.feature.frames}`: {reason}"
+        ) from error
     try:
         detector.compile(
             optimizer=_optimizer(config.fit.compile),
@@ -140,7 +145,12 @@ def _fit(
     sizes: dict[str, Any] = {"batch_size": settings.batch_size, "memory_budget_mb": settings.memory_budget_mb}
     logger.info("training on %d windows, validating on %d", training.n_windows, validation.n_windows)
     history = detector.fit(
-        pipeline.windows(training, seed=config.seed if settings.shuffle else None, **sizes),
+        pipeline.windows(
+            training,
+            seed=config.seed if settings.shuffle else None,
+            pairs=detector.takes_pairs and settings.shuffle,
+            **sizes,
+        ),
         validation_data=pipeline.windows(validation, seed=None, **sizes) if validation.entries else None,
         epochs=settings.epochs,
         shuffle=False,  # the pipeline has shuffled

@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+from conftest import ROOT
 
 from ganad_tf import config as configuration
 from ganad_tf.errors import ConfigError
@@ -147,3 +148,73 @@ def test_the_fingerprint_names_what_a_log_mel_depends_on():
         assert other.feature_fingerprint() != base.feature_fingerprint(), key
     other_channel = dataclasses.replace(base, audio=Audio(channel=1))
     assert other_channel.feature_fingerprint() != base.feature_fingerprint()
+
+
+PER_MACHINE = """
+model: {name: GANomaly, latent: 8}
+fit: {epochs: 10, compile: {beta_1: 0.5}}
+machines:
+  fan: {model: {latent: 16}, fit: {batch_size: 16, compile: {learning_rate: 1e-3}}}
+  pump: {feature: {n_mels: 64}}
+"""
+
+
+def test_a_machine_type_may_have_its_own_settings(tmp_path):
+    config = load(tmp_path, PER_MACHINE)
+    fan, pump, valve = (config.for_machine(machine) for machine in ("fan", "pump", "valve"))
+    assert fan.model == Model("GANomaly", {"latent": 16})
+    assert (fan.fit.epochs, fan.fit.batch_size, fan.fit.compile.beta_1, fan.fit.compile.learning_rate) == (
+        10,
+        16,
+        0.5,
+        1e-3,
+    )
+    assert (pump.feature.n_mels, pump.fit, pump.model.arguments) == (64, config.fit, {"latent": 8})
+    assert valve == load(tmp_path, PER_MACHINE.partition("machines:")[0])
+
+
+def test_the_command_line_has_the_last_word(tmp_path):
+    config = load(tmp_path, PER_MACHINE, "fit.batch_size=4", "model.latent=2")
+    assert config.for_machine("fan").fit.batch_size == config.for_machine("pump").fit.batch_size == 4
+    assert config.for_machine("fan").model.arguments["latent"] == 2
+    assert config.for_machine("fan").fit.compile.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("machines: {fan: {fit: {epoch: 3}}}", r"machines\.fan: unknown key `fit\.epoch`; did you mean `epochs`"),
+        ("machines: {fan: {seed: 3}}", r"unknown key `machines\.fan\.seed`\. Known: audio"),
+        ("machines: {fan: 3}", r"expected a section with keys under `machines\.fan`"),
+        ("machines: [fan]", r"expected a section with keys for `machines`"),
+    ],
+)
+def test_own_settings_are_as_strict(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "machine", "expected"),
+    [  # the paper's Tables 4 and 5: epochs, hidden layers beyond the input block, weights, batch
+        ("ganomaly", "fan", (10, 3, (1, 50, 1), 16)),
+        ("ganomaly", "pump", (10, 3, (50, 1, 50), 1024)),
+        ("ganomaly", "slider", (10, 3, (1, 50, 1), 16)),
+        ("ganomaly", "ToyCar", (90, 4, (1, 50, 1), 512)),
+        ("ganomaly", "ToyConveyor", (30, 4, (1, 50, 1), 512)),
+        ("ganomaly", "valve", (10, 3, (1, 50, 1), 16)),
+        ("skip_ganomaly", "fan", (10, 3, (1, 50, 1), 16)),
+        ("skip_ganomaly", "pump", (10, 3, (50, 1, 50), 1024)),
+        ("skip_ganomaly", "slider", (10, 3, (50, 50, 50), 512)),
+        ("skip_ganomaly", "ToyCar", (20, 3, (1, 1, 50), 128)),
+        ("skip_ganomaly", "ToyConveyor", (30, 4, (1, 50, 1), 512)),
+        ("skip_ganomaly", "valve", (30, 4, (1, 50, 1), 512)),
+    ],
+)
+def test_the_paper_s_rows(name, machine, expected):
+    config = configuration.load(ROOT / "yaml" / f"{name}.yaml").for_machine(machine)
+    arguments = config.model.arguments
+    weights = tuple(arguments[key] for key in ("w_adv", "w_con", "w_enc" if name == "ganomaly" else "w_lat"))
+    assert set(arguments["hidden"]) == {128}
+    assert (config.fit.epochs, len(arguments["hidden"]) - 1, weights, config.fit.batch_size) == expected
+    assert (arguments["latent"], config.fit.compile.learning_rate, config.fit.compile.beta_1) == (8, 2e-4, 0.5)

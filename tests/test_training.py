@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import logging
 
@@ -6,10 +7,12 @@ import numpy as np
 import pytest
 from conftest import write_machine
 
+from ganad_tf import clips, datasets, pipeline, preparation, records, scoring, trained, training
 from ganad_tf import config as configuration
-from ganad_tf import datasets, preparation, records, scoring, trained, training
-from ganad_tf.errors import TrainingError
+from ganad_tf.errors import ConfigError, TrainingError
 from ganad_tf.features import stack_frames
+from ganad_tf.models import DETECTORS
+from ganad_tf.sections import Model
 
 
 @pytest.fixture
@@ -88,3 +91,38 @@ def test_every_reset_of_the_discriminator_is_logged(caplog):
         "the discriminator was initialised afresh 2 times in epoch 2",
         "the discriminator was initialised afresh 1 times in epoch 4",
     ]
+
+
+@pytest.mark.parametrize("budget_mb", [64, 0], ids=["in memory", "streamed"])
+@pytest.mark.parametrize("name", DETECTORS)
+def test_every_detector_trains_and_scores_from_the_cache(config, name, budget_mb):
+    model = Model(name, {"hidden": [16], "latent": 4})
+    fit = dataclasses.replace(config.fit, epochs=2, memory_budget_mb=budget_mb)
+    config = dataclasses.replace(config, model=model, fit=fit)
+    listing = prepared(config)
+    assert training.train(config, listing, "dev")
+    scoring.score(config, listing, "dev")
+    scores = [score.score for score in clips.read_scores(config.score_path("fan", "00"))]
+    assert len(set(scores)) == 6
+    assert min(scores) > 0
+
+
+def test_a_detector_that_lacks_a_centre_says_so_before_training(config):
+    feature = dataclasses.replace(config.feature, frames=4)
+    config = dataclasses.replace(config, model=Model("IDNN", {}), feature=feature)
+    with pytest.raises(
+        ConfigError, match=r"`feature.frames: 4`: IDNN needs an odd number of frames.*Received: frames=4"
+    ):
+        training.build(config)
+
+
+def test_paired_batches_are_the_same_windows_in_another_order(config):
+    listing = prepared(config)
+    entries = preparation.current_cache(config, listing, "dev", "train").entries
+    source = pipeline.Source(config.cache_path("dev", "fan", "train"), entries, 128, 5, None)
+    for budget_mb in (64, 0):
+        pairs = list(pipeline.windows(source, batch_size=64, seed=1, memory_budget_mb=budget_mb, pairs=True))
+        first, second = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
+        assert len(first) == len(second) == source.n_windows
+        assert not np.array_equal(first, second)
+        np.testing.assert_allclose(np.sort(first[:, 0]), np.sort(second[:, 0]), rtol=1e-6)

@@ -2,11 +2,17 @@
 
 from ganad_tf.models.dense_ae import DenseAE
 from ganad_tf.models.detector import Detector
+from ganad_tf.models.egbad import EGBAD
 from ganad_tf.models.ganomaly import GANomaly
+from ganad_tf.models.idnn import IDNN
+from ganad_tf.models.skip_ganomaly import SkipGANomaly
 
 DETECTORS: dict[str, type[Detector]] = {
     "DenseAE": DenseAE,
+    "EGBAD": EGBAD,
     "GANomaly": GANomaly,
+    "IDNN": IDNN,
+    "SkipGANomaly": SkipGANomaly,
 }
 
-__all__ = ["DETECTORS", "DenseAE", "Detector", "GANomaly"]
+__all__ = ["DETECTORS", "EGBAD", "IDNN", "DenseAE", "Detector", "GANomaly", "SkipGANomaly"]

@@ -11,7 +11,12 @@ class Detector(keras.Model):
     script. Every detector writes out its own `train_step` and `test_step` in its paper's order; they
     return running means of every loss, `loss` being what validation watches. Networks are shared as
     functions (`networks.py`), never by inheritance.
+
+    Attributes:
+      takes_pairs: Whether training wants two independently shuffled batches per step, `(windows, others)`.
     """
+
+    takes_pairs = False
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """The paper's score of each window.

@@ -6,10 +6,10 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
+from ganad_tf.models.adversarial import RESET_BELOW, bce, compile_with, optimizers_of, start_afresh, twin, update_means
 from ganad_tf.models.detector import Detector
 from ganad_tf.models.networks import dense_blocks
 
-RESET_BELOW = 1e-5  # a discriminator this sure of itself teaches the generator nothing (authors' code)
 LOSSES = ("loss", "adversarial_loss", "contextual_loss", "encoder_loss", "discriminator_loss")
 
 
@@ -121,26 +121,17 @@ class GANomaly(Detector):
     def compile(self, optimizer: Any = "adam", discriminator_optimizer: Any = None, **kwargs: Any) -> None:
         """As Keras; the discriminator has its own optimizer, by default one with the same settings."""
         super().compile(optimizer=optimizer, **kwargs)
-        if discriminator_optimizer is None:
-            discriminator_optimizer = self.optimizer.__class__.from_config(self.optimizer.get_config())
-        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
+        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer or twin(self.optimizer))
         self.optimizer.build(self.generator_variables)
         self.discriminator_optimizer.build(self.discriminator_variables)
 
     def get_compile_config(self) -> dict[str, Any]:
         """Both optimizers, so that `load_model` restores both."""
-        if not self.compiled:
-            return {}
-        return {
-            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
-            "discriminator_optimizer": keras.saving.serialize_keras_object(self.discriminator_optimizer),
-        }
+        return optimizers_of(self)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """What `load_model` calls with `get_compile_config`'s result."""
-        if not config:
-            return
-        self.compile(**{name: keras.saving.deserialize_keras_object(optimizer) for name, optimizer in config.items()})
+        compile_with(self, config)
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, dims]` → reconstruction `[batch, dims]`."""
@@ -157,7 +148,7 @@ class GANomaly(Detector):
         fake_logit = self.discriminator_logit(fake_features, training=training)
 
         if self.adv_loss == "bce":
-            adversarial = _bce(fake_logit, 1.0)
+            adversarial = bce(fake_logit, 1.0)
         else:
             adversarial = tf.reduce_mean(tf.square(real_features - fake_features))
         contextual = tf.reduce_mean(tf.abs(windows - reconstruction))
@@ -167,7 +158,7 @@ class GANomaly(Detector):
             "adversarial_loss": adversarial,
             "contextual_loss": contextual,
             "encoder_loss": encoder,
-            "discriminator_loss": (_bce(real_logit, 1.0) + _bce(fake_logit, 0.0)) / 2,
+            "discriminator_loss": (bce(real_logit, 1.0) + bce(fake_logit, 0.0)) / 2,
         }
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
@@ -182,14 +173,14 @@ class GANomaly(Detector):
         self.optimizer.apply(generator_gradients, generator)
         self.discriminator_optimizer.apply(discriminator_gradients, discriminator)
         tf.cond(losses["discriminator_loss"] < RESET_BELOW, self._reset_discriminator, lambda: None)
-        return self._update_means(losses, windows) | {
+        return update_means(self.loss_means, losses, windows) | {
             "discriminator_resets": tf.cast(self.discriminator_resets, tf.float32)
         }
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Every loss on one batch, networks as in use."""
         windows, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self._update_means(self.losses_of(windows, training=False), windows)
+        return update_means(self.loss_means, self.losses_of(windows, training=False), windows)
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """The score chosen by `score` for each window, `[batch]`."""
@@ -218,27 +209,7 @@ class GANomaly(Detector):
         )
         return super().get_config() | {name: getattr(self, name) for name in names}
 
-    def _update_means(self, losses: dict[str, tf.Tensor], windows: tf.Tensor) -> dict[str, tf.Tensor]:
-        for name, mean in self.loss_means.items():
-            mean.update_state(losses[name], sample_weight=tf.shape(windows)[0])
-        return {name: mean.result() for name, mean in self.loss_means.items()}
-
     def _reset_discriminator(self) -> None:
-        """Draws the discriminator's kernels anew and sets its other weights back; counted."""
         self.discriminator_resets.assign_add(1)
-        named = keras.initializers.get(self.kernel_initializer)
-        settings = named.get_config()
-        draw = named.__class__.from_config(settings | ({"seed": self.reset_seeds} if "seed" in settings else {}))
-        for variable in self.discriminator_features.weights + self.discriminator_logit.weights:
-            if variable.name == "kernel":
-                variable.assign(draw(variable.shape))
-            else:
-                starts_at_one = variable.name in ("gamma", "moving_variance")
-                variable.assign(tf.ones(variable.shape) if starts_at_one else tf.zeros(variable.shape))
-
-
-def _bce(logit: tf.Tensor, target: float) -> tf.Tensor:
-    """Mean binary cross entropy against the same target for every window."""
-    return tf.reduce_mean(
-        tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.fill(tf.shape(logit), target), logits=logit)
-    )
+        networks = (self.discriminator_features, self.discriminator_logit)
+        start_afresh(networks, self.kernel_initializer, self.reset_seeds)

@@ -40,3 +40,46 @@ def dense_blocks(
     if output_dim is not None:
         stack.append(layers.Dense(output_dim, kernel_initializer=kernel_initializer))
     return keras.Sequential(stack, name=name)
+
+
+def dense_u_net(
+    input_dim: int,
+    widths: Sequence[int],
+    latent: int,
+    *,
+    dropout: float = 0.0,
+    kernel_initializer: str = "glorot_uniform",
+    name: str,
+) -> keras.Model:
+    """Encoder blocks, a middle, and mirrored decoder blocks that are each handed their encoder's output.
+
+    The input itself is handed to nobody: through such a skip everything would come back unchanged.
+
+    Args:
+      input_dim: Length of the input vector, and of the output.
+      widths: Units of each encoder block, mirrored in the decoder.
+      latent: Units of the block in the middle.
+      dropout: Share of units dropped after each block while training.
+      kernel_initializer: As Keras names it.
+      name: Of the network.
+
+    Returns:
+      A built network, `[batch, input_dim]` → `[batch, input_dim]`.
+    """
+
+    def block(values: keras.KerasTensor, units: int) -> keras.KerasTensor:
+        values = layers.Dense(units, kernel_initializer=kernel_initializer)(values)
+        values = layers.ReLU()(layers.BatchNormalization()(values))
+        return layers.Dropout(dropout)(values) if dropout else values
+
+    inputs = layers.Input([input_dim])
+    encoded = []
+    values = inputs
+    for units in widths:
+        values = block(values, units)
+        encoded.append(values)
+    values = block(values, latent)
+    for units, skipped in zip(reversed(widths), reversed(encoded), strict=True):
+        values = block(layers.Concatenate()([values, skipped]), units)
+    outputs = layers.Dense(input_dim, kernel_initializer=kernel_initializer)(values)
+    return keras.Model(inputs, outputs, name=name)

@@ -1,0 +1,213 @@
+"""EGBAD: a bidirectional GAN whose encoder makes reconstruction possible without a search."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from ganad_tf.models.adversarial import bce, compile_with, optimizers_of, twin, update_means
+from ganad_tf.models.detector import Detector
+from ganad_tf.models.networks import dense_blocks
+
+LOSSES = ("loss", "generator_loss", "encoder_loss", "discriminator_loss")
+
+
+@keras.saving.register_keras_serializable(package="ganad_tf")
+class EGBAD(Detector):
+    """A discriminator learns pairs of window and code; encoder and generator learn to be each other's inverse.
+
+    Zenati et al. 2018 (arXiv 1802.06222), section 3, a BiGAN (Donahue et al. 2016), with the dense
+    networks of de Oliveira Neto et al. 2024, section 3.2.1. Encoder E: x → z; generator G: z → x with
+    z ~ N(0, I); discriminator D(x, z), f its last hidden layer. ||.||_1 sums over dims.
+
+        L_D   = BCE(D(x, E(x)), 1) + BCE(D(G(z), z), 0)        (Zenati Eq. 1, the discriminator's side)
+        L_G   = BCE(D(G(z), z), 1)
+        L_E   = BCE(D(x, E(x)), 0)
+        loss  = L_G + L_E, which is what the second step moves G and E by
+        score = 0.9 ||x - G(E(x))||_1 + 0.1 ||f(x, E(x)) - f(G(E(x)), E(x))||_1 per window     (section 3)
+
+    `score: cross_entropy` takes BCE(D(x, E(x)), 1) in place of the features' distance, as the paper
+    also does. One step of D, then one of G and E, on another batch: `fit` with pairs of independently
+    shuffled batches, `(windows, others)`; with single batches both steps see the same one. An
+    exponential moving average of all weights is what reconstructs and scores; the losses are those of
+    the weights being trained.
+
+    Where we differ from the authors' code: dense blocks with ReLU in E and G in place of convolutions;
+    D sees window and code side by side from its first layer.
+
+    Args:
+      input_dim: Length of a window.
+      hidden: Units of E's blocks, mirrored in G, and of D's hidden layers.
+      latent: Units of z.
+      score: `feature_matching` or `cross_entropy`.
+      average: Decay of the moving average per step.
+      discriminator_dropout: Share of units dropped after each hidden layer of D while training.
+      dropout: Share of units dropped after each block of E and G while training.
+      kernel_initializer: As Keras names it.
+      seed: Of the random codes.
+
+    Raises:
+      ValueError: If `score` is not one of the above.
+    """
+
+    takes_pairs = True
+
+    def __init__(
+        self,
+        input_dim: int = 640,
+        hidden: Sequence[int] = (128, 128, 128, 128),
+        latent: int = 8,
+        score: Literal["feature_matching", "cross_entropy"] = "feature_matching",
+        average: float = 0.999,
+        discriminator_dropout: float = 0.2,
+        dropout: float = 0.0,
+        kernel_initializer: str = "glorot_uniform",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if score not in ("feature_matching", "cross_entropy"):
+            raise ValueError(f"Expected score `feature_matching` or `cross_entropy`. Received: {score!r}.")
+        self.input_dim = input_dim
+        self.hidden = list(hidden)
+        self.latent = latent
+        self.score = score
+        self.average = average
+        self.discriminator_dropout = discriminator_dropout
+        self.dropout = dropout
+        self.kernel_initializer = kernel_initializer
+        self.seed = seed
+
+        self.networks = self._networks("")
+        self.averaged = self._networks("averaged_")
+        for mine, theirs in zip(self._weights(self.averaged), self._weights(self.networks), strict=True):
+            mine.assign(theirs)
+        self.codes = keras.random.SeedGenerator(seed)
+        self.loss_means = {name: keras.metrics.Mean(name=name) for name in LOSSES}
+        self.built = True
+
+    @property
+    def generator_variables(self) -> list[keras.Variable]:
+        """What the second step moves: generator and encoder."""
+        return self.networks["generator"].trainable_variables + self.networks["encoder"].trainable_variables
+
+    @property
+    def discriminator_variables(self) -> list[keras.Variable]:
+        """What the first step moves."""
+        networks = ("discriminator_features", "discriminator_logit")
+        return [variable for name in networks for variable in self.networks[name].trainable_variables]
+
+    def compile(self, optimizer: Any = "adam", discriminator_optimizer: Any = None, **kwargs: Any) -> None:
+        """As Keras; the discriminator has its own optimizer, by default one with the same settings."""
+        super().compile(optimizer=optimizer, **kwargs)
+        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer or twin(self.optimizer))
+        self.optimizer.build(self.generator_variables)
+        self.discriminator_optimizer.build(self.discriminator_variables)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Both optimizers, so that `load_model` restores both."""
+        return optimizers_of(self)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """What `load_model` calls with `get_compile_config`'s result."""
+        compile_with(self, config)
+
+    def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """`[batch, dims]` → reconstruction `[batch, dims]`, by the averaged weights."""
+        del training  # the average is only ever used, never trained
+        return self.averaged["generator"](self.averaged["encoder"](windows, training=False), training=False)
+
+    def losses_of(self, windows: tf.Tensor, z: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        """Every loss on one batch and its random codes, by the names in the class's docstring."""
+        encoded = self.networks["encoder"](windows, training=training)  # [batch, latent]
+        generated = self.networks["generator"](z, training=training)  # [batch, dims]
+        _, real_logit = self._discriminate(self.networks, windows, encoded, training)
+        _, fake_logit = self._discriminate(self.networks, generated, z, training)
+        generator, encoder = bce(fake_logit, 1.0), bce(real_logit, 0.0)
+        return {
+            "loss": generator + encoder,
+            "generator_loss": generator,
+            "encoder_loss": encoder,
+            "discriminator_loss": bce(real_logit, 1.0) + bce(fake_logit, 0.0),
+        }
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Step the discriminator, then generator and encoder on the other batch, then the average."""
+        windows, others, _ = keras.utils.unpack_x_y_sample_weight(data)
+        others = windows if others is None else others
+        with tf.GradientTape() as tape:
+            first = self.losses_of(windows, self._draw(windows), training=True)
+        variables = self.discriminator_variables
+        self.discriminator_optimizer.apply(tape.gradient(first["discriminator_loss"], variables), variables)
+
+        with tf.GradientTape() as tape:
+            second = self.losses_of(others, self._draw(others), training=True)
+        # G has no part in L_E and E none in L_G, so the sum's gradient is to each its own.
+        variables = self.generator_variables
+        self.optimizer.apply(tape.gradient(second["loss"], variables), variables)
+
+        for mean, weight in zip(self._weights(self.averaged), self._weights(self.networks), strict=True):
+            mean.assign(self.average * mean + (1 - self.average) * weight)
+        return update_means(self.loss_means, second | {"discriminator_loss": first["discriminator_loss"]}, windows)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Every loss on one batch, networks as in use, with codes that are the same every time."""
+        windows, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        z = tf.random.stateless_normal([tf.shape(windows)[0], self.latent], seed=[self.seed, 0])
+        return update_means(self.loss_means, self.losses_of(windows, z, training=False), windows)
+
+    def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
+        """0.9 of the reconstruction's distance and 0.1 of the discriminator's doubt for each window, `[batch]`."""
+        z = self.averaged["encoder"](windows, training=False)
+        reconstruction = self.averaged["generator"](z, training=False)
+        real_features, logit = self._discriminate(self.averaged, windows, z, training=False)
+        by_input = tf.reduce_sum(tf.abs(windows - reconstruction), axis=-1)
+        if self.score == "cross_entropy":
+            return 0.9 * by_input + 0.1 * tf.nn.softplus(-logit[:, 0])
+        fake_features, _ = self._discriminate(self.averaged, reconstruction, z, training=False)
+        return 0.9 * by_input + 0.1 * tf.reduce_sum(tf.abs(real_features - fake_features), axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        own = ("score", "average", "discriminator_dropout")
+        names = ("input_dim", "hidden", "latent", *own, "dropout", "kernel_initializer", "seed")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+    def _networks(self, prefix: str) -> dict[str, keras.Model]:
+        shape: dict[str, Any] = {"dropout": self.dropout, "kernel_initializer": self.kernel_initializer}
+        features: list[layers.Layer] = [layers.Input([self.input_dim + self.latent])]
+        for units in self.hidden:
+            dense = layers.Dense(units, kernel_initializer=self.kernel_initializer)
+            features += [dense, layers.LeakyReLU(0.1), layers.Dropout(self.discriminator_dropout)]
+        return {
+            "encoder": dense_blocks(self.input_dim, self.hidden, self.latent, name=f"{prefix}encoder", **shape),
+            "generator": dense_blocks(
+                self.latent, self.hidden[::-1], self.input_dim, name=f"{prefix}generator", **shape
+            ),
+            "discriminator_features": keras.Sequential(features, name=f"{prefix}discriminator_features"),
+            "discriminator_logit": dense_blocks(
+                self.hidden[-1],
+                [],
+                1,
+                kernel_initializer=self.kernel_initializer,
+                name=f"{prefix}discriminator_logit",
+            ),
+        }
+
+    def _discriminate(
+        self, networks: dict[str, keras.Model], windows: tf.Tensor, z: tf.Tensor, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """f(x, z) `[batch, hidden[-1]]` and the logit `[batch, 1]`."""
+        features = networks["discriminator_features"](tf.concat([windows, z], axis=-1), training=training)
+        return features, networks["discriminator_logit"](features, training=training)
+
+    def _draw(self, windows: tf.Tensor) -> tf.Tensor:
+        return keras.random.normal([tf.shape(windows)[0], self.latent], seed=self.codes)
+
+    @staticmethod
+    def _weights(networks: dict[str, keras.Model]) -> list[keras.Variable]:
+        """Without the state of dropout's random numbers, which is nothing to average."""
+        order = ("encoder", "generator", "discriminator_features", "discriminator_logit")
+        return [weight for name in order for weight in networks[name].weights]

@@ -1,0 +1,104 @@
+"""IDNN: predicts the middle of a window from its two sides."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ganad_tf.models.detector import Detector
+from ganad_tf.models.networks import dense_blocks
+
+
+@keras.saving.register_keras_serializable(package="ganad_tf")
+class IDNN(Detector):
+    """An interpolation: what the sides of a window don't tell of its middle is abnormal.
+
+    Suefusa et al. 2020 (arXiv 2005.09234), section 3. c is the window's middle frame, s the others,
+    oldest first; the network sees s and never c.
+
+        loss  = mean over windows and mels of (c - c'(s))^2            (Suefusa Eq. 4)
+        score = mean over mels of (c - c'(s))^2 per window
+
+    Where we differ from the paper: the network's widths are those of the DCASE baseline autoencoder
+    (512 → 4 blocks of 128 → block of 8 → 4 blocks of 128 → 128 linear), so that the two can be compared.
+
+    Args:
+      input_dim: Length of a window.
+      frames: Spectra in a window; odd, at least 3.
+      hidden: Units of the blocks before the middle; mirrored after it.
+      latent: Units of the block in the middle.
+      kernel_initializer: As Keras names it.
+
+    Raises:
+      ValueError: If `frames` has no centre or does not divide `input_dim`.
+    """
+
+    def __init__(
+        self,
+        input_dim: int = 640,
+        frames: int = 5,
+        hidden: Sequence[int] = (128, 128, 128, 128),
+        latent: int = 8,
+        kernel_initializer: str = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if frames < 3 or frames % 2 == 0:
+            raise ValueError(f"IDNN needs an odd number of frames, 3 or more, for a centre. Received: frames={frames}.")
+        if input_dim % frames:
+            raise ValueError(f"Expected input_dim to be a multiple of frames. Received: {input_dim} and {frames}.")
+        self.input_dim = input_dim
+        self.frames = frames
+        self.hidden = list(hidden)
+        self.latent = latent
+        self.kernel_initializer = kernel_initializer
+        self.n_mels = input_dim // frames
+        widths = [*self.hidden, latent, *reversed(self.hidden)]
+        self.interpolator = dense_blocks(
+            input_dim - self.n_mels, widths, self.n_mels, kernel_initializer=kernel_initializer, name="interpolator"
+        )
+        self.loss_mean = keras.metrics.Mean(name="loss")
+        self.built = True
+
+    def interpolate(self, windows: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """`[batch, dims]` → middle frame and its prediction, `[batch, mels]` each."""
+        start = self.n_mels * (self.frames // 2)
+        middle = windows[:, start : start + self.n_mels]
+        sides = tf.concat([windows[:, :start], windows[:, start + self.n_mels :]], axis=-1)
+        return middle, self.interpolator(sides, training=training)
+
+    def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """`[batch, dims]` → the windows with their middle predicted, `[batch, dims]`."""
+        _, predicted = self.interpolate(windows, training=training)
+        start = self.n_mels * (self.frames // 2)
+        return tf.concat([windows[:, :start], predicted, windows[:, start + self.n_mels :]], axis=-1)
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One step of the optimizer on one batch."""
+        windows, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            middle, predicted = self.interpolate(windows, training=True)
+            loss = self.compute_loss(x=windows, y=middle, y_pred=predicted, training=True)
+        variables = self.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        self.loss_mean.update_state(loss, sample_weight=tf.shape(windows)[0])
+        return {"loss": self.loss_mean.result()}
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """The loss on one batch, networks as in use."""
+        windows, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        middle, predicted = self.interpolate(windows, training=False)
+        loss = self.compute_loss(x=windows, y=middle, y_pred=predicted, training=False)
+        self.loss_mean.update_state(loss, sample_weight=tf.shape(windows)[0])
+        return {"loss": self.loss_mean.result()}
+
+    def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
+        """Mean squared error of each window's middle frame, `[batch]`."""
+        middle, predicted = self.interpolate(windows, training=False)
+        return tf.reduce_mean(tf.square(middle - predicted), axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        names = ("input_dim", "frames", "hidden", "latent", "kernel_initializer")
+        return super().get_config() | {name: getattr(self, name) for name in names}
