@@ -69,8 +69,9 @@ def test_a_clip_s_score_is_the_mean_over_its_standardised_windows(config):
         assert float(written[entry.clip.name]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_both_optimizers_are_as_the_yaml_says(config):
-    detector = training.build(config)
+def test_both_optimizers_and_the_seed_are_as_the_yaml_says(config):
+    detector = training.build(dataclasses.replace(config, seed=7))
+    assert detector.seed == 7
     for optimizer in (detector.optimizer, detector.discriminator_optimizer):
         assert isinstance(optimizer, keras.optimizers.Adam)
         assert float(optimizer.learning_rate) == pytest.approx(3e-4)
