@@ -1,4 +1,4 @@
-"""What the adversarial detectors share, as functions: cross entropy, two optimizers, a discriminator's fresh start."""
+"""What the adversarial detectors share: two optimizers, cross entropy, a discriminator's fresh start."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,44 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ganad_tf.models.detector import Detector
+
 RESET_BELOW = 1e-5  # a discriminator this sure of itself teaches the generator nothing (GANomaly's authors' code)
+
+
+class TwoOptimizers(Detector):
+    """A detector whose generator and discriminator have an optimizer each; both survive saving and loading.
+
+    Only that is inherited: losses and steps stand in each detector as its paper has them.
+    """
+
+    @property
+    def generator_variables(self) -> list[keras.Variable]:
+        """What the generator's step moves."""
+        raise NotImplementedError
+
+    @property
+    def discriminator_variables(self) -> list[keras.Variable]:
+        """What the discriminator's step moves."""
+        raise NotImplementedError
+
+    def compile(self, optimizer: Any = "adam", discriminator_optimizer: Any = None, **kwargs: Any) -> None:
+        """As Keras; the discriminator has its own optimizer, by default one with the same settings."""
+        super().compile(optimizer=optimizer, **kwargs)
+        twin = self.optimizer.__class__.from_config(self.optimizer.get_config())
+        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer or twin)
+        self.optimizer.build(self.generator_variables)
+        self.discriminator_optimizer.build(self.discriminator_variables)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Both optimizers, so that `load_model` restores both; nothing where the detector is not compiled."""
+        names = ("optimizer", "discriminator_optimizer") if self.compiled else ()
+        return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """What `load_model` calls with `get_compile_config`'s result."""
+        if config:
+            self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
 
 
 def bce(logit: tf.Tensor, target: float) -> tf.Tensor:
@@ -14,11 +51,6 @@ def bce(logit: tf.Tensor, target: float) -> tf.Tensor:
     return tf.reduce_mean(
         tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.fill(tf.shape(logit), target), logits=logit)
     )
-
-
-def twin(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Another optimizer with the same settings and a state of its own."""
-    return optimizer.__class__.from_config(optimizer.get_config())
 
 
 def start_afresh(networks: Sequence[keras.Model], kernel_initializer: str, seeds: keras.random.SeedGenerator) -> None:
@@ -32,18 +64,6 @@ def start_afresh(networks: Sequence[keras.Model], kernel_initializer: str, seeds
         else:
             starts_at_one = variable.name in ("gamma", "moving_variance")
             variable.assign(tf.ones(variable.shape) if starts_at_one else tf.zeros(variable.shape))
-
-
-def optimizers_of(detector: keras.Model) -> dict[str, Any]:
-    """For `get_compile_config`: both optimizers' settings, or nothing where the detector is not compiled."""
-    names = ("optimizer", "discriminator_optimizer") if detector.compiled else ()
-    return {name: keras.saving.serialize_keras_object(getattr(detector, name)) for name in names}
-
-
-def compile_with(detector: keras.Model, config: dict[str, Any]) -> None:
-    """For `compile_from_config`: compiles with what `optimizers_of` returned."""
-    if config:
-        detector.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
 
 
 def update_means(

@@ -7,15 +7,14 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from ganad_tf.models.adversarial import bce, compile_with, optimizers_of, twin, update_means
-from ganad_tf.models.detector import Detector
+from ganad_tf.models.adversarial import TwoOptimizers, bce, update_means
 from ganad_tf.models.networks import dense_blocks
 
 LOSSES = ("loss", "generator_loss", "encoder_loss", "discriminator_loss")
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
-class EGBAD(Detector):
+class EGBAD(TwoOptimizers):
     """A discriminator learns pairs of window and code; encoder and generator learn to be each other's inverse.
 
     Zenati et al. 2018 (arXiv 1802.06222), section 3, a BiGAN (Donahue et al. 2016), with the dense
@@ -98,21 +97,6 @@ class EGBAD(Detector):
         """What the first step moves."""
         networks = ("discriminator_features", "discriminator_logit")
         return [variable for name in networks for variable in self.networks[name].trainable_variables]
-
-    def compile(self, optimizer: Any = "adam", discriminator_optimizer: Any = None, **kwargs: Any) -> None:
-        """As Keras; the discriminator has its own optimizer, by default one with the same settings."""
-        super().compile(optimizer=optimizer, **kwargs)
-        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer or twin(self.optimizer))
-        self.optimizer.build(self.generator_variables)
-        self.discriminator_optimizer.build(self.discriminator_variables)
-
-    def get_compile_config(self) -> dict[str, Any]:
-        """Both optimizers, so that `load_model` restores both."""
-        return optimizers_of(self)
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """What `load_model` calls with `get_compile_config`'s result."""
-        compile_with(self, config)
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, dims]` → reconstruction `[batch, dims]`, by the averaged weights."""

@@ -6,15 +6,14 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.adversarial import RESET_BELOW, bce, compile_with, optimizers_of, start_afresh, twin, update_means
-from ganad_tf.models.detector import Detector
+from ganad_tf.models.adversarial import RESET_BELOW, TwoOptimizers, bce, start_afresh, update_means
 from ganad_tf.models.networks import dense_blocks
 
 LOSSES = ("loss", "adversarial_loss", "contextual_loss", "encoder_loss", "discriminator_loss")
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
-class GANomaly(Detector):
+class GANomaly(TwoOptimizers):
     """Normal windows come back with the latent code they went in with; others don't.
 
     Akcay et al. 2018 (arXiv 1805.06725), section 3, with the dense networks of de Oliveira Neto et
@@ -117,21 +116,6 @@ class GANomaly(Detector):
     def discriminator_variables(self) -> list[keras.Variable]:
         """What the discriminator's step moves."""
         return self.discriminator_features.trainable_variables + self.discriminator_logit.trainable_variables
-
-    def compile(self, optimizer: Any = "adam", discriminator_optimizer: Any = None, **kwargs: Any) -> None:
-        """As Keras; the discriminator has its own optimizer, by default one with the same settings."""
-        super().compile(optimizer=optimizer, **kwargs)
-        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer or twin(self.optimizer))
-        self.optimizer.build(self.generator_variables)
-        self.discriminator_optimizer.build(self.discriminator_variables)
-
-    def get_compile_config(self) -> dict[str, Any]:
-        """Both optimizers, so that `load_model` restores both."""
-        return optimizers_of(self)
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """What `load_model` calls with `get_compile_config`'s result."""
-        compile_with(self, config)
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, dims]` → reconstruction `[batch, dims]`."""
