@@ -44,7 +44,7 @@ def new_directory(path: Path) -> Iterator[Path]:
     Raises:
       DataError: If `path` exists and is not empty, or can't be written.
     """
-    temporary = make_temporary_directory(path)
+    temporary = _temporary_directory(path)
     try:
         yield temporary
         temporary.rename(path)
@@ -60,10 +60,10 @@ def check_writable(path: Path) -> None:
     Raises:
       DataError: If it can't.
     """
-    make_temporary_directory(path).rmdir()
+    _temporary_directory(path).rmdir()
 
 
-def make_temporary_directory(path: Path) -> Path:
+def _temporary_directory(path: Path) -> Path:
     """A new empty directory beside `path`, named after it."""
     try:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")

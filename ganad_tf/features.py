@@ -150,6 +150,12 @@ def stack_frames(log_mel: tf.Tensor, frames: int) -> tf.Tensor:
     return tf.concat([log_mel[:, start : start + n_windows] for start in range(frames)], axis=-1)
 
 
+def windows_of(log_mel: tf.Tensor, frames: int, normalizer: Normalizer | None) -> tf.Tensor:
+    """One clip's windows as a detector sees them: `[time, mels]` in dB → `[time - frames + 1, frames * mels]`."""
+    values = log_mel if normalizer is None else normalizer(log_mel)
+    return stack_frames(values[tf.newaxis], frames)[0]
+
+
 def n_frames(samples: int, hop_length: int) -> int:
     """Spectra of a clip of that many samples.
 

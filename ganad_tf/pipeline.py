@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf import records
-from ganad_tf.features import Normalizer, stack_frames
+from ganad_tf.features import Normalizer, windows_of
 from ganad_tf.manifest import Entry
 
 SHARDS_AT_ONCE = 4  # streamed training: shards read in turn
@@ -146,9 +146,7 @@ def _streamed(source: Source, batch_size: int, seed: int | None) -> tf.data.Data
         places.setdefault(entry.shard, []).append(entry.index)
 
     def clip_windows(record: tf.Tensor) -> tf.Tensor:
-        log_mel = records.parse_log_mel(record, source.n_mels)
-        values = log_mel if source.normalizer is None else source.normalizer(log_mel)
-        return stack_frames(values[tf.newaxis], source.frames)[0]
+        return windows_of(records.parse_log_mel(record, source.n_mels), source.frames, source.normalizer)
 
     shards = tf.data.Dataset.from_tensor_slices(sorted(os.fspath(source.cache / shard) for shard in places))
     if seed is not None:

@@ -12,7 +12,7 @@ from ganad_tf import atomic, clips, preparation, records, trained
 from ganad_tf.clips import Clip, ClipScore, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
-from ganad_tf.features import stack_frames
+from ganad_tf.features import windows_of
 from ganad_tf.manifest import Entry
 from ganad_tf.preparation import Progress
 from ganad_tf.thresholds import threshold
@@ -35,7 +35,8 @@ def score(config: Config, listing: Listing, mode: Mode, *, progress: Progress = 
 
     Raises:
       DataError: If there are no test clips, no trained detector, a cache that is not up to date, or a
-        score that is not a number. No file is written then.
+        score that is not a number; no file is written then. If the training scores give no threshold, the
+        scores are written and the decisions are not.
       ConfigError: If the detector was trained with other settings.
     """
     model = trained.load(find_detector(config, listing, mode))
@@ -84,8 +85,7 @@ def score_clips(
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32)])
     def clip_score(log_mel: tf.Tensor) -> tf.Tensor:
-        values = log_mel if model.normalizer is None else model.normalizer(log_mel)
-        windows = stack_frames(values[tf.newaxis], model.frames)[0]  # [windows, dims]
+        windows = windows_of(log_mel, model.frames, model.normalizer)
         windows = tf.ensure_shape(windows, [None, model.detector.input_dim])
         return tf.reduce_mean(model.detector.anomaly_score(windows))
 

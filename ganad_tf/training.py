@@ -1,9 +1,11 @@
 """The verb `train`: one detector on one machine type's normal training clips."""
 
+import dataclasses
 import inspect
 import logging
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -80,7 +82,7 @@ def train(
     train_scores = tuple(
         ClipScore(clip.name, score) for clip, score in sorted(scores.items(), key=lambda item: item[0].file)
     )
-    trained.save(directory, Trained(detector, normalizer, config.feature.frames, train_scores, record))
+    trained.save(directory, dataclasses.replace(model, train_scores=train_scores))
     logger.info(
         "%s: trained on %d clips in %.0f s", listing.machine, len(training.entries), time.perf_counter() - begin
     )
@@ -206,7 +208,7 @@ def _normalizer(statistics: Statistics | None) -> Normalizer:
     return Normalizer(statistics.mean, statistics.std)
 
 
-def _check_same(directory: Any, config: Config, digest: str, machine: str) -> None:
+def _check_same(directory: Path, config: Config, digest: str, machine: str) -> None:
     record = trained.read_record(directory)
     trained.check_settings(directory, record, config)
     if record["cache"] != digest:

@@ -78,8 +78,6 @@ class GANomaly(TwoOptimizers):
             raise ValueError(f"Expected score `latent`, `reconstruction` or `combined`. Received: {score!r}.")
         if not hidden:
             raise ValueError("Expected at least one hidden layer. Received: none.")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"Expected dropout from 0 to below 1. Received: {dropout!r}.")
         self.input_dim = input_dim
         self.hidden = list(hidden)
         self.latent = latent
@@ -95,9 +93,8 @@ class GANomaly(TwoOptimizers):
         self.decoder = dense_blocks(latent, self.hidden[::-1], input_dim, name="decoder", **shape)
         self.second_encoder = dense_blocks(input_dim, self.hidden, latent, name="second_encoder", **shape)
         self.discriminator_features = dense_blocks(input_dim, self.hidden, name="discriminator_features", **shape)
-        self.discriminator_logit = keras.Sequential(
-            [keras.layers.Input([self.hidden[-1]]), keras.layers.Dense(1, kernel_initializer=kernel_initializer)],
-            name="discriminator_logit",
+        self.discriminator_logit = dense_blocks(
+            self.hidden[-1], [], 1, kernel_initializer=kernel_initializer, name="discriminator_logit"
         )
         self.discriminator_resets = self.add_weight(
             shape=(), dtype="int32", initializer="zeros", trainable=False, name="discriminator_resets"

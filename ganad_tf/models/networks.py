@@ -27,16 +27,13 @@ def dense_blocks(
 
     Returns:
       A built network, `[batch, input_dim]` → `[batch, output_dim or widths[-1]]`.
+
+    Raises:
+      ValueError: If `dropout` is not from 0 to below 1.
     """
     stack: list[layers.Layer] = [layers.Input([input_dim])]
     for units in widths:
-        stack += [
-            layers.Dense(units, kernel_initializer=kernel_initializer),
-            layers.BatchNormalization(),
-            layers.ReLU(),
-        ]
-        if dropout:
-            stack.append(layers.Dropout(dropout))
+        stack += _block(units, dropout, kernel_initializer)
     if output_dim is not None:
         stack.append(layers.Dense(output_dim, kernel_initializer=kernel_initializer))
     return keras.Sequential(stack, name=name)
@@ -65,12 +62,15 @@ def dense_u_net(
 
     Returns:
       A built network, `[batch, input_dim]` → `[batch, input_dim]`.
+
+    Raises:
+      ValueError: If `dropout` is not from 0 to below 1.
     """
 
     def block(values: keras.KerasTensor, units: int) -> keras.KerasTensor:
-        values = layers.Dense(units, kernel_initializer=kernel_initializer)(values)
-        values = layers.ReLU()(layers.BatchNormalization()(values))
-        return layers.Dropout(dropout)(values) if dropout else values
+        for layer in _block(units, dropout, kernel_initializer):
+            values = layer(values)
+        return values
 
     inputs = layers.Input([input_dim])
     encoded = []
@@ -83,3 +83,10 @@ def dense_u_net(
         values = block(layers.Concatenate()([values, skipped]), units)
     outputs = layers.Dense(input_dim, kernel_initializer=kernel_initializer)(values)
     return keras.Model(inputs, outputs, name=name)
+
+
+def _block(units: int, dropout: float, kernel_initializer: str) -> list[layers.Layer]:
+    if not 0 <= dropout < 1:
+        raise ValueError(f"Expected dropout from 0 to below 1. Received: {dropout!r}.")
+    block = [layers.Dense(units, kernel_initializer=kernel_initializer), layers.BatchNormalization(), layers.ReLU()]
+    return [*block, layers.Dropout(dropout)] if dropout else block

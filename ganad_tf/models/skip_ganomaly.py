@@ -68,8 +68,6 @@ class SkipGANomaly(TwoOptimizers):
         super().__init__(**kwargs)
         if not hidden:
             raise ValueError("Expected at least one hidden layer. Received: none.")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"Expected dropout from 0 to below 1. Received: {dropout!r}.")
         self.input_dim = input_dim
         self.hidden = list(hidden)
         self.latent = latent
