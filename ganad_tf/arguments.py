@@ -17,8 +17,12 @@ def parser(verbs: Mapping[str, Callable[[argparse.Namespace], None]]) -> argpars
     for name, verb in verbs.items():
         summary = (verb.__doc__ or "").strip()
         verb_parser = group.add_parser(name, help=summary, description=summary)
-        _add_place(verb_parser) if name == "demo" else _add_experiment(verb_parser)
-        _add_options(verb_parser)
+        if name == "compare":
+            _add_systems(verb_parser)
+        else:
+            _add_place(verb_parser) if name == "demo" else _add_experiment(verb_parser)
+            _add_changes(verb_parser)
+        _add_loudness(verb_parser)
         verb_parser.set_defaults(verb=verb)
     return top
 
@@ -39,12 +43,27 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
         modes.add_argument(f"-{mode[0]}", f"--{mode}", dest="mode", action="store_const", const=mode, help=meaning)
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_systems(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "systems",
+        metavar="RESULT_DIR",
+        nargs="+",
+        help="a result directory, or NAME=DIR,DIR,... for the seeds of one system",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("comparison"), metavar="DIR", help="where it goes (default: ./comparison)"
+    )
+
+
+def _add_changes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--machine", nargs="+", action="extend", default=[], metavar="M", help="only these machine types"
     )
     change = "change a setting, such as fit.epochs=10"
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value", help=change)
+
+
+def _add_loudness(parser: argparse.ArgumentParser) -> None:
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="warnings and tables only")
     loudness.add_argument("-v", "--verbose", action="store_true", help="say more")

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from ganad_tf.errors import DataError
-from ganad_tf.sections import Audio
+from ganad_tf.input_sections import Audio
 
 # libsndfile reads a cut-off file as a shorter one; only its log tells, as `data : 64000 (should be 31978)`.
 _CUT_OFF = re.compile(r"(\w[\w ]*?)\s*: (\d+) \(should be (\d+)\)")

@@ -15,7 +15,7 @@ from ganad_tf import arguments, console, datasets, evaluation
 from ganad_tf import config as configuration
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
-from ganad_tf.errors import ConfigError, DataError, GanadError
+from ganad_tf.errors import ConfigError, GanadError
 
 logger = logging.getLogger(__name__)
 
@@ -59,25 +59,39 @@ def list_(options: argparse.Namespace) -> None:
 def prepare(options: argparse.Namespace) -> None:
     """Reads the recordings and keeps their log-mels in the cache."""
     console.import_tensorflow()
+    from ganad_tf import stages
+
     config = configuration.load(options.config, options.set)
     _make_synthetic(config, options.mode)
     config, mode, listings = _experiment(options, config)
-    _prepare(config, mode, listings, ("train", "test"))
+    stages.prepare(config, mode, listings, ("train", "test"))
 
 
 def train(options: argparse.Namespace) -> None:
     """Trains one detector per machine type on its normal training clips."""
-    console.import_tensorflow()
     config, mode, listings = _experiment(options)
+    if config.ensemble.members:
+        raise ConfigError(
+            f"Expected a detector to train in {options.config}. Received: an ensemble; train its members, "
+            "then `ganad run` it."
+        )
+    console.import_tensorflow()
+    from ganad_tf import stages
+
     datasets.refuse_foreign(listings, config)
-    _train(config, mode, listings)
+    stages.train(config, mode, listings)
 
 
 def score(options: argparse.Namespace) -> None:
     """Writes anomaly scores and decisions of the test clips."""
-    console.import_tensorflow()
     config, mode, listings = _experiment(options)
-    _score(config, mode, listings)
+    if config.ensemble.members:
+        _combine(config, mode, listings)
+    else:
+        console.import_tensorflow()
+        from ganad_tf import stages
+
+        stages.score(config, mode, listings)
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -89,8 +103,27 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Does it all: prepare, train, score and, where there are labels, evaluate."""
-    console.import_tensorflow()
-    _run(options, configuration.load(options.config, options.set))
+    config = configuration.load(options.config, options.set)
+    if config.ensemble.members:
+        config, mode, listings = _experiment(options, config)
+        _combine(config, mode, listings)
+        _evaluate_labelled(config, mode, listings, keep=bool(options.machine))
+    else:
+        console.import_tensorflow()
+        _run(options, config)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Compares results with one another and with published ones, as tables and as bars."""
+    from ganad_tf import comparison, report
+
+    systems = comparison.read_systems(options.systems)
+    best = [comparison.best_of(systems)] if len(systems) > 1 else []
+    rows = [*comparison.published_systems(), *systems, *best]
+    print(comparison.markdown(comparison.table(rows)))
+    comparison.write(options.out, rows)
+    report.plot_bars(options.out / "comparison.png", comparison.bars(rows))
+    logger.info("wrote %s", options.out)
 
 
 def demo(options: argparse.Namespace) -> None:
@@ -119,94 +152,24 @@ def demo(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace, config: Config) -> dict[str, float]:
     """All stages in turn; the decision thresholds by machine type."""
-    from ganad_tf import training
+    from ganad_tf import stages
 
     _make_synthetic(config, options.mode)
     config, mode, listings = _experiment(options, config)
-    for listing in listings:  # before the time is spent on reading clips
-        training.build(config.for_machine(listing.machine))
-        listing.need("test")
-    _prepare(config, mode, listings, ("train", "test"))
-    _train(config, mode, listings)
-    thresholds = _score(config, mode, listings)
-    if any(clip.label is not None for listing in listings for clip in listing.of("test")):
-        _evaluate(config, mode, listings, keep=bool(options.machine))
+    stages.check(config, listings)
+    stages.prepare(config, mode, listings, ("train", "test"))
+    stages.train(config, mode, listings)
+    thresholds = stages.score(config, mode, listings)
+    _evaluate_labelled(config, mode, listings, keep=bool(options.machine))
     return thresholds
 
 
-def _prepare(config: Config, mode: Mode, listings: Sequence[Listing], splits: Sequence[str]) -> None:
-    """Brings every cache up to date; names what can't be used of all machine types in one go."""
-    from ganad_tf import preparation
-
-    faults: list[GanadError] = []
-    try:
-        datasets.refuse_foreign(listings, config)
-    except DataError as error:
-        faults.append(error)
-    for listing in listings:
-        own = config.for_machine(listing.machine)
-        for split in splits:
-            if not listing.of(split):
-                continue
-            try:
-                done = preparation.prepare(
-                    own, listing, mode, split, progress=console.bar(f"{listing.machine} {split}")
-                )
-            except DataError as error:
-                faults.append(error)
-                continue
-            if (done.n_new, done.n_dropped) == (0, 0):
-                logger.debug(
-                    "%s %s: %d clips are in the cache, nothing has changed", listing.machine, split, done.n_kept
-                )
-                continue
-            counts = (done.n_new, done.n_kept, done.n_dropped, len(done.skipped))
-            logger.info("%s %s: %d clips prepared, %d kept, %d dropped, %d left out", listing.machine, split, *counts)
-    if faults:
-        raise DataError("\n".join(str(fault) for fault in faults))
-
-
-def _train(config: Config, mode: Mode, listings: Sequence[Listing]) -> None:
-    from ganad_tf import training
-
-    trainable = [listing for listing in listings if listing.of("train")]
-    without = [listing for listing in listings if not listing.of("train")]
-    if mode == "eval":  # such a machine type is scored by the development data's detector, if there is one
-        from ganad_tf import scoring
-
-        for listing in without:
-            scoring.find_detector(config.for_machine(listing.machine), listing, mode)
-            logger.info(
-                "%s: no training clips in %s, the detector of --dev will score it",
-                listing.machine,
-                config.data_directory(mode),
-            )
-    elif without:
-        names = ", ".join(listing.machine for listing in without)
-        raise DataError(
-            f"Expected normal training clips in {config.data_directory(mode)}, but there are none of {names}; "
-            "choose others with --machine."
-        )
-    for listing in trainable:
-        own = config.for_machine(listing.machine)
-        with console.epochs(own.fit, listing.machine) as callbacks:
-            training.train(own, listing, mode, callbacks=callbacks)
-
-
-def _score(config: Config, mode: Mode, listings: Sequence[Listing]) -> dict[str, float]:
-    from ganad_tf import scoring
+def _combine(config: Config, mode: Mode, listings: Sequence[Listing]) -> None:
+    """What `score` is for an ensemble; needs no TensorFlow."""
+    from ganad_tf import ensemble
 
     for listing in listings:
-        scoring.find_detector(
-            config.for_machine(listing.machine), listing, mode
-        )  # before the time is spent on reading clips
-    _prepare(config, mode, listings, ("test",))
-    return {
-        listing.machine: scoring.score(
-            config.for_machine(listing.machine), listing, mode, progress=console.bar(f"{listing.machine} score")
-        )
-        for listing in listings
-    }
+        ensemble.score(config.for_machine(listing.machine), listing, mode)
 
 
 def _shipped(name: str) -> Path:
@@ -231,8 +194,16 @@ def _make_synthetic(config: Config, mode: Mode) -> None:
     synthetic.write(config.data_directory(mode), config.dataset.synthetic)
 
 
+def _evaluate_labelled(config: Config, mode: Mode, listings: Sequence[Listing], *, keep: bool) -> None:
+    if any(clip.label is not None for listing in listings for clip in listing.of("test")):
+        _evaluate(config, mode, listings, keep=keep)
+
+
 def _evaluate(config: Config, mode: Mode, listings: Sequence[Listing], *, keep: bool) -> None:
-    print(evaluation.table(evaluation.evaluate(config, listings, mode, keep=keep)))
+    results = evaluation.evaluate(config, listings, mode, keep=keep)
+    beside = [listing for listing in listings if len(config.for_machine(listing.machine).reported()) > 1]
+    paper = evaluation.evaluate(config.with_paper_score(), beside, mode, keep=keep) if beside else []
+    print(evaluation.table(results, paper))
     logger.info("wrote %s", config.result_path)
 
 
@@ -243,5 +214,6 @@ VERBS = {
     "score": score,
     "evaluate": evaluate,
     "run": run,
+    "compare": compare,
     "demo": demo,
 }

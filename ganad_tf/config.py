@@ -15,12 +15,13 @@ from typing import Any, Literal
 
 from ganad_tf import schema
 from ganad_tf.errors import ConfigError
-from ganad_tf.sections import Audio, Dataset, Feature, Fit, Model, Threshold
+from ganad_tf.input_sections import Audio, Dataset, Feature
+from ganad_tf.sections import Ensemble, Fit, Model, Scorer, Threshold
 
 Mode = Literal["dev", "eval"]
 
 # What may differ from one machine type to the next within one experiment.
-OWN_SECTIONS = ("audio", "feature", "model", "fit", "threshold")
+OWN_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold")
 
 # Raised whenever the same settings would give other log-mels, so that old caches are refused.
 FEATURE_VERSION = 1
@@ -51,7 +52,9 @@ class Config:
     feature: Feature = field(default_factory=Feature)
     model: Model = field(default_factory=Model)
     fit: Fit = field(default_factory=Fit)
+    scorer: Scorer = field(default_factory=Scorer)
     threshold: Threshold = field(default_factory=Threshold)
+    ensemble: Ensemble = field(default_factory=Ensemble)
     machines: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,6 +75,23 @@ class Config:
         own = self.machines.get(machine)
         return from_mapping(_merge(mapping, own or {}), source=f"machines.{machine}")
 
+    def with_paper_score(self) -> "Config":
+        """The same experiment judged by the detectors' own score equations; its results go to `paper/` below ours."""
+        mapping = to_dict(self)
+        for section in (mapping, *mapping["machines"].values()):
+            section.pop("scorer", None)
+        mapping["result_directory"] = str(Path(self.result_directory, "paper"))
+        return from_mapping(mapping, source="with_paper_score")
+
+    def within(self, result_directory: str | Path) -> "Config":
+        """The same experiment with its results elsewhere."""
+        return dataclasses.replace(self, result_directory=str(result_directory))
+
+    def reported(self) -> tuple["Config", ...]:
+        """Whose scores are written: this experiment's and, where that is another, the paper's own beside it."""
+        has_other = self.scorer.name != "paper" and not self.ensemble.members
+        return (self, self.with_paper_score()) if has_other else (self,)
+
     def data_directory(self, mode: Mode) -> Path:
         """Where the recordings of `mode` are."""
         return Path(self.dev_directory if mode == "dev" else self.eval_directory)
@@ -87,6 +107,10 @@ class Config:
     def score_path(self, machine: str, machine_id: str) -> Path:
         """The challenge's score file of one machine ID."""
         return Path(self.result_directory, f"anomaly_score_{machine}_id_{machine_id}.csv")
+
+    def train_score_path(self, machine: str) -> Path:
+        """The scores of one machine type's normal training clips."""
+        return Path(self.result_directory, f"train_score_{machine}.csv")
 
     def decision_path(self, machine: str, machine_id: str) -> Path:
         """The decisions (0 or 1) of one machine ID."""
@@ -116,6 +140,12 @@ class Config:
         fit = {key: value for key, value in settings["fit"].items() if key not in ("verbose", "memory_budget_mb")}
         chosen = {key: settings[key] for key in ("seed", "deterministic", "audio", "feature", "model")} | {"fit": fit}
         return dict(_flatten(chosen))
+
+    def score_settings(self) -> dict[str, Any]:
+        """Everything that a clip's score depends on, apart from the recordings; dotted keys."""
+        if self.ensemble.members:
+            return dict(_flatten({"ensemble": dataclasses.asdict(self.ensemble)}))
+        return self.training_settings() | dict(_flatten({"scorer": self.scorer.in_use()}))
 
 
 def refuse_other_settings(what: str, there: Mapping[str, Any], here: Mapping[str, Any], mend: str) -> None:

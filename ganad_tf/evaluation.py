@@ -9,12 +9,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ganad_tf import clips, manifest
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode, refuse_other_settings
 from ganad_tf.errors import DataError
 from ganad_tf.metrics import auc, mean_of_defined, pauc
+
+
+class Areas(NamedTuple):
+    """AUC and pAUC, NaN where they are not defined."""
+
+    auc: float
+    pauc: float
 
 
 @dataclass(frozen=True)
@@ -128,27 +136,26 @@ def _check_origin(config: Config, listing: Listing, mode: Mode) -> None:
         raise DataError(f"{path} can't be read ({error}); run `ganad score` again.") from error
     mend = "run `ganad score` with this configuration, or set another `result_directory`"
     refuse_other_settings(
-        f"The score file of {listing.machine}", settings, config.for_machine(listing.machine).training_settings(), mend
+        f"The score file of {listing.machine}", settings, config.for_machine(listing.machine).score_settings(), mend
     )
 
 
-def table(results: Sequence[MachineResult]) -> str:
-    """The results for people, AUC and pAUC in percent."""
-    lines = [f"{'machine':<14}{'id':<9}{'AUC':>7}{'pAUC':>8}{'normal':>8}{'anomaly':>9}"]
+def table(results: Sequence[MachineResult], paper: Sequence[MachineResult] = ()) -> str:
+    """The results for people, AUC and pAUC in percent; beside them the paper's own scores where those are others."""
+    beside = {result.machine: result for result in paper}
+    head = f"{'machine':<14}{'id':<9}{'AUC':>7}{'pAUC':>8}{'normal':>8}{'anomaly':>9}"
+    lines = [head + (f"{'paper AUC':>12}{'pAUC':>8}" if paper else "")]
     for result in results:
-        for row in result.ids:
-            lines.append(
-                _line(result.machine, row.machine_id, row.auc, row.pauc) + f"{row.n_normal:>8}{row.n_anomaly:>9}"
-            )
-        lines.append(_line(result.machine, "mean", result.auc, result.pauc))
+        others = beside.get(result.machine)
+        for number, row in enumerate(result.ids):
+            line = _line(result.machine, row.machine_id, row) + f"{row.n_normal:>8}{row.n_anomaly:>9}"
+            lines.append(line + _beside(others and others.ids[number], width=12))
+        lines.append(_line(result.machine, "mean", result) + _beside(others, width=29))
     if len(results) > 1:
+        lines.append(_line("all", "mean", _mean(results)) + _beside(_mean(paper) if paper else None, width=29))
         defined = [result for result in results if not math.isnan(result.auc)]
-        lines.append(
-            _line("all", "mean", mean_of_defined([r.auc for r in results]), mean_of_defined([r.pauc for r in results]))
-        )
         if defined:
-            weighted = [_weighted(defined, [getattr(r, name) for r in defined]) for name in ("auc", "pauc")]
-            lines.append(_line("all", "weighted", *weighted) + "  by test clips")
+            lines.append(_line("all", "weighted", _mean(defined, weighted=True)) + "  by test clips")
     undefined = [
         f"{result.machine} id {row.machine_id}" for result in results for row in result.ids if math.isnan(row.auc)
     ]
@@ -173,6 +180,28 @@ def _block(result: MachineResult) -> list[list[str]]:
     return [[result.machine], ["id", "AUC", "pAUC"], *rows, ["Average", str(result.auc), str(result.pauc)], []]
 
 
+def read_areas(path: Path) -> dict[str, Areas]:
+    """The averages of a result file by machine type, as `evaluate` or the challenge's baseline wrote them.
+
+    Raises:
+      DataError: If there is no such file, or it is not one.
+    """
+    if not path.exists():
+        raise DataError(f"Expected a result file {path}, but there is none; run `ganad evaluate` first.")
+    areas = {}
+    for machine, block in _read_blocks(path).items():
+        averages = [row for row in block if len(row) == 3 and row[0] == "Average"]
+        try:
+            areas[machine] = Areas(*(float(value) for value in averages[0][1:]))
+        except (IndexError, ValueError) as error:
+            raise DataError(
+                f"Expected a line `Average,AUC,pAUC` for {machine!r} in {path}, as `ganad evaluate` writes it."
+            ) from error
+    if not areas:
+        raise DataError(f"Expected the results of at least one machine type in {path}. Received: none.")
+    return areas
+
+
 def _read_blocks(path: Path) -> dict[str, list[list[str]]]:
     """The lines of a result file by machine type."""
     if not path.exists():
@@ -188,15 +217,23 @@ def _read_blocks(path: Path) -> dict[str, list[list[str]]]:
     return blocks
 
 
-def _line(machine: str, machine_id: str, auc_value: float, pauc_value: float) -> str:
-    return f"{machine:<14}{machine_id:<9}{_percent(auc_value):>7}{_percent(pauc_value):>8}"
+def _line(machine: str, machine_id: str, values: Areas | IdResult | MachineResult) -> str:
+    return f"{machine:<14}{machine_id:<9}{_percent(values.auc):>7}{_percent(values.pauc):>8}"
+
+
+def _beside(values: Areas | IdResult | MachineResult | None, width: int) -> str:
+    return f"{_percent(values.auc):>{width}}{_percent(values.pauc):>8}" if values else ""
 
 
 def _percent(value: float) -> str:
     return "n/a" if math.isnan(value) else f"{100 * value:.2f}"
 
 
-def _weighted(results: Sequence[MachineResult], values: Sequence[float]) -> float:
-    return sum(result.n_test * value for result, value in zip(results, values, strict=True)) / sum(
-        result.n_test for result in results
+def _mean(results: Sequence[MachineResult], *, weighted: bool = False) -> Areas:
+    """The mean over machine types: plain, of those for which it is defined, or weighted by their test clips."""
+    if not weighted:
+        return Areas(*(mean_of_defined([getattr(result, name) for result in results]) for name in ("auc", "pauc")))
+    total = sum(result.n_test for result in results)
+    return Areas(
+        *(sum(result.n_test * getattr(result, name) for result in results) / total for name in ("auc", "pauc"))
     )

@@ -114,11 +114,11 @@ class Normalizer(keras.layers.Layer):
         self.mean = [float(value) for value in mean]
         self.std = [float(value) for value in std]
         self._mean = np.asarray(mean, np.float32)
-        self._std = np.maximum(np.asarray(std, np.float32), SMALLEST_DEVIATION_DB)
+        self.deviation = np.maximum(np.asarray(std, np.float32), SMALLEST_DEVIATION_DB)
 
     def call(self, log_mel: tf.Tensor) -> tf.Tensor:
         """`[..., mels]` in dB → `[..., mels]` in training deviations."""
-        return (log_mel - self._mean) / self._std
+        return (log_mel - self._mean) / self.deviation
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""

@@ -65,11 +65,39 @@ def plot_rocs(path: Path, machines: Mapping[str, Scored], max_fpr: float) -> Non
     _save_panels(path, list(machines), draw)
 
 
-def _save_panels(path: Path, titles: Sequence[str], draw: Callable[[Axes, str], None]) -> None:
+def plot_bars(path: Path, panels: Mapping[str, Mapping[str, tuple[float, float, float, float]]]) -> None:
+    """AUC and pAUC of several systems as bars, one panel per machine type and one for the mean, as PNG.
+
+    Args:
+      path: Of the picture.
+      panels: By panel and system: AUC, pAUC, and the deviation of each (NaN for none), in percent.
+    """
+
+    def draw(axes: Axes, panel: str) -> None:
+        systems = list(panels[panel])
+        for offset, column, name, colour, hatch in ((-0.2, 0, "AUC", NORMAL, ""), (0.2, 1, "pAUC", ANOMALY, "///")):
+            values = [panels[panel][system][column] for system in systems]
+            spread = [panels[panel][system][column + 2] for system in systems]
+            axes.barh(
+                np.arange(len(systems)) + offset, values, 0.38, xerr=spread,
+                color=colour, hatch=hatch, edgecolor="white", label=name, error_kw={"linewidth": 0.8},
+            )  # fmt: skip
+        axes.axvline(50, color="0.6", linewidth=0.8)
+        axes.set(title=panel, xlabel="%", xlim=(0, 100))
+        axes.set_yticks(range(len(systems)), systems, fontsize=7)
+        axes.invert_yaxis()
+
+    tallest = max(len(systems) for systems in panels.values())
+    _save_panels(path, list(panels), draw, height=1.2 + 0.28 * tallest, width=5.2)
+
+
+def _save_panels(
+    path: Path, titles: Sequence[str], draw: Callable[[Axes, str], None], *, width: float = 4.2, height: float = 3.2
+) -> None:
     n_columns = min(3, len(titles))
     n_rows = -(-len(titles) // n_columns)
     with matplotlib.rc_context({"font.size": 9}):
-        figure = Figure(figsize=(4.2 * n_columns, 3.2 * n_rows), layout="constrained")
+        figure = Figure(figsize=(width * n_columns, height * n_rows), layout="constrained")
         panels = np.atleast_1d(figure.subplots(n_rows, n_columns)).ravel()
         for panel, title in zip(panels, titles, strict=False):
             draw(panel, title)

@@ -87,6 +87,16 @@ def nearest(name: str, known: typing.Iterable[str]) -> str:
     return f"; did you mean `{close[0]}`?" if close else f". Known: {', '.join(known)}."
 
 
+def in_range(key: str, value: float, low: float, high: float) -> None:
+    """Refuses what is not from `low` to below `high`.
+
+    Raises:
+      ValueError: Names the dotted key.
+    """
+    if not low <= value < high:
+        raise ValueError(f"expected `{key}` from {low} to below {high}. Received: {value}.")
+
+
 def _convert(value: object, expected: Any, *, source: str, key: str) -> Any:
     """`value` as the type `expected`, or a ConfigError that names the key."""
     if dataclasses.is_dataclass(expected):

@@ -2,27 +2,32 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import atomic, clips, preparation, records, trained
+from ganad_tf import atomic, clips, preparation, records, scorers, trained
 from ganad_tf.clips import Clip, ClipScore, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
 from ganad_tf.features import windows_of
 from ganad_tf.manifest import Entry
 from ganad_tf.preparation import Progress
+from ganad_tf.sections import Scorer
 from ganad_tf.thresholds import threshold
-from ganad_tf.trained import Trained
+from ganad_tf.trained import Fitted, Trained
 
 logger = logging.getLogger(__name__)
+
+ClipFunction = Callable[[tf.Tensor], tf.Tensor]
 
 
 def score(config: Config, listing: Listing, mode: Mode, *, progress: Progress = lambda items, _: items) -> float:
     """Scores the test clips of one machine type and writes score and decision files, one pair per ID.
+
+    Where the scorer is not the paper's, the paper's scores go to `paper/` below the result directory.
 
     Args:
       config: The experiment.
@@ -39,23 +44,25 @@ def score(config: Config, listing: Listing, mode: Mode, *, progress: Progress = 
         scores are written and the decisions are not.
       ConfigError: If the detector was trained with other settings.
     """
-    model = trained.load(find_detector(config, listing, mode))
+    directory = find_detector(config, listing, mode)
+    model = trained.load(directory)
+    reported = config.reported()
+    fitted = [trained.load_scorer(directory, own.scorer) for own in reported]
     current = preparation.current_cache(config, listing, mode, "test")
-    scores = score_clips(model, config.cache_path(mode, listing.machine, "test"), current.entries, progress=progress)
-    scored_by_id = {
-        machine_id: [ClipScore(clip.name, scores[clip]) for clip in group if clip in scores]
-        for machine_id, group in clips.by_id(listing.of("test")).items()  # an ID without usable clips gets empty files
-    }
-    origin = {"settings": config.training_settings(), "cache": current.digest()}
-    for machine_id, scored in scored_by_id.items():
-        clips.write_scores(config.score_path(listing.machine, machine_id), scored)
-    atomic.write_text(config.origin_path(mode, listing.machine), json.dumps(origin, indent=1))
-    limit = threshold([score.score for score in model.train_scores], config.threshold)
-    for machine_id, scored in scored_by_id.items():
-        clips.write_rows(
-            config.decision_path(listing.machine, machine_id), [(clip.name, int(clip.score > limit)) for clip in scored]
-        )
-    logger.info("%s: scored %d clips, threshold %.6g", listing.machine, len(scores), limit)
+    cache = config.cache_path(mode, listing.machine, "test")
+    functions = [scorer_function(model, scorer) for scorer in fitted]
+    scores = of_each_clip(model, functions, cache, current.entries, progress=progress)
+    for own, scorer, scored in zip(reported, fitted, scores, strict=True):
+        origin = {"settings": own.score_settings(), "cache": current.digest(), "detector": str(directory)}
+        for machine_id, group in _by_id(listing, scored).items():
+            clips.write_scores(own.score_path(listing.machine, machine_id), group)
+        clips.write_scores(own.train_score_path(listing.machine), scorer.train_scores)
+        atomic.write_text(own.origin_path(mode, listing.machine), json.dumps(origin, indent=1))
+    limit = threshold([score.score for score in fitted[0].train_scores], config.threshold)
+    for machine_id, group in _by_id(listing, scores[0]).items():
+        decisions = [(clip.name, int(clip.score > limit)) for clip in group]
+        clips.write_rows(config.decision_path(listing.machine, machine_id), decisions)
+    logger.info("%s: scored %d clips, threshold %.6g", listing.machine, len(scores[0]), limit)
     return limit
 
 
@@ -74,27 +81,56 @@ def find_detector(config: Config, listing: Listing, mode: Mode) -> Path:
     return directory
 
 
-def score_clips(
-    model: Trained, cache: Path, entries: Sequence[Entry], *, progress: Progress = lambda items, _: items
-) -> dict[Clip, float]:
-    """The anomaly score of each cached clip: the mean of its windows' scores.
+def scorer_function(model: Trained, scorer: Fitted) -> ClipFunction:
+    """Windows of clips `[batch, n_windows, dims]` → their anomaly scores `[batch]`, in the graph."""
+    density = scorer.density
+    if density is None:
+        return lambda windows: scorers.paper_scores(model.detector, windows)
+    residuals = residual_function(model, scorer.settings)
+    return lambda windows: density(residuals(windows))
+
+
+def residual_function(model: Trained, settings: Scorer) -> ClipFunction:
+    """Windows of clips `[batch, n_windows, dims]` → their pooled residuals `[batch, mels]` in dB, in the graph."""
+    return lambda windows: scorers.pooled_residuals(model.detector, windows, model.normalizer, model.n_mels, settings)
+
+
+def of_each_clip(
+    model: Trained,
+    functions: Sequence[ClipFunction],
+    cache: Path,
+    entries: Sequence[Entry],
+    *,
+    progress: Progress = lambda items, _: items,
+) -> list[dict[Clip, np.ndarray]]:
+    """What each function makes of each cached clip's windows, in one pass over the cache.
 
     Raises:
-      DataError: If a score is not a number, or the cache is damaged.
+      DataError: If a value is not a number, or the cache is damaged.
     """
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32)])
-    def clip_score(log_mel: tf.Tensor) -> tf.Tensor:
+    def of_clip(log_mel: tf.Tensor) -> list[tf.Tensor]:
         windows = windows_of(log_mel, model.frames, model.normalizer)
         windows = tf.ensure_shape(windows, [None, model.detector.input_dim])
-        return tf.reduce_mean(model.detector.anomaly_score(windows))
+        return [function(windows[tf.newaxis])[0] for function in functions]
 
-    scores = {}
+    results: list[dict[Clip, np.ndarray]] = [{} for _ in functions]
     for entry, log_mel in progress(records.read(cache, entries), len(entries)):
-        scores[entry.clip] = float(clip_score(log_mel))
-        if not np.isfinite(scores[entry.clip]):
-            raise DataError(
-                f"The anomaly score of {entry.clip.file} is {scores[entry.clip]}, not a number; "
-                "the detector is not usable, train it again."
-            )
-    return scores
+        for result, value in zip(results, of_clip(log_mel), strict=True):
+            result[entry.clip] = value.numpy()
+            if not np.isfinite(result[entry.clip]).all():
+                raise DataError(
+                    f"The anomaly score of {entry.clip.file} is {result[entry.clip]}, not a number; "
+                    "the detector is not usable, train it again."
+                )
+    return results
+
+
+def _by_id(listing: Listing, scores: Mapping[Clip, np.ndarray]) -> dict[str, list[ClipScore]]:
+    """Scores by machine ID; an ID without usable clips has an empty list."""
+    groups = clips.by_id(listing.of("test"))
+    return {
+        machine_id: [ClipScore(clip.name, float(scores[clip])) for clip in group if clip in scores]
+        for machine_id, group in groups.items()
+    }

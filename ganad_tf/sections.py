@@ -1,139 +1,15 @@
-"""The sections of a YAML file as frozen dataclasses, one per section; `config.py` puts them together.
+"""The sections of a YAML file that say what is made of it: `model`, `fit`, `scorer`, `threshold`, `ensemble`.
 
-Every default is that of the DCASE 2020 Task 2 baseline, or leaves its meaning as it is.
+As in `input_sections.py`, every default is that of the DCASE 2020 Task 2 baseline.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-LONGEST_SPECTRUM = 65536  # samples; beyond it a slip of the pen would only use up the memory
+from ganad_tf.schema import in_range
+
 LARGEST_COUNT = 10_000_000
-
-
-@dataclass(frozen=True)
-class FolderData:
-    """`dataset.folder`: any folder with `normal/` and, if there are any, `anomaly/` or `abnormal/`.
-
-    Attributes:
-      test_split: Share of the normal clips kept out of training for the test.
-    """
-
-    test_split: float = 0.2
-
-    def __post_init__(self) -> None:
-        _in_range("dataset.folder.test_split", self.test_split, 0, 1)
-
-
-@dataclass(frozen=True)
-class SyntheticData:
-    """`dataset.synthetic`: toy machines written as WAV files into `dev_directory`.
-
-    Attributes:
-      seed: Same seed, same files to the last bit.
-      n_ids: Machine IDs per machine type.
-      n_train, n_normal, n_anomaly: Clips per ID: normal training, normal test, anomalous test.
-      seconds: Length of a clip.
-      snr_db: Level of the machine over the factory background.
-      fault_snr_db: Level of an added fault sound relative to the healthy machine.
-    """
-
-    seed: int = 0
-    n_ids: int = 3
-    n_train: int = 40
-    n_normal: int = 20
-    n_anomaly: int = 20
-    seconds: float = 5.0
-    snr_db: float = 6.0
-    fault_snr_db: float = -10.0
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.n_ids <= 100:
-            raise ValueError(f"expected 1 to 100 IDs for `dataset.synthetic.n_ids`. Received: {self.n_ids}.")
-        if min(self.n_train, self.n_normal, self.n_anomaly, self.seed) < 0:
-            raise ValueError("expected counts and a seed of at least 0 under `dataset.synthetic`.")
-        _in_range("dataset.synthetic.seconds", self.seconds, 0.5, 3600)
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """`dataset`: which layout the recordings have, and that layout's own settings."""
-
-    name: str = "dcase2020"
-    folder: FolderData = field(default_factory=FolderData)
-    synthetic: SyntheticData = field(default_factory=SyntheticData)
-
-
-@dataclass(frozen=True)
-class Audio:
-    """`audio`: how a recording becomes one channel of samples.
-
-    Attributes:
-      sample_rate: In hertz. A file at another rate is refused unless `resample`.
-      channel: Which channel of several, counted from 0, or `mean` of all.
-      resample: Whether a file at another rate is resampled.
-    """
-
-    sample_rate: int = 16000
-    channel: int | Literal["mean"] = 0
-    resample: bool = False
-
-    def __post_init__(self) -> None:
-        if self.sample_rate < 1:
-            raise ValueError(f"expected a positive `audio.sample_rate`. Received: {self.sample_rate}.")
-        if self.channel != "mean" and self.channel < 0:
-            raise ValueError(
-                f"expected a channel of at least 0 or `mean` for `audio.channel`. Received: {self.channel}."
-            )
-
-
-@dataclass(frozen=True)
-class Feature:
-    """`feature`: log-mel spectra and how many are stacked into one window.
-
-    Attributes:
-      n_mels: Mel bands per spectrum.
-      frames: Consecutive spectra per window.
-      n_fft: Samples per spectrum.
-      hop_length: Samples from one spectrum to the next.
-      power: 2 for power, 1 for magnitude.
-      pad_mode: How the edges are padded: `reflect` as librosa up to 0.8, `constant` as since 0.9.
-      log: `baseline` for absolute decibels, `relative_80db` for decibels below the clip's maximum, floored 80 below.
-      standardize: Whether each mel band is brought to mean 0 and deviation 1 of the training clips.
-    """
-
-    n_mels: int = 128
-    frames: int = 5
-    n_fft: int = 1024
-    hop_length: int = 512
-    power: float = 2.0
-    pad_mode: Literal["reflect", "constant"] = "reflect"
-    log: Literal["baseline", "relative_80db"] = "baseline"
-    standardize: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("n_mels", "frames", "n_fft", "hop_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected a positive `feature.{name}`. Received: {getattr(self, name)}.")
-        if self.n_fft % 2 or self.n_fft > LONGEST_SPECTRUM:
-            raise ValueError(f"expected an even `feature.n_fft` of at most {LONGEST_SPECTRUM}. Received: {self.n_fft}.")
-        if self.hop_length > self.n_fft:
-            raise ValueError(
-                f"expected `feature.hop_length` of at most `feature.n_fft`, so that no sample is skipped. "
-                f"Received: hop_length={self.hop_length}, n_fft={self.n_fft}."
-            )
-        if self.n_mels > self.n_fft // 2:
-            raise ValueError(
-                "expected `feature.n_mels` of at most half of `feature.n_fft`. "
-                f"Received: n_mels={self.n_mels}, n_fft={self.n_fft}."
-            )
-        if not 0 < self.power <= 4:
-            raise ValueError(f"expected `feature.power` above 0 and at most 4. Received: {self.power}.")
-
-    @property
-    def dims(self) -> int:
-        """Length of one window vector."""
-        return self.frames * self.n_mels
 
 
 @dataclass(frozen=True)
@@ -157,7 +33,7 @@ class Compile:
         if self.learning_rate is not None and self.learning_rate <= 0:
             raise ValueError(f"expected a positive `fit.compile.learning_rate`. Received: {self.learning_rate}.")
         if self.beta_1 is not None:
-            _in_range("fit.compile.beta_1", self.beta_1, 0, 1)
+            in_range("fit.compile.beta_1", self.beta_1, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -182,7 +58,60 @@ class Fit:
         for name in ("epochs", "batch_size"):
             if not 1 <= getattr(self, name) <= LARGEST_COUNT:
                 raise ValueError(f"expected `fit.{name}` from 1 to {LARGEST_COUNT}. Received: {getattr(self, name)}.")
-        _in_range("fit.validation_split", self.validation_split, 0, 1)
+        in_range("fit.validation_split", self.validation_split, 0, 1)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """`scorer`: what makes one number of a clip's windows.
+
+    Attributes:
+      name: `paper` for the detector's own score equation, averaged over the windows; `density` for how
+        unusual the clip's residual is among those of the normal training clips.
+      pooling: How the residual of each mel band becomes one number per clip: `mean` over time; `max`, where the
+        sound exceeds its reconstruction most; `gwrp` (global weighted rank pooling), the mean from there
+        down, each moment weighing `decay` times the one before; `lulls`, the same from the band's quietest
+        moment up, when a steady machine is heard between the noises around it.
+      decay: Of `gwrp` and `lulls`; towards 1 it is the mean, 0 is the first moment alone.
+      whiten: Whether the pooled residuals are decorrelated (PCA) before the density.
+      shrinkage: Of covariances towards a multiple of the identity; `auto` for Ledoit and Wolf's.
+      density: `mahalanobis` for the squared distance from the mean, `gmm` for the negative log-likelihood
+        of a Gaussian mixture, `knn` for the mean distance to the nearest training clips.
+      components: Of the Gaussian mixture.
+      regularization: Added to the variances of the Gaussian mixture.
+      neighbors: Of `knn`.
+    """
+
+    name: Literal["paper", "density"] = "paper"
+    pooling: Literal["mean", "max", "gwrp", "lulls"] = "mean"
+    decay: float = 0.98
+    whiten: bool = False
+    shrinkage: float | Literal["auto"] = "auto"
+    density: Literal["mahalanobis", "gmm", "knn"] = "mahalanobis"
+    components: int = 2
+    regularization: float = 0.1
+    neighbors: int = 1
+
+    def __post_init__(self) -> None:
+        in_range("scorer.decay", self.decay, 0, 1)
+        if self.shrinkage != "auto" and not 0 < self.shrinkage <= 1:
+            raise ValueError(
+                f"expected `auto` or a share above 0 and at most 1 for `scorer.shrinkage`. Received: {self.shrinkage}."
+            )
+        if self.regularization <= 0:
+            raise ValueError(f"expected a positive `scorer.regularization`. Received: {self.regularization}.")
+        for name in ("components", "neighbors"):
+            if not 1 <= getattr(self, name) <= LARGEST_COUNT:
+                raise ValueError(f"expected a positive `scorer.{name}`. Received: {getattr(self, name)}.")
+
+    def in_use(self) -> dict[str, Any]:
+        """The settings that matter, given what was chosen."""
+        if self.name == "paper":
+            return {"name": self.name}
+        chosen = ["name", "pooling", "whiten", "shrinkage", "density"]
+        chosen += ["decay"] if self.pooling in ("gwrp", "lulls") else []
+        chosen += {"mahalanobis": [], "gmm": ["components", "regularization"], "knn": ["neighbors"]}[self.density]
+        return {key: getattr(self, key) for key in chosen}
 
 
 @dataclass(frozen=True)
@@ -202,6 +131,21 @@ class Threshold:
             raise ValueError(f"expected `threshold.quantile` between 0 and 1. Received: {self.quantile}.")
 
 
-def _in_range(key: str, value: float, low: float, high: float) -> None:
-    if not low <= value < high:
-        raise ValueError(f"expected `{key}` from {low} to below {high}. Received: {value}.")
+@dataclass(frozen=True)
+class Ensemble:
+    """`ensemble`: makes one score of several systems' score files; nothing is trained.
+
+    Attributes:
+      members: The result directories of the systems; any that hold score files of test and training clips.
+      combine: `mean` or `max` of scores in deviations of the member's training scores; `rank` for the mean of
+        the ranks among them.
+    """
+
+    members: list[str] = field(default_factory=list)
+    combine: Literal["mean", "max", "rank"] = "mean"
+
+    def __post_init__(self) -> None:
+        if len(self.members) == 1 or not all(isinstance(member, str) for member in self.members):
+            raise ValueError(
+                f"expected two result directories or more for `ensemble.members`. Received: {self.members}."
+            )

@@ -1,10 +1,12 @@
 """A trained detector on disk: complete or not there, and never mistaken for one made with other settings.
 
-`<model_directory>/<mode>/<machine>/` holds `detector.keras`, the scores of its training clips in
-`train_scores.csv`, and `training.json`: the full configuration, the clips' digest, the standardisation,
-the loss curves and the versions.
+`<model_directory>/<mode>/<machine>/` holds `detector.keras` and `training.json`: the full
+configuration, the clips' digest, the standardisation, the loss curves and the versions. Each way of
+scoring with it has a folder of its own there, named after its settings: the scores of the training
+clips in `train_scores.csv` and, for a density, its constants in `density.npz`.
 """
 
+import hashlib
 import json
 import platform
 import zipfile
@@ -20,37 +22,54 @@ from ganad_tf import __version__, atomic, clips
 from ganad_tf import config as configuration
 from ganad_tf.clips import ClipScore
 from ganad_tf.config import Config, to_dict
+from ganad_tf.densities import Density
 from ganad_tf.errors import DataError
 from ganad_tf.features import Normalizer
 from ganad_tf.models import Detector
+from ganad_tf.sections import Scorer
 
-DETECTOR, RECORD, SCORES = "detector.keras", "training.json", "train_scores.csv"
+DETECTOR, RECORD = "detector.keras", "training.json"
+SCORES, DENSITY, SETTINGS = "train_scores.csv", "density.npz", "scorer.json"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A detector with what it needs to score.
+    """A detector with what it needs to look at a clip.
 
     Attributes:
       detector: The network.
       normalizer: Standardises the spectra before it; None for none.
       frames: Spectra per window.
-      train_scores: Of the normal training clips.
+      n_mels: Mel bands per spectrum.
       record: What `training.json` holds.
     """
 
     detector: Detector
     normalizer: Normalizer | None
     frames: int
-    train_scores: tuple[ClipScore, ...]
+    n_mels: int
     record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A way of scoring, fitted to a detector's normal training clips.
+
+    Attributes:
+      settings: The section `scorer`.
+      density: None for the paper's score, which needs no fitting.
+      train_scores: Of the normal training clips; of a density that has not seen the clip.
+    """
+
+    settings: Scorer
+    density: Density | None
+    train_scores: tuple[ClipScore, ...]
 
 
 def save(directory: Path, trained: Trained) -> None:
     """Writes everything to a directory of its own that appears under its name when it is complete."""
     with atomic.new_directory(directory) as temporary:
         trained.detector.save(temporary / DETECTOR)
-        clips.write_scores(temporary / SCORES, trained.train_scores)
         atomic.write_text(temporary / RECORD, json.dumps(trained.record, indent=1))
 
 
@@ -64,14 +83,50 @@ def load(directory: Path) -> Trained:
     try:
         detector = keras.saving.load_model(directory / DETECTOR, compile=False)
         normalizer = record["normalizer"] and Normalizer(**record["normalizer"])
-        frames = record["config"]["feature"]["frames"]
-        train_scores = tuple(clips.read_scores(directory / SCORES))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, DataError) as error:
-        reason = " ".join(str(error).split())[:200]
+        feature = record["config"]["feature"]
+        return Trained(detector, normalizer, feature["frames"], feature["n_mels"], record)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise _unreadable(directory, error) from error
+
+
+def scorer_directory(directory: Path, settings: Scorer) -> Path:
+    """Where a way of scoring with the detector in `directory` is kept."""
+    if settings.name == "paper":
+        return directory / "paper"
+    fingerprint = hashlib.sha256(json.dumps(settings.in_use(), sort_keys=True).encode()).hexdigest()[:8]
+    return directory / f"{settings.density}-{fingerprint}"
+
+
+def save_scorer(directory: Path, fitted: Fitted) -> None:
+    """Writes a way of scoring beside the detector in `directory`; complete or not there."""
+    with atomic.new_directory(scorer_directory(directory, fitted.settings)) as temporary:
+        clips.write_scores(temporary / SCORES, fitted.train_scores)
+        atomic.write_text(temporary / SETTINGS, json.dumps(fitted.settings.in_use(), indent=1))
+        if fitted.density:
+            arrays: dict[str, Any] = dict(fitted.density.arrays)
+            np.savez(temporary / DENSITY, **arrays)
+
+
+def load_scorer(directory: Path, settings: Scorer) -> Fitted:
+    """Reads what `save_scorer` wrote.
+
+    Raises:
+      DataError: If it is missing or can't be read.
+    """
+    folder = scorer_directory(directory, settings)
+    if not folder.exists():
         raise DataError(
-            f"The trained detector in {directory} can't be read ({reason}); remove the folder and train again."
-        ) from error
-    return Trained(detector, normalizer, frames, train_scores, record)
+            f"Expected the scorer that the configuration describes in {folder}, but there is none; "
+            "run `ganad train`, which fits it without training the detector again."
+        )
+    try:
+        train_scores = tuple(clips.read_scores(folder / SCORES))
+        if settings.name == "paper":
+            return Fitted(settings, None, train_scores)
+        with np.load(folder / DENSITY, allow_pickle=False) as arrays:
+            return Fitted(settings, Density(settings.density, dict(arrays)), train_scores)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, DataError) as error:
+        raise _unreadable(folder, error) from error
 
 
 def read_record(directory: Path) -> dict[str, Any]:
@@ -88,9 +143,7 @@ def read_record(directory: Path) -> dict[str, Any]:
             raise ValueError(f"{RECORD} lacks what it should hold")
         return record
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"The trained detector in {directory} can't be read ({error}); remove the folder and train again."
-        ) from error
+        raise _unreadable(directory, error) from error
 
 
 def check_settings(directory: Path, record: dict[str, Any], config: Config) -> None:
@@ -114,3 +167,10 @@ def make_record(config: Config, **facts: Any) -> dict[str, Any]:
         "python": platform.python_version(),
     }
     return {"config": to_dict(config), "settings": config.training_settings(), "versions": versions, **facts}
+
+
+def _unreadable(folder: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())[:200]
+    return DataError(
+        f"The trained detector in {folder} can't be read ({reason}); remove the folder and run `ganad train`."
+    )

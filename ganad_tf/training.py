@@ -1,38 +1,33 @@
 """The verb `train`: one detector on one machine type's normal training clips."""
 
-import dataclasses
-import inspect
 import logging
-import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from ganad_tf import atomic, pipeline, preparation, scoring, trained
-from ganad_tf.clips import ClipScore, Listing
+from ganad_tf import atomic, calibration, pipeline, preparation, trained
+from ganad_tf.building import build
+from ganad_tf.callbacks import ReportResets, StopAtNaN
+from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
-from ganad_tf.errors import ConfigError, DataError, TrainingError
+from ganad_tf.errors import DataError
 from ganad_tf.features import Normalizer
-from ganad_tf.manifest import Statistics
-from ganad_tf.models import DETECTORS, Detector
+from ganad_tf.manifest import Entry, Manifest, Statistics
+from ganad_tf.models import Detector
 from ganad_tf.pipeline import Source
-from ganad_tf.schema import nearest
-from ganad_tf.sections import Compile
 from ganad_tf.trained import Trained
 
 logger = logging.getLogger(__name__)
-
-# Steps that TensorFlow runs before Python hears of it; beyond this nothing more is gained.
-STEPS_PER_EXECUTION = 50
 
 
 def train(
     config: Config, listing: Listing, mode: Mode, *, callbacks: tuple[keras.callbacks.Callback, ...] = ()
 ) -> bool:
-    """Trains and saves the detector of one machine type, unless it is there already.
+    """Trains and saves the detector of one machine type and fits its scorers, unless they are there already.
 
     Args:
       config: The experiment.
@@ -41,32 +36,58 @@ def train(
       callbacks: Keras callbacks, for showing progress.
 
     Returns:
-      Whether it was trained now; False if the same detector was there.
+      Whether the detector was trained now; False if the same was there.
 
     Raises:
-      DataError: If there are no training clips, or the cache is missing, stale or damaged.
+      DataError: If there are no training clips, too few for the density, or the cache is missing, stale or damaged.
       ConfigError: If the settings don't fit the detector, or another detector is in its place.
-      TrainingError: If a loss becomes NaN or infinite; nothing is saved.
+      TrainingError: If a loss becomes NaN or infinite; nothing is saved but the last good weights.
     """
     listing.need("train")
     directory = config.model_path(mode, listing.machine)
     current = preparation.current_cache(config, listing, mode, "train")
-    if directory.exists():
+    entries = tuple(entry for entry in current.entries if entry.clip.label == 0)
+    calibration.check_enough(config, listing.machine, len(entries))
+    is_new = not directory.exists()
+    if is_new:
+        _train_detector(config, listing, mode, current, entries, callbacks)
+    else:
         _check_same(directory, config, current.digest(), listing.machine)
-        return False
+    settings = [own.scorer for own in config.reported()]
+    missing = [own for own in settings if not trained.scorer_directory(directory, own).exists()]
+    if missing:
+        calibration.fit_scorers(
+            directory, missing, config.cache_path(mode, listing.machine, "train"), entries, config.seed
+        )
+    return is_new
 
+
+def _train_detector(
+    config: Config,
+    listing: Listing,
+    mode: Mode,
+    current: Manifest,
+    entries: Sequence[Entry],
+    callbacks: tuple[keras.callbacks.Callback, ...],
+) -> None:
+    directory = config.model_path(mode, listing.machine)
     atomic.check_writable(directory)
     begin = time.perf_counter()
     seed_everything(config)
     cache = config.cache_path(mode, listing.machine, "train")
     normalizer = _normalizer(current.statistics) if config.feature.standardize else None
-    entries = tuple(entry for entry in current.entries if entry.clip.label == 0)
     training, validation = (
         Source(cache, part, config.feature.n_mels, config.feature.frames, normalizer)
         for part in pipeline.split_by_file(entries, config.fit.validation_split, config.seed)
     )
     detector = build(config)
-    history = _fit(detector, config, training, validation, callbacks)
+    history = _fit(
+        detector,
+        config,
+        training,
+        validation,
+        (StopAtNaN(directory.with_name(f"{directory.name}.last_good.keras")), *callbacks),
+    )
     record = trained.make_record(
         config,
         machine=listing.machine,
@@ -77,54 +98,11 @@ def train(
         history=history,
         seconds=round(time.perf_counter() - begin, 1),
     )
-    model = Trained(detector, normalizer, config.feature.frames, (), record)
-    scores = scoring.score_clips(model, cache, entries)
-    train_scores = tuple(
-        ClipScore(clip.name, score) for clip, score in sorted(scores.items(), key=lambda item: item[0].file)
-    )
-    trained.save(directory, dataclasses.replace(model, train_scores=train_scores))
+    feature = config.feature
+    trained.save(directory, Trained(detector, normalizer, feature.frames, feature.n_mels, record))
     logger.info(
         "%s: trained on %d clips in %.0f s", listing.machine, len(training.entries), time.perf_counter() - begin
     )
-    return True
-
-
-def build(config: Config) -> Detector:
-    """The detector that the section `model` describes, compiled as `fit.compile` says.
-
-    Raises:
-      ConfigError: If the detector, an argument of its constructor, the optimizer or the loss is not known
-        or can't be used.
-    """
-    name, arguments = config.model.name, dict(config.model.arguments)
-    if name not in DETECTORS:
-        raise ConfigError(f"Unknown `model.name` {name!r}{nearest(name, DETECTORS)}")
-    given = {"input_dim": config.feature.dims, "frames": config.feature.frames, "seed": config.seed}
-    parameters = inspect.signature(DETECTORS[name]).parameters
-    known = [key for key in parameters if key not in (*given, "kwargs")]
-    for key in arguments:
-        if key not in known:
-            raise ConfigError(f"Unknown key `model.{key}` for {name}{nearest(key, known)}")
-    try:
-        detector = DETECTORS[name](**{key: value for key, value in given.items() if key in parameters}, **arguments)
-    except (TypeError, ValueError, IndexError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(
-            f"The section `model` does not make a {name} for `feature.frames: {config.feature.frames}`: {reason}"
-        ) from error
-    try:
-        detector.compile(
-            optimizer=_optimizer(config.fit.compile),
-            loss=keras.losses.get(config.fit.compile.loss),
-            steps_per_execution=STEPS_PER_EXECUTION,
-            jit_compile=False,  # 8 s of compilation per machine for at most a tenth more speed
-        )
-        detector.test_step(tf.zeros([2, config.feature.dims]))  # what can't be computed shows here, not hours later
-        detector.reset_metrics()
-    except (TypeError, ValueError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"The sections `model` and `fit.compile` can't be used together: {reason}") from error
-    return detector
 
 
 def seed_everything(config: Config) -> None:
@@ -157,50 +135,9 @@ def _fit(
         epochs=settings.epochs,
         shuffle=False,  # the pipeline has shuffled
         verbose=0,
-        callbacks=[StopAtNaN(), ReportResets(), *callbacks],
+        callbacks=[ReportResets(), *callbacks],
     )
     return {name: [float(value) for value in values] for name, values in history.history.items()}
-
-
-class StopAtNaN(keras.callbacks.Callback):
-    """Ends training at the first epoch in which a loss is not a number.
-
-    Raises:
-      TrainingError: Names the epoch and the loss.
-    """
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Looks at every loss."""
-        for name, value in (logs or {}).items():
-            if not math.isfinite(value):
-                raise TrainingError(
-                    f"`{name}` became {float(value)} in epoch {epoch + 1}; nothing was saved. "
-                    "Lower `fit.compile.learning_rate`."
-                )
-
-
-class ReportResets(keras.callbacks.Callback):
-    """Logs every epoch in which a discriminator was initialised afresh."""
-
-    seen = 0
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Compares the running count with the last epoch's."""
-        count = int((logs or {}).get("discriminator_resets", 0))
-        if count > self.seen:
-            logger.warning(
-                "the discriminator was initialised afresh %d times in epoch %d", count - self.seen, epoch + 1
-            )
-        self.seen = count
-
-
-def _optimizer(settings: Compile) -> keras.optimizers.Optimizer:
-    chosen = {name: value for name in ("learning_rate", "beta_1") if (value := getattr(settings, name)) is not None}
-    named = keras.optimizers.get(settings.optimizer)
-    unknown = chosen.keys() - named.get_config().keys()
-    if unknown:
-        raise ValueError(f"the optimizer {settings.optimizer} has no {', '.join(sorted(unknown))}")
-    return named.__class__.from_config(named.get_config() | chosen)
 
 
 def _normalizer(statistics: Statistics | None) -> Normalizer:

@@ -7,7 +7,7 @@ from conftest import tone, write_wav
 
 from ganad_tf import audio
 from ganad_tf.errors import DataError
-from ganad_tf.sections import Audio
+from ganad_tf.input_sections import Audio
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from conftest import ROOT
 
 from ganad_tf import config as configuration
 from ganad_tf.errors import ConfigError
-from ganad_tf.sections import Audio, Model
+from ganad_tf.input_sections import Audio
+from ganad_tf.sections import Model
 
 # As the challenge publishes it, comments aside.
 OFFICIAL = """\

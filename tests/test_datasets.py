@@ -10,8 +10,8 @@ from ganad_tf.config import Config
 from ganad_tf.datasets import synthetic
 from ganad_tf.datasets.synthetic_machines import MACHINES
 from ganad_tf.errors import ConfigError, DataError
+from ganad_tf.input_sections import Dataset, FolderData, SyntheticData
 from ganad_tf.metrics import auc
-from ganad_tf.sections import Dataset, FolderData, SyntheticData
 
 
 def listed(root, mode="dev", machines=(), **settings):

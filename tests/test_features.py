@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ganad_tf import audio
 from ganad_tf.features import LogMel, Normalizer, n_frames, stack_frames
-from ganad_tf.sections import Audio
+from ganad_tf.input_sections import Audio
 
 TOLERANCE_DB = 1e-3
 

@@ -14,7 +14,7 @@ from test_features import librosa_log_mel
 from ganad_tf import audio, datasets, manifest, preparation, records
 from ganad_tf.config import Config
 from ganad_tf.errors import ConfigError, DataError
-from ganad_tf.sections import Audio, Dataset, Feature, FolderData
+from ganad_tf.input_sections import Audio, Dataset, Feature, FolderData
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from conftest import write_machine
 
-from ganad_tf import clips, datasets, pipeline, preparation, records, scoring, trained, training
+from ganad_tf import building, callbacks, clips, datasets, pipeline, preparation, records, scoring, trained, training
 from ganad_tf import config as configuration
-from ganad_tf.errors import ConfigError, TrainingError
-from ganad_tf.features import stack_frames
+from ganad_tf.errors import ConfigError, DataError, TrainingError
+from ganad_tf.features import stack_frames, windows_of
 from ganad_tf.models import DETECTORS
-from ganad_tf.sections import Model
+from ganad_tf.sections import Model, Scorer
 
 
 @pytest.fixture
@@ -50,7 +50,8 @@ def test_a_trained_detector_keeps_what_made_it(config):
     assert record["normalizer"]["mean"] == pytest.approx(found.statistics.mean)
     model = trained.load(config.model_path("dev", "fan"))
     assert model.detector.get_config()["latent"] == 4
-    assert len(model.train_scores) == 10
+    paper = trained.load_scorer(config.model_path("dev", "fan"), Scorer())
+    assert len(paper.train_scores) == 10
     assert not training.train(config, listing, "dev")
 
 
@@ -70,7 +71,7 @@ def test_a_clip_s_score_is_the_mean_over_its_standardised_windows(config):
 
 
 def test_both_optimizers_and_the_seed_are_as_the_yaml_says(config):
-    detector = training.build(dataclasses.replace(config, seed=7))
+    detector = building.build(dataclasses.replace(config, seed=7))
     assert detector.seed == 7
     for optimizer in (detector.optimizer, detector.discriminator_optimizer):
         assert isinstance(optimizer, keras.optimizers.Adam)
@@ -78,13 +79,44 @@ def test_both_optimizers_and_the_seed_are_as_the_yaml_says(config):
         assert optimizer.beta_1 == 0.5
 
 
-def test_a_loss_that_is_no_number_ends_training():
-    with pytest.raises(TrainingError, match="`encoder_loss` became inf in epoch 3; nothing was saved"):
-        training.StopAtNaN().on_epoch_end(2, {"loss": 1.0, "encoder_loss": float("inf")})
+def test_a_loss_that_is_no_number_ends_training_and_keeps_the_last_good_weights(config):
+    listing = prepared(config)
+    compiled = dataclasses.replace(config.fit.compile, optimizer="sgd", learning_rate=1e30, beta_1=None)
+    config = dataclasses.replace(config, fit=dataclasses.replace(config.fit, compile=compiled))
+    with pytest.raises(TrainingError, match=r"`\w+_loss` became (nan|inf) at step 2 of epoch 1; .*learning_rate"):
+        training.train(config, listing, "dev")
+    directory = config.model_path("dev", "fan")
+    assert not directory.exists()
+    kept = keras.models.load_model(directory.with_name("fan.last_good.keras"))
+    assert np.isfinite(kept.anomaly_score(np.zeros([2, 640], np.float32))).all()
+
+
+class Rising(keras.callbacks.Callback):
+    """Makes one loss infinite from a step of an epoch on."""
+
+    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+        if epoch == 1:
+            self.model.w_enc = float("inf")
+            self.model.make_train_function(force=True)
+
+
+def test_the_weights_kept_are_those_before_the_bad_epoch_and_the_loss_is_named(config):
+    listing = prepared(config)
+    seen = []
+
+    class Remember(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+            seen.append(self.model.get_weights())
+
+    with pytest.raises(TrainingError, match=r"`loss` became (nan|inf) at step 1 of epoch 2"):
+        training.train(config, listing, "dev", callbacks=(Remember(), Rising()))
+    kept = keras.models.load_model(config.model_path("dev", "fan").with_name("fan.last_good.keras"))
+    for mine, theirs in zip(kept.get_weights(), seen[1], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_every_reset_of_the_discriminator_is_logged(caplog):
-    report = training.ReportResets()
+    report = callbacks.ReportResets()
     with caplog.at_level(logging.WARNING):
         for epoch, count in enumerate([0, 2, 2, 3]):
             report.on_epoch_end(epoch, {"discriminator_resets": count})
@@ -97,7 +129,7 @@ def test_every_reset_of_the_discriminator_is_logged(caplog):
 @pytest.mark.parametrize("budget_mb", [64, 0], ids=["in memory", "streamed"])
 @pytest.mark.parametrize("name", DETECTORS)
 def test_every_detector_trains_and_scores_from_the_cache(config, name, budget_mb):
-    model = Model(name, {"hidden": [16], "latent": 4})
+    model = Model(name, {"hidden": [16], "latent": 4} if name != "SpectrumDensity" else {})
     fit = dataclasses.replace(config.fit, epochs=2, memory_budget_mb=budget_mb)
     config = dataclasses.replace(config, model=model, fit=fit)
     listing = prepared(config)
@@ -108,13 +140,84 @@ def test_every_detector_trains_and_scores_from_the_cache(config, name, budget_mb
     assert min(scores) > 0
 
 
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_corrupted_clip_scores_higher_than_its_original(config, name):
+    model = Model(name, {"hidden": [16], "latent": 4} if name != "SpectrumDensity" else {})
+    density = Scorer(name="density", density="knn", whiten=True, pooling="lulls")
+    config = dataclasses.replace(config, model=model, scorer=density)
+    listing = prepared(config)
+    training.train(config, listing, "dev")
+    directory = config.model_path("dev", "fan")
+    detector = trained.load(directory)
+    cached = preparation.current_cache(config, listing, "dev", "test").entries
+    normal = [entry for entry in cached if entry.clip.label == 0]
+    rng = np.random.default_rng(0)
+    for scorer in (density, Scorer()):
+        score = scoring.scorer_function(detector, trained.load_scorer(directory, scorer))
+        for _, original in records.read(config.cache_path("dev", "fan", "test"), normal):
+            corrupted = original + 12 * np.abs(rng.normal(size=original.shape)).astype(np.float32)
+            windows = (windows_of(log_mel, 5, detector.normalizer)[np.newaxis] for log_mel in (original, corrupted))
+            before, after = (float(score(of_clip)[0]) for of_clip in windows)
+            assert after > before
+
+
+def test_another_scorer_is_fitted_without_training_again(config):
+    listing = prepared(config)
+    assert training.train(config, listing, "dev")
+    directory = config.model_path("dev", "fan")
+    before = (directory / "detector.keras").read_bytes()
+    for settings in (Scorer(name="density"), Scorer(name="density", pooling="max", density="gmm")):
+        own = dataclasses.replace(config, scorer=settings)
+        with pytest.raises(DataError, match="run `ganad train`, which fits it without training the detector again"):
+            scoring.score(own, listing, "dev")
+        assert not training.train(own, listing, "dev")
+        scoring.score(own, listing, "dev")
+    assert (directory / "detector.keras").read_bytes() == before
+    kinds = sorted(path.name.partition("-")[0] for path in directory.iterdir() if path.is_dir())
+    assert kinds == ["gmm", "mahalanobis", "paper"]
+
+
+def test_a_density_s_scores_are_written_with_the_paper_s_beside_them(config):
+    listing = prepared(config)
+    training.train(config, listing, "dev")
+    scoring.score(config, listing, "dev")
+    paper = clips.read_scores(config.score_path("fan", "00"))
+    density = dataclasses.replace(config, scorer=Scorer(name="density"))
+    training.train(density, listing, "dev")
+    scoring.score(density, listing, "dev")
+    beside = density.with_paper_score()
+    assert beside.score_path("fan", "00").parent.name == "paper"
+    assert clips.read_scores(beside.score_path("fan", "00")) == paper
+    assert clips.read_scores(density.score_path("fan", "00")) != paper
+    assert len(clips.read_scores(density.train_score_path("fan"))) == 10
+    assert not beside.decision_path("fan", "00").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"density": "gmm", "components": 11},
+            r"at least 13 .* of fan for `scorer.density: gmm` with `scorer.components: 11`. Received: 10",
+        ),
+        ({"density": "knn", "neighbors": 10}, r"at least 12 .* with `scorer.neighbors: 10`. Received: 10"),
+    ],
+)
+def test_too_few_clips_for_a_density_are_refused_before_training(config, settings, message):
+    listing = prepared(config)
+    own = dataclasses.replace(config, scorer=Scorer(name="density", **settings))
+    with pytest.raises(DataError, match=message):
+        training.train(own, listing, "dev")
+    assert not config.model_path("dev", "fan").exists()
+
+
 def test_a_detector_that_lacks_a_centre_says_so_before_training(config):
     feature = dataclasses.replace(config.feature, frames=4)
     config = dataclasses.replace(config, model=Model("IDNN", {}), feature=feature)
     with pytest.raises(
         ConfigError, match=r"`feature.frames: 4`: IDNN needs an odd number of frames.*Received: frames=4"
     ):
-        training.build(config)
+        building.build(config)
 
 
 def test_paired_batches_are_the_same_windows_in_another_order(config):

@@ -10,7 +10,7 @@ from pathlib import Path
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.errors import DataError
-from ganad_tf.sections import Dataset
+from ganad_tf.input_sections import Dataset
 
 ListClips = Callable[[Path, Mode, Dataset], list[Listing]]
 

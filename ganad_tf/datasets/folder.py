@@ -12,7 +12,7 @@ from ganad_tf.audio import extensions
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.datasets.base import clip_of, visible
-from ganad_tf.sections import Dataset
+from ganad_tf.input_sections import Dataset
 
 _LABELS = {"normal": 0, "anomaly": 1, "abnormal": 1}
 MACHINE_ID = "00"  # a folder is one machine

@@ -10,7 +10,7 @@ from ganad_tf import manifest
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.datasets.base import visible
-from ganad_tf.sections import Dataset
+from ganad_tf.input_sections import Dataset
 
 
 def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:

@@ -21,7 +21,7 @@ from ganad_tf.config import Mode
 from ganad_tf.datasets import dcase2020
 from ganad_tf.datasets.synthetic_machines import MACHINES, SAMPLE_RATE, Take, factory, unit_rms
 from ganad_tf.errors import DataError
-from ganad_tf.sections import Dataset, SyntheticData
+from ganad_tf.input_sections import Dataset, SyntheticData
 
 logger = logging.getLogger(__name__)
 

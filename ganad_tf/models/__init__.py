@@ -6,6 +6,7 @@ from ganad_tf.models.egbad import EGBAD
 from ganad_tf.models.ganomaly import GANomaly
 from ganad_tf.models.idnn import IDNN
 from ganad_tf.models.skip_ganomaly import SkipGANomaly
+from ganad_tf.models.spectrum_density import SpectrumDensity
 
 DETECTORS: dict[str, type[Detector]] = {
     "DenseAE": DenseAE,
@@ -13,6 +14,7 @@ DETECTORS: dict[str, type[Detector]] = {
     "GANomaly": GANomaly,
     "IDNN": IDNN,
     "SkipGANomaly": SkipGANomaly,
+    "SpectrumDensity": SpectrumDensity,
 }
 
-__all__ = ["DETECTORS", "EGBAD", "IDNN", "DenseAE", "Detector", "GANomaly", "SkipGANomaly"]
+__all__ = ["DETECTORS", "EGBAD", "IDNN", "DenseAE", "Detector", "GANomaly", "SkipGANomaly", "SpectrumDensity"]

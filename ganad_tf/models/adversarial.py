@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.detector import Detector
+from ganad_tf.models.detector import Detector, LossMean
 
 RESET_BELOW = 1e-5  # a discriminator this sure of itself teaches the generator nothing (GANomaly's authors' code)
 
@@ -66,9 +66,7 @@ def start_afresh(networks: Sequence[keras.Model], kernel_initializer: str, seeds
             variable.assign(tf.ones(variable.shape) if starts_at_one else tf.zeros(variable.shape))
 
 
-def update_means(
-    means: dict[str, keras.metrics.Mean], losses: dict[str, tf.Tensor], windows: tf.Tensor
-) -> dict[str, tf.Tensor]:
+def update_means(means: dict[str, LossMean], losses: dict[str, tf.Tensor], windows: tf.Tensor) -> dict[str, tf.Tensor]:
     """Adds a batch's losses to the running means, weighted by its size; the means so far."""
     for name, mean in means.items():
         mean.update_state(losses[name], sample_weight=tf.shape(windows)[0])

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.detector import Detector
+from ganad_tf.models.detector import Detector, LossMean
 from ganad_tf.models.networks import dense_blocks
 
 
@@ -47,7 +47,7 @@ class DenseAE(Detector):
         self.autoencoder = dense_blocks(
             input_dim, widths, input_dim, kernel_initializer=kernel_initializer, name="autoencoder"
         )
-        self.loss_mean = keras.metrics.Mean(name="loss")
+        self.loss_mean = LossMean(name="loss")
         self.built = True
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -1,5 +1,7 @@
 """The contract that every detector keeps. It sees tensors and plain numbers: no files, no settings, no clips."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -32,3 +34,32 @@ class Detector(keras.Model):
     def residual(self, windows: tf.Tensor) -> tf.Tensor:
         """What the detector could not reproduce, reconstruction minus window: `[batch, dims]`."""
         return self(windows, training=False) - windows
+
+
+@keras.saving.register_keras_serializable(package="ganad_tf")
+class LossMean(keras.metrics.Mean):
+    """The running mean of a loss, which remembers the first batch that was not a finite number.
+
+    Args:
+      name: Of the loss.
+
+    `first_bad` counts batches from 1 since the last reset, which `fit` does before every epoch; 0 is none.
+    """
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.batches = self.add_variable(shape=(), initializer="zeros", dtype="int32", name="batches")
+        self.first_bad = self.add_variable(shape=(), initializer="zeros", dtype="int32", name="first_bad")
+
+    def update_state(self, values: tf.Tensor, sample_weight: tf.Tensor | None = None) -> None:
+        """Adds a batch's loss, weighted by the batch's size."""
+        self.batches.assign_add(1)
+        is_first = tf.logical_and(tf.equal(self.first_bad, 0), tf.logical_not(tf.math.is_finite(values)))
+        self.first_bad.assign(tf.where(is_first, self.batches, self.first_bad))
+        super().update_state(values, sample_weight=sample_weight)
+
+    def reset_state(self) -> None:
+        """Forgets everything."""
+        super().reset_state()
+        self.batches.assign(0)
+        self.first_bad.assign(0)

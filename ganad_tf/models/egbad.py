@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganad_tf.models.adversarial import TwoOptimizers, bce, update_means
+from ganad_tf.models.detector import LossMean
 from ganad_tf.models.networks import dense_blocks
 
 LOSSES = ("loss", "generator_loss", "encoder_loss", "discriminator_loss")
@@ -84,7 +85,7 @@ class EGBAD(TwoOptimizers):
         for mine, theirs in zip(self._weights(self.averaged), self._weights(self.networks), strict=True):
             mine.assign(theirs)
         self.codes = keras.random.SeedGenerator(seed)
-        self.loss_means = {name: keras.metrics.Mean(name=name) for name in LOSSES}
+        self.loss_means = {name: LossMean(name=name) for name in LOSSES}
         self.built = True
 
     @property

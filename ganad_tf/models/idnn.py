@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.detector import Detector
+from ganad_tf.models.detector import Detector, LossMean
 from ganad_tf.models.networks import dense_blocks
 
 
@@ -58,7 +58,7 @@ class IDNN(Detector):
         self.interpolator = dense_blocks(
             input_dim - self.n_mels, widths, self.n_mels, kernel_initializer=kernel_initializer, name="interpolator"
         )
-        self.loss_mean = keras.metrics.Mean(name="loss")
+        self.loss_mean = LossMean(name="loss")
         self.built = True
 
     def interpolate(self, windows: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:

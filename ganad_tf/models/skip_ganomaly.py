@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from ganad_tf.models.adversarial import RESET_BELOW, TwoOptimizers, bce, start_afresh, update_means
+from ganad_tf.models.detector import LossMean
 from ganad_tf.models.networks import dense_blocks, dense_u_net
 
 LOSSES = ("loss", "adversarial_loss", "contextual_loss", "latent_loss", "discriminator_loss")
@@ -89,7 +90,7 @@ class SkipGANomaly(TwoOptimizers):
             shape=(), dtype="int32", initializer="zeros", trainable=False, name="discriminator_resets"
         )
         self.reset_seeds = keras.random.SeedGenerator(seed)
-        self.loss_means = {name: keras.metrics.Mean(name=name) for name in LOSSES}
+        self.loss_means = {name: LossMean(name=name) for name in LOSSES}
         self.built = True
 
     @property

@@ -1,0 +1,50 @@
+"""Fits what turns residuals into scores to the normal training clips, once the detector is trained."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ganad_tf import densities, scoring, trained
+from ganad_tf.clips import ClipScore
+from ganad_tf.config import Config
+from ganad_tf.errors import DataError
+from ganad_tf.manifest import Entry
+from ganad_tf.sections import Scorer
+from ganad_tf.trained import Fitted
+
+
+def check_enough(config: Config, machine: str, n_clips: int) -> None:
+    """Refuses a density that can't be fitted to so few training clips.
+
+    Raises:
+      DataError: Says how many it needs.
+    """
+    settings = config.scorer
+    if settings.name == "density" and n_clips < densities.fewest(settings):
+        own = {
+            "gmm": f" with `scorer.components: {settings.components}`",
+            "knn": f" with `scorer.neighbors: {settings.neighbors}`",
+        }
+        raise DataError(
+            f"Expected at least {densities.fewest(settings)} normal training clips of {machine} for "
+            f"`scorer.density: {settings.density}`{own.get(settings.density, '')}. Received: {n_clips}."
+        )
+
+
+def fit_scorers(directory: Path, missing: Sequence[Scorer], cache: Path, entries: Sequence[Entry], seed: int) -> None:
+    """Fits ways of scoring to the normal training clips and saves them beside the detector in `directory`."""
+    model = trained.load(directory)
+    functions = [
+        scoring.scorer_function(model, Fitted(own, None, ()))
+        if own.name == "paper"
+        else scoring.residual_function(model, own)
+        for own in missing
+    ]
+    for own, values in zip(missing, scoring.of_each_clip(model, functions, cache, entries), strict=True):
+        of_clips = sorted(values.items(), key=lambda item: item[0].file)
+        array = np.stack([value for _, value in of_clips])
+        density = densities.fit(array, own, seed) if own.name == "density" else None
+        scores = densities.cross_scores(array, own, seed) if density else array
+        named = tuple(ClipScore(clip.name, float(score)) for (clip, _), score in zip(of_clips, scores, strict=True))
+        trained.save_scorer(directory, Fitted(own, density, named))

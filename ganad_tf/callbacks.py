@@ -1,0 +1,75 @@
+"""What watches over training; usable in any `fit`."""
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from ganad_tf.errors import TrainingError
+from ganad_tf.models.detector import LossMean
+
+logger = logging.getLogger(__name__)
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Ends training when a loss is not a number, and keeps the weights of the last epoch that was sound.
+
+    Args:
+      path: Where those weights go, as a `.keras` file; nothing is written while all is well.
+
+    Raises:
+      TrainingError: Names the step and the loss term.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.epoch = 0
+        self.last_good: list[np.ndarray] = []
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Remembers the weights as they are."""
+        self.epoch = epoch
+        self.last_good = self.model.get_weights()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Looks at every loss; the epoch's means stay what they are once a batch has spoilt them."""
+        if all(math.isfinite(value) for value in (logs or {}).values()):
+            return
+        means = [mean for mean in self.model.metrics if isinstance(mean, LossMean) and int(mean.first_bad)]
+        first = min(means, key=lambda mean: (int(mean.first_bad), mean.name == "loss"))  # a term before the sum
+        self._stop(
+            f"`{first.name}` became {float(first.result())} at step {int(first.first_bad)} of epoch {self.epoch + 1}"
+        )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Looks at the validation losses too."""
+        for name, value in (logs or {}).items():
+            if not math.isfinite(value):
+                self._stop(f"`{name}` became {float(value)} in epoch {epoch + 1}")
+
+    def _stop(self, what: str) -> None:
+        self.model.set_weights(self.last_good)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.model.save(self.path)
+        raise TrainingError(
+            f"{what}; the weights from before this epoch are kept in {self.path}. Lower `fit.compile.learning_rate`."
+        )
+
+
+class ReportResets(keras.callbacks.Callback):
+    """Logs every epoch in which a discriminator was initialised afresh."""
+
+    seen = 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Compares the running count with the last epoch's."""
+        count = int((logs or {}).get("discriminator_resets", 0))
+        if count > self.seen:
+            logger.warning(
+                "the discriminator was initialised afresh %d times in epoch %d", count - self.seen, epoch + 1
+            )
+        self.seen = count

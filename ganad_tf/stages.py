@@ -1,0 +1,95 @@
+"""What the verbs do to all machine types of an experiment, one after another."""
+
+import logging
+from collections.abc import Sequence
+
+from ganad_tf import building, calibration, console, datasets, preparation, scoring, training
+from ganad_tf.clips import Listing
+from ganad_tf.config import Config, Mode
+from ganad_tf.errors import DataError, GanadError
+
+logger = logging.getLogger(__name__)
+
+
+def check(config: Config, listings: Sequence[Listing]) -> None:
+    """Refuses what can't be trained or scored, before time is spent on reading clips.
+
+    Raises:
+      ConfigError: If the settings don't make a detector.
+      DataError: If there are no test clips, or too few training clips for the density.
+    """
+    for listing in listings:
+        own = config.for_machine(listing.machine)
+        building.build(own)
+        if listing.of("train"):
+            calibration.check_enough(own, listing.machine, sum(clip.label == 0 for clip in listing.of("train")))
+        listing.need("test")
+
+
+def prepare(config: Config, mode: Mode, listings: Sequence[Listing], splits: Sequence[str]) -> None:
+    """Brings every cache up to date; names what can't be used of all machine types in one go."""
+    faults: list[GanadError] = []
+    try:
+        datasets.refuse_foreign(listings, config)
+    except DataError as error:
+        faults.append(error)
+    for listing in listings:
+        own = config.for_machine(listing.machine)
+        for split in splits:
+            if not listing.of(split):
+                continue
+            try:
+                done = preparation.prepare(
+                    own, listing, mode, split, progress=console.bar(f"{listing.machine} {split}")
+                )
+            except DataError as error:
+                faults.append(error)
+                continue
+            if (done.n_new, done.n_dropped) == (0, 0):
+                logger.debug(
+                    "%s %s: %d clips are in the cache, nothing has changed", listing.machine, split, done.n_kept
+                )
+                continue
+            counts = (done.n_new, done.n_kept, done.n_dropped, len(done.skipped))
+            logger.info("%s %s: %d clips prepared, %d kept, %d dropped, %d left out", listing.machine, split, *counts)
+    if faults:
+        raise DataError("\n".join(str(fault) for fault in faults))
+
+
+def train(config: Config, mode: Mode, listings: Sequence[Listing]) -> None:
+    """Trains a detector for each machine type that has training clips; evaluation data may do without."""
+    trainable = [listing for listing in listings if listing.of("train")]
+    without = [listing for listing in listings if not listing.of("train")]
+    if mode == "eval":  # such a machine type is scored by the development data's detector, if there is one
+        for listing in without:
+            scoring.find_detector(config.for_machine(listing.machine), listing, mode)
+            logger.info(
+                "%s: no training clips in %s, the detector of --dev will score it",
+                listing.machine,
+                config.data_directory(mode),
+            )
+    elif without:
+        names = ", ".join(listing.machine for listing in without)
+        raise DataError(
+            f"Expected normal training clips in {config.data_directory(mode)}, but there are none of {names}; "
+            "choose others with --machine."
+        )
+    for listing in trainable:
+        own = config.for_machine(listing.machine)
+        with console.epochs(own.fit, listing.machine) as callbacks:
+            training.train(own, listing, mode, callbacks=callbacks)
+
+
+def score(config: Config, mode: Mode, listings: Sequence[Listing]) -> dict[str, float]:
+    """Scores the test clips of each machine type; the decision thresholds by machine type."""
+    for listing in listings:
+        scoring.find_detector(
+            config.for_machine(listing.machine), listing, mode
+        )  # before the time is spent on reading clips
+    prepare(config, mode, listings, ("test",))
+    return {
+        listing.machine: scoring.score(
+            config.for_machine(listing.machine), listing, mode, progress=console.bar(f"{listing.machine} score")
+        )
+        for listing in listings
+    }

@@ -1,0 +1,90 @@
+import csv
+import math
+
+import pytest
+
+from ganad_tf import comparison, published
+from ganad_tf.comparison import System
+from ganad_tf.errors import ConfigError, DataError
+from ganad_tf.evaluation import Areas
+
+
+def write_result(directory, **machines):
+    """A result file in the layout of the challenge's baseline."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for machine, (auc, pauc) in machines.items():
+        lines += [machine, "id,AUC,pAUC", f"00,{auc},{pauc}", f"Average,{auc},{pauc}", ""]
+    (directory / "result.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("name", published.TABLE_7)
+def test_the_paper_s_rows_give_the_paper_s_weighted_means(name):
+    (system,) = [system for system in comparison.published_systems() if system.name == f"{name} (paper)"]
+    mean, _ = comparison.weighted_mean(system.areas)
+    assert (round(mean.auc, 2), round(mean.pauc, 2)) == published.TABLE_6[name]
+
+
+@pytest.mark.parametrize(("name", "printed"), [("DCASE", 6.31), ("EGBAD", 14.12), ("GMADE", 7.18)])
+def test_the_deviation_is_the_paper_s_where_its_table_agrees_with_itself(name, printed):
+    areas = {machine: Areas(*pair) for machine, pair in published.TABLE_7[name].items()}
+    assert comparison.weighted_mean(areas)[1].auc == pytest.approx(printed, abs=0.006)
+
+
+def test_the_weighted_mean_by_hand():
+    areas = {"fan": Areas(60.0, 50.0), "valve": Areas(90.0, 80.0), "lathe": Areas(0.0, 0.0)}
+    mean, deviation = comparison.weighted_mean(areas)  # weights 1875 and 879; the paper has no lathe
+    assert mean.auc == pytest.approx((60 * 1875 + 90 * 879) / 2754)
+    assert deviation.auc == pytest.approx(30 * math.sqrt(1875 * 879) / 2754)
+    assert math.isnan(comparison.weighted_mean({"lathe": Areas(1.0, 1.0)})[0].auc)
+
+
+def test_seeds_are_averaged_and_their_deviation_stands_beside(tmp_path):
+    for seed, auc in enumerate((0.80, 0.82, 0.87)):
+        write_result(tmp_path / str(seed), fan=(auc, 0.6), pump=(0.9, 0.7))
+    listed = ",".join(str(tmp_path / str(seed)) for seed in range(3))
+    (system,) = comparison.read_systems([f"ours={listed}"])
+    assert system.areas["fan"] == pytest.approx((83.0, 60.0))
+    assert system.deviation("fan").auc == pytest.approx(math.sqrt((9 + 1 + 16) / 2))
+    head, row = comparison.table([system])
+    assert head == ["system", "origin", "seeds", "fan", "pump", "mean", "weighted mean ± deviation"]
+    assert row[:4] == ["ours", "measured", "3", "83.00 ± 3.61 / 60.00 ± 0.00"]
+    assert row[5] == "86.50 / 65.00"
+
+
+def test_the_paper_s_score_is_a_row_of_its_own(tmp_path):
+    write_result(tmp_path / "gan", fan=(0.9, 0.8))
+    write_result(tmp_path / "gan" / "paper", fan=(0.6, 0.5))
+    names = [system.name for system in comparison.read_systems([str(tmp_path / "gan")])]
+    assert names == ["gan", "gan, paper's score"]
+
+
+def test_the_best_of_all_is_called_an_oracle(tmp_path):
+    first = System("a", "measured", ({"fan": Areas(90.0, 60.0), "pump": Areas(70.0, 60.0)},))
+    second = System("b", "measured", ({"fan": Areas(80.0, 80.0), "pump": Areas(75.0, 50.0)},))
+    best = comparison.best_of([first, second])
+    assert best.origin == "oracle"
+    assert best.areas == {"fan": Areas(90.0, 60.0), "pump": Areas(75.0, 50.0)}
+    comparison.write(tmp_path, [first, second, best])
+    with (tmp_path / "comparison.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["origin"] for row in rows if "oracle" in row["system"]} == {"oracle"}
+    assert [row["AUC"] for row in rows if row["system"] == "a"][:3] == ["90.0000", "70.0000", "80.0000"]
+    lines = (tmp_path / "comparison.md").read_text().splitlines()
+    assert len(lines) == 5
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_what_can_t_be_compared_is_refused(tmp_path):
+    write_result(tmp_path / "a" / "result", fan=(0.9, 0.8))
+    write_result(tmp_path / "b" / "result", pump=(0.9, 0.8))
+    a, b = (str(tmp_path / name / "result") for name in "ab")
+    with pytest.raises(ConfigError, match="'result' twice; say NAME=DIR"):
+        comparison.read_systems([a, b])
+    with pytest.raises(ConfigError, match="same machine types"):
+        comparison.read_systems([f"x={a},{b}"])
+    with pytest.raises(DataError, match="Expected a result file"):
+        comparison.read_systems([str(tmp_path)])
+    (tmp_path / "a" / "result" / "result.csv").write_text("fan\nid,AUC,pAUC\n00,0.5,0.5\n\n")
+    with pytest.raises(DataError, match="Average,AUC,pAUC"):
+        comparison.read_systems([a])

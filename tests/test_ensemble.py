@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from conftest import write_machine
+
+from ganad_tf import clips, datasets, ensemble
+from ganad_tf import config as configuration
+from ganad_tf.clips import ClipScore
+from ganad_tf.errors import ConfigError, DataError
+
+TRAINING = np.array([[1.0, 2.0, 3.0], [100.0, 300.0, 200.0]])  # deviations sqrt(2/3) and 100 sqrt(2/3)
+SCORES = np.array([[2.0, 4.0], [300.0, 100.0]])
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("mean", [(0 + 1.2247449) / 2, (2.4494897 - 1.2247449) / 2]),
+        ("max", [1.2247449, 2.4494897]),
+        # shares below: 1/3 and 2/3 of the first clip; 1 and 0 of the second, which lies 1 beyond the first's largest
+        ("rank", [(1 / 3 + 2 / 3) / 2, (1 + 1.2247449 + 0) / 2]),
+    ],
+)
+def test_combinations_by_hand(how, expected):
+    np.testing.assert_allclose(ensemble.combine(SCORES, TRAINING, how), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "rank"])
+def test_neither_scale_nor_neighbours_matter(how):
+    together = ensemble.combine(SCORES, TRAINING, how)
+    alone = np.concatenate([ensemble.combine(SCORES[:, [clip]], TRAINING, how) for clip in range(2)])
+    np.testing.assert_allclose(alone, together)
+    scale, offset = np.array([[1000.0], [0.01]]), np.array([[-5.0], [7.0]])
+    np.testing.assert_allclose(
+        ensemble.combine(SCORES * scale + offset, TRAINING * scale + offset, how), together, rtol=1e-9
+    )
+
+
+@pytest.fixture
+def config(tmp_path):
+    write_machine(tmp_path / "data", "fan", ids=("00",), n_train=6)
+    mapping = {
+        "dev_directory": str(tmp_path / "data"),
+        "result_directory": str(tmp_path / "both"),
+        "ensemble": {"members": [str(tmp_path / "a"), str(tmp_path / "b")]},
+        "threshold": {"method": "quantile"},
+    }
+    return configuration.from_mapping(mapping, source="test")
+
+
+def write_member(config, number, drop=0):
+    """Score files of one member for the fan's clips, in another order for each member."""
+    (listing,) = datasets.list_clips(config, "dev")
+    own = config.within(config.ensemble.members[number])
+    rng = np.random.default_rng(number)
+    for split, path in (("test", own.score_path("fan", "00")), ("train", own.train_score_path("fan"))):
+        chosen = list(listing.of(split))[drop:]
+        order = rng.permutation(len(chosen))
+        scores = [ClipScore(chosen[index].name, 10.0**number * (1 + float(rng.random()))) for index in order]
+        clips.write_scores(path, scores)
+    return listing
+
+
+def test_members_are_matched_by_the_names_of_their_clips(config):
+    listing = write_member(config, 0)
+    write_member(config, 1)
+    limit = ensemble.score(config, listing, "dev")
+    combined = {score.name: score.score for score in clips.read_scores(config.score_path("fan", "00"))}
+    tables = []
+    for member in config.ensemble.members:
+        own = config.within(member)
+        training = [score.score for score in clips.read_scores(own.train_score_path("fan"))]
+        scores = {score.name: score.score for score in clips.read_scores(own.score_path("fan", "00"))}
+        tables.append({name: (score - np.mean(training)) / np.std(training) for name, score in scores.items()})
+    assert combined == pytest.approx({name: (tables[0][name] + tables[1][name]) / 2 for name in tables[0]})
+    decisions = dict(line.split(",") for line in config.decision_path("fan", "00").read_text().splitlines())
+    assert {name: int(score > limit) for name, score in combined.items()} == {
+        name: int(value) for name, value in decisions.items()
+    }
+
+
+def test_other_clips_or_no_scores_are_refused_and_nothing_is_written(config):
+    listing = write_member(config, 0)
+    with pytest.raises(DataError, match=r"Can't read the scores in .*b"):
+        ensemble.score(config, listing, "dev")
+    write_member(config, 1, drop=1)
+    with pytest.raises(DataError, match=r"Expected the same clips in .*/b/.* as in .*/a/.*; 1 are in one of them only"):
+        ensemble.score(config, listing, "dev")
+    assert not config.score_path("fan", "00").exists()
+
+
+def test_a_member_whose_training_scores_are_all_the_same_is_named(config):
+    listing = write_member(config, 0)
+    write_member(config, 1)
+    path = config.within(config.ensemble.members[1]).train_score_path("fan")
+    clips.write_scores(path, [ClipScore(score.name, 1.0) for score in clips.read_scores(path)])
+    with pytest.raises(DataError, match=r"training scores that differ in .*b, "):
+        ensemble.score(config, listing, "dev")
+
+
+@pytest.mark.parametrize("members", [["a"], ["a", 3]])
+def test_an_ensemble_of_one_or_of_numbers_is_refused(members):
+    with pytest.raises(ConfigError, match="two result directories or more for `ensemble.members`"):
+        configuration.from_mapping({"ensemble": {"members": members}}, source="test")
