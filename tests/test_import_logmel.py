@@ -146,5 +146,5 @@ def test_bad_files_are_one_sentence_and_leave_no_cache(tmp_path, monkeypatch, ma
     monkeypatch.chdir(tmp_path)
     config = configuration.from_mapping(schema.parse_yaml(YAML, "test"), source="test")
     with pytest.raises(DataError, match=re.escape(message)):
-        import_logmel.import_files(config, [*tmp_path.glob("*.[nb][pi][zn]")], "ToyCar", 0)
+        import_logmel.import_files(config, [*tmp_path.glob("*.[nb][pi][zn]")], "ToyCar", (0, 0))
     assert not (tmp_path / "cache").exists()

@@ -1,12 +1,13 @@
 """Brings log-mels that were made elsewhere into the cache, for `dataset.name: imported`.
 
-    python tools/import_logmel.py CONFIG.yaml --machine ToyCar [--train-below N] FILE...
+    python tools/import_logmel.py CONFIG.yaml --machine ToyCar [--train-below N] [--test-from N] FILE...
 
 FILE is an `.npz` with `names` `[clips]` and `logmel_db` `[clips, frames, mels]` in dB, or one of
 MLPerf Tiny's `<name>_hist_librosa.bin` (float32, little endian, one spectrum after another). Names
-are the challenge's, `normal_id_01_00000000`. Normal clips with a number below N become training
-clips; all others are test clips. The features must have been made with the settings in CONFIG.yaml;
-only the number of mel bands can be checked.
+are the challenge's, `normal_id_01_00000000`. Normal clips with a number below `--train-below` become
+training clips; all others are test clips, or those from `--test-from` on if that is given. The
+features must have been made with the settings in CONFIG.yaml; only the number of mel bands can be
+checked.
 """
 
 import argparse
@@ -37,10 +38,15 @@ def main() -> int:
     parser.add_argument(
         "--train-below", type=int, default=0, metavar="N", help="normal clips with a number below N are for training"
     )
+    parser.add_argument(
+        "--test-from", type=int, default=0, metavar="N", help="normal clips with a number below N are not for the test"
+    )
+    parser.add_argument("--set", nargs="+", default=[], metavar="key=value", help="change a setting of CONFIG.yaml")
     options = parser.parse_args()
     try:
-        config = configuration.load(options.config)
-        for split, count in import_files(config, options.files, options.machine, options.train_below).items():
+        config = configuration.load(options.config, options.set)
+        bounds = (options.train_below, options.test_from)
+        for split, count in import_files(config, options.files, options.machine, bounds).items():
             print(f"{config.cache_path('dev', options.machine, split)}: {count} clips")
     except GanadError as error:
         print(f"import_logmel: {error}", file=sys.stderr)
@@ -48,7 +54,7 @@ def main() -> int:
     return 0
 
 
-def import_files(config: Config, files: list[Path], machine: str, train_below: int) -> dict[str, int]:
+def import_files(config: Config, files: list[Path], machine: str, bounds: tuple[int, int]) -> dict[str, int]:
     """Writes the caches of the training and the test clips; how many clips each has."""
     from ganad_tf import manifest, records
 
@@ -57,14 +63,14 @@ def import_files(config: Config, files: list[Path], machine: str, train_below: i
         if cache.exists():
             raise DataError(f"Expected no cache in {cache} yet; remove it to import again.")
     names: set[str] = set()
-    for clip, _ in read_files(config, files, machine, train_below):  # all are looked at before anything is written
+    for clip, _ in read_files(config, files, machine, bounds):  # all are looked at before anything is written
         if clip.name in names:
             raise DataError(f"Expected every clip once. Received: {clip.name} twice.")
         names.add(clip.name)
     empty = manifest.Manifest(config.feature_fingerprint(), config.feature_settings(), source="")
     manifests = {}
     for split, cache in caches.items():
-        clips = (pair for pair in read_files(config, files, machine, train_below) if pair[0].split == split)
+        clips = (pair for pair in read_files(config, files, machine, bounds) if pair[0].split == split)
         while shard := list(itertools.islice(clips, CLIPS_PER_SHARD)):
             manifests[split] = records.append(cache, manifests.get(split, empty), shard)
     for split, unfinished in manifests.items():
@@ -72,8 +78,10 @@ def import_files(config: Config, files: list[Path], machine: str, train_below: i
     return {split: len(unfinished.entries) for split, unfinished in manifests.items()}
 
 
-def read_files(config: Config, files: list[Path], machine: str, train_below: int) -> Iterator[tuple[Clip, np.ndarray]]:
-    """Every clip with its log-mel, `[frames, mels]` float32 in dB."""
+def read_files(
+    config: Config, files: list[Path], machine: str, bounds: tuple[int, int]
+) -> Iterator[tuple[Clip, np.ndarray]]:
+    """Every clip in use with its log-mel, `[frames, mels]` float32 in dB."""
     for path in files:
         for name, log_mel in _read_bin(path, config) if path.name.endswith(BIN_SUFFIX) else _read_npz(path):
             if log_mel.ndim != 2 or log_mel.shape[1] != config.feature.n_mels or len(log_mel) < config.feature.frames:
@@ -81,15 +89,20 @@ def read_files(config: Config, files: list[Path], machine: str, train_below: int
                 raise DataError(f"{path}: expected {expected} for {name}. Received: shape {log_mel.shape}.")
             if not np.isfinite(log_mel).all():
                 raise DataError(f"{path}: expected numbers, but {name} holds NaN or infinite values.")
-            yield _clip(path, name, machine, train_below), log_mel
+            clip = _clip(path, name, machine, bounds)
+            if clip is not None:
+                yield clip, log_mel
 
 
-def _clip(path: Path, name: str, machine: str, train_below: int) -> Clip:
+def _clip(path: Path, name: str, machine: str, bounds: tuple[int, int]) -> Clip | None:
     match = re.fullmatch(r"(normal|anomaly)_id_(\d\d)_(\d{8})", name)
     if match is None:
         raise DataError(f"{path}: expected a name such as `normal_id_01_00000000`. Received: {name!r}.")
-    label = int(match[1] == "anomaly")
-    split = "train" if label == 0 and int(match[3]) < train_below else "test"
+    label, number = int(match[1] == "anomaly"), int(match[3])
+    train_below, test_from = bounds
+    split = "train" if label == 0 and number < train_below else "test"
+    if label == 0 and train_below <= number < test_from:
+        return None
     stat = path.stat()
     file = f"{machine}/{split}/{name}.wav"
     return Clip(file, f"{name}.wav", machine, match[2], split, label, stat.st_size, stat.st_mtime_ns)

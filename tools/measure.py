@@ -1,0 +1,154 @@
+"""Trains detectors over several seeds, scores with every scorer, and writes the tables of docs/results.md.
+
+    python tools/measure.py toycar OUT --npz toycar_id01_id02.npz [--sizes 5 20 60 250] [--seeds 0 1 2 3 4]
+    python tools/measure.py synthetic OUT [--seeds 0]
+    python tools/measure.py tables OUT
+
+Every job (one detector, one seed, one training set) is a process of its own with one thread; `--jobs` run
+at a time. A job whose scores are there is left out, so the same command goes on where it was stopped.
+`tables` reads the score files alone.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Which file of yaml/ describes each detector.
+DETECTORS = {
+    "SpectrumDensity": "spectrum_density",
+    "GANomaly": "ganomaly_density",
+    "DenseAE": "baseline",
+    "SkipGANomaly": "skip_ganomaly",
+    "IDNN": "idnn",
+    "EGBAD": "egbad",
+    "GANomaly as in the paper": "ganomaly",
+}
+
+DENSITIES = {
+    "mahalanobis": {"density": "mahalanobis"},
+    "gmm": {"density": "gmm"},
+    "knn": {"density": "knn", "whiten": True, "neighbors": 1},
+    "knn2": {"density": "knn", "whiten": True, "neighbors": 2},
+}
+SCORERS = {"paper": {}} | {
+    f"{pooling}-{name}": {"name": "density", "pooling": pooling, **settings}
+    for pooling in ("mean", "gwrp", "lulls")
+    for name, settings in DENSITIES.items()
+}
+
+
+def main() -> int:
+    """Runs the jobs that are missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("toycar", "synthetic", "job"))
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--npz", type=Path, help="log-mels of ToyCar 01 and 02")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[250, 60, 20, 5], help="training clips per machine ID")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--detectors", nargs="+", default=list(DETECTORS), choices=list(DETECTORS))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--set", nargs="+", default=[], metavar="key=value", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.what == "job":
+        run_job(options.out, options.detectors[0], options.set)
+        return 0
+    plan = _toycar(options) if options.what == "toycar" else _synthetic(options)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        return max(pool.map(lambda job: _start(*job), plan), default=0)
+
+
+def run_job(out: Path, detector: str, overrides: list[str]) -> None:
+    """Trains one detector on every machine type there is and writes score files for each scorer below `out`."""
+    from ganad_tf import calibration, clips, datasets, preparation, scoring, trained, training
+    from ganad_tf import config as configuration
+    from ganad_tf.clips import ClipScore
+    from ganad_tf.sections import Scorer
+
+    places = [f"model_directory={out / 'model'}", f"result_directory={out}", "scorer.name=paper"]
+    config = configuration.load(ROOT / "yaml" / f"{DETECTORS[detector]}.yaml", [*places, *overrides])
+    wanted = {name: Scorer(**settings) for name, settings in SCORERS.items()}
+    seconds = {}
+    for listing in datasets.list_clips(config, "dev"):
+        begin = time.perf_counter()
+        own = config.for_machine(listing.machine)
+        for split in ("train", "test"):
+            if own.dataset.name != "imported":
+                preparation.prepare(own, listing, "dev", split)
+        training.train(own, listing, "dev")
+        directory = own.model_path("dev", listing.machine)
+        entries = preparation.current_cache(own, listing, "dev", "train").entries
+        missing = [scorer for scorer in wanted.values() if not trained.scorer_directory(directory, scorer).exists()]
+        calibration.fit_scorers(directory, missing, own.cache_path("dev", listing.machine, "train"), entries, own.seed)
+        model = trained.load(directory)
+        fitted = [trained.load_scorer(directory, scorer) for scorer in wanted.values()]
+        functions = [scoring.scorer_function(model, scorer) for scorer in fitted]
+        tests = preparation.current_cache(own, listing, "dev", "test").entries
+        results = scoring.of_each_clip(model, functions, own.cache_path("dev", listing.machine, "test"), tests)
+        for name, scorer, scores in zip(wanted, fitted, results, strict=True):
+            place = own.within(out / name)
+            clips.write_scores(place.train_score_path(listing.machine), scorer.train_scores)
+            for machine_id, group in clips.by_id(listing.of("test")).items():
+                scored = [ClipScore(clip.name, float(scores[clip])) for clip in group]
+                clips.write_scores(place.score_path(listing.machine, machine_id), scored)
+        seconds[listing.machine] = round(time.perf_counter() - begin, 1)
+    (out / "seconds.json").write_text(json.dumps(seconds))
+
+
+def _toycar(options: argparse.Namespace) -> list[tuple[Path, str, list[str]]]:
+    if options.npz is None:
+        sys.exit("measure: expected --npz with the log-mels of ToyCar 01 and 02.")
+    plan = []
+    for size in options.sizes:
+        cache = options.out / str(size) / "cache"
+        common = ["dataset.name=imported", f"cache_directory={cache}", f"dev_directory={cache / 'dev'}"]
+        if not cache.exists():
+            command = [sys.executable, str(ROOT / "tools" / "import_logmel.py"), str(ROOT / "yaml/toycar_logmel.yaml")]
+            bounds = ["--machine", "ToyCar", "--train-below", str(size), "--test-from", "250"]
+            subprocess.run([*command, *bounds, str(options.npz), "--set", *common], check=True)
+        for seed in options.seeds:
+            for detector in options.detectors:
+                plan.append((options.out / str(size) / detector / str(seed), detector, [*common, f"seed={seed}"]))
+    return plan
+
+
+def _synthetic(options: argparse.Namespace) -> list[tuple[Path, str, list[str]]]:
+    from ganad_tf import config as configuration
+    from ganad_tf.datasets import synthetic
+
+    data = options.out / "data"
+    common = ["dataset.name=synthetic", f"dev_directory={data}", f"cache_directory={options.out / 'cache'}"]
+    config = configuration.load(ROOT / "yaml" / "baseline.yaml", common)
+    synthetic.write(data, config.dataset.synthetic)
+    first = [*common[:2]]
+    return [
+        (
+            options.out / detector / str(seed),
+            detector,
+            [*first, f"cache_directory={options.out / 'cache' / detector / str(seed)}", f"seed={seed}"],
+        )
+        for seed in options.seeds
+        for detector in options.detectors
+    ]
+
+
+def _start(out: Path, detector: str, overrides: list[str]) -> int:
+    if (out / "seconds.json").exists():
+        return 0
+    out.mkdir(parents=True, exist_ok=True)
+    threads = {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, __file__, "job", str(out), "--detectors", detector, "--set", *overrides]
+    with (out / "log.txt").open("w") as log:
+        done = subprocess.run(command, check=False, stdout=log, stderr=log, env=os.environ | threads)
+    print(f"{out}: {'done' if done.returncode == 0 else f'failed, see {out}/log.txt'}", flush=True)
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
