@@ -108,9 +108,9 @@ class Config:
         """The challenge's score file of one machine ID."""
         return Path(self.result_directory, f"anomaly_score_{machine}_id_{machine_id}.csv")
 
-    def train_score_path(self, machine: str) -> Path:
-        """The scores of one machine type's normal training clips."""
-        return Path(self.result_directory, f"train_score_{machine}.csv")
+    def train_score_path(self, mode: Mode, machine: str) -> Path:
+        """The scores of the normal training clips of one machine type's detector."""
+        return Path(self.result_directory, f"train_score_{mode}_{machine}.csv")
 
     def decision_path(self, machine: str, machine_id: str) -> Path:
         """The decisions (0 or 1) of one machine ID."""

@@ -36,7 +36,7 @@ def score(config: Config, listing: Listing, mode: Mode) -> float:
       DataError: If a member lacks scores or lists other clips than the first; no file is written then.
     """
     members = [Path(member) for member in config.ensemble.members]
-    training = _aligned([config.within(member).train_score_path(listing.machine) for member in members])
+    training = _aligned([config.within(member).train_score_path(mode, listing.machine) for member in members])
     combined = {
         machine_id: _combined(
             _aligned([config.within(member).score_path(listing.machine, machine_id) for member in members]),
@@ -51,7 +51,7 @@ def score(config: Config, listing: Listing, mode: Mode) -> float:
         clips.write_scores(config.score_path(listing.machine, machine_id), scored)
         decisions = [(clip.name, int(clip.score > limit)) for clip in scored]
         clips.write_rows(config.decision_path(listing.machine, machine_id), decisions)
-    clips.write_scores(config.train_score_path(listing.machine), train_scores)
+    clips.write_scores(config.train_score_path(mode, listing.machine), train_scores)
     atomic.write_text(
         config.origin_path(mode, listing.machine), json.dumps({"settings": config.score_settings()}, indent=1)
     )

@@ -56,7 +56,7 @@ def score(config: Config, listing: Listing, mode: Mode, *, progress: Progress = 
         origin = {"settings": own.score_settings(), "cache": current.digest(), "detector": str(directory)}
         for machine_id, group in _by_id(listing, scored).items():
             clips.write_scores(own.score_path(listing.machine, machine_id), group)
-        clips.write_scores(own.train_score_path(listing.machine), scorer.train_scores)
+        clips.write_scores(own.train_score_path(mode, listing.machine), scorer.train_scores)
         atomic.write_text(own.origin_path(mode, listing.machine), json.dumps(origin, indent=1))
     limit = threshold([score.score for score in fitted[0].train_scores], config.threshold)
     for machine_id, group in _by_id(listing, scores[0]).items():

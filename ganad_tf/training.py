@@ -81,7 +81,7 @@ def _train_detector(
         for part in pipeline.split_by_file(entries, config.fit.validation_split, config.seed)
     )
     detector = build(config)
-    history = _fit(
+    history = fit(
         detector,
         config,
         training,
@@ -113,7 +113,7 @@ def seed_everything(config: Config) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _fit(
+def fit(
     detector: Detector,
     config: Config,
     training: Source,

@@ -52,7 +52,7 @@ def write_member(config, number, drop=0):
     (listing,) = datasets.list_clips(config, "dev")
     own = config.within(config.ensemble.members[number])
     rng = np.random.default_rng(number)
-    for split, path in (("test", own.score_path("fan", "00")), ("train", own.train_score_path("fan"))):
+    for split, path in (("test", own.score_path("fan", "00")), ("train", own.train_score_path("dev", "fan"))):
         chosen = list(listing.of(split))[drop:]
         order = rng.permutation(len(chosen))
         scores = [ClipScore(chosen[index].name, 10.0**number * (1 + float(rng.random()))) for index in order]
@@ -68,7 +68,7 @@ def test_members_are_matched_by_the_names_of_their_clips(config):
     tables = []
     for member in config.ensemble.members:
         own = config.within(member)
-        training = [score.score for score in clips.read_scores(own.train_score_path("fan"))]
+        training = [score.score for score in clips.read_scores(own.train_score_path("dev", "fan"))]
         scores = {score.name: score.score for score in clips.read_scores(own.score_path("fan", "00"))}
         tables.append({name: (score - np.mean(training)) / np.std(training) for name, score in scores.items()})
     assert combined == pytest.approx({name: (tables[0][name] + tables[1][name]) / 2 for name in tables[0]})
@@ -91,7 +91,7 @@ def test_other_clips_or_no_scores_are_refused_and_nothing_is_written(config):
 def test_a_member_whose_training_scores_are_all_the_same_is_named(config):
     listing = write_member(config, 0)
     write_member(config, 1)
-    path = config.within(config.ensemble.members[1]).train_score_path("fan")
+    path = config.within(config.ensemble.members[1]).train_score_path("dev", "fan")
     clips.write_scores(path, [ClipScore(score.name, 1.0) for score in clips.read_scores(path)])
     with pytest.raises(DataError, match=r"training scores that differ in .*b, "):
         ensemble.score(config, listing, "dev")

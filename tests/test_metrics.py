@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from ganad_tf.metrics import auc, mean_of_defined, pauc, roc_curve
+from ganad_tf.metrics import auc, bootstrap_interval, mean_of_defined, pauc, roc_curve
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -71,3 +71,24 @@ def test_equals_the_official_figures_of_mlperf_tiny(real_data, machine_id, offic
         rows = [(name, float(score)) for name, score in csv.reader(stream) if f"_id_{machine_id}_" in name]
     labels, scores = [int(name.startswith("anomaly")) for name, _ in rows], [score for _, score in rows]
     assert (auc(labels, scores), pauc(labels, scores)) == pytest.approx(official, abs=1e-5)
+
+
+def test_the_bootstrap_interval_is_as_wide_as_the_area_s_spread_over_fresh_clips():
+    """Hanley and McNeil's exponential formula gives the deviation of an AUC; 95 % are 3.92 of it."""
+    rng = np.random.default_rng(0)
+    labels = [0] * 100 + [1] * 150
+    scores = np.concatenate([rng.exponential(1.0, 100), rng.exponential(2.5, 150)])
+    area = auc(labels, scores.tolist())
+    low, high = bootstrap_interval([(labels, scores)], auc, n_resamples=400)
+    assert low < area < high
+    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = (area * (1 - area) + 149 * (q1 - area**2) + 99 * (q2 - area**2)) / (100 * 150)
+    assert high - low == pytest.approx(3.92 * np.sqrt(variance), rel=0.15)
+
+
+def test_more_machine_ids_make_the_bootstrap_interval_narrower():
+    rng = np.random.default_rng(0)
+    labels = [0] * 50 + [1] * 50
+    groups = [(labels, rng.normal(np.array(labels), 1.0)) for _ in range(4)]
+    one, four = (bootstrap_interval(groups[:count], pauc, n_resamples=300) for count in (1, 4))
+    assert four[1] - four[0] < 0.7 * (one[1] - one[0])

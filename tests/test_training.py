@@ -189,7 +189,7 @@ def test_a_density_s_scores_are_written_with_the_paper_s_beside_them(config):
     assert beside.score_path("fan", "00").parent.name == "paper"
     assert clips.read_scores(beside.score_path("fan", "00")) == paper
     assert clips.read_scores(density.score_path("fan", "00")) != paper
-    assert len(clips.read_scores(density.train_score_path("fan"))) == 10
+    assert len(clips.read_scores(density.train_score_path("dev", "fan"))) == 10
     assert not beside.decision_path("fan", "00").exists()
 
 

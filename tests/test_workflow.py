@@ -65,7 +65,8 @@ def test_the_challenge_s_files_are_there_and_no_others(finished):
         f"{kind}_{machine}_id_{key}.csv" for kind in ("anomaly_score", "decision_result") for machine, key in pairs
     ]
     origins = [f"score_origin_{mode}.json" for mode in ("dev_fan", "dev_pump", "eval_fan")]
-    assert names == sorted([*expected, *origins, "result.csv"])
+    training = [f"train_score_{mode}.csv" for mode in ("dev_fan", "dev_pump", "eval_fan")]
+    assert names == sorted([*expected, *origins, *training, "result.csv"])
 
 
 def test_score_files_list_every_test_clip_in_the_challenge_s_order(finished):

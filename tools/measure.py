@@ -93,7 +93,7 @@ def run_job(out: Path, detector: str, overrides: list[str]) -> None:
         results = scoring.of_each_clip(model, functions, own.cache_path("dev", listing.machine, "test"), tests)
         for name, scorer, scores in zip(wanted, fitted, results, strict=True):
             place = own.within(out / name)
-            clips.write_scores(place.train_score_path(listing.machine), scorer.train_scores)
+            clips.write_scores(place.train_score_path("dev", listing.machine), scorer.train_scores)
             for machine_id, group in clips.by_id(listing.of("test")).items():
                 scored = [ClipScore(clip.name, float(scores[clip])) for clip in group]
                 clips.write_scores(place.score_path(listing.machine, machine_id), scored)

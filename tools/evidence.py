@@ -1,0 +1,122 @@
+"""Which scorer hears a weak added sound best, judged on normal recordings alone: why our default is what it is.
+
+    python tools/evidence.py CONFIG.yaml --machine ToyCar [--set key=value ...]
+
+Of the normal *training* clips a fifth is held out and the detector is trained on the others. A weak sound
+of smooth spectrum is added to each held-out clip, in the power domain of its log-mel, and each scorer is
+asked to tell the clips with it from those without: `steady` sounds all the time, `bursts` three spectra in
+thirty-one (once a second), `rare` five spectra once in the clip. The level is that of the added sound,
+averaged over time, against the clip's own mean power in the same mel bands. Neither a test clip nor a
+label is looked at.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from ganad_tf import config as configuration
+from ganad_tf.metrics import auc, pauc
+from ganad_tf.sections import Scorer
+
+HELD_OUT = 0.2
+LEVELS_DB = {"steady": -6.0, "bursts": -6.0, "rare": -8.0}
+POOLINGS = {
+    "mean": {"pooling": "mean"},
+    "max": {"pooling": "max"},
+    "gwrp 0.9": {"pooling": "gwrp", "decay": 0.9},
+    "gwrp 0.98": {"pooling": "gwrp", "decay": 0.98},
+    "lulls 0.98": {"pooling": "lulls", "decay": 0.98},
+    "lulls 0.95": {"pooling": "lulls", "decay": 0.95},
+}
+DENSITIES = {
+    "mahalanobis": {"density": "mahalanobis"},
+    "gmm": {"density": "gmm"},
+    "whitened gmm": {"density": "gmm", "whiten": True},
+    "knn 1": {"density": "knn"},
+    "whitened knn 1": {"density": "knn", "whiten": True},
+    "whitened knn 2": {"density": "knn", "whiten": True, "neighbors": 2},
+}
+
+
+def main() -> int:
+    """Prints one table per kind of added sound."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", metavar="CONFIG.yaml")
+    parser.add_argument("--machine", required=True)
+    parser.add_argument("--set", nargs="+", default=[], metavar="key=value")
+    options = parser.parse_args()
+
+    import tensorflow as tf
+
+    from ganad_tf import building, datasets, densities, pipeline, preparation, records, scoring, trained, training
+    from ganad_tf.features import Normalizer, windows_of
+    from ganad_tf.pipeline import Source
+
+    config = configuration.load(options.config, options.set).for_machine(options.machine)
+    (listing,) = datasets.list_clips(config, "dev", [options.machine])
+    if config.dataset.name != "imported":
+        preparation.prepare(config, listing, "dev", "train")
+    entries = preparation.current_cache(config, listing, "dev", "train").entries
+    cache = config.cache_path("dev", options.machine, "train")
+    kept, held_out = pipeline.split_by_file(entries, HELD_OUT, config.seed)
+    known, unknown = ([log_mel for _, log_mel in records.read(cache, part)] for part in (kept, held_out))
+    spectra = np.concatenate(known)
+    normalizer = Normalizer(spectra.mean(axis=0).tolist(), spectra.std(axis=0).tolist())
+    normalizer = normalizer if config.feature.standardize else None
+
+    training.seed_everything(config)
+    detector = building.build(config)
+    sources = (Source(cache, part, config.feature.n_mels, config.feature.frames, normalizer) for part in (kept, ()))
+    training.fit(detector, config, *sources, ())
+    model = trained.Trained(detector, normalizer, config.feature.frames, config.feature.n_mels, {})
+    functions = [scoring.residual_function(model, Scorer(name="density", **pooling)) for pooling in POOLINGS.values()]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32)])
+    def of_clip(log_mel: tf.Tensor) -> list[tf.Tensor]:
+        windows = windows_of(log_mel, model.frames, normalizer)
+        return [function(tf.ensure_shape(windows, [None, detector.input_dim])[tf.newaxis])[0] for function in functions]
+
+    def residuals(log_mels: Sequence[np.ndarray]) -> np.ndarray:
+        return np.array([[value.numpy() for value in of_clip(log_mel)] for log_mel in log_mels]).swapaxes(0, 1)
+
+    normal, before = residuals(known), residuals(unknown)
+    for kind, level_db in LEVELS_DB.items():
+        after = residuals(with_sound(unknown, kind, level_db))
+        print(f"\n{kind}, {level_db:g} dB; {len(known)} normal clips, {len(unknown)} held out\n")
+        print("| pooling | " + " | ".join(DENSITIES) + " |\n|" + "---|" * (1 + len(DENSITIES)))
+        for pooling, fitted_on, without, with_it in zip(POOLINGS, normal, before, after, strict=True):
+            cells = []
+            for density in DENSITIES.values():
+                fitted = densities.fit(fitted_on, Scorer(name="density", **density), config.seed)
+                scores = np.concatenate([fitted(tf.constant(part)).numpy() for part in (without, with_it)])
+                labels = [0] * len(without) + [1] * len(with_it)
+                cells.append(f"{100 * auc(labels, scores):.1f} / {100 * pauc(labels, scores):.1f}")
+            print(f"| {pooling} | " + " | ".join(cells) + " |", flush=True)
+    return 0
+
+
+def with_sound(log_mels: Sequence[np.ndarray], kind: str, level_db: float) -> list[np.ndarray]:
+    """Each clip, `[frames, mels]` in dB, with a noise of random centre and width added to its power."""
+    changed = []
+    for number, log_mel in enumerate(log_mels):
+        rng = np.random.default_rng(number)
+        frames, mels = log_mel.shape
+        centre, width = rng.uniform(0, mels), rng.uniform(3, 15)
+        shape = np.exp(-0.5 * ((np.arange(mels) - centre) / width) ** 2)
+        course = np.ones(frames)
+        if kind == "bursts":
+            course = np.isin((np.arange(frames) - rng.integers(0, 31)) % 31, (0, 1, 2)).astype(float)
+        elif kind == "rare":
+            start = rng.integers(0, frames - 5)
+            course = ((np.arange(frames) >= start) & (np.arange(frames) < start + 5)).astype(float)
+        power = 10.0 ** (log_mel / 10)
+        noise = 0.5 + 0.5 * rng.exponential(size=power.shape)  # of mean 1
+        added = 10 ** (level_db / 10) * power.mean(axis=0) * shape * (course / course.mean())[:, np.newaxis] * noise
+        changed.append((10 * np.log10(power + added)).astype(np.float32))
+    return changed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

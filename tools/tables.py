@@ -1,0 +1,155 @@
+"""The tables of docs/results.md from the score files that tools/measure.py wrote; needs no TensorFlow.
+
+    python tools/tables.py toycar OUT [--scores mlperf_tiny_scores.csv]
+    python tools/tables.py synthetic OUT
+
+AUC and pAUC in percent: the mean over machine IDs, then mean ± standard deviation over seeds, with the
+95 % bootstrap interval over test clips in brackets where there is room. Labels come from the file names.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ganad_tf import clips, ensemble
+from ganad_tf.metrics import auc, bootstrap_interval, pauc
+
+ENSEMBLES = {
+    "ensemble GANomaly, SpectrumDensity": ("GANomaly", "SpectrumDensity"),
+    "ensemble of all six": ("GANomaly", "SpectrumDensity", "DenseAE", "SkipGANomaly", "IDNN", "EGBAD"),
+}
+SCORERS = (
+    "paper",
+    *(f"{pooling}-{name}" for pooling in ("mean", "gwrp", "lulls") for name in ("mahalanobis", "gmm", "knn", "knn2")),
+)
+
+Runs = dict[str, tuple[list[int], list[np.ndarray]]]  # machine ID → labels, and scores of every seed
+
+
+def main() -> int:
+    """Prints the tables as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("toycar", "synthetic"))
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--scores", type=Path, help="another system's scores of the same clips")
+    parser.add_argument("--scorers", nargs="+", default=list(SCORERS), choices=SCORERS)
+    options = parser.parse_args()
+    toycar(options) if options.what == "toycar" else synthetic(options)
+    return 0
+
+
+def toycar(options: argparse.Namespace) -> None:
+    """One table per number of training clips: a row per system, a column per scorer."""
+    for size in sorted((int(path.name) for path in options.out.iterdir() if path.name.isdigit()), reverse=True):
+        print(f"\n### {size} training clips per machine\n")
+        systems = _systems(options.out / str(size))
+        rows = [[name, *(_cell(runs(scorer, "ToyCar")) for scorer in options.scorers)] for name, runs in systems]
+        if options.scores:
+            rows.append(
+                [
+                    "MLPerf Tiny's autoencoder",
+                    _cell(_elsewhere(options.scores)),
+                    *[""] * (len(options.scorers) - 1),
+                ]
+            )
+        _print(["system", *options.scorers], rows)
+
+
+def synthetic(options: argparse.Namespace) -> None:
+    """One table per scorer: a row per system, a column per machine type."""
+    systems = _systems(options.out)
+    machines = sorted(path.name for path in (options.out / "data").iterdir() if path.is_dir())
+    for scorer in options.scorers:
+        print(f"\n### {scorer}\n")
+        rows = []
+        for name, runs in systems:
+            areas = [_areas(runs(scorer, machine)) for machine in machines]
+            means = [_text(np.mean([area for area in areas if area], axis=0))] if all(areas) else [""]
+            rows.append([name, *(_text(np.mean(area, axis=0)) if area else "" for area in areas), *means])
+        _print(["system", *machines, "mean"], rows)
+
+
+def _systems(root: Path) -> list[tuple[str, Callable[[str, str], Runs]]]:
+    names = [path.name for path in sorted(root.iterdir()) if any(path.glob("*/seconds.json"))]
+    systems: list[tuple[str, Callable[[str, str], Runs]]] = [
+        (name, lambda scorer, machine, name=name: _read(root, [name], scorer, machine)) for name in names
+    ]
+    for title, members in ENSEMBLES.items():
+        if set(members) <= set(names):
+            systems.append((title, lambda scorer, machine, members=members: _read(root, members, scorer, machine)))
+    return systems
+
+
+def _read(root: Path, members: Sequence[str], scorer: str, machine: str) -> Runs:
+    """Scores by machine ID, those of several members combined by their mean."""
+    seeds = set.intersection(*({path.parent.name for path in (root / name).glob("*/seconds.json")} for name in members))
+    runs: Runs = {}
+    for seed in sorted(seeds, key=int):
+        places = [root / name / seed / scorer for name in members]
+        training = _aligned([place / f"train_score_dev_{machine}.csv" for place in places])[1]
+        for path in sorted(places[0].glob(f"anomaly_score_{machine}_id_*.csv")):
+            names, scores = _aligned([place / path.name for place in places])
+            combined = scores[0] if len(members) == 1 else ensemble.combine(scores, training, "mean")
+            labels = [int(name.startswith("anomaly")) for name in names]
+            runs.setdefault(path.stem.rpartition("_")[2], (labels, []))[1].append(combined)
+    return runs
+
+
+def _aligned(paths: Sequence[Path]) -> tuple[list[str], np.ndarray]:
+    tables = [{score.name: score.score for score in clips.read_scores(path)} for path in paths]
+    return list(tables[0]), np.array([[table[name] for name in tables[0]] for table in tables])
+
+
+def _elsewhere(path: Path) -> Runs:
+    """Another system's scores of the test clips: all anomalies, and the normal clips from number 250 on."""
+    scores = {score.name: score.score for score in clips.read_scores(path)}
+    names = [name for name in scores if name.startswith("anomaly") or int(name[-12:-4]) >= 250]
+    runs: Runs = {}
+    for machine_id in ("01", "02"):
+        own = [name for name in names if f"_id_{machine_id}_" in name]
+        runs[machine_id] = [int(name.startswith("anomaly")) for name in own], [np.array([scores[name] for name in own])]
+    return runs
+
+
+def _areas(runs: Runs) -> list[tuple[float, float]]:
+    """AUC and pAUC of every seed, the mean over machine IDs."""
+    return [
+        tuple(100 * float(np.mean([area(labels, scores) for labels, scores in of_seed])) for area in (auc, pauc))
+        for of_seed in _by_seed(runs)
+    ]  # type: ignore[misc]
+
+
+def _by_seed(runs: Runs) -> Iterator[list[tuple[list[int], np.ndarray]]]:
+    for seed in range(min((len(scores) for _, scores in runs.values()), default=0)):
+        yield [(labels, scores[seed]) for labels, scores in runs.values()]
+
+
+def _cell(runs: Runs) -> str:
+    areas = _areas(runs)
+    if not areas:
+        return ""
+    texts = []
+    for column, area in enumerate((auc, pauc)):
+        values = [pair[column] for pair in areas]
+        groups = [(labels, np.array(scores)) for labels, scores in runs.values()]
+        low, high = (100 * edge for edge in bootstrap_interval(groups, area, n_resamples=200))
+        spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+        texts.append(f"{statistics.mean(values):.1f}{spread} [{low:.1f}, {high:.1f}]")
+    return " / ".join(texts)
+
+
+def _text(pair: np.ndarray) -> str:
+    return f"{pair[0]:.1f} / {pair[1]:.1f}"
+
+
+def _print(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    for line in (head, ["---"] * len(head), *rows):
+        print("| " + " | ".join(line) + " |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
