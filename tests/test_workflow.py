@@ -361,7 +361,7 @@ def test_a_full_disk_is_one_sentence(finished):
         ),
         (
             ["train", "baseline.yaml", "--set", "fit.compile.learning_rate=1e30", "fit.epochs=3", "model_directory=x"],
-            "became nan in epoch",
+            "`val_loss` became nan in epoch 1; the weights from before this epoch are kept",
         ),
     ],
 )
@@ -373,7 +373,7 @@ def test_one_sentence_and_exit_code_2(finished, tmp_path, monkeypatch, capsys, a
     printed = capsys.readouterr()
     assert message in printed.err
     assert printed.out == ""
-    assert not (tmp_path / "x").exists() or not list((tmp_path / "x").rglob("*.keras"))
+    assert not (tmp_path / "x").exists() or not list((tmp_path / "x").rglob("detector.keras"))
 
 
 def test_a_broken_detector_is_named(copied, ganad):
@@ -381,7 +381,7 @@ def test_a_broken_detector_is_named(copied, ganad):
     path.write_bytes(path.read_bytes()[:1000])
     done = ganad("score", "baseline.yaml", "--machine", "pump", *FAST, cwd=copied, check=2)
     assert "can't be read" in done.stderr
-    assert "train again" in done.stderr
+    assert "remove the folder and run `ganad train`" in done.stderr
 
 
 @pytest.mark.parametrize("seconds", [4.0, 7.0])
