@@ -2,11 +2,10 @@
 
     python tools/measure.py toycar OUT --npz toycar_id01_id02.npz [--sizes 5 20 60 250] [--seeds 0 1 2 3 4]
     python tools/measure.py synthetic OUT [--seeds 0]
-    python tools/measure.py tables OUT
 
 Every job (one detector, one seed, one training set) is a process of its own with one thread; `--jobs` run
 at a time. A job whose scores are there is left out, so the same command goes on where it was stopped.
-`tables` reads the score files alone.
+tools/tables.py makes the tables.
 """
 
 import argparse
@@ -123,19 +122,15 @@ def _synthetic(options: argparse.Namespace) -> list[tuple[Path, str, list[str]]]
     from ganad_tf.datasets import synthetic
 
     data = options.out / "data"
-    common = ["dataset.name=synthetic", f"dev_directory={data}", f"cache_directory={options.out / 'cache'}"]
+    common = ["dataset.name=synthetic", f"dev_directory={data}"]
     config = configuration.load(ROOT / "yaml" / "baseline.yaml", common)
     synthetic.write(data, config.dataset.synthetic)
-    first = [*common[:2]]
-    return [
-        (
-            options.out / detector / str(seed),
-            detector,
-            [*first, f"cache_directory={options.out / 'cache' / detector / str(seed)}", f"seed={seed}"],
-        )
-        for seed in options.seeds
-        for detector in options.detectors
-    ]
+    plan = []
+    for seed in options.seeds:
+        for detector in options.detectors:
+            out = options.out / detector / str(seed)  # with a cache of its own: two jobs can't write to one
+            plan.append((out, detector, [*common, f"cache_directory={out / 'cache'}", f"seed={seed}"]))
+    return plan
 
 
 def _start(out: Path, detector: str, overrides: list[str]) -> int:
