@@ -3,7 +3,7 @@
 import logging
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -32,6 +32,7 @@ class StopAtNaN(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Remembers the weights as they are."""
+        self._check_weights(epoch)
         self.epoch = epoch
         self.last_good = self.model.get_weights()
 
@@ -40,10 +41,11 @@ class StopAtNaN(keras.callbacks.Callback):
         if all(math.isfinite(value) for value in (logs or {}).values()):
             return
         means = [mean for mean in self.model.metrics if isinstance(mean, LossMean) and int(mean.first_bad)]
+        if not means:
+            self.on_epoch_end(self.epoch, logs)
         first = min(means, key=lambda mean: (int(mean.first_bad), mean.name == "loss"))  # a term before the sum
-        self._stop(
-            f"`{first.name}` became {float(first.result())} at step {int(first.first_bad)} of epoch {self.epoch + 1}"
-        )
+        step = f"step {int(first.first_bad)} of epoch {self.epoch + 1}"
+        self._stop(f"`{first.name}` became {float(first.result())} at {step}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks at the validation losses too."""
@@ -51,10 +53,20 @@ class StopAtNaN(keras.callbacks.Callback):
             if not math.isfinite(value):
                 self._stop(f"`{name}` became {float(value)} in epoch {epoch + 1}")
 
-    def _stop(self, what: str) -> None:
-        self.model.set_weights(self.last_good)
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Looks at what the last step made."""
+        self._check_weights(self.epoch + 1)
+
+    def _check_weights(self, epochs: int) -> None:
+        """The last step of an epoch may spoil the weights without showing in any loss."""
+        if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
+            self._stop(f"the weights became NaN or infinite at the end of epoch {epochs}")
+
+    def _stop(self, what: str) -> NoReturn:
+        uncompiled = self.model.__class__.from_config(self.model.get_config())  # the optimizer's state may be spoilt
+        uncompiled.set_weights(self.last_good)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.model.save(self.path)
+        uncompiled.save(self.path)
         raise TrainingError(
             f"{what}; the weights from before this epoch are kept in {self.path}. Lower `fit.compile.learning_rate`."
         )

@@ -79,6 +79,7 @@ def train(options: argparse.Namespace) -> None:
     from ganad_tf import stages
 
     datasets.refuse_foreign(listings, config)
+    stages.check(config, listings)
     stages.train(config, mode, listings)
 
 
@@ -157,6 +158,8 @@ def _run(options: argparse.Namespace, config: Config) -> dict[str, float]:
     _make_synthetic(config, options.mode)
     config, mode, listings = _experiment(options, config)
     stages.check(config, listings)
+    for listing in listings:
+        listing.need("test")
     stages.prepare(config, mode, listings, ("train", "test"))
     stages.train(config, mode, listings)
     thresholds = stages.score(config, mode, listings)
@@ -201,7 +204,7 @@ def _evaluate_labelled(config: Config, mode: Mode, listings: Sequence[Listing], 
 
 def _evaluate(config: Config, mode: Mode, listings: Sequence[Listing], *, keep: bool) -> None:
     results = evaluation.evaluate(config, listings, mode, keep=keep)
-    beside = [listing for listing in listings if len(config.for_machine(listing.machine).reported()) > 1]
+    beside = [listing for listing in listings if evaluation.has_paper_scores(config, listing)]
     paper = evaluation.evaluate(config.with_paper_score(), beside, mode, keep=keep) if beside else []
     print(evaluation.table(results, paper))
     logger.info("wrote %s", config.result_path)

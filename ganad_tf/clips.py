@@ -4,10 +4,12 @@ Labels: 0 normal, 1 anomaly, None unknown. Scores: higher is more anomalous.
 """
 
 import csv
+import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ganad_tf import atomic
 from ganad_tf.errors import DataError
@@ -129,6 +131,29 @@ def read_scores(path: Path) -> list[ClipScore]:
                 f"Expected `file name,score` in line {number} of {path}. Received: {','.join(row)!r}."
             ) from error
     return scores
+
+
+def write_origin(path: Path, origin: Mapping[str, Any], *, is_complete: bool = True) -> None:
+    """Writes with what settings the scores beside it are made; incomplete until they are all there."""
+    atomic.write_text(path, json.dumps({**origin, "is_complete": is_complete}, indent=1))
+
+
+def read_origin(path: Path) -> dict[str, Any] | None:
+    """What `write_origin` wrote; None if there is nothing, as beside scores from elsewhere.
+
+    Raises:
+      DataError: If it can't be read, or the scores were not all written.
+    """
+    if not path.exists():
+        return None
+    try:
+        origin = json.loads(path.read_text(encoding="utf-8"))
+        is_complete, _ = origin["is_complete"], origin["settings"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} can't be read ({error}); run `ganad score` again.") from error
+    if not is_complete:
+        raise DataError(f"The scores beside {path} were not all written; run `ganad score` again.")
+    return dict(origin)
 
 
 def _finite(text: str) -> float:

@@ -15,6 +15,10 @@ from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.evaluation import Areas, read_areas
 
 RESULT_FILE = "result.csv"
+NOTE = (
+    "AUC / pAUC in %; ± over seeds but for the last column. A measured row can be compared with a published one only "
+    "if it was measured on the challenge's own split; those of the paper may have been chosen on the test clips."
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,14 @@ class System:
     origin: str
     runs: tuple[Mapping[str, Areas], ...]
 
+    def on(self, machines: Sequence[str]) -> "System | None":
+        """The same system on these machine types alone; None if it lacks one of them."""
+        if not all(machine in self.runs[0] for machine in machines):
+            return None
+        return System(
+            self.name, self.origin, tuple({machine: run[machine] for machine in machines} for run in self.runs)
+        )
+
     @property
     def areas(self) -> dict[str, Areas]:
         """The mean over seeds by machine type."""
@@ -38,9 +50,17 @@ class System:
 
     def deviation(self, machine: str) -> Areas:
         """The standard deviation over seeds; NaN for a single one."""
-        if len(self.runs) < 2:
-            return Areas(math.nan, math.nan)
-        return Areas(*np.std([run[machine] for run in self.runs], axis=0, ddof=1).tolist())
+        return _deviation([run[machine] for run in self.runs])
+
+    @property
+    def mean(self) -> Areas:
+        """The mean over machine types, and over seeds."""
+        return _mean(self.areas.values())
+
+    @property
+    def mean_deviation(self) -> Areas:
+        """The standard deviation over seeds of the mean over machine types."""
+        return _deviation([_mean(run.values()) for run in self.runs])
 
 
 def read_systems(arguments: Sequence[str]) -> list[System]:
@@ -57,10 +77,12 @@ def read_systems(arguments: Sequence[str]) -> list[System]:
     systems = []
     for argument in arguments:
         name, equals, listed = argument.partition("=")
-        directories = [Path(directory) for directory in (listed if equals else argument).split(",")]
-        systems.append(_read_system(name if equals else directories[0].name, directories))
-        papers = [directory / "paper" for directory in directories if (directory / "paper" / RESULT_FILE).exists()]
-        if len(papers) == len(directories):
+        if not equals or Path(argument).exists():
+            name, listed = Path(argument).resolve().name, argument
+        directories = [Path(argument)] if listed == argument else [Path(directory) for directory in listed.split(",")]
+        systems.append(_read_system(name, directories))
+        papers = [directory / "paper" for directory in directories]
+        if all((paper / RESULT_FILE).exists() and _same_detectors(paper) for paper in papers):
             systems.append(_read_system(f"{systems[-1].name}, paper's score", papers))
     names = [system.name for system in systems]
     for name in names:
@@ -88,11 +110,6 @@ def best_of(systems: Sequence[System]) -> System:
     return System("best of the measured (oracle)", "oracle", (best,))
 
 
-def plain_mean(system: System) -> Areas:
-    """The mean over machine types."""
-    return _mean(system.areas.values())
-
-
 def weighted_mean(areas: Mapping[str, Areas]) -> tuple[Areas, Areas]:
     """The mean over machine types weighted by the paper's numbers of test clips, and the deviation about it.
 
@@ -110,48 +127,53 @@ def weighted_mean(areas: Mapping[str, Areas]) -> tuple[Areas, Areas]:
 
 
 def table(systems: Sequence[System]) -> list[list[str]]:
-    """The comparison as cells, the first row being the head: Table 7, then Table 6's means in the last two columns."""
+    """The comparison as cells, the first row being the head: Table 7, then Table 6's means in the last two columns.
+
+    The machine types are those that were measured; both means are over these, and only for systems that have
+    them all. The weighted mean is left out where the paper lacks one of them.
+    """
     machines = _machines(systems)
-    rows = [["system", "origin", "seeds", *machines, "mean", "weighted mean ± deviation"]]
+    rows = [["system", "origin", "seeds", *machines, "mean", "weighted mean ± deviation over machines"]]
     for system in systems:
-        areas = system.areas
         cells = [
-            _cell(areas.get(machine), system.deviation(machine) if machine in areas else None) for machine in machines
+            _cell(system.areas[machine], system.deviation(machine)) if machine in system.areas else ""
+            for machine in machines
         ]
-        whole = all(machine in areas for machine in machines)
-        mean, deviation = weighted_mean(areas)
-        rows.append(
-            [
-                system.name,
-                system.origin,
-                str(len(system.runs)) if system.origin == "measured" else "",
-                *cells,
-                _cell(plain_mean(system)) if whole else "",
-                f"{mean.auc:.2f} ± {deviation.auc:.2f} / {mean.pauc:.2f} ± {deviation.pauc:.2f}" if whole else "",
-            ]
-        )
+        whole = system.on(machines)
+        mean = _cell(whole.mean, whole.mean_deviation) if whole else ""
+        weighted = _cell(*weighted_mean(whole.areas)) if whole and published.TEST_CLIPS.keys() >= set(machines) else ""
+        seeds = str(len(system.runs)) if system.origin == "measured" else ""
+        rows.append([system.name, system.origin, seeds, *cells, mean, weighted])
     return rows
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """The cells of `table` as a Markdown table."""
+    """The cells of `table` as a Markdown table, and how to read it."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:], "", NOTE])
 
 
 def write(directory: Path, systems: Sequence[System]) -> None:
     """Writes `comparison.md` and, with one number per cell, `comparison.csv`."""
     atomic.write_text(directory / "comparison.md", markdown(table(systems)) + "\n")
-    rows: list[list[object]] = [
-        ["system", "origin", "seeds", "machine", "AUC", "pAUC", "AUC deviation", "pAUC deviation"]
+    machines = _machines(systems)
+    numbers = [
+        "AUC",
+        "pAUC",
+        *(f"{area} deviation over {what}" for what in ("seeds", "machines") for area in ("AUC", "pAUC")),
     ]
+    rows: list[list[object]] = [["system", "origin", "seeds", "machine", *numbers]]
     for system in systems:
-        mean, deviation = weighted_mean(system.areas)
-        lines = [(machine, areas, system.deviation(machine)) for machine, areas in system.areas.items()]
-        lines += [("mean", plain_mean(system), Areas(math.nan, math.nan)), ("weighted mean", mean, deviation)]
-        for machine, areas, spread in lines:
-            numbers = ["" if math.isnan(value) else f"{value:.4f}" for value in (*areas, *spread)]
-            rows.append([system.name, system.origin, len(system.runs), machine, *numbers])
+        none = Areas(math.nan, math.nan)
+        lines = [(machine, areas, system.deviation(machine), none) for machine, areas in system.areas.items()]
+        whole = system.on(machines)
+        if whole:
+            lines.append(("mean", whole.mean, whole.mean_deviation, none))
+            weighted, spread = weighted_mean(whole.areas)
+            lines.append(("weighted mean", weighted, none, spread))
+        for machine, *pairs in lines:
+            cells = ["" if math.isnan(value) else f"{value:.4f}" for pair in pairs for value in pair]
+            rows.append([system.name, system.origin, len(system.runs), machine, *cells])
     clips.write_rows(directory / "comparison.csv", rows)
 
 
@@ -166,9 +188,27 @@ def bars(systems: Sequence[System]) -> dict[str, dict[str, tuple[float, float, f
         for machine in _machines(systems)
     }
     if len(panels) > 1:
-        means = {system.name: weighted_mean(system.areas) for system in systems if panels.keys() <= system.areas.keys()}
-        panels["weighted mean"] = {name: (*mean, *deviation) for name, (mean, deviation) in means.items()}
+        whole = [on for system in systems if (on := system.on(_machines(systems)))]
+        if published.TEST_CLIPS.keys() >= panels.keys():
+            means = {system.name: weighted_mean(system.areas) for system in whole}
+            panels["weighted mean"] = {name: (*mean, *deviation) for name, (mean, deviation) in means.items()}
+        else:
+            panels["mean"] = {system.name: (*system.mean, *system.mean_deviation) for system in whole}
     return panels
+
+
+def _same_detectors(paper: Path) -> bool:
+    """Whether the scores in `paper/` are of the detectors whose scores are beside it, and not left from others."""
+    for path in paper.glob("score_origin_*.json"):
+        ours, theirs = (clips.read_origin(place / path.name) for place in (paper.parent, paper))
+        settings = [
+            {key: value for key, value in origin["settings"].items() if not key.startswith("scorer.")}
+            for origin in (ours, theirs)
+            if origin
+        ]
+        if len(settings) < 2 or settings[0] != settings[1]:
+            return False
+    return True
 
 
 def _read_system(name: str, directories: Sequence[Path]) -> System:
@@ -199,6 +239,12 @@ def _cell(areas: Areas | None, deviation: Areas | None = None) -> str:
     if deviation is None or math.isnan(deviation.auc):
         return f"{areas.auc:.2f} / {areas.pauc:.2f}"
     return f"{areas.auc:.2f} ± {deviation.auc:.2f} / {areas.pauc:.2f} ± {deviation.pauc:.2f}"
+
+
+def _deviation(values: Sequence[Areas]) -> Areas:
+    if len(values) < 2:
+        return Areas(math.nan, math.nan)
+    return Areas(*np.std(values, axis=0, ddof=1).tolist())
 
 
 def _mean(values: Iterable[Areas]) -> Areas:

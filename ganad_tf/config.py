@@ -68,6 +68,12 @@ class Config:
             raise ValueError(
                 f"expected different `cache_directory` and `model_directory`. Received: {self.cache_directory!r} twice."
             )
+        results = [Path(directory).resolve() for directory in (self.result_directory, *self.ensemble.members)]
+        if len(set(results)) < len(results):
+            raise ValueError(
+                "expected another result directory for each of `ensemble.members`, and none of them as "
+                f"`result_directory`. Received: {self.ensemble.members} and {self.result_directory!r}."
+            )
 
     def for_machine(self, machine: str) -> "Config":
         """The configuration of one machine type, with what `machines` says of it laid over."""
@@ -84,8 +90,8 @@ class Config:
         return from_mapping(mapping, source="with_paper_score")
 
     def within(self, result_directory: str | Path) -> "Config":
-        """The same experiment with its results elsewhere."""
-        return dataclasses.replace(self, result_directory=str(result_directory))
+        """The same recordings with their results elsewhere, made by whatever it was."""
+        return dataclasses.replace(self, result_directory=str(result_directory), ensemble=Ensemble())
 
     def reported(self) -> tuple["Config", ...]:
         """Whose scores are written: this experiment's and, where that is another, the paper's own beside it."""
@@ -191,6 +197,10 @@ def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence
             for own in machines.values() if isinstance(machines, dict) else ():
                 if isinstance(own, dict):
                     _lay_over(own, override)
+    for holder in (values, *(machines.values() if isinstance(machines, dict) else ())):
+        own = holder.get("scorer") if isinstance(holder, dict) else None
+        if isinstance(own, dict) and own and "name" not in own:
+            own["name"] = "density"  # whose settings the other keys are
     if isinstance(values.get("model"), dict):
         arguments = dict(values["model"])
         name = arguments.pop("name", Model.name)

@@ -13,10 +13,12 @@ import sklearn.covariance
 import sklearn.mixture
 import tensorflow as tf
 
+from ganad_tf.errors import DataError
+from ganad_tf.features import usable_deviation
 from ganad_tf.sections import Scorer
 
-SMALLEST_DEVIATION_DB = 1e-3  # a band that never changes is left as it is instead of blown up
 SMALLEST_VARIANCE = 1e-6  # of standardised values; below it float32 sees no difference
+AT_ONCE = 32  # vectors
 FOLDS = 10  # parts into which training vectors are divided to be scored by a density that has not seen them
 
 
@@ -77,9 +79,12 @@ def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
       vectors: Of normal clips, `[clips, dims]`, in dB.
       settings: Which density.
       seed: Of the Gaussian mixture's starting point.
+
+    Raises:
+      DataError: If a Gaussian mixture does not come to an end.
     """
     values = np.asarray(vectors, np.float64)
-    mean, deviation = values.mean(axis=0), np.maximum(values.std(axis=0), SMALLEST_DEVIATION_DB)
+    mean, deviation = values.mean(axis=0), usable_deviation(values.std(axis=0))
     projection = np.diag(1 / deviation)
     if settings.whiten:
         projection = projection @ _factor(_covariance((values - mean) @ projection, settings))
@@ -87,18 +92,26 @@ def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
     return _frozen(settings.density, {"mean": mean, "projection": projection, **_fitted(placed, settings, seed)})
 
 
+def score_all(density: Density, vectors: np.ndarray) -> np.ndarray:
+    """The scores of many vectors, `[clips]`, a few at a time: nearest neighbours take memory."""
+    parts = [vectors[start : start + AT_ONCE] for start in range(0, len(vectors), AT_ONCE)]
+    return np.concatenate([density(tf.constant(part, tf.float32)).numpy() for part in parts])
+
+
 def cross_scores(vectors: np.ndarray, settings: Scorer, seed: int) -> np.ndarray:
     """Scores each normal clip by a density fitted without it and its fold, `[clips]`.
 
     A density finds the clips it was fitted on more usual than others (the nearest neighbour of a
-    training clip is itself), so a threshold set by those scores would be too low.
+    training clip is itself), so a threshold set by those scores would be too low. The network, which
+    has seen the clip, is not trained again: where it has learned its few training clips by heart, their
+    scores are still too low.
     """
     fold_of = np.random.default_rng(seed).permutation(len(vectors)) % min(FOLDS, len(vectors))
     scores = np.empty(len(vectors))
     for fold in range(fold_of.max() + 1):
         held_out = fold_of == fold
         density = fit(vectors[~held_out], settings, seed)
-        scores[held_out] = density(tf.constant(vectors[held_out], tf.float32)).numpy()
+        scores[held_out] = score_all(density, vectors[held_out])
     return scores
 
 
@@ -109,9 +122,14 @@ def _fitted(placed: np.ndarray, settings: Scorer, seed: int) -> dict[str, np.nda
     if settings.density == "mahalanobis":
         factor = _factor(_covariance(placed, settings))
         return {"means": placed.mean(axis=0)[None], "factors": factor[None], "offsets": np.zeros(1)}
-    mixture = sklearn.mixture.GaussianMixture(
-        settings.components, reg_covar=settings.regularization, random_state=seed
-    ).fit(placed)
+    mixture = sklearn.mixture.GaussianMixture(settings.components, reg_covar=settings.regularization, random_state=seed)
+    try:
+        mixture.fit(placed)
+    except ValueError as error:
+        raise DataError(
+            f"A Gaussian mixture of `scorer.components: {settings.components}` with `scorer.regularization: "
+            f"{settings.regularization}` can't be fitted to {len(placed)} clips; raise the regularization."
+        ) from error
     factors = mixture.precisions_cholesky_
     peaks = np.log(mixture.weights_) + np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
     return {"means": mixture.means_, "factors": factors, "offsets": peaks - np.logaddexp.reduce(peaks)}

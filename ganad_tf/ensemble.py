@@ -4,15 +4,16 @@ Members are brought to one scale by their scores of normal training clips, never
 so that a clip's score does not depend on which others are in the test.
 """
 
-import json
+import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ganad_tf import atomic, clips
-from ganad_tf.clips import ClipScore, Listing
+from ganad_tf import clips
+from ganad_tf.clips import Clip, ClipScore, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
 from ganad_tf.sections import Ensemble
@@ -35,28 +36,42 @@ def score(config: Config, listing: Listing, mode: Mode) -> float:
     Raises:
       DataError: If a member lacks scores or lists other clips than the first; no file is written then.
     """
-    members = [Path(member) for member in config.ensemble.members]
-    training = _aligned([config.within(member).train_score_path(mode, listing.machine) for member in members])
-    combined = {
-        machine_id: _combined(
-            _aligned([config.within(member).score_path(listing.machine, machine_id) for member in members]),
-            training,
-            config.ensemble,
-        )
-        for machine_id in clips.by_id(listing.need("test"))
-    }
+    members = [config.within(member) for member in config.ensemble.members]
+    for member in members:
+        clips.read_origin(member.origin_path(mode, listing.machine))
+    training = _aligned([member.train_score_path(mode, listing.machine) for member in members])
+    combined = {}
+    for machine_id, group in clips.by_id(listing.need("test")).items():
+        names, scores = _aligned([member.score_path(listing.machine, machine_id) for member in members])
+        _check_names(names, group, members[0].score_path(listing.machine, machine_id), config)
+        combined[machine_id] = _combined((names, scores), training, config.ensemble)
     train_scores = _combined(training, training, config.ensemble)
     limit = threshold([score.score for score in train_scores], config.threshold)
+    origin = {"settings": config.score_settings(), "members": _digests(config, listing, mode)}
+    clips.write_origin(config.origin_path(mode, listing.machine), origin, is_complete=False)
     for machine_id, scored in combined.items():
         clips.write_scores(config.score_path(listing.machine, machine_id), scored)
         decisions = [(clip.name, int(clip.score > limit)) for clip in scored]
         clips.write_rows(config.decision_path(listing.machine, machine_id), decisions)
     clips.write_scores(config.train_score_path(mode, listing.machine), train_scores)
-    atomic.write_text(
-        config.origin_path(mode, listing.machine), json.dumps({"settings": config.score_settings()}, indent=1)
-    )
+    clips.write_origin(config.origin_path(mode, listing.machine), origin)
     logger.info("%s: combined %d members, threshold %.6g", listing.machine, len(members), limit)
     return limit
+
+
+def check_unchanged(config: Config, listing: Listing, mode: Mode, origin: Mapping[str, Any]) -> None:
+    """Refuses combined scores whose members have other scores by now.
+
+    Raises:
+      DataError: Names the member.
+    """
+    now = _digests(config, listing, mode)
+    for member, digest in origin.get("members", {}).items():
+        if now.get(member) != digest:
+            raise DataError(
+                f"The scores of {listing.machine} in {member} are not those that were combined; "
+                "run `ganad score` on the ensemble again."
+            )
 
 
 def combine(scores: np.ndarray, training: np.ndarray, how: str) -> np.ndarray:
@@ -91,6 +106,8 @@ def _combined(
     scores: tuple[list[str], np.ndarray], training: tuple[list[str], np.ndarray], settings: Ensemble
 ) -> list[ClipScore]:
     names, values = scores
+    if not training[0]:
+        raise DataError("Expected scores of normal training clips of the members. Received: none.")
     if np.ptp(training[1], axis=1).min() == 0:
         member = settings.members[int(np.ptp(training[1], axis=1).argmin())]
         raise DataError(f"Expected training scores that differ in {member}, to bring it to the others' scale.")
@@ -98,6 +115,27 @@ def _combined(
         ClipScore(name, float(value))
         for name, value in zip(names, combine(values, training[1], settings.combine), strict=True)
     ]
+
+
+def _digests(config: Config, listing: Listing, mode: Mode) -> dict[str, str]:
+    """One digest per member, of its score files of one machine type."""
+    digests = {}
+    for member in config.ensemble.members:
+        own = config.within(member)
+        paths = [own.score_path(listing.machine, machine_id) for machine_id in clips.by_id(listing.of("test"))]
+        content = [path.read_bytes() for path in (*paths, own.train_score_path(mode, listing.machine)) if path.exists()]
+        digests[member] = hashlib.sha256(b"\0".join(content)).hexdigest()
+    return digests
+
+
+def _check_names(names: Sequence[str], group: Sequence[Clip], path: Path, config: Config) -> None:
+    """Refuses scores of other clips than there are; with `on_bad_clip: skip` some may have none."""
+    missing, foreign = {clip.name for clip in group} - set(names), set(names) - {clip.name for clip in group}
+    if foreign or (missing and config.on_bad_clip == "error"):
+        raise DataError(
+            f"{path} does not list the test clips that are there ({len(missing)} missing, {len(foreign)} others, "
+            f"such as {min(missing | foreign)}); run `ganad score` on the members again."
+        )
 
 
 def _aligned(paths: Sequence[Path]) -> tuple[list[str], np.ndarray]:

@@ -4,14 +4,13 @@ Needs neither TensorFlow nor the detector: the anomaly score of a clip is the on
 """
 
 import csv
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ganad_tf import clips, manifest
+from ganad_tf import clips, ensemble, manifest
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode, refuse_other_settings
 from ganad_tf.errors import DataError
@@ -84,6 +83,14 @@ def evaluate(config: Config, listings: Sequence[Listing], mode: Mode, *, keep: b
     return results
 
 
+def has_paper_scores(config: Config, listing: Listing) -> bool:
+    """Whether the detector's own scores stand beside another scorer's; scores from elsewhere have none."""
+    if len(config.for_machine(listing.machine).reported()) == 1:
+        return False
+    paper = config.with_paper_score()
+    return all(paper.score_path(listing.machine, machine_id).exists() for machine_id in clips.by_id(listing.of("test")))
+
+
 def scored_by_id(config: Config, listing: Listing, mode: Mode) -> dict[str, tuple[list[int], list[float]]]:
     """Labels and scores of the test clips by machine ID, in the same order; clips that were left out have none.
 
@@ -127,22 +134,23 @@ def _left_out(config: Config, listing: Listing, mode: Mode) -> set[str]:
 
 def _check_origin(config: Config, listing: Listing, mode: Mode) -> None:
     """Refuses scores made with other settings; scores from elsewhere carry no record and are taken as they are."""
-    path = config.origin_path(mode, listing.machine)
-    if not path.exists():
+    origin = clips.read_origin(config.origin_path(mode, listing.machine))
+    if origin is None:
         return
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} can't be read ({error}); run `ganad score` again.") from error
     mend = "run `ganad score` with this configuration, or set another `result_directory`"
     refuse_other_settings(
-        f"The score file of {listing.machine}", settings, config.for_machine(listing.machine).score_settings(), mend
+        f"The score file of {listing.machine}",
+        origin["settings"],
+        config.for_machine(listing.machine).score_settings(),
+        mend,
     )
+    ensemble.check_unchanged(config, listing, mode, origin)
 
 
 def table(results: Sequence[MachineResult], paper: Sequence[MachineResult] = ()) -> str:
     """The results for people, AUC and pAUC in percent; beside them the paper's own scores where those are others."""
     beside = {result.machine: result for result in paper}
+    everywhere = [beside.get(result.machine, result) for result in results]  # the paper's, or ours that is the paper's
     head = f"{'machine':<14}{'id':<9}{'AUC':>7}{'pAUC':>8}{'normal':>8}{'anomaly':>9}"
     lines = [head + (f"{'paper AUC':>12}{'pAUC':>8}" if paper else "")]
     for result in results:
@@ -152,7 +160,7 @@ def table(results: Sequence[MachineResult], paper: Sequence[MachineResult] = ())
             lines.append(line + _beside(others and others.ids[number], width=12))
         lines.append(_line(result.machine, "mean", result) + _beside(others, width=29))
     if len(results) > 1:
-        lines.append(_line("all", "mean", _mean(results)) + _beside(_mean(paper) if paper else None, width=29))
+        lines.append(_line("all", "mean", _mean(results)) + _beside(_mean(everywhere) if paper else None, width=29))
         defined = [result for result in results if not math.isnan(result.auc)]
         if defined:
             lines.append(_line("all", "weighted", _mean(defined, weighted=True)) + "  by test clips")
@@ -189,7 +197,11 @@ def read_areas(path: Path) -> dict[str, Areas]:
     if not path.exists():
         raise DataError(f"Expected a result file {path}, but there is none; run `ganad evaluate` first.")
     areas = {}
-    for machine, block in _read_blocks(path).items():
+    try:
+        blocks = _read_blocks(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"Can't read the results in {path}: {error}.") from error
+    for machine, block in blocks.items():
         averages = [row for row in block if len(row) == 3 and row[0] == "Average"]
         try:
             areas[machine] = Areas(*(float(value) for value in averages[0][1:]))
@@ -214,6 +226,8 @@ def _read_blocks(path: Path) -> dict[str, list[list[str]]]:
             if not row:
                 blocks[block[0][0] if block[0] else ""] = block
                 block = []
+    if block:  # the last empty line is missing
+        blocks[block[0][0]] = [*block, []]
     return blocks
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 EPSILON = float(np.finfo(np.float64).eps)  # what the baseline adds before the logarithm
 FLOOR_DB = -80.0  # paper, Eq. 3
-SMALLEST_DEVIATION_DB = 1e-3  # a band that never changes is left as it is instead of blown up
+SMALLEST_DEVIATION_DB = 1e-3
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
@@ -114,7 +114,7 @@ class Normalizer(keras.layers.Layer):
         self.mean = [float(value) for value in mean]
         self.std = [float(value) for value in std]
         self._mean = np.asarray(mean, np.float32)
-        self.deviation = np.maximum(np.asarray(std, np.float32), SMALLEST_DEVIATION_DB)
+        self.deviation = usable_deviation(np.asarray(std, np.float32))
 
     def call(self, log_mel: tf.Tensor) -> tf.Tensor:
         """`[..., mels]` in dB → `[..., mels]` in training deviations."""
@@ -123,6 +123,15 @@ class Normalizer(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
         return super().get_config() | {"mean": self.mean, "std": self.std}
+
+
+def usable_deviation(deviation: np.ndarray) -> np.ndarray:
+    """The deviation to divide decibels by: 1 for a band that never changes, which is left as it is.
+
+    >>> usable_deviation(np.array([0.0, 3.0])).tolist()
+    [1.0, 3.0]
+    """
+    return np.where(deviation < SMALLEST_DEVIATION_DB, np.ones_like(deviation), deviation)
 
 
 def stack_frames(log_mel: tf.Tensor, frames: int) -> tf.Tensor:

@@ -36,7 +36,8 @@ OTHERS: dict[str, Any] = {
 }
 
 # de Oliveira Neto et al. 2024, Table 6: weighted mean of AUC and of pAUC. Its deviations of AUC are those weighted by
-# test clips, but for SKIP-GANomaly's (3.73 printed, 2.43 from its rows); those of pAUC do not follow from Table 7.
+# test clips, but for GANomaly's (4.19 printed, 4.22 from its rows) and SKIP-GANomaly's (3.73 and 2.43); those of pAUC
+# do not follow from Table 7.
 TABLE_6 = {
     "DCASE": (73.81, 60.47),
     "EGBAD": (46.23, 52.55),

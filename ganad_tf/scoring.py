@@ -1,6 +1,5 @@
 """The verb `score`: a trained detector and recordings → one anomaly score and one decision per clip."""
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import atomic, clips, preparation, records, scorers, trained
+from ganad_tf import clips, preparation, records, scorers, trained
 from ganad_tf.clips import Clip, ClipScore, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
@@ -54,10 +53,11 @@ def score(config: Config, listing: Listing, mode: Mode, *, progress: Progress = 
     scores = of_each_clip(model, functions, cache, current.entries, progress=progress)
     for own, scorer, scored in zip(reported, fitted, scores, strict=True):
         origin = {"settings": own.score_settings(), "cache": current.digest(), "detector": str(directory)}
+        clips.write_origin(own.origin_path(mode, listing.machine), origin, is_complete=False)
         for machine_id, group in _by_id(listing, scored).items():
             clips.write_scores(own.score_path(listing.machine, machine_id), group)
         clips.write_scores(own.train_score_path(mode, listing.machine), scorer.train_scores)
-        atomic.write_text(own.origin_path(mode, listing.machine), json.dumps(origin, indent=1))
+        clips.write_origin(own.origin_path(mode, listing.machine), origin)
     limit = threshold([score.score for score in fitted[0].train_scores], config.threshold)
     for machine_id, group in _by_id(listing, scores[0]).items():
         decisions = [(clip.name, int(clip.score > limit)) for clip in group]
@@ -72,12 +72,14 @@ def find_detector(config: Config, listing: Listing, mode: Mode) -> Path:
     Evaluation data without training clips of their own use the development data's detector.
 
     Raises:
-      DataError: If there are no test clips or no trained detector.
+      DataError: If there are no test clips, no trained detector or no fitted scorer.
       ConfigError: If the detector was trained with other settings.
     """
     listing.need("test")
     directory = config.model_path(mode if listing.of("train") else "dev", listing.machine)
     trained.check_settings(directory, trained.read_record(directory), config)
+    for own in config.reported():
+        trained.need_scorer(directory, own.scorer)
     return directory
 
 

@@ -107,11 +107,11 @@ def save_scorer(directory: Path, fitted: Fitted) -> None:
             np.savez(temporary / DENSITY, **arrays)
 
 
-def load_scorer(directory: Path, settings: Scorer) -> Fitted:
-    """Reads what `save_scorer` wrote.
+def need_scorer(directory: Path, settings: Scorer) -> Path:
+    """Where a fitted way of scoring is.
 
     Raises:
-      DataError: If it is missing or can't be read.
+      DataError: If it is not there.
     """
     folder = scorer_directory(directory, settings)
     if not folder.exists():
@@ -119,13 +119,23 @@ def load_scorer(directory: Path, settings: Scorer) -> Fitted:
             f"Expected the scorer that the configuration describes in {folder}, but there is none; "
             "run `ganad train`, which fits it without training the detector again."
         )
+    return folder
+
+
+def load_scorer(directory: Path, settings: Scorer) -> Fitted:
+    """Reads what `save_scorer` wrote.
+
+    Raises:
+      DataError: If it is missing or can't be read.
+    """
+    folder = need_scorer(directory, settings)
     try:
         train_scores = tuple(clips.read_scores(folder / SCORES))
         if settings.name == "paper":
             return Fitted(settings, None, train_scores)
         with np.load(folder / DENSITY, allow_pickle=False) as arrays:
             return Fitted(settings, Density(settings.density, dict(arrays)), train_scores)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, DataError) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, DataError) as error:
         raise _unreadable(folder, error) from error
 
 

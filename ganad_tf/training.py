@@ -72,6 +72,7 @@ def _train_detector(
 ) -> None:
     directory = config.model_path(mode, listing.machine)
     atomic.check_writable(directory)
+    last_good = directory.with_name(f"{directory.name}.last_good.keras")
     begin = time.perf_counter()
     seed_everything(config)
     cache = config.cache_path(mode, listing.machine, "train")
@@ -86,7 +87,7 @@ def _train_detector(
         config,
         training,
         validation,
-        (StopAtNaN(directory.with_name(f"{directory.name}.last_good.keras")), *callbacks),
+        (StopAtNaN(last_good), *callbacks),
     )
     record = trained.make_record(
         config,
@@ -99,6 +100,7 @@ def _train_detector(
         seconds=round(time.perf_counter() - begin, 1),
     )
     feature = config.feature
+    last_good.unlink(missing_ok=True)
     trained.save(directory, Trained(detector, normalizer, feature.frames, feature.n_mels, record))
     logger.info(
         "%s: trained on %d clips in %.0f s", listing.machine, len(training.entries), time.perf_counter() - begin

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from ganad_tf import comparison, published
+from ganad_tf import clips, comparison, published
 from ganad_tf.comparison import System
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.evaluation import Areas
@@ -47,9 +47,9 @@ def test_seeds_are_averaged_and_their_deviation_stands_beside(tmp_path):
     assert system.areas["fan"] == pytest.approx((83.0, 60.0))
     assert system.deviation("fan").auc == pytest.approx(math.sqrt((9 + 1 + 16) / 2))
     head, row = comparison.table([system])
-    assert head == ["system", "origin", "seeds", "fan", "pump", "mean", "weighted mean ± deviation"]
+    assert head == ["system", "origin", "seeds", "fan", "pump", "mean", "weighted mean ± deviation over machines"]
     assert row[:4] == ["ours", "measured", "3", "83.00 ± 3.61 / 60.00 ± 0.00"]
-    assert row[5] == "86.50 / 65.00"
+    assert row[5] == "86.50 ± 1.80 / 65.00 ± 0.00"  # of 85, 86 and 88.5
 
 
 def test_the_paper_s_score_is_a_row_of_its_own(tmp_path):
@@ -71,8 +71,42 @@ def test_the_best_of_all_is_called_an_oracle(tmp_path):
     assert {row["origin"] for row in rows if "oracle" in row["system"]} == {"oracle"}
     assert [row["AUC"] for row in rows if row["system"] == "a"][:3] == ["90.0000", "70.0000", "80.0000"]
     lines = (tmp_path / "comparison.md").read_text().splitlines()
-    assert len(lines) == 5
-    assert len({line.count("|") for line in lines}) == 1
+    assert len({line.count("|") for line in lines[:5]}) == 1
+    assert lines[5:] == ["", comparison.NOTE]
+
+
+def test_both_means_are_over_the_machines_that_were_measured():
+    ours = System("ours", "measured", ({"ToyCar": Areas(98.0, 90.0)},))
+    rows = {row[0]: row[3:] for row in comparison.table([*comparison.published_systems(), ours])}
+    assert rows["system"][0] == "ToyCar"
+    assert rows["GANomaly (paper)"] == ["91.00 / 78.10", "91.00 / 78.10", "91.00 ± 0.00 / 78.10 ± 0.00"]
+    assert rows["ours"] == ["98.00 / 90.00", "98.00 / 90.00", "98.00 ± 0.00 / 90.00 ± 0.00"]
+
+
+def test_a_machine_that_the_paper_lacks_has_no_weight():
+    ours = System("ours", "measured", ({"my_fan": Areas(98.0, 90.0), "fan": Areas(90.0, 80.0)},))
+    rows = {row[0]: row[3:] for row in comparison.table([*comparison.published_systems(), ours])}
+    assert rows["ours"] == ["90.00 / 80.00", "98.00 / 90.00", "94.00 / 85.00", ""]
+    assert rows["GANomaly (paper)"] == ["91.00 / 80.00", "", "", ""]
+    assert "mean" in comparison.bars([ours])
+
+
+def test_a_paper_s_score_left_from_another_detector_is_no_row(tmp_path):
+    for folder, seed in ((tmp_path / "gan", 1), (tmp_path / "gan" / "paper", 0)):
+        write_result(folder, fan=(0.9, 0.8))
+        clips.write_origin(folder / "score_origin_dev_fan.json", {"settings": {"seed": seed}})
+    assert [system.name for system in comparison.read_systems([str(tmp_path / "gan")])] == ["gan"]
+
+
+def test_a_directory_may_have_an_equals_sign_and_a_file_no_last_line(tmp_path):
+    write_result(tmp_path / "lr=0.1", fan=(0.9, 0.8), pump=(0.7, 0.6))
+    path = tmp_path / "lr=0.1" / "result.csv"
+    path.write_text(path.read_text().rstrip())
+    (system,) = comparison.read_systems([str(tmp_path / "lr=0.1")])
+    assert (system.name, list(system.areas)) == ("lr=0.1", ["fan", "pump"])
+    path.write_bytes(b"f\xe4n\n")
+    with pytest.raises(DataError, match="Can't read the results"):
+        comparison.read_systems([str(tmp_path / "lr=0.1")])
 
 
 def test_what_can_t_be_compared_is_refused(tmp_path):

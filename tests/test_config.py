@@ -43,6 +43,21 @@ def load(tmp_path, text, *overrides):
     return configuration.load(path, overrides)
 
 
+@pytest.mark.parametrize(
+    ("mapping", "overrides", "names"),
+    [
+        ({}, [], ("paper", "paper")),
+        ({"scorer": {"pooling": "max"}}, [], ("density", "density")),
+        ({"machines": {"fan": {"scorer": {"density": "gmm"}}}}, [], ("paper", "density")),
+        ({"scorer": {"pooling": "max"}}, ["scorer.name=paper"], ("paper", "paper")),
+        ({"machines": {"fan": {"scorer": {"density": "gmm"}}}}, ["scorer.name=paper"], ("paper", "paper")),
+    ],
+)
+def test_who_sets_a_density_means_a_density(mapping, overrides, names):
+    config = configuration.from_mapping(mapping, source="test", overrides=overrides)
+    assert (config.scorer.name, config.for_machine("fan").scorer.name) == names
+
+
 def test_the_challenge_s_baseline_yaml_is_the_default(tmp_path):
     assert load(tmp_path, OFFICIAL) == configuration.Config()
     assert configuration.Config().model.name == "DenseAE"

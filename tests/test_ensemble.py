@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from conftest import write_machine
 
-from ganad_tf import clips, datasets, ensemble
+from ganad_tf import clips, datasets, ensemble, evaluation
 from ganad_tf import config as configuration
 from ganad_tf.clips import ClipScore
 from ganad_tf.errors import ConfigError, DataError
@@ -76,6 +76,42 @@ def test_members_are_matched_by_the_names_of_their_clips(config):
     assert {name: int(score > limit) for name, score in combined.items()} == {
         name: int(value) for name, value in decisions.items()
     }
+
+
+def test_members_that_were_scored_again_must_be_combined_again(config):
+    listing = write_member(config, 0)
+    write_member(config, 1)
+    ensemble.score(config, listing, "dev")
+    assert evaluation.evaluate(config, [listing], "dev")
+    own = config.within(config.ensemble.members[1])
+    scores = clips.read_scores(own.score_path("fan", "00"))
+    clips.write_scores(own.score_path("fan", "00"), [ClipScore(score.name, 2 * score.score) for score in scores])
+    with pytest.raises(DataError, match=r"in .*b are not those that were combined"):
+        evaluation.evaluate(config, [listing], "dev")
+
+
+def test_new_recordings_without_scores_are_not_left_out_in_silence(config, tmp_path):
+    write_member(config, 0)
+    write_member(config, 1)
+    write_machine(tmp_path / "data", "fan", ids=("00",), n_train=6, n_test=4)
+    (listing,) = datasets.list_clips(config, "dev")
+    with pytest.raises(DataError, match=r"2 missing, 0 others.*on the members again"):
+        ensemble.score(config, listing, "dev")
+
+
+def test_a_member_whose_scoring_was_interrupted_is_refused(config):
+    listing = write_member(config, 0)
+    write_member(config, 1)
+    own = config.within(config.ensemble.members[0])
+    clips.write_origin(own.origin_path("dev", "fan"), {"settings": {}}, is_complete=False)
+    with pytest.raises(DataError, match="were not all written"):
+        ensemble.score(config, listing, "dev")
+
+
+@pytest.mark.parametrize("members", [["a", "./a"], ["a", "both"]])
+def test_an_ensemble_does_not_overwrite_its_members(members):
+    with pytest.raises(ConfigError, match="another result directory for each"):
+        configuration.from_mapping({"result_directory": "both", "ensemble": {"members": members}}, source="test")
 
 
 def test_other_clips_or_no_scores_are_refused_and_nothing_is_written(config):

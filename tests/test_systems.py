@@ -88,6 +88,35 @@ def test_an_ensemble_with_other_members_does_not_evaluate_old_scores(compared, g
     assert "was made with `ensemble.combine: mean`" in done.stderr
 
 
+def test_a_member_s_scorer_is_the_same_in_another_process(compared, ganad):
+    path = compared / "result" / "ganomaly_density" / "anomaly_score_fan_id_00.csv"
+    before = path.read_bytes()
+    path.unlink()
+    ganad("score", ROOT / "yaml" / "ganomaly_density.yaml", "--set", "fit.epochs=2", cwd=compared)
+    assert path.read_bytes() == before
+
+
+def test_all_machines_are_looked_at_before_the_first_is_trained(tmp_path, ganad):
+    write_machine(tmp_path / "dev_data", "fan", ids=("00",))
+    write_machine(tmp_path / "dev_data", "pump", ids=("00",), n_train=2)
+    options = [ROOT / "yaml" / "spectrum_density.yaml"]
+    ganad("prepare", *options, cwd=tmp_path)
+    done = ganad("train", *options, cwd=tmp_path, check=2)
+    assert "Expected at least 3 normal training clips of pump" in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
+def test_scores_from_elsewhere_are_evaluated_without_the_paper_s(compared, ganad, tmp_path):
+    result = tmp_path / "result"
+    result.mkdir()
+    for path in (compared / "result" / "spectrum_density").glob("anomaly_score_*.csv"):
+        (result / path.name).write_bytes(path.read_bytes())
+    done = ganad(
+        "evaluate", ROOT / "yaml" / "spectrum_density.yaml", "--set", f"result_directory={result}", cwd=compared
+    )
+    assert "paper" not in done.stdout
+
+
 def test_too_few_clips_for_the_density_are_refused_before_anything_is_read(tmp_path, ganad):
     write_machine(tmp_path / "dev_data", "fan", ids=("00",), n_train=2)
     done = ganad("run", ROOT / "yaml" / "ganomaly_density.yaml", cwd=tmp_path, check=2)

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import logging
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -113,6 +114,35 @@ def test_the_weights_kept_are_those_before_the_bad_epoch_and_the_loss_is_named(c
     kept = keras.models.load_model(config.model_path("dev", "fan").with_name("fan.last_good.keras"))
     for mine, theirs in zip(kept.get_weights(), seen[1], strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_weights_spoilt_by_the_very_last_step_are_not_saved_as_a_detector(config):
+    listing = prepared(config)
+    fit = dataclasses.replace(config.fit, epochs=1, validation_split=0.0)
+
+    class Spoil(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
+            weight = self.model.trainable_weights[0]
+            weight.assign(weight * float("nan"))
+
+    with pytest.raises(TrainingError, match="the weights became NaN or infinite at the end of epoch 1"):
+        training.train(dataclasses.replace(config, fit=fit), listing, "dev", callbacks=(Spoil(),))
+    directory = config.model_path("dev", "fan")
+    assert not directory.exists()
+    kept = directory.with_name("fan.last_good.keras")
+    assert np.isfinite(keras.models.load_model(kept).anomaly_score(np.zeros([2, 640], np.float32))).all()
+    assert training.train(config, listing, "dev")
+    assert not kept.exists()
+
+
+def test_a_mean_that_overflows_without_a_bad_batch_ends_training_too():
+    model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
+    watch = callbacks.StopAtNaN(Path("unused.keras"))
+    watch.set_model(model)
+    watch.on_epoch_begin(0)
+    watch._stop = lambda what: (_ for _ in ()).throw(TrainingError(what))
+    with pytest.raises(TrainingError, match="`loss` became inf in epoch 1"):
+        watch.on_train_batch_end(0, {"loss": float("inf")})
 
 
 def test_every_reset_of_the_discriminator_is_logged(caplog):
