@@ -60,7 +60,7 @@ def main() -> int:
         return 0
     plan = _toycar(options) if options.what == "toycar" else _synthetic(options)
     with ThreadPoolExecutor(options.jobs) as pool:
-        return max(pool.map(lambda job: _start(*job), plan), default=0)
+        return int(any(list(pool.map(lambda job: _start(*job), plan))))
 
 
 def run_job(out: Path, detector: str, overrides: list[str]) -> None:
@@ -71,7 +71,7 @@ def run_job(out: Path, detector: str, overrides: list[str]) -> None:
     from ganad_tf.sections import Scorer
 
     places = [f"model_directory={out / 'model'}", f"result_directory={out}", "scorer.name=paper"]
-    config = configuration.load(ROOT / "yaml" / f"{DETECTORS[detector]}.yaml", [*places, *overrides])
+    config = configuration.load(ROOT / "yaml" / f"{DETECTORS[detector]}.yaml", [*overrides, *places])
     wanted = {name: Scorer(**settings) for name, settings in SCORERS.items()}
     seconds = {}
     for listing in datasets.list_clips(config, "dev"):
@@ -97,7 +97,16 @@ def run_job(out: Path, detector: str, overrides: list[str]) -> None:
                 scored = [ClipScore(clip.name, float(scores[clip])) for clip in group]
                 clips.write_scores(place.score_path(listing.machine, machine_id), scored)
         seconds[listing.machine] = round(time.perf_counter() - begin, 1)
-    (out / "seconds.json").write_text(json.dumps(seconds))
+    (out / "seconds.json").write_text(json.dumps({"seconds": seconds, "made_with": made_with(detector, overrides)}))
+
+
+def made_with(detector: str, overrides: list[str]) -> dict[str, object]:
+    """What a job's scores depend on, apart from the code and the recordings."""
+    from ganad_tf import config as configuration
+
+    config = configuration.load(ROOT / "yaml" / f"{DETECTORS[detector]}.yaml", overrides)
+    machines = {name: config.for_machine(name).training_settings() for name in ("", *config.machines)}
+    return json.loads(json.dumps({"settings": machines, "scorers": SCORERS}))  # as it will be read back
 
 
 def _toycar(options: argparse.Namespace) -> list[tuple[Path, str, list[str]]]:
@@ -135,7 +144,10 @@ def _synthetic(options: argparse.Namespace) -> list[tuple[Path, str, list[str]]]
 
 def _start(out: Path, detector: str, overrides: list[str]) -> int:
     if (out / "seconds.json").exists():
-        return 0
+        if json.loads((out / "seconds.json").read_text())["made_with"] == made_with(detector, overrides):
+            return 0
+        print(f"{out}: made with other settings; remove it to measure again", flush=True)
+        return 1
     out.mkdir(parents=True, exist_ok=True)
     threads = {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, __file__, "job", str(out), "--detectors", detector, "--set", *overrides]

@@ -8,29 +8,28 @@ AUC and pAUC in percent: the mean over machine IDs, then mean ± standard deviat
 """
 
 import argparse
+import functools
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from measure import ROOT, SCORERS
 
 from ganad_tf import clips, ensemble
+from ganad_tf import config as configuration
 from ganad_tf.metrics import auc, bootstrap_interval, pauc
+from ganad_tf.sections import Scorer
+
+COLUMNS = ["paper", "default", *(name for name in SCORERS if name != "paper")]
 
 ENSEMBLES = {
-    "ensemble GANomaly, SpectrumDensity": ("GANomaly", "SpectrumDensity"),
-    "ensemble of all six": ("GANomaly", "SpectrumDensity", "DenseAE", "SkipGANomaly", "IDNN", "EGBAD"),
+    "GANomaly + SpectrumDensity": (("GANomaly", "SpectrumDensity"), "mean"),
+    "the same, max": (("GANomaly", "SpectrumDensity"), "max"),
+    "the same, rank": (("GANomaly", "SpectrumDensity"), "rank"),
+    "all six": (("GANomaly", "SpectrumDensity", "DenseAE", "SkipGANomaly", "IDNN", "EGBAD"), "mean"),
 }
-# What the files of yaml/ have: impulsive machines by their bursts, the others in the lulls.
-DEFAULTS = {"slider": "gwrp-knn2", "valve": "gwrp-knn2"}
-DEFAULT = "lulls-knn2"
-SCORERS = (
-    "paper",
-    "default",
-    *(f"{pooling}-{name}" for pooling in ("mean", "gwrp", "lulls") for name in ("mahalanobis", "gmm", "knn", "knn2")),
-)
-
 Runs = dict[str, tuple[list[int], list[np.ndarray]]]  # machine ID → labels, and scores of every seed
 
 
@@ -40,7 +39,7 @@ def main() -> int:
     parser.add_argument("what", choices=("toycar", "synthetic"))
     parser.add_argument("out", type=Path)
     parser.add_argument("--scores", type=Path, help="another system's scores of the same clips")
-    parser.add_argument("--scorers", nargs="+", default=list(SCORERS), choices=SCORERS)
+    parser.add_argument("--scorers", nargs="+", default=COLUMNS, choices=COLUMNS)
     options = parser.parse_args()
     toycar(options) if options.what == "toycar" else synthetic(options)
     return 0
@@ -51,16 +50,14 @@ def toycar(options: argparse.Namespace) -> None:
     for size in sorted((int(path.name) for path in options.out.iterdir() if path.name.isdigit()), reverse=True):
         print(f"\n### {size} training clips per machine\n")
         systems = _systems(options.out / str(size))
-        rows = [[name, *(_cell(runs(scorer, "ToyCar")) for scorer in options.scorers)] for name, runs in systems]
+        rows = []
+        for name, runs in systems:
+            cells = [_cell(runs(scorer, "ToyCar")) for scorer in options.scorers]
+            rows.append([name, str(len(_areas(runs("paper", "ToyCar")))), *cells])
         if options.scores:
-            rows.append(
-                [
-                    "MLPerf Tiny's autoencoder",
-                    _cell(_elsewhere(options.scores)),
-                    *[""] * (len(options.scorers) - 1),
-                ]
-            )
-        _print(["system", *options.scorers], rows)
+            own = [_cell(_elsewhere(options.scores)) if scorer == "paper" else "" for scorer in options.scorers]
+            rows.append(["MLPerf Tiny's autoencoder", "", *own])
+        _print(["system", "seeds", *options.scorers], rows)
 
 
 def synthetic(options: argparse.Namespace) -> None:
@@ -81,17 +78,24 @@ def synthetic(options: argparse.Namespace) -> None:
 def _systems(root: Path) -> list[tuple[str, Callable[[str, str], Runs]]]:
     names = [path.name for path in sorted(root.iterdir()) if any(path.glob("*/seconds.json"))]
     systems: list[tuple[str, Callable[[str, str], Runs]]] = [
-        (name, lambda scorer, machine, name=name: _read(root, [name], scorer, machine)) for name in names
+        (name, functools.partial(_read, root, [name])) for name in names
     ]
-    for title, members in ENSEMBLES.items():
+    for title, (members, how) in ENSEMBLES.items():
         if set(members) <= set(names):
-            systems.append((title, lambda scorer, machine, members=members: _read(root, members, scorer, machine)))
+            read = functools.partial(_read, root, members, how=how)
+            systems.append((title, read))
     return systems
 
 
-def _read(root: Path, members: Sequence[str], scorer: str, machine: str) -> Runs:
-    """Scores by machine ID, those of several members combined by their mean."""
-    scorer = DEFAULTS.get(machine, DEFAULT) if scorer == "default" else scorer
+def default_scorer(machine: str) -> str:
+    """What yaml/ recommends for a machine type, by the name that tools/measure.py gives it."""
+    wanted = configuration.load(ROOT / "yaml" / "ganomaly_density.yaml").for_machine(machine).scorer.in_use()
+    return next(name for name, settings in SCORERS.items() if Scorer(**settings).in_use() == wanted)
+
+
+def _read(root: Path, members: Sequence[str], scorer: str, machine: str, *, how: str = "mean") -> Runs:
+    """Scores by machine ID, those of several members combined."""
+    scorer = default_scorer(machine) if scorer == "default" else scorer
     seeds = set.intersection(*({path.parent.name for path in (root / name).glob("*/seconds.json")} for name in members))
     runs: Runs = {}
     for seed in sorted(seeds, key=int):
@@ -99,7 +103,7 @@ def _read(root: Path, members: Sequence[str], scorer: str, machine: str) -> Runs
         training = _aligned([place / f"train_score_dev_{machine}.csv" for place in places])[1]
         for path in sorted(places[0].glob(f"anomaly_score_{machine}_id_*.csv")):
             names, scores = _aligned([place / path.name for place in places])
-            combined = scores[0] if len(members) == 1 else ensemble.combine(scores, training, "mean")
+            combined = scores[0] if len(members) == 1 else ensemble.combine(scores, training, how)
             labels = [int(name.startswith("anomaly")) for name in names]
             runs.setdefault(path.stem.rpartition("_")[2], (labels, []))[1].append(combined)
     return runs
