@@ -136,9 +136,14 @@ def _fitted(placed: np.ndarray, settings: Scorer, seed: int) -> dict[str, np.nda
 
 
 def _covariance(placed: np.ndarray, settings: Scorer) -> np.ndarray:
+    """The shrunk covariance; what never changes counts as varying by one unit, not as infinitely telling."""
     if settings.shrinkage == "auto":
-        return sklearn.covariance.LedoitWolf().fit(placed).covariance_
-    return sklearn.covariance.ShrunkCovariance(shrinkage=settings.shrinkage).fit(placed).covariance_
+        covariance = sklearn.covariance.LedoitWolf().fit(placed).covariance_
+    else:
+        covariance = sklearn.covariance.ShrunkCovariance(shrinkage=settings.shrinkage).fit(placed).covariance_
+    unchanging = placed.var(axis=0) < SMALLEST_VARIANCE
+    covariance[unchanging, unchanging] = 1.0
+    return np.asarray(covariance)
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
