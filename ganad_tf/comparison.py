@@ -77,9 +77,9 @@ def read_systems(arguments: Sequence[str]) -> list[System]:
     systems = []
     for argument in arguments:
         name, equals, listed = argument.partition("=")
+        directories = [Path(directory) for directory in listed.split(",")]
         if not equals or Path(argument).exists():
-            name, listed = Path(argument).resolve().name, argument
-        directories = [Path(argument)] if listed == argument else [Path(directory) for directory in listed.split(",")]
+            name, directories = Path(argument).resolve().name, [Path(argument)]
         systems.append(_read_system(name, directories))
         papers = [directory / "paper" for directory in directories]
         if all((paper / RESULT_FILE).exists() and _same_detectors(paper) for paper in papers):
@@ -233,10 +233,8 @@ def _machines(systems: Sequence[System]) -> list[str]:
     return ordered + sorted(measured - set(published.MACHINES))
 
 
-def _cell(areas: Areas | None, deviation: Areas | None = None) -> str:
-    if areas is None:
-        return ""
-    if deviation is None or math.isnan(deviation.auc):
+def _cell(areas: Areas, deviation: Areas) -> str:
+    if math.isnan(deviation.auc):
         return f"{areas.auc:.2f} / {areas.pauc:.2f}"
     return f"{areas.auc:.2f} ± {deviation.auc:.2f} / {areas.pauc:.2f} ± {deviation.pauc:.2f}"
 

@@ -39,10 +39,10 @@ def score(config: Config, listing: Listing, mode: Mode) -> float:
     members = [config.within(member) for member in config.ensemble.members]
     for member in members:
         clips.read_origin(member.origin_path(mode, listing.machine))
-    training = _aligned([member.train_score_path(mode, listing.machine) for member in members])
+    training = aligned([member.train_score_path(mode, listing.machine) for member in members])
     combined = {}
     for machine_id, group in clips.by_id(listing.need("test")).items():
-        names, scores = _aligned([member.score_path(listing.machine, machine_id) for member in members])
+        names, scores = aligned([member.score_path(listing.machine, machine_id) for member in members])
         _check_names(names, group, members[0].score_path(listing.machine, machine_id), config)
         combined[machine_id] = _combined((names, scores), training, config.ensemble)
     train_scores = _combined(training, training, config.ensemble)
@@ -138,7 +138,7 @@ def _check_names(names: Sequence[str], group: Sequence[Clip], path: Path, config
         )
 
 
-def _aligned(paths: Sequence[Path]) -> tuple[list[str], np.ndarray]:
+def aligned(paths: Sequence[Path]) -> tuple[list[str], np.ndarray]:
     """Names and scores, `[members, clips]`, of files that list the same clips, in the first one's order.
 
     Raises:

@@ -97,6 +97,18 @@ def residual_function(model: Trained, settings: Scorer) -> ClipFunction:
     return lambda windows: scorers.pooled_residuals(model.detector, windows, model.normalizer, model.n_mels, settings)
 
 
+def clip_function(model: Trained, functions: Sequence[ClipFunction]) -> Callable[[tf.Tensor], list[tf.Tensor]]:
+    """One clip's log-mel `[time, mels]` in dB → what each function makes of its windows, in one graph."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32)])
+    def of_clip(log_mel: tf.Tensor) -> list[tf.Tensor]:
+        windows = windows_of(log_mel, model.frames, model.normalizer)
+        windows = tf.ensure_shape(windows, [None, model.detector.input_dim])
+        return [function(windows[tf.newaxis])[0] for function in functions]
+
+    return of_clip
+
+
 def of_each_clip(
     model: Trained,
     functions: Sequence[ClipFunction],
@@ -110,13 +122,7 @@ def of_each_clip(
     Raises:
       DataError: If a value is not a number, or the cache is damaged.
     """
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32)])
-    def of_clip(log_mel: tf.Tensor) -> list[tf.Tensor]:
-        windows = windows_of(log_mel, model.frames, model.normalizer)
-        windows = tf.ensure_shape(windows, [None, model.detector.input_dim])
-        return [function(windows[tf.newaxis])[0] for function in functions]
-
+    of_clip = clip_function(model, functions)
     results: list[dict[Clip, np.ndarray]] = [{} for _ in functions]
     for entry, log_mel in progress(records.read(cache, entries), len(entries)):
         for result, value in zip(results, of_clip(log_mel), strict=True):

@@ -48,10 +48,8 @@ def main() -> int:
     parser.add_argument("--set", nargs="+", default=[], metavar="key=value")
     options = parser.parse_args()
 
-    import tensorflow as tf
-
     from ganad_tf import building, datasets, densities, pipeline, preparation, records, scoring, trained, training
-    from ganad_tf.features import Normalizer, windows_of
+    from ganad_tf.features import Normalizer
     from ganad_tf.pipeline import Source
 
     config = configuration.load(options.config, options.set).for_machine(options.machine)
@@ -73,10 +71,7 @@ def main() -> int:
     model = trained.Trained(detector, normalizer, config.feature.frames, config.feature.n_mels, {})
     functions = [scoring.residual_function(model, Scorer(name="density", **pooling)) for pooling in POOLINGS.values()]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32)])
-    def of_clip(log_mel: tf.Tensor) -> list[tf.Tensor]:
-        windows = windows_of(log_mel, model.frames, normalizer)
-        return [function(tf.ensure_shape(windows, [None, detector.input_dim])[tf.newaxis])[0] for function in functions]
+    of_clip = scoring.clip_function(model, functions)
 
     def residuals(log_mels: Sequence[np.ndarray]) -> np.ndarray:
         return np.array([[value.numpy() for value in of_clip(log_mel)] for log_mel in log_mels]).swapaxes(0, 1)
@@ -90,7 +85,7 @@ def main() -> int:
             cells = []
             for density in DENSITIES.values():
                 fitted = densities.fit(fitted_on, Scorer(name="density", **density), config.seed)
-                scores = np.concatenate([fitted(tf.constant(part)).numpy() for part in (without, with_it)])
+                scores = densities.score_all(fitted, np.concatenate([without, with_it]))
                 labels = [0] * len(without) + [1] * len(with_it)
                 cells.append(f"{100 * auc(labels, scores):.1f} / {100 * pauc(labels, scores):.1f}")
             print(f"| {pooling} | " + " | ".join(cells) + " |", flush=True)

@@ -1,4 +1,4 @@
-"""Trains detectors over several seeds, scores with every scorer, and writes the tables of docs/results.md.
+"""Trains detectors over several seeds, and writes score files for every scorer.
 
     python tools/measure.py toycar OUT --npz toycar_id01_id02.npz [--sizes 5 20 60 250] [--seeds 0 1 2 3 4]
     python tools/measure.py synthetic OUT [--seeds 0]
@@ -144,7 +144,7 @@ def _synthetic(options: argparse.Namespace) -> list[tuple[Path, str, list[str]]]
 
 def _start(out: Path, detector: str, overrides: list[str]) -> int:
     if (out / "seconds.json").exists():
-        if json.loads((out / "seconds.json").read_text())["made_with"] == made_with(detector, overrides):
+        if json.loads((out / "seconds.json").read_text()).get("made_with") == made_with(detector, overrides):
             return 0
         print(f"{out}: made with other settings; remove it to measure again", flush=True)
         return 1

@@ -100,18 +100,13 @@ def _read(root: Path, members: Sequence[str], scorer: str, machine: str, *, how:
     runs: Runs = {}
     for seed in sorted(seeds, key=int):
         places = [root / name / seed / scorer for name in members]
-        training = _aligned([place / f"train_score_dev_{machine}.csv" for place in places])[1]
+        training = ensemble.aligned([place / f"train_score_dev_{machine}.csv" for place in places])[1]
         for path in sorted(places[0].glob(f"anomaly_score_{machine}_id_*.csv")):
-            names, scores = _aligned([place / path.name for place in places])
+            names, scores = ensemble.aligned([place / path.name for place in places])
             combined = scores[0] if len(members) == 1 else ensemble.combine(scores, training, how)
             labels = [int(name.startswith("anomaly")) for name in names]
             runs.setdefault(path.stem.rpartition("_")[2], (labels, []))[1].append(combined)
     return runs
-
-
-def _aligned(paths: Sequence[Path]) -> tuple[list[str], np.ndarray]:
-    tables = [{score.name: score.score for score in clips.read_scores(path)} for path in paths]
-    return list(tables[0]), np.array([[table[name] for name in tables[0]] for table in tables])
 
 
 def _elsewhere(path: Path) -> Runs:
