@@ -17,11 +17,7 @@ def parser(verbs: Mapping[str, Callable[[argparse.Namespace], None]]) -> argpars
     for name, verb in verbs.items():
         summary = (verb.__doc__ or "").strip()
         verb_parser = group.add_parser(name, help=summary, description=summary)
-        if name == "compare":
-            _add_systems(verb_parser)
-        else:
-            _add_place(verb_parser) if name == "demo" else _add_experiment(verb_parser)
-            _add_changes(verb_parser)
+        _OWN.get(name, _add_experiment)(verb_parser)
         _add_loudness(verb_parser)
         verb_parser.set_defaults(verb=verb)
     return top
@@ -33,6 +29,7 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=out, metavar="DIR", help="where everything goes (default: ./ganad-demo)"
     )
     parser.set_defaults(mode="dev")
+    _add_changes(parser)
 
 
 def _add_experiment(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +38,51 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     modes = parser.add_mutually_exclusive_group()
     for mode, meaning in (("dev", "the development data (default)"), ("eval", "the evaluation data")):
         modes.add_argument(f"-{mode[0]}", f"--{mode}", dest="mode", action="store_const", const=mode, help=meaning)
+    _add_changes(parser)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    _add_experiment(parser)
+    parser.add_argument("--name", help="what the models are called (default: the configuration's name)")
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", metavar="MODEL_DIR|URL", help="exported_models/NAME, or http://HOST:PORT/v1/models/NAME"
+    )
+    parser.add_argument("files", metavar="WAV", nargs="+", type=Path, help="recordings")
+    forms = parser.add_mutually_exclusive_group()
+    parser.set_defaults(form="table")
+    for form in ("json", "csv"):
+        forms.add_argument(f"--{form}", dest="form", action="store_const", const=form, help=f"{form.upper()}, no table")
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", type=Path, help="exported models, such as exported_models")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
+    parser.add_argument("--port", type=int, default=8501, help="default: 8501; 0 for any that is free")
+    parser.add_argument(
+        "--poll", type=_positive, default=2.0, metavar="SECONDS", help="looks for new versions (default: 2)"
+    )
+    parser.add_argument(
+        "--max-body-mb", type=_positive, default=100.0, metavar="MB", help="largest request (default: 100)"
+    )
+    parser.add_argument("--queue", type=_count, default=64, metavar="N", help="requests at a time (default: 64)")
+    parser.add_argument("--batch", type=_count, default=32, metavar="N", help="clips in one call (default: 32)")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a positive number. Received: {text}.")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1. Received: {text}.")
+    return value
 
 
 def _add_systems(parser: argparse.ArgumentParser) -> None:
@@ -67,3 +109,13 @@ def _add_loudness(parser: argparse.ArgumentParser) -> None:
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="warnings and tables only")
     loudness.add_argument("-v", "--verbose", action="store_true", help="say more")
+
+
+# Verbs whose arguments are not a configuration alone.
+_OWN = {
+    "compare": _add_systems,
+    "demo": _add_place,
+    "export": _add_export,
+    "predict": _add_files,
+    "serve": _add_server,
+}

@@ -1,4 +1,4 @@
-"""The verbs: `ganad VERB CONFIG.yaml`. The only file that prints, configures logging or chooses exit codes.
+"""The verbs: `ganad VERB CONFIG.yaml`. Configures logging and chooses exit codes; prints, as only `deployment` does.
 
 Exit 0 done, 1 a bug (traceback), 2 something that the user can mend (one sentence), 130 interrupted.
 Tables go to stdout, everything else to stderr. A verb imports what it needs when it runs, so that
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganad_tf import arguments, console, datasets, evaluation
+from ganad_tf import arguments, console, datasets, deployment, evaluation
 from ganad_tf import config as configuration
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
@@ -217,6 +217,9 @@ VERBS = {
     "score": score,
     "evaluate": evaluate,
     "run": run,
+    "export": deployment.export,
+    "predict": deployment.predict,
+    "serve": deployment.serve,
     "compare": compare,
     "demo": demo,
 }

@@ -42,6 +42,7 @@ class Config:
     cache_directory: str = "./cache"
     model_directory: str = "./model"
     result_directory: str = "./result"
+    export_directory: str = "./exported_models"
     result_file: str = "result.csv"
     max_fpr: float = 0.1
     seed: int = 0
@@ -68,8 +69,8 @@ class Config:
             raise ValueError(
                 f"expected different `cache_directory` and `model_directory`. Received: {self.cache_directory!r} twice."
             )
-        results = [Path(directory).resolve() for directory in (self.result_directory, *self.ensemble.members)]
-        if len(set(results)) < len(results):
+        results = {Path(directory).resolve() for directory in (self.result_directory, *self.ensemble.members)}
+        if len(results) <= len(self.ensemble.members):
             raise ValueError(
                 "expected another result directory for each of `ensemble.members`, and none of them as "
                 f"`result_directory`. Received: {self.ensemble.members} and {self.result_directory!r}."

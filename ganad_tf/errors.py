@@ -15,3 +15,11 @@ class DataError(GanadError):
 
 class TrainingError(GanadError):
     """Training produced something that must not be kept, such as a loss that is not a number."""
+
+
+class ExportError(GanadError):
+    """A trained detector can't be exported, or what was exported does not score as it does."""
+
+
+class InputError(GanadError):
+    """What was sent to an exported model is not what its signature takes; names the field."""

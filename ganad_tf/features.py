@@ -13,6 +13,9 @@ import librosa
 import numpy as np
 import tensorflow as tf
 
+from ganad_tf.errors import ConfigError
+from ganad_tf.input_sections import Audio, Feature
+
 EPSILON = float(np.finfo(np.float64).eps)  # what the baseline adds before the logarithm
 FLOOR_DB = -80.0  # paper, Eq. 3
 SMALLEST_DEVIATION_DB = 1e-3
@@ -123,6 +126,31 @@ class Normalizer(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
         return super().get_config() | {"mean": self.mean, "std": self.std}
+
+
+def log_mel_of(audio: Audio, feature: Feature) -> LogMel:
+    """The features that the sections `audio` and `feature` describe.
+
+    Raises:
+      ConfigError: If no spectrum can be computed so.
+    """
+    try:
+        return LogMel(
+            audio.sample_rate,
+            feature.n_fft,
+            feature.hop_length,
+            feature.n_mels,
+            feature.power,
+            feature.pad_mode,
+            feature.log,
+        )
+    except ValueError as error:
+        raise ConfigError(f"No spectrum can be computed with the section `feature`: {error}") from error
+
+
+def fewest_samples(feature: Feature) -> int:
+    """Samples that a clip needs to have one window: enough spectra, and enough to reflect at its ends."""
+    return max((feature.frames - 1) * feature.hop_length, feature.n_fft // 2 + 1)
 
 
 def usable_deviation(deviation: np.ndarray) -> np.ndarray:

@@ -20,8 +20,8 @@ import tensorflow as tf
 from ganad_tf import audio, manifest, records
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
-from ganad_tf.errors import ConfigError, DataError
-from ganad_tf.features import LogMel, n_frames
+from ganad_tf.errors import DataError
+from ganad_tf.features import fewest_samples, log_mel_of
 from ganad_tf.manifest import Manifest, Skipped
 
 logger = logging.getLogger(__name__)
@@ -177,18 +177,7 @@ def _log_mels(config: Config, clips: Sequence[Clip], directory: Path) -> LogMels
 def _extractor(config: Config) -> Callable[[Path], np.ndarray | DataError]:
     """A function from file to `[frames, mels]` float32 in dB, or to what is wrong with the file."""
     feature, settings = config.feature, config.audio
-    try:
-        layer = LogMel(
-            settings.sample_rate,
-            feature.n_fft,
-            feature.hop_length,
-            feature.n_mels,
-            feature.power,
-            feature.pad_mode,
-            feature.log,
-        )
-    except ValueError as error:
-        raise ConfigError(f"No spectrum can be computed with the section `feature`: {error}") from error
+    layer = log_mel_of(settings, feature)
     log_mel = tf.function(layer, input_signature=[tf.TensorSpec([1, None], tf.float32)])
 
     def extract(path: Path) -> np.ndarray | DataError:
@@ -196,11 +185,10 @@ def _extractor(config: Config) -> Callable[[Path], np.ndarray | DataError]:
             waveform = audio.read(path, settings)
         except DataError as error:
             return error
-        frames = n_frames(len(waveform), feature.hop_length)
-        if frames < feature.frames or len(waveform) <= feature.n_fft // 2:
-            needed = max((feature.frames - 1) * feature.hop_length, feature.n_fft // 2 + 1)
+        if len(waveform) < fewest_samples(feature):
             return DataError(
-                f"{path}: expected at least {needed} samples for {feature.frames} spectra, received {len(waveform)}."
+                f"{path}: expected at least {fewest_samples(feature)} samples for {feature.frames} spectra, "
+                f"received {len(waveform)}."
             )
         values = log_mel(waveform[np.newaxis])[0].numpy()
         if not np.isfinite(values).all():

@@ -69,13 +69,23 @@ def score(config: Config, listing: Listing, mode: Mode, *, progress: Progress = 
 def find_detector(config: Config, listing: Listing, mode: Mode) -> Path:
     """The directory of the detector that scores a machine type's test clips.
 
-    Evaluation data without training clips of their own use the development data's detector.
-
     Raises:
       DataError: If there are no test clips, no trained detector or no fitted scorer.
       ConfigError: If the detector was trained with other settings.
     """
     listing.need("test")
+    return detector_directory(config, listing, mode)
+
+
+def detector_directory(config: Config, listing: Listing, mode: Mode) -> Path:
+    """The directory of a machine type's detector with its scorers.
+
+    Evaluation data without training clips of their own use the development data's detector.
+
+    Raises:
+      DataError: If there is no trained detector or no fitted scorer.
+      ConfigError: If the detector was trained with other settings.
+    """
     directory = config.model_path(mode if listing.of("train") else "dev", listing.machine)
     trained.check_settings(directory, trained.read_record(directory), config)
     for own in config.reported():

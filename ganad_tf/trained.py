@@ -169,14 +169,18 @@ def check_settings(directory: Path, record: dict[str, Any], config: Config) -> N
 
 def make_record(config: Config, **facts: Any) -> dict[str, Any]:
     """What `training.json` shall hold: the configuration, the versions, and `facts` about this training."""
-    versions = {
+    return {"config": to_dict(config), "settings": config.training_settings(), "versions": versions(), **facts}
+
+
+def versions() -> dict[str, str]:
+    """The versions of what scores depend on."""
+    return {
         "ganad_tf": __version__,
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-    return {"config": to_dict(config), "settings": config.training_settings(), "versions": versions, **facts}
 
 
 def _unreadable(folder: Path, error: Exception) -> DataError:

@@ -1,0 +1,51 @@
+"""The verbs that make and use exported models: `export`, `predict`, `serve`. Prints, as only `cli` does."""
+
+import argparse
+from pathlib import Path
+
+from ganad_tf import config as configuration
+from ganad_tf import console, datasets
+from ganad_tf.errors import ConfigError, DataError, GanadError
+from ganad_tf.serving import client, predictions
+
+
+def export(options: argparse.Namespace) -> None:
+    """Makes one SavedModel per machine type that takes sound and returns anomaly scores."""
+    config = configuration.load(options.config, options.set)
+    listings = datasets.list_clips(config, options.mode, options.machine)
+    console.import_tensorflow()
+    from ganad_tf.exporting import savedmodel
+
+    name = options.name or Path(options.config).stem
+    for listing in listings:
+        print(savedmodel.export(config.for_machine(listing.machine), name, listing, options.mode))
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Scores files by an exported model, in this process or on a server."""
+    if client.is_url(options.model):
+        found = list(client.predict(options.model, options.files))
+    else:
+        console.import_tensorflow()
+        from ganad_tf.serving import local
+
+        found = list(local.predict(Path(options.model), options.files))
+    write = {"table": predictions.as_table, "json": predictions.as_json, "csv": predictions.as_csv}[options.form]
+    print(write([each for each in found if isinstance(each, predictions.Prediction)]))
+    faults = [str(each) for each in found if isinstance(each, GanadError)]
+    if faults:
+        raise DataError("\n".join(faults))
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Serves the exported models of a folder over HTTP, as TensorFlow Serving does."""
+    console.import_tensorflow()
+    try:
+        from ganad_tf.serving import server, service
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"`ganad serve` needs {error.name}; install the extra: pip install 'ganad_tf[serve]'."
+        ) from error
+    limits = service.Limits(options.max_body_mb, options.queue, options.batch)
+    place = {"host": options.host, "port": options.port, "poll_seconds": options.poll}
+    server.serve(options.folder, **place, limits=limits)

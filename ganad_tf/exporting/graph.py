@@ -1,0 +1,213 @@
+"""Sound → anomaly score and decision, in one graph: what an exported model is made of.
+
+Features, standardisation, network, scorer and threshold are those that scored the test clips: the same
+functions, traced once more, so that what is served can't drift from what was measured. Wrong input is
+refused by the graph itself, in a sentence that begins with the input's name, wherever the graph runs.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from ganad_tf import scoring
+from ganad_tf.config import Config
+from ganad_tf.features import fewest_samples, log_mel_of, windows_of
+from ganad_tf.trained import Fitted, Trained
+
+Tensors = dict[str, tf.Tensor]
+AT_ONCE = 4  # clips of a batch that are worked on at the same time
+
+
+@dataclass(frozen=True)
+class Member:
+    """A detector with one fitted way of scoring; an ensemble has several."""
+
+    model: Trained
+    fitted: Fitted
+
+
+class SoundScorer(tf.Module):
+    """Anomaly scores of clips, each by itself: neither the others in its batch nor their number matter.
+
+    Args:
+      config: Audio and feature settings, and how members are combined.
+      members: One detector, or those of an ensemble; all with the same features.
+      threshold: Above which score a clip is anomalous.
+
+    Attributes:
+      fewest_samples: A shorter clip is refused.
+      fewest_frames: The same, in spectra.
+      functions: By signature name; each takes one named tensor and returns named tensors, all `[batch, ...]`:
+        `score_waveform` `[batch, samples]` float32, nominally in [-1, 1], at the configuration's sample rate;
+        `score_wav` `[batch]` strings, 16-bit PCM WAV files, of different lengths if need be;
+        `score_frames` `[batch, frames, mels]` in dB; all three to `anomaly_score` float32, `is_anomaly` bool and
+        `threshold` float32. `explain` `[batch, samples]` to what `explain_clip` says, by the first member.
+    """
+
+    def __init__(self, config: Config, members: Sequence[Member], threshold: float) -> None:
+        super().__init__()
+        self.config = config
+        self.members = tuple(members)
+        self.threshold = threshold
+        feature = config.feature
+        self.features = log_mel_of(config.audio, feature)
+        self.fewest_frames = max(member.model.frames for member in members)
+        self.fewest_samples = max(fewest_samples(feature), (self.fewest_frames - 1) * feature.hop_length)
+        waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
+        log_mel = tf.TensorSpec([None, None, feature.n_mels], tf.float32, "log_mel")
+        self.functions = {
+            "score_waveform": tf.function(self._score_waveform, input_signature=[waveform]),
+            "score_wav": tf.function(self._score_wav, input_signature=[tf.TensorSpec([None], tf.string, "wav_bytes")]),
+            "score_frames": tf.function(self._score_frames, input_signature=[log_mel]),
+            "explain": tf.function(self._explain, input_signature=[waveform]),
+        }
+
+    def score_clip(self, log_mel: tf.Tensor) -> tf.Tensor:
+        """One clip's log-mel `[frames, mels]` in dB → its anomaly score, float32."""
+        scores = [_own_score(member, log_mel) for member in self.members]
+        how = self.config.ensemble.combine if self.config.ensemble.members else None
+        return scores[0] if how is None else tf.cast(_combined(scores, self.members, how), tf.float32)
+
+    def explain_clip(self, log_mel: tf.Tensor) -> Tensors:
+        """What there is to see of one clip, by the first member.
+
+        `log_mel` `[frames, mels]` in dB; `reconstruction` the same, each spectrum taken from the window that
+        has it in its middle (at the ends from the first and the last window); `window_scores` `[windows]`, the
+        detector's own score equation; `band_residual` `[mels]` in dB, what a density judges; `anomaly_score`.
+        """
+        model, fitted = self.members[0].model, self.members[0].fitted
+        windows = _windows(model, log_mel)
+        middles = _middles(model.detector(windows, training=False), model.frames, model.n_mels)
+        if model.normalizer is not None:
+            middles = middles * model.normalizer.deviation + model.normalizer.mean
+        return {
+            "log_mel": log_mel,
+            "reconstruction": middles,
+            "window_scores": model.detector.anomaly_score(windows),
+            "band_residual": scoring.residual_function(model, fitted.settings)(windows[tf.newaxis])[0],
+            "anomaly_score": self.score_clip(log_mel),
+        }
+
+    def _score_waveform(self, waveform: tf.Tensor) -> Tensors:
+        checked = self._checked_waveform(waveform)
+        return self._decided("waveform", _each(lambda clip: self.score_clip(self._log_mel("waveform", clip)), checked))
+
+    def _score_wav(self, wav_bytes: tf.Tensor) -> Tensors:
+        def of_file(file: tf.Tensor) -> tf.Tensor:
+            return self.score_clip(self._log_mel("wav_bytes", self._decoded(file)))
+
+        return self._decided("wav_bytes", _each(of_file, _not_empty("wav_bytes", wav_bytes)))
+
+    def _score_frames(self, log_mel: tf.Tensor) -> Tensors:
+        log_mel = _not_empty("log_mel", log_mel)
+        n_frames = tf.shape(log_mel)[1]
+        enough = n_frames >= self.fewest_frames
+        checks = [
+            _expect(enough, "log_mel: expected at least", self.fewest_frames, "spectra, received", n_frames),
+            _expect_finite("log_mel", log_mel),
+        ]
+        with tf.control_dependencies(checks):
+            log_mel = tf.identity(log_mel)
+        return self._decided("log_mel", _each(self.score_clip, log_mel))
+
+    def _explain(self, waveform: tf.Tensor) -> Tensors:
+        names = ("log_mel", "reconstruction", "window_scores", "band_residual", "anomaly_score")
+        kinds = dict.fromkeys(names, tf.float32)
+        checked = self._checked_waveform(waveform)
+        return _each(lambda clip: self.explain_clip(self._log_mel("waveform", clip)), checked, kinds)
+
+    def _checked_waveform(self, waveform: tf.Tensor) -> tf.Tensor:
+        with tf.control_dependencies([_expect_finite("waveform", _not_empty("waveform", waveform))]):
+            return tf.identity(waveform)
+
+    def _log_mel(self, name: str, waveform: tf.Tensor) -> tf.Tensor:
+        """One clip's `[samples]` → `[frames, mels]` in dB."""
+        n_samples = tf.shape(waveform)[0]
+        enough = n_samples >= self.fewest_samples
+        with tf.control_dependencies(
+            [_expect(enough, f"{name}: expected at least", self.fewest_samples, "samples, received", n_samples)]
+        ):
+            log_mel = self.features(waveform[tf.newaxis])[0]
+        usable, loudest = tf.reduce_all(tf.math.is_finite(log_mel)), tf.reduce_max(tf.abs(waveform))
+        with tf.control_dependencies(
+            [_expect(usable, f"{name}: expected samples from -1 to 1, received up to", loudest)]
+        ):
+            return tf.identity(log_mel)
+
+    def _decoded(self, file: tf.Tensor) -> tf.Tensor:
+        """One WAV file → one channel, `[samples]`, as `audio.read` does it."""
+        wanted, channel = self.config.audio.sample_rate, self.config.audio.channel
+        samples, rate = tf.audio.decode_wav(file)  # [samples, channels]
+        checks = [_expect(tf.equal(rate, wanted), "wav_bytes: expected a sample rate of", wanted, "Hz, received", rate)]
+        if channel != "mean":
+            n_channels = tf.shape(samples)[1]
+            sentence = ("wav_bytes: expected a channel", channel, "counted from 0, received channels:", n_channels)
+            checks.append(_expect(n_channels > channel, *sentence))
+        with tf.control_dependencies(checks):
+            return tf.reduce_mean(samples, axis=1) if channel == "mean" else samples[:, channel]
+
+    def _decided(self, name: str, scores: tf.Tensor) -> Tensors:
+        with tf.control_dependencies([_expect_finite(name, scores)]):
+            scores = tf.identity(scores)
+        return {
+            "anomaly_score": scores,
+            "is_anomaly": tf.cast(scores, tf.float64) > self.threshold,  # to the digit as in decision files
+            "threshold": tf.fill(tf.shape(scores), tf.constant(self.threshold, tf.float32)),
+        }
+
+
+def _own_score(member: Member, log_mel: tf.Tensor) -> tf.Tensor:
+    windows = _windows(member.model, log_mel)
+    return scoring.scorer_function(member.model, member.fitted)(windows[tf.newaxis])[0]
+
+
+def _windows(model: Trained, log_mel: tf.Tensor) -> tf.Tensor:
+    windows = windows_of(log_mel, model.frames, model.normalizer)
+    return tf.ensure_shape(windows, [None, model.detector.input_dim])
+
+
+def _middles(windows: tf.Tensor, frames: int, n_mels: int) -> tf.Tensor:
+    """Windows `[windows, frames * mels]` → one spectrum for each of the clip's, `[windows + frames - 1, mels]`."""
+    spectra = tf.reshape(windows, [-1, frames, n_mels])
+    middle = frames // 2
+    return tf.concat([spectra[0, :middle], spectra[:, middle], spectra[-1, middle + 1 :]], axis=0)
+
+
+def _combined(scores: Sequence[tf.Tensor], members: Sequence[Member], how: str) -> tf.Tensor:
+    """`ensemble.combine` of one clip, in the graph."""
+    terms = []
+    for score, member in zip(scores, members, strict=True):
+        training = np.sort([clip.score for clip in member.fitted.train_scores])
+        value, mean, deviation = tf.cast(score, tf.float64), training.mean(), training.std()
+        if how == "rank":
+            below = tf.cast(tf.searchsorted(training, value[tf.newaxis])[0], tf.float64) / len(training)
+            terms.append(below + tf.maximum(value - training[-1], 0) / deviation)
+        else:
+            terms.append((value - mean) / deviation)
+    return tf.reduce_max(terms, axis=0) if how == "max" else tf.reduce_mean(terms, axis=0)
+
+
+def _each(function: Callable[[tf.Tensor], tf.Tensor], clips: tf.Tensor, kinds: object = tf.float32) -> tf.Tensor:
+    """What a function makes of each clip, `[batch, ...]`."""
+    return tf.map_fn(function, clips, fn_output_signature=kinds, parallel_iterations=AT_ONCE)
+
+
+def _not_empty(name: str, clips: tf.Tensor) -> tf.Tensor:
+    some = tf.shape(clips)[0] > 0
+    with tf.control_dependencies([_expect(some, f"{name}: expected at least one clip, received none")]):
+        return tf.identity(clips)
+
+
+def _expect_finite(name: str, values: tf.Tensor) -> tf.Operation:
+    """Refuses a batch with a value, or a score, that is no number; names the clip."""
+    finite = tf.reduce_all(tf.math.is_finite(values), axis=list(range(1, len(values.shape))))  # [batch]
+    first = tf.argmin(tf.cast(finite, tf.int32))
+    return _expect(
+        tf.reduce_all(finite), f"{name}: expected usable numbers, but there is NaN or infinity in clip", first
+    )
+
+
+def _expect(condition: tf.Tensor, *sentence: object) -> tf.Operation:
+    return tf.debugging.Assert(condition, list(sentence))

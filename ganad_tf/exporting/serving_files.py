@@ -1,0 +1,29 @@
+"""What TensorFlow Serving reads besides the models: which there are, and how requests are put together."""
+
+from pathlib import Path
+
+from ganad_tf import atomic
+from ganad_tf.serving.versions import models
+
+MODELS, BATCHING = "models.config", "batching.config"
+
+# https://github.com/tensorflow/serving/blob/master/tensorflow_serving/g3doc/serving_config.md
+_MODEL = """  config {{
+    name: "{name}"
+    base_path: "/models/{name}"
+    model_platform: "tensorflow"
+  }}
+"""
+# score_wav takes clips of different lengths in one batch; the other signatures want them equally long.
+_BATCHING = """max_batch_size { value: 32 }
+batch_timeout_micros { value: 2000 }
+max_enqueued_batches { value: 64 }
+num_batch_threads { value: 2 }
+"""
+
+
+def write(folder: Path) -> None:
+    """Writes both files into a folder of exported models, which the server sees as `/models`."""
+    configs = "".join(_MODEL.format(name=name) for name in models(folder))
+    atomic.write_text(folder / MODELS, f"model_config_list {{\n{configs}}}\n")
+    atomic.write_text(folder / BATCHING, _BATCHING)

@@ -1,0 +1,137 @@
+"""Nothing is kept that scores otherwise than the live detector: real clips, in a process that has only the artifact.
+
+python -m ganad_tf.exporting.verification ARTIFACT INPUTS.npz OUTPUTS.npz
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ganad_tf.errors import ExportError
+from ganad_tf.exporting.gathering import Gathered
+from ganad_tf.serving import wav
+from ganad_tf.serving.artifact import Artifact
+
+TOLERANCE = 1e-4  # of the live score
+BATCHES = (1, 8)
+N_CLIPS = max(BATCHES)
+FULL_SCALE = 32768  # of 16-bit samples
+
+
+@dataclass(frozen=True)
+class Example:
+    """Clips of one length with what the live detector makes of them.
+
+    Attributes:
+      waveforms: `[8, samples]` float32, or None where there are only log-mels.
+      log_mels: `[8, frames, mels]` in dB.
+      scores: `[8]`.
+    """
+
+    waveforms: np.ndarray | None
+    log_mels: np.ndarray
+    scores: np.ndarray
+
+
+def from_waveforms(gathered: Gathered, clips: list[np.ndarray]) -> list[Example]:
+    """Clips of three lengths: as they are (the shortest counts), two thirds and one third of it."""
+    longest, shortest = min(map(len, clips)), gathered.graph().fewest_samples
+    lengths = sorted({max(shortest, longest * thirds // 3) for thirds in (1, 2, 3)})
+    examples = []
+    for length in lengths:
+        rounded = [np.clip(np.round(clip[:length] * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1) for clip in clips]
+        waveforms = np.stack(rounded).astype(np.float32) / FULL_SCALE  # what a WAV file can hold
+        examples.append((waveforms, np.stack([gathered.live_log_mel(waveform) for waveform in waveforms])))
+    return _with_scores(gathered, examples)
+
+
+def from_log_mels(gathered: Gathered, clips: list[np.ndarray]) -> list[Example]:
+    """The same where there are no recordings, only their log-mels."""
+    longest, shortest = min(map(len, clips)), gathered.graph().fewest_frames
+    lengths = sorted({max(shortest, longest * thirds // 3) for thirds in (1, 2, 3)})
+    return _with_scores(gathered, [(None, np.stack([clip[:length] for clip in clips])) for length in lengths])
+
+
+def verify(artifact: Path, gathered: Gathered, examples: list[Example], scratch: Path) -> float:
+    """Scores the examples in a fresh process.
+
+    Args:
+      artifact: The exported version.
+      gathered: What it was made of.
+      examples: Real clips.
+      scratch: A folder for what the two processes tell each other.
+
+    Returns:
+      The largest difference between an exported and a live score, relative to the live one (of an
+      ensemble, whose scores pass through zero: to the larger of it and one).
+
+    Raises:
+      ExportError: If a score or a decision differs, or the artifact can't be used.
+    """
+    arrays = {}
+    for number, example in enumerate(examples):
+        arrays[f"{number}.log_mel"] = example.log_mels
+        if example.waveforms is not None:
+            arrays[f"{number}.waveform"] = example.waveforms
+    inputs, outputs = scratch / "inputs.npz", scratch / "outputs.npz"
+    np.savez(inputs, allow_pickle=False, **arrays)
+    command = [sys.executable, "-m", __name__, str(artifact), str(inputs), str(outputs)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise ExportError(f"The exported model can't be used in a process of its own: {done.stderr.strip()[-400:]}")
+    with np.load(outputs, allow_pickle=False) as found:
+        return max(_difference(gathered, examples[int(key.split(".")[0])], key, found[key]) for key in found.files)
+
+
+def _with_scores(gathered: Gathered, clips: Sequence[tuple[np.ndarray | None, np.ndarray]]) -> list[Example]:
+    scores = gathered.live_scores([log_mel for _, log_mels in clips for log_mel in log_mels])
+    parts = np.split(scores, len(clips))
+    return [Example(waveforms, log_mels, part) for (waveforms, log_mels), part in zip(clips, parts, strict=True)]
+
+
+def _difference(gathered: Gathered, example: Example, key: str, found: np.ndarray) -> float:
+    """Relative, between one batch's scores and the live ones; rows of `found`: scores, decisions."""
+    expected = example.scores[: found.shape[1]]
+    scale = np.maximum(np.abs(expected), 1 if gathered.config.ensemble.members else 0)
+    differences = np.abs(found[0] - expected) / scale
+    sure = np.abs(expected - gathered.threshold) > TOLERANCE * scale
+    wrong = sure & (found[1].astype(bool) != (expected > gathered.threshold))
+    if not differences.max() <= TOLERANCE or wrong.any():
+        worst = int(np.nanargmax(differences))
+        raise ExportError(
+            f"The exported model does not score as the live detector ({key}): expected {expected[worst]}, "
+            f"received {found[0][worst]}; nothing was exported."
+        )
+    return float(differences.max())
+
+
+def _score_all(artifact: Artifact, arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """Every array in every batch size by every signature that takes it: scores and decisions, `[2, batch]`."""
+    rate = artifact.metadata["config"]["audio"]["sample_rate"]
+    for key, values in arrays.items():
+        kind = key.split(".")[1]
+        ways = {"log_mel": ["score_frames"], "waveform": ["score_waveform", "serving_default", "score_wav"]}[kind]
+        for signature in ways:
+            for size in BATCHES:
+                batch = values[:size]
+                if signature == "score_wav":
+                    files = np.array([wav.encode(waveform, rate) for waveform in batch], dtype=object)
+                    outputs = artifact(signature, {"wav_bytes": files})
+                else:
+                    outputs = artifact(signature, {kind: batch})
+                yield f"{key}.{signature}.{size}", np.stack([outputs["anomaly_score"], outputs["is_anomaly"]])
+    for key, values in arrays.items():
+        if key.endswith("waveform"):
+            scores = artifact("explain", {"waveform": values[:2]})["anomaly_score"]
+            decisions = artifact("score_waveform", {"waveform": values[:2]})["is_anomaly"]
+            yield f"{key}.explain.2", np.stack([scores, decisions])
+
+
+if __name__ == "__main__":
+    place, given, result = sys.argv[1:]
+    with np.load(given, allow_pickle=False) as loaded:
+        np.savez(result, allow_pickle=False, **dict(_score_all(Artifact(Path(place)), dict(loaded))))

@@ -1,0 +1,86 @@
+"""An exported model on disk, in this process: named NumPy arrays in, named NumPy arrays out."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ganad_tf.errors import DataError, InputError
+from ganad_tf.serving.fields import Field, Signature
+from ganad_tf.serving.versions import METADATA, newest
+
+# What the graph's own checks say, between the words that TensorFlow puts around it.
+_ASSERTION = re.compile(r"assertion failed: (.*?)(?:\n|$)")
+_WORD = re.compile(r"\[([^\]]*)\]")
+_AROUND = re.compile(r".*<stack traces unavailable>|\[\[.*|\{\{.*|\[Op:.*", re.DOTALL)
+
+
+class Artifact:
+    """One version of an exported model.
+
+    Args:
+      path: The folder of the version, or the model's, whose newest version is taken.
+
+    Attributes:
+      directory: The version's folder.
+      metadata: What `assets.extra/ganad.json` holds; empty for a SavedModel from elsewhere.
+      signatures: What can be called, by name.
+
+    Raises:
+      DataError: If there is no SavedModel, or it can't be loaded.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.directory = newest(path)
+        try:
+            self._loaded = tf.saved_model.load(str(self.directory))  # kept: it owns the variables
+            notes = self.directory / METADATA
+            self.metadata: dict[str, Any] = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {}
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(
+                f"The exported model in {self.directory} can't be loaded ({reason}); export it again."
+            ) from error
+        self.signatures = {name: _signature(function) for name, function in self._loaded.signatures.items()}
+
+    def __call__(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Calls one signature.
+
+        Args:
+          signature: One of `signatures`.
+          inputs: Arrays by name; strings as arrays of `bytes` objects.
+
+        Raises:
+          InputError: If there is no such signature, or the inputs are not what it takes; names the field.
+        """
+        if signature not in self.signatures:
+            known = ", ".join(sorted(self.signatures))
+            raise InputError(f"signature_name: expected one of {known}. Received: {signature!r}.")
+        self.signatures[signature].check(inputs)
+        function = self._loaded.signatures[signature]
+        try:
+            outputs = function(**{name: tf.constant(value) for name, value in inputs.items()})
+        except tf.errors.InvalidArgumentError as error:
+            raise InputError(_sentence(str(error), min(inputs))) from error
+        return {name: value.numpy() for name, value in outputs.items()}
+
+
+def _signature(function: Any) -> Signature:
+    inputs = {name: _field(spec) for name, spec in function.structured_input_signature[1].items()}
+    return Signature(inputs, {name: _field(spec) for name, spec in function.structured_outputs.items()})
+
+
+def _field(spec: tf.TensorSpec) -> Field:
+    return Field(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape.as_list()))
+
+
+def _sentence(message: str, name: str) -> str:
+    """The graph's own sentence where one of its checks failed, TensorFlow's under the field's name otherwise."""
+    own = _ASSERTION.search(message)
+    if own:
+        return " ".join(_WORD.findall(own[1])) + "."
+    return f"{name}: {' '.join(_AROUND.sub('', message).split()).rstrip('.')}."

@@ -1,0 +1,118 @@
+"""Requests that wait at the same moment are answered by one call of the model.
+
+Nothing waits for others to come: a free worker takes the oldest request and those behind it that fit into
+the same call. What one client sends can't spoil another's answer: a call that is refused is made again
+for each request alone.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ganad_tf.errors import InputError
+
+Arrays = dict[str, np.ndarray]
+Model = Callable[[str, Mapping[str, np.ndarray]], Arrays]  # signature and inputs → outputs, as an Artifact
+
+
+@dataclass
+class Request:
+    """Clips to be scored by one signature of one model, `[clips, ...]` each input; `future` is the answer."""
+
+    model: Model
+    signature: str
+    inputs: Arrays
+    future: "Future[Arrays]" = field(default_factory=Future)
+
+    @property
+    def n_clips(self) -> int:
+        """Clips in it."""
+        return max((len(values) for values in self.inputs.values() if values.ndim), default=0)
+
+    def fits(self, other: "Request") -> bool:
+        """Whether one call can answer both."""
+        return (
+            (self.model, self.signature) == (other.model, other.signature)
+            and self.inputs.keys() == other.inputs.keys()
+            and all(values.shape[1:] == other.inputs[name].shape[1:] for name, values in self.inputs.items())
+        )
+
+
+class Batcher:
+    """Workers that answer requests, several at a time.
+
+    Args:
+      n_workers: Calls that are made at the same time.
+      largest: Clips in one call, but for requests that have more by themselves.
+    """
+
+    def __init__(self, n_workers: int = 2, largest: int = 32) -> None:
+        self._largest = largest
+        self._waiting: deque[Request] = deque()
+        self._changed = threading.Condition()
+        self._is_open = True
+        self._workers = [threading.Thread(target=self._work, daemon=True) for _ in range(n_workers)]
+        for worker in self._workers:
+            worker.start()
+
+    def submit(self, request: Request) -> "Future[Arrays]":
+        """Queues a request; the future has its outputs, or the InputError that says what is wrong with it."""
+        with self._changed:
+            self._waiting.append(request)
+            self._changed.notify()
+        return request.future
+
+    def close(self) -> None:
+        """Answers what is waiting, then ends the workers."""
+        with self._changed:
+            self._is_open = False
+            self._changed.notify_all()
+        for worker in self._workers:
+            worker.join()
+
+    def _work(self) -> None:
+        while group := self._next_group():
+            _answer(group)
+
+    def _next_group(self) -> list[Request]:
+        """The oldest request and what can go with it; empty when there will be no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or not self._is_open)
+            group: list[Request] = []
+            left: deque[Request] = deque()
+            n_clips = 0
+            for request in self._waiting:
+                if group and (n_clips + request.n_clips > self._largest or not request.fits(group[0])):
+                    left.append(request)
+                else:
+                    group.append(request)
+                    n_clips += request.n_clips
+            self._waiting = left
+            return group
+
+
+def _answer(group: list[Request]) -> None:
+    first = group[0]
+    names = first.inputs
+    try:
+        together = {name: np.concatenate([request.inputs[name] for request in group]) for name in names}
+        outputs = first.model(first.signature, together if len(group) > 1 else first.inputs)
+    except InputError as error:
+        if len(group) == 1:
+            first.future.set_exception(error)
+        else:
+            for request in group:
+                _answer([request])
+    except Exception as error:  # a bug: whoever waits shall hear of it, and the worker lives on
+        for request in group:
+            request.future.set_exception(error)
+    else:
+        start = 0
+        for request in group:
+            end = start + request.n_clips
+            request.future.set_result({name: values[start:end] for name, values in outputs.items()})
+            start = end

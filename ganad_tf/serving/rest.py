@@ -1,0 +1,166 @@
+"""TensorFlow Serving's REST API as JSON values: requests → arrays by name, arrays by name → responses.
+
+Source: https://www.tensorflow.org/tfx/serving/api_rest. `instances` (row format) has one value or object per
+clip, `inputs` (column format) one list per field; either way a signature with a single input needs no names.
+Binary values are `{"b64": "..."}`. No TensorFlow here, and no server.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from ganad_tf.errors import InputError
+from ganad_tf.serving.fields import Field, Signature
+
+Format = Literal["instances", "inputs"]
+DEFAULT = "serving_default"
+
+
+def read_request(body: Any, signatures: Mapping[str, Signature]) -> tuple[str, Format, dict[str, np.ndarray]]:
+    """A `:predict` body → signature name, format, and the inputs by name.
+
+    Raises:
+      InputError: If it is not one; names the field.
+    """
+    if not isinstance(body, dict):
+        raise InputError("the body: expected a JSON object with `instances` or `inputs`.")
+    given = [key for key in ("instances", "inputs") if key in body]
+    if len(given) != 1:
+        raise InputError("the body: expected either `instances` or `inputs`, and not both.")
+    unknown = sorted(body.keys() - {"instances", "inputs", "signature_name"})
+    if unknown:
+        raise InputError(f"{unknown[0]}: not a key of a request; expected `instances`, `inputs` or `signature_name`.")
+    name = body.get("signature_name", DEFAULT)
+    if not isinstance(name, str) or name not in signatures:
+        raise InputError(f"signature_name: expected one of {', '.join(sorted(signatures))}. Received: {short(name)}.")
+    fields = signatures[name].inputs
+    if given[0] == "instances":
+        columns = _columns(body["instances"], fields)
+        return name, "instances", {key: array_of(key, values, fields[key]) for key, values in columns.items()}
+    values = body["inputs"]
+    if not _is_named(values, fields):
+        values = {_only(fields): values}
+    _check_names(values, fields)
+    return name, "inputs", {key: array_of(key, values[key], field) for key, field in fields.items()}
+
+
+def response(form: Format, outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The outputs in the format of the request: `predictions`, or `outputs`."""
+    lists = {name: values.tolist() for name, values in outputs.items()}
+    if form == "inputs":
+        return {"outputs": next(iter(lists.values())) if len(lists) == 1 else lists}
+    if len(lists) == 1:
+        return {"predictions": next(iter(lists.values()))}
+    return {"predictions": [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]}
+
+
+def metadata(name: str, version: int, signatures: Mapping[str, Signature]) -> dict[str, Any]:
+    """The answer to `GET .../metadata`."""
+    definitions = {
+        key: {
+            "inputs": {field: _tensor_info(field, of) for field, of in signature.inputs.items()},
+            "outputs": {field: _tensor_info(field, of) for field, of in signature.outputs.items()},
+            "method_name": "tensorflow/serving/predict",
+        }
+        for key, signature in signatures.items()
+    }
+    return {
+        "model_spec": {"name": name, "signature_name": "", "version": str(version)},
+        "metadata": {"signature_def": {"signature_def": definitions}},
+    }
+
+
+def status(versions: Mapping[int, str]) -> dict[str, Any]:
+    """The answer to `GET /v1/models/<model>`: state by version, the newest first."""
+    fine = {"error_code": "OK", "error_message": ""}
+    states = [{"version": str(version), "state": state, "status": fine} for version, state in versions.items()]
+    return {"model_version_status": states}
+
+
+def array_of(name: str, values: Any, field: Field) -> np.ndarray:
+    """A JSON value → an array of the field's dtype and rank.
+
+    Raises:
+      InputError: If it is not one; names the field.
+    """
+    return _strings(name, values) if field.dtype == object else _numbers(name, values, field)
+
+
+def short(value: object) -> str:
+    """A value as a message can hold it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _columns(instances: Any, fields: Mapping[str, Field]) -> dict[str, list[Any]]:
+    """Rows → one list per field."""
+    if not isinstance(instances, list):
+        raise InputError(f"instances: expected a list with one entry per clip. Received: {short(instances)}.")
+    if not instances:
+        raise InputError("instances: expected at least one clip, received none.")
+    named = [_is_named(row, fields) for row in instances]
+    if not any(named):
+        return {_only(fields): instances}
+    if not all(named):
+        raise InputError("instances: expected names in all entries, or in none.")
+    for row in instances:
+        _check_names(row, fields)
+    return {name: [row[name] for row in instances] for name in fields}
+
+
+def _is_named(values: Any, fields: Mapping[str, Field]) -> bool:
+    """Whether it is an object of fields by name, not a binary value."""
+    return isinstance(values, dict) and (values.keys() != {"b64"} or "b64" in fields)
+
+
+def _only(fields: Mapping[str, Field]) -> str:
+    if len(fields) != 1:
+        raise InputError(f"the body: expected values by name: {', '.join(sorted(fields))}.")
+    return next(iter(fields))
+
+
+def _check_names(values: Mapping[str, Any], fields: Mapping[str, Field]) -> None:
+    for name in sorted(values.keys() ^ fields.keys()):
+        what = "expected, but missing" if name in fields else "not an input of this signature"
+        raise InputError(f"{short(name)}: {what}; it takes {', '.join(sorted(fields))}.")
+
+
+def _strings(name: str, values: Any) -> np.ndarray:
+    if not isinstance(values, list):
+        raise InputError(f"{name}: expected a list of binary values. Received: {short(values)}.")
+    result = np.empty(len(values), dtype=object)
+    for place, value in enumerate(values):
+        result[place] = _decoded(f"{name}[{place}]", value)
+    return result
+
+
+def _decoded(name: str, value: Any) -> bytes:
+    if not isinstance(value, dict) or value.keys() != {"b64"} or not isinstance(value["b64"], str):
+        raise InputError(f'{name}: expected {{"b64": "..."}}, the file in base64. Received: {short(value)}.')
+    try:
+        return base64.b64decode(value["b64"], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InputError(f"{name}: expected base64 ({error}).") from error
+
+
+def _numbers(name: str, values: Any, field: Field) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{name}: expected numbers in lists of equal lengths.") from error
+    if array.dtype.kind not in "iuf" and array.size:
+        raise InputError(f"{name}: expected numbers. Received: {short(array.flat[0])}.")
+    if array.ndim != len(field.shape):
+        raise InputError(f"{name}: expected lists nested {len(field.shape)} deep. Received: {array.ndim} deep.")
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which the model refuses
+        return array.astype(field.dtype)
+
+
+def _tensor_info(name: str, field: Field) -> dict[str, Any]:
+    kinds = {"f": "DT_FLOAT", "b": "DT_BOOL", "O": "DT_STRING"}
+    sizes = [{"size": str(-1 if size is None else size), "name": ""} for size in field.shape]
+    shape = {"dim": sizes, "unknown_rank": False}
+    return {"dtype": kinds[field.dtype.kind], "tensor_shape": shape, "name": name}

@@ -1,0 +1,164 @@
+"""The verb `serve`: every exported model of a folder, on KServe's model server.
+
+TensorFlow Serving's REST API under `/v1`, the Open Inference Protocol under `/v2`; health, `/metrics` and the
+process itself are KServe's. What a client did wrong is 400 with `{"error": "..."}`, what is not there 404, too
+many requests at a time 503.
+"""
+
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from kserve import ModelRepository
+from kserve.model_server import app as kserve_app
+from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+from kserve.protocol.rest.server import RESTServer
+from starlette.exceptions import HTTPException
+
+from ganad_tf.errors import DataError, InputError
+from ganad_tf.serving import open_inference, rest
+from ganad_tf.serving.repository import NotHereError, Repository
+from ganad_tf.serving.service import BusyError, Limits, Service, json_response
+
+logger = logging.getLogger(__name__)
+
+
+def serve(folder: Path, *, host: str, port: int, poll_seconds: float, limits: Limits) -> None:
+    """Serves until interrupted.
+
+    Raises:
+      DataError: If there is no exported model in the folder, or the port is taken.
+    """
+    repository = Repository(folder)
+    repository.refresh()
+    if not repository.names():
+        raise DataError(f"Expected exported models in {folder}, as `ganad export` makes them, but there are none.")
+    place = _bound(host, port)
+    repository.follow(poll_seconds)
+    service = Service(repository, limits)
+    add_routes(kserve_app, service)
+    registry = _Registry(repository)
+    server = _Server("kserve.model_server:app", DataPlane(registry), ModelRepositoryExtension(registry), port)
+    logger.info("serving %s on http://%s:%d", ", ".join(repository.names()), *place.getsockname()[:2])
+    try:
+        server.run(sockets=[place])
+    finally:
+        repository.close()
+
+
+def add_routes(app: FastAPI, service: Service) -> None:
+    """TensorFlow Serving's routes and those of the Open Inference Protocol that ask for a model."""
+    router = APIRouter()
+    repository = service.repository
+
+    async def status(model: str, version: str | None = None) -> Response:
+        found = await service.in_thread(repository.versions, model)
+        number = _number(version)
+        if number is not None and number not in found:
+            raise NotHereError(f"Model {model} is not here in version {number}.")
+        return json_response(rest.status({key: state for key, state in found.items() if number in (None, key)}))
+
+    async def metadata(model: str, version: str | None = None) -> Response:
+        found, artifact = await service.in_thread(repository.get, model, _number(version))
+        return json_response(rest.metadata(model, found, artifact.signatures))
+
+    async def described(model: str, version: str | None = None) -> Response:
+        _, artifact = await service.in_thread(repository.get, model, _number(version))
+        versions = await service.in_thread(repository.versions, model)
+        return json_response(open_inference.metadata(model, list(versions), artifact.signatures[rest.DEFAULT]))
+
+    async def ready(model: str, version: str | None = None) -> Response:
+        await service.in_thread(repository.get, model, _number(version))
+        return json_response({"name": model, "ready": True})
+
+    async def predict(request: Request, model: str, version: str | None = None) -> Response:
+        return await service.predict(request, model, _number(version))
+
+    async def infer(request: Request, model: str, version: str | None = None) -> Response:
+        return await service.infer(request, model, _number(version))
+
+    routes: list[tuple[str, str, str, Callable[..., Awaitable[Response]]]] = [
+        ("POST", "/v1/models/{model}", ":predict", predict),
+        ("GET", "/v1/models/{model}", "/metadata", metadata),
+        ("GET", "/v1/models/{model}", "", status),
+        ("POST", "/v2/models/{model}", "/infer", infer),
+        ("GET", "/v2/models/{model}", "/ready", ready),
+        ("GET", "/v2/models/{model}", "", described),
+    ]
+    for method, model, end, function in routes:
+        for version in ("/versions/{version}", ""):
+            router.add_api_route(f"{model}{version}{end}", function, methods=[method], response_model=None)
+    app.router.routes[:0] = router.routes  # before KServe's own
+
+
+class _Registry(ModelRepository):
+    """What KServe's own routes (lists, health, repository) see of ours: it can look, not load or unload."""
+
+    def __init__(self, repository: Repository) -> None:
+        super().__init__(str(repository.folder))
+        self._repository = repository
+
+    def get_models(self) -> dict[str, Any]:
+        """The models by name."""
+        return dict.fromkeys(self._repository.names())
+
+
+class _Server(RESTServer):
+    """KServe's, with our sentences for errors."""
+
+    def _add_exception_handlers(self, app: FastAPI) -> None:
+        super()._add_exception_handlers(app)
+        _add_handlers(app)
+
+
+def _number(version: str | None) -> int | None:
+    if version is None:
+        return None
+    if not (version.isascii() and version.isdecimal()):
+        raise NotHereError(f"Expected a version as a number. Received: {rest.short(version)}.")
+    return int(version[:20])
+
+
+def _add_handlers(app: FastAPI) -> None:
+    """Every error is `{"error": "..."}`."""
+
+    def answer(status: int, sentence: Callable[[Any], str]) -> Callable[[Request, Any], Awaitable[Response]]:
+        async def handler(_: Request, error: Any) -> Response:
+            return json_response({"error": sentence(error)}, status)
+
+        return handler
+
+    async def bug(request: Request, error: Exception) -> Response:
+        logger.error("a bug, at %s", request.url.path, exc_info=error)
+        return json_response({"error": "a bug in the server; its log says more."}, 500)
+
+    async def http(_: Request, error: Any) -> Response:
+        return json_response({"error": f"{error.detail}."}, error.status_code)
+
+    def invalid(error: RequestValidationError) -> str:
+        return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()) + "."
+
+    busy = "too many requests at a time; try again in a moment."
+    app.add_exception_handler(InputError, answer(400, str))
+    app.add_exception_handler(NotHereError, answer(404, str))
+    app.add_exception_handler(BusyError, answer(503, lambda _: busy))
+    app.add_exception_handler(tf.errors.ResourceExhaustedError, answer(503, lambda _: busy))
+    app.add_exception_handler(RequestValidationError, answer(400, invalid))
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, bug)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        place.bind((host, port))
+    except (OSError, OverflowError) as error:
+        raise DataError(f"Can't listen on {host}:{port}: {error}.") from error
+    return place

@@ -1,0 +1,50 @@
+"""Where exported models are: `<folder>/<model>/<version>/`, as TensorFlow Serving looks for them."""
+
+from pathlib import Path
+
+from ganad_tf.errors import DataError
+
+METADATA = Path("assets.extra", "ganad.json")
+SAVED_MODEL = "saved_model.pb"
+
+
+def versions(model: Path) -> dict[int, Path]:
+    """The complete versions of a model by number, the newest first."""
+    found = {
+        int(path.name): path for path in _folders(model) if _is_number(path.name) and (path / SAVED_MODEL).exists()
+    }
+    return dict(sorted(found.items(), reverse=True))
+
+
+def models(folder: Path) -> dict[str, Path]:
+    """The models in a folder by name."""
+    return {path.name: path for path in sorted(_folders(folder)) if versions(path)}
+
+
+def next_version(model: Path) -> int:
+    """One above the highest number that is there, complete or not."""
+    return 1 + max((int(path.name) for path in _folders(model) if _is_number(path.name)), default=0)
+
+
+def newest(path: Path) -> Path:
+    """The folder of a version: `path` itself, or the newest version below it.
+
+    Raises:
+      DataError: If there is none.
+    """
+    if (path / SAVED_MODEL).exists():
+        return path
+    found = versions(path)
+    if not found:
+        inside = models(path)
+        hint = f"; it holds the models {', '.join(inside)}, name one of them" if inside else ""
+        raise DataError(f"Expected an exported model in {path}, such as exported_models/demo, but there is none{hint}.")
+    return next(iter(found.values()))
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal()
