@@ -43,7 +43,8 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     _add_experiment(parser)
-    parser.add_argument("--name", help="what the models are called (default: the configuration's name)")
+    what = "what the model is called, before _MACHINE if there are several (default: the configuration's name)"
+    parser.add_argument("--name", help=what)
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:

@@ -16,8 +16,9 @@ def export(options: argparse.Namespace) -> None:
     console.import_tensorflow()
     from ganad_tf.exporting import savedmodel
 
-    name = options.name or Path(options.config).stem
+    stem = options.name or Path(options.config).stem
     for listing in listings:
+        name = stem if options.name and len(listings) == 1 else f"{stem}_{listing.machine}"
         print(savedmodel.export(config.for_machine(listing.machine), name, listing, options.mode))
 
 
@@ -26,7 +27,7 @@ def predict(options: argparse.Namespace) -> None:
     if client.is_url(options.model):
         found = list(client.predict(options.model, options.files))
     else:
-        console.import_tensorflow()
+        console.import_tensorflow(for_serving=True)
         from ganad_tf.serving import local
 
         found = list(local.predict(Path(options.model), options.files))
@@ -39,7 +40,7 @@ def predict(options: argparse.Namespace) -> None:
 
 def serve(options: argparse.Namespace) -> None:
     """Serves the exported models of a folder over HTTP, as TensorFlow Serving does."""
-    console.import_tensorflow()
+    console.import_tensorflow(for_serving=True)
     try:
         from ganad_tf.serving import server, service
     except ModuleNotFoundError as error:

@@ -71,19 +71,18 @@ def pool(residual: tf.Tensor, level: tf.Tensor, settings: Scorer) -> tf.Tensor:
         return tf.reduce_max(-residual, axis=1)
     rank = tf.cast(tf.range(tf.shape(residual)[1]), tf.float32)
     weights = tf.pow(tf.constant(settings.decay, tf.float32), rank)  # [n_windows]
+    of_band = tf.transpose(residual, [0, 2, 1])  # [batch, mels, n_windows]
     if settings.pooling == "gwrp":
-        ranked = tf.sort(-residual, axis=1, direction="DESCENDING")
+        ranked = tf.sort(-of_band, direction="DESCENDING")
     else:
-        of_band, level_of_band = (tf.transpose(values, [0, 2, 1]) for values in (residual, level))
-        order = tf.argsort(level_of_band, axis=2)
-        ranked = tf.transpose(tf.gather(of_band, order, batch_dims=2), [0, 2, 1])
-    return tf.einsum("btm,t->bm", ranked, weights / tf.reduce_sum(weights))
+        ranked = tf.gather(of_band, tf.argsort(tf.transpose(level, [0, 2, 1])), batch_dims=2)
+    return tf.linalg.matvec(ranked, weights / tf.reduce_sum(weights))
 
 
 def _by_band(windows: tf.Tensor, n_mels: int, normalizer: Normalizer | None) -> tf.Tensor:
     """The mean over the spectra of each window, `[batch, n_windows, mels]`, in dB but for an offset."""
-    shape = tf.shape(windows)
-    mean = tf.reduce_mean(tf.reshape(windows, [shape[0], shape[1], -1, n_mels]), axis=2)
+    spectra = tf.split(windows, windows.shape[2] // n_mels, axis=2)
+    mean = tf.add_n(spectra) / len(spectra)
     return mean if normalizer is None else mean * normalizer.deviation
 
 

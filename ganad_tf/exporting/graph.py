@@ -8,6 +8,7 @@ refused by the graph itself, in a sentence that begins with the input's name, wh
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -17,6 +18,7 @@ from ganad_tf.features import fewest_samples, log_mel_of, windows_of
 from ganad_tf.trained import Fitted, Trained
 
 Tensors = dict[str, tf.Tensor]
+_BATCH_OF_ONE = tf.TensorSpec([1, None], tf.float32)
 AT_ONCE = 4  # clips of a batch that are worked on at the same time
 
 
@@ -52,9 +54,13 @@ class SoundScorer(tf.Module):
         self.members = tuple(members)
         self.threshold = threshold
         feature = config.feature
-        self.features = log_mel_of(config.audio, feature)
         self.fewest_frames = max(member.model.frames for member in members)
         self.fewest_samples = max(fewest_samples(feature), (self.fewest_frames - 1) * feature.hop_length)
+        clip = tf.TensorSpec([None, feature.n_mels], tf.float32)
+        self._weights = [_used_weights(member, clip) for member in self.members]
+        # One copy of the features and of the networks for all signatures.
+        self._features = tf.function(log_mel_of(config.audio, feature), input_signature=[_BATCH_OF_ONE])
+        self._score_clip = tf.function(self.score_clip, input_signature=[clip])
         waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
         log_mel = tf.TensorSpec([None, None, feature.n_mels], tf.float32, "log_mel")
         self.functions = {
@@ -66,7 +72,10 @@ class SoundScorer(tf.Module):
 
     def score_clip(self, log_mel: tf.Tensor) -> tf.Tensor:
         """One clip's log-mel `[frames, mels]` in dB → its anomaly score, float32."""
-        scores = [_own_score(member, log_mel) for member in self.members]
+        scores = []
+        for member, weights in zip(self.members, self._weights, strict=True):
+            with keras.StatelessScope(weights):
+                scores.append(_own_score(member, log_mel))
         how = self.config.ensemble.combine if self.config.ensemble.members else None
         return scores[0] if how is None else tf.cast(_combined(scores, self.members, how), tf.float32)
 
@@ -79,24 +88,27 @@ class SoundScorer(tf.Module):
         """
         model, fitted = self.members[0].model, self.members[0].fitted
         windows = _windows(model, log_mel)
-        middles = _middles(model.detector(windows, training=False), model.frames, model.n_mels)
+        with keras.StatelessScope(self._weights[0]):
+            middles = _middles(model.detector(windows, training=False), model.frames, model.n_mels)
+            window_scores = model.detector.anomaly_score(windows)
+            band_residual = scoring.residual_function(model, fitted.settings)(windows[tf.newaxis])[0]
         if model.normalizer is not None:
             middles = middles * model.normalizer.deviation + model.normalizer.mean
         return {
             "log_mel": log_mel,
             "reconstruction": middles,
-            "window_scores": model.detector.anomaly_score(windows),
-            "band_residual": scoring.residual_function(model, fitted.settings)(windows[tf.newaxis])[0],
-            "anomaly_score": self.score_clip(log_mel),
+            "window_scores": window_scores,
+            "band_residual": band_residual,
+            "anomaly_score": self._score_clip(log_mel),
         }
 
     def _score_waveform(self, waveform: tf.Tensor) -> Tensors:
         checked = self._checked_waveform(waveform)
-        return self._decided("waveform", _each(lambda clip: self.score_clip(self._log_mel("waveform", clip)), checked))
+        return self._decided("waveform", _each(lambda clip: self._score_clip(self._log_mel("waveform", clip)), checked))
 
     def _score_wav(self, wav_bytes: tf.Tensor) -> Tensors:
         def of_file(file: tf.Tensor) -> tf.Tensor:
-            return self.score_clip(self._log_mel("wav_bytes", self._decoded(file)))
+            return self._score_clip(self._log_mel("wav_bytes", self._decoded(file)))
 
         return self._decided("wav_bytes", _each(of_file, _not_empty("wav_bytes", wav_bytes)))
 
@@ -110,7 +122,7 @@ class SoundScorer(tf.Module):
         ]
         with tf.control_dependencies(checks):
             log_mel = tf.identity(log_mel)
-        return self._decided("log_mel", _each(self.score_clip, log_mel))
+        return self._decided("log_mel", _each(self._score_clip, log_mel))
 
     def _explain(self, waveform: tf.Tensor) -> Tensors:
         names = ("log_mel", "reconstruction", "window_scores", "band_residual", "anomaly_score")
@@ -129,7 +141,7 @@ class SoundScorer(tf.Module):
         with tf.control_dependencies(
             [_expect(enough, f"{name}: expected at least", self.fewest_samples, "samples, received", n_samples)]
         ):
-            log_mel = self.features(waveform[tf.newaxis])[0]
+            log_mel = self._features(waveform[tf.newaxis])[0]
         usable, loudest = tf.reduce_all(tf.math.is_finite(log_mel)), tf.reduce_max(tf.abs(waveform))
         with tf.control_dependencies(
             [_expect(usable, f"{name}: expected samples from -1 to 1, received up to", loudest)]
@@ -161,6 +173,20 @@ class SoundScorer(tf.Module):
 def _own_score(member: Member, log_mel: tf.Tensor) -> tf.Tensor:
     windows = _windows(member.model, log_mel)
     return scoring.scorer_function(member.model, member.fitted)(windows[tf.newaxis])[0]
+
+
+def _used_weights(member: Member, clip: tf.TensorSpec) -> list[tuple[keras.Variable, np.ndarray]]:
+    """What scoring and explaining use, for the graph to hold as constants, so that TensorFlow can merge layers."""
+
+    def all_there_is(log_mel: tf.Tensor) -> list[tf.Tensor]:
+        windows = _windows(member.model, log_mel)
+        detector = member.model.detector
+        return [_own_score(member, log_mel), detector.anomaly_score(windows), detector(windows, training=False)]
+
+    probe = tf.function(all_there_is, input_signature=[clip]).get_concrete_function()
+    used = {variable.ref() for variable in probe.variables}
+    weights = [variable for variable in member.model.detector.variables if variable.value.ref() in used]
+    return [(variable, variable.numpy()) for variable in weights]
 
 
 def _windows(model: Trained, log_mel: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""The verb `export`: a trained detector → `exported_models/<name>_<machine>/<version>/`.
+"""The verb `export`: a trained detector → `exported_models/<name>/<version>/`.
 
 A version appears under its number when it has been verified; what is there is never overwritten.
 """
@@ -19,12 +19,12 @@ import tensorflow as tf
 from ganad_tf import atomic, audio, evaluation, preparation, records, trained
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode, to_dict
-from ganad_tf.errors import DataError, ExportError
+from ganad_tf.errors import DataError
 from ganad_tf.exporting import gathering, serving_files, verification
 from ganad_tf.exporting.gathering import Gathered
 from ganad_tf.exporting.graph import SoundScorer
 from ganad_tf.exporting.verification import N_CLIPS, Example
-from ganad_tf.serving.versions import METADATA, SAVED_MODEL, next_version
+from ganad_tf.serving.versions import METADATA, next_version
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def export(config: Config, name: str, listing: Listing, mode: Mode) -> Path:
 
     Args:
       config: The experiment, as it is for this machine type.
-      name: What the model is called, before the machine type.
+      name: What the model is called.
       listing: The machine type's clips; some are scored to verify the export.
       mode: `dev` or `eval`.
 
@@ -46,7 +46,7 @@ def export(config: Config, name: str, listing: Listing, mode: Mode) -> Path:
       ConfigError: If the detector was trained with other settings.
       ExportError: If members don't fit together, or the exported model scores otherwise than the live one.
     """
-    model = Path(config.export_directory, f"{name}_{listing.machine}")
+    model = Path(config.export_directory, name)
     atomic.check_writable(model / "1")
     gathered = gathering.gather(config, listing, mode)
     examples = _examples(gathered, listing, mode)
@@ -64,14 +64,9 @@ def export(config: Config, name: str, listing: Listing, mode: Mode) -> Path:
 
 
 def _save(graph: SoundScorer, directory: Path) -> None:
-    """Writes a SavedModel with the functions and no more weights than they use."""
+    """Writes a SavedModel with the functions as they are traced, weights included."""
     functions = {name: function.get_concrete_function() for name, function in graph.functions.items()}
-    holder = tf.Module()
-    used = {variable.ref(): variable for function in functions.values() for variable in function.graph.variables}
-    holder.weights = list(used.values())
-    tf.saved_model.save(holder, str(directory), {**functions, "serving_default": functions["score_waveform"]})
-    if not (directory / SAVED_MODEL).exists():  # pragma: no cover
-        raise ExportError(f"TensorFlow wrote no {SAVED_MODEL} to {directory}.")
+    tf.saved_model.save(tf.Module(), str(directory), {**functions, "serving_default": functions["score_waveform"]})
 
 
 def _examples(gathered: Gathered, listing: Listing, mode: Mode) -> list[Example]:
@@ -110,7 +105,7 @@ def _metadata(gathered: Gathered, name: str, machine: str, version: int) -> dict
     config, model = gathered.config, gathered.members[0].model
     records_ = [member.model.record for member in gathered.members]
     return {
-        "name": f"{name}_{machine}",
+        "name": name,
         "version": version,
         "machine": machine,
         "exported": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -17,6 +17,7 @@ from ganad_tf.serving.fields import Field, Signature
 
 Format = Literal["instances", "inputs"]
 DEFAULT = "serving_default"
+QUOTES = "'\""
 
 
 def read_request(body: Any, signatures: Mapping[str, Signature]) -> tuple[str, Format, dict[str, np.ndarray]]:
@@ -125,7 +126,7 @@ def _only(fields: Mapping[str, Field]) -> str:
 def _check_names(values: Mapping[str, Any], fields: Mapping[str, Field]) -> None:
     for name in sorted(values.keys() ^ fields.keys()):
         what = "expected, but missing" if name in fields else "not an input of this signature"
-        raise InputError(f"{short(name)}: {what}; it takes {', '.join(sorted(fields))}.")
+        raise InputError(f"{short(name).strip(QUOTES)}: {what}; it takes {', '.join(sorted(fields))}.")
 
 
 def _strings(name: str, values: Any) -> np.ndarray:

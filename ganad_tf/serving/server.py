@@ -28,6 +28,8 @@ from ganad_tf.serving.service import BusyError, Limits, Service, json_response
 
 logger = logging.getLogger(__name__)
 
+WAITING = 2048  # connections that are not accepted yet
+
 
 def serve(folder: Path, *, host: str, port: int, poll_seconds: float, limits: Limits) -> None:
     """Serves until interrupted.
@@ -159,6 +161,7 @@ def _bound(host: str, port: int) -> socket.socket:
     place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         place.bind((host, port))
+        place.listen(WAITING)
     except (OSError, OverflowError) as error:
         raise DataError(f"Can't listen on {host}:{port}: {error}.") from error
     return place

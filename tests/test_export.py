@@ -1,0 +1,371 @@
+"""What leaves the package scores as the detector that was trained, wherever it is loaded."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+from conftest import SAMPLE_RATE, tone, write_machine
+from google.protobuf import text_format
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+from ganad_tf import cli, datasets, densities, ensemble, scoring
+from ganad_tf import config as configuration
+from ganad_tf.clips import ClipScore
+from ganad_tf.errors import ExportError, InputError
+from ganad_tf.exporting import gathering, verification
+from ganad_tf.exporting.graph import Member, SoundScorer
+from ganad_tf.features import Normalizer, log_mel_of
+from ganad_tf.models import DETECTORS
+from ganad_tf.sections import Scorer
+from ganad_tf.serving import wav
+from ganad_tf.serving.artifact import Artifact
+from ganad_tf.trained import Fitted, Trained
+
+SMALL = {"n_mels": 16, "frames": 3, "n_fft": 256, "hop_length": 128}
+DENSITY = {"name": "density", "pooling": "lulls", "whiten": True, "density": "knn", "neighbors": 2}
+SCORERS = {
+    "paper": Scorer(),
+    "mahalanobis": Scorer(name="density"),
+    "gmm": Scorer(name="density", pooling="max", density="gmm"),
+    "knn": Scorer(**DENSITY),
+    "gwrp": Scorer(name="density", pooling="gwrp"),
+}
+# What a 16-bit file can hold.
+CLIPS = [
+    np.round(tone(seconds, hz=hz, seed=seed) * 32768).astype(np.float32) / 32768
+    for seed, (seconds, hz) in enumerate([(1, 440), (0.7, 900), (1, 2000)])
+]
+# The pooling is the same for all detectors; two stand for them.
+COMBINATIONS = [
+    (name, scorer)
+    for name in DETECTORS
+    for scorer in SCORERS
+    if scorer not in ("mahalanobis", "gwrp") or name in ("GANomaly", "IDNN")
+]
+
+
+def config_of(**sections: object) -> configuration.Config:
+    return configuration.from_mapping({"feature": SMALL, **sections}, source="test")
+
+
+def make_member(name: str, settings: Scorer) -> Member:
+    """An untrained detector with a scorer fitted to tones."""
+    tf.keras.utils.set_random_seed(1)
+    arguments = {} if name == "SpectrumDensity" else {"hidden": [12, 8]}
+    detector = DETECTORS[name](input_dim=48, **arguments, **({"frames": 3} if name == "IDNN" else {}))
+    normalizer = Normalizer(np.linspace(-40, -30, 16), np.linspace(5, 9, 16))
+    model = Trained(detector, normalizer, 3, 16, {})
+    features = log_mel_of(config_of().audio, config_of().feature)
+    log_mels = [features(tone(seed=seed)[np.newaxis])[0] for seed in range(8)]
+    fitted = Fitted(settings, None, ())
+    if settings.name == "density":
+        residuals = scoring.clip_function(model, [scoring.residual_function(model, settings)])
+        vectors = np.stack([residuals(log_mel)[0] for log_mel in log_mels])
+        fitted = Fitted(settings, densities.fit(vectors, settings, 0), ())
+    score = scoring.clip_function(model, [scoring.scorer_function(model, fitted)])
+    training = tuple(ClipScore(f"{n}.wav", float(score(log_mel)[0])) for n, log_mel in enumerate(log_mels))
+    return Member(model, Fitted(settings, fitted.density, training))
+
+
+def live(members: list[Member], waveform: np.ndarray, how: str = "mean") -> float:
+    """By the way that `ganad score` takes."""
+    log_mel = log_mel_of(config_of().audio, config_of().feature)(waveform[np.newaxis])[0]
+    functions = [scoring.clip_function(m.model, [scoring.scorer_function(m.model, m.fitted)]) for m in members]
+    scores = np.array([[float(function(log_mel)[0])] for function in functions])
+    training = np.array([[score.score for score in member.fitted.train_scores] for member in members])
+    return float(scores[0, 0] if len(members) == 1 else ensemble.combine(scores, training, how)[0])
+
+
+@pytest.mark.parametrize(("name", "scorer"), COMBINATIONS)
+def test_the_graph_scores_as_the_live_detector(name, scorer):
+    member = make_member(name, SCORERS[scorer])
+    expected = [live([member], clip) for clip in CLIPS]
+    functions = SoundScorer(config_of(), [member], threshold=float(np.median(expected))).functions
+    files = [wav.encode(clip, SAMPLE_RATE) for clip in CLIPS]
+    outputs = functions["score_wav"](tf.constant(files))
+    np.testing.assert_allclose(outputs["anomaly_score"], expected, rtol=1e-4)
+    for clip, score in zip(CLIPS, expected, strict=True):
+        outputs = functions["score_waveform"](tf.constant(clip[np.newaxis]))
+        np.testing.assert_allclose(outputs["anomaly_score"], [score], rtol=1e-4)
+    assert outputs["threshold"].numpy() == pytest.approx([np.median(expected)])
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "rank"])
+def test_the_graph_of_an_ensemble_combines_as_score_files_are_combined(how):
+    members = [make_member("DenseAE", SCORERS["knn"]), make_member("SpectrumDensity", SCORERS["mahalanobis"])]
+    config = config_of(ensemble={"members": ["a", "b"], "combine": how})
+    function = SoundScorer(config, members, threshold=0.0).functions["score_waveform"]
+    for clip in [*CLIPS, tone(seed=3)]:  # the last is a training clip
+        expected = live(members, clip, how)
+        score = float(function(tf.constant(clip[np.newaxis]))["anomaly_score"].numpy()[0])
+        assert score == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_explain_shows_what_the_detector_saw():
+    member = make_member("DenseAE", SCORERS["mahalanobis"])
+    function = SoundScorer(config_of(), [member], threshold=0.0).functions["explain"]
+    seen = {name: value.numpy()[0] for name, value in function(tf.constant(CLIPS[0][np.newaxis])).items()}
+    log_mel = log_mel_of(config_of().audio, config_of().feature)(CLIPS[0][np.newaxis])[0].numpy()
+    np.testing.assert_allclose(seen["log_mel"], log_mel, atol=1e-4)
+    assert seen["anomaly_score"] == pytest.approx(live([member], CLIPS[0]), rel=1e-4)
+    model = member.model
+    windows = np.stack([model.normalizer(log_mel)[i : i + 3].numpy().ravel() for i in range(len(log_mel) - 2)])
+    np.testing.assert_allclose(seen["window_scores"], model.detector.anomaly_score(windows), rtol=1e-4)
+    middle = model.detector(windows, training=False).numpy()[:, 16:32]
+    in_db = middle * model.normalizer.deviation + np.array(model.normalizer.mean)
+    np.testing.assert_allclose(seen["reconstruction"][1:-1], in_db, rtol=1e-4)
+    assert seen["reconstruction"].shape == log_mel.shape
+    spectra = windows.reshape(-1, 3, 16)
+    residual = model.detector(windows, training=False).numpy().reshape(-1, 3, 16) - spectra
+    in_db = residual.mean(axis=(0, 1)) * model.normalizer.deviation
+    np.testing.assert_allclose(seen["band_residual"], in_db, rtol=1e-3, atol=1e-3)
+
+
+YAML = """
+dev_directory: ./dev
+model_directory: ./model/{name}
+result_directory: ./result/{name}
+feature: {{n_mels: 16, frames: 3, standardize: true}}
+model: {{name: {model}}}
+fit: {{epochs: 2, batch_size: 64, verbose: 0}}
+scorer: {{name: density, pooling: lulls, whiten: true, density: knn, neighbors: 2}}
+"""
+ENSEMBLE = """
+dev_directory: ./dev
+result_directory: ./result/both
+ensemble: {members: [./result/gan, ./result/spectrum]}
+threshold: {method: quantile}
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """Two trained systems and an ensemble of them, each exported by the command line."""
+    place = tmp_path_factory.mktemp("project")
+    write_machine(place / "dev")
+    (place / "gan.yaml").write_text(YAML.format(name="gan", model="GANomaly, hidden: [24, 16]"))
+    (place / "spectrum.yaml").write_text(YAML.format(name="spectrum", model="SpectrumDensity"))
+    (place / "both.yaml").write_text(ENSEMBLE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        for verb, names in (("run", ("gan", "spectrum", "both")), ("export", ("gan", "both"))):
+            for name in names:
+                assert cli.main([verb, f"{name}.yaml", "-q"]) == 0
+    return place
+
+
+def waveforms(project: Path) -> tuple[list[str], np.ndarray]:
+    """The test clips of one machine ID and their samples."""
+    paths = sorted((project / "dev/fan/test").glob("*id_00*.wav"))
+    return [path.name for path in paths], np.stack([tf.audio.decode_wav(path.read_bytes())[0][:, 0] for path in paths])
+
+
+@pytest.mark.parametrize("system", ["gan", "both"])
+def test_an_exported_model_gives_the_scores_and_decisions_of_the_result_files(project, system):
+    names, clips = waveforms(project)
+    outputs = Artifact(project / f"exported_models/{system}_fan")("serving_default", {"waveform": clips})
+    results = project / "result" / system
+    expected = dict(line.split(",") for line in (results / "anomaly_score_fan_id_00.csv").read_text().splitlines())
+    decisions = dict(line.split(",") for line in (results / "decision_result_fan_id_00.csv").read_text().splitlines())
+    np.testing.assert_allclose(
+        outputs["anomaly_score"], [float(expected[name]) for name in names], rtol=1e-4, atol=1e-4
+    )
+    assert outputs["is_anomaly"].tolist() == [decisions[name] == "1" for name in names]
+
+
+def test_an_exported_model_says_what_it_is(project):
+    notes = Artifact(project / "exported_models/gan_fan").metadata
+    manifest = json.loads((project / "model/gan/dev/fan/training.json").read_text())
+    assert notes["members"][0]["training_data"] == manifest["cache"]
+    assert notes["config"]["audio"]["sample_rate"] == SAMPLE_RATE
+    assert notes["threshold"]["method"] == "gamma"
+    assert notes["versions"]["tensorflow"] == tf.__version__
+    assert notes["results"]["auc"] > 0.9
+    assert notes["largest_difference_from_live"] <= 1e-4
+    assert (notes["machine"], notes["version"], notes["seeds"]) == ("fan", 1, [0])
+
+
+def test_versions_count_up_and_a_refused_export_leaves_nothing(project, ganad, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    before = {path: path.stat().st_mtime_ns for path in (project / "exported_models/gan_fan/1").rglob("*")}
+    done = ganad("export", "gan.yaml", cwd=project)
+    assert done.stdout.strip() == "exported_models/gan_fan/2"
+    assert {path: path.stat().st_mtime_ns for path in (project / "exported_models/gan_fan/1").rglob("*")} == before
+    for change in ("model.latent=4", "feature.n_mels=20"):
+        assert cli.main(["export", "gan.yaml", "--set", change]) == 2
+        assert change.split("=")[0] in capsys.readouterr().err
+    assert sorted(path.name for path in (project / "exported_models/gan_fan").iterdir()) == ["1", "2"]
+    shutil.rmtree(project / "exported_models/gan_fan/2")
+
+
+def test_export_says_at_once_that_it_cannot_write(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    (project / "taken").write_text("a file where the folder should be")
+    assert cli.main(["export", "gan.yaml", "--set", "export_directory=./taken"]) == 2
+    assert capsys.readouterr().err.startswith("ganad: Can't write taken/gan_fan/1")
+
+
+def test_an_ensemble_of_scores_that_have_changed_is_refused(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    path = project / "result/spectrum/train_score_dev_fan.csv"
+    kept = path.read_text()
+    path.write_text(kept.replace(",", ",1", 1))
+    assert cli.main(["export", "both.yaml"]) == 2
+    path.write_text(kept)
+    assert "are not those of the detector" in capsys.readouterr().err
+
+
+def test_a_model_that_scores_otherwise_is_not_kept(project, tmp_path, monkeypatch):
+    monkeypatch.chdir(project)
+    config = configuration.load("gan.yaml").for_machine("fan")
+    gathered = gathering.gather(config, datasets.list_clips(config, "dev", ["fan"])[0], "dev")
+    examples = verification.from_waveforms(gathered, [tone(seed=seed) for seed in range(8)])
+    assert [example.waveforms.shape[1] for example in examples] == [5333, 10666, 16000]
+    wrong = verification.Example(examples[0].waveforms, examples[0].log_mels, examples[0].scores * 1.001)
+    with pytest.raises(ExportError, match="does not score as the live detector"):
+        verification.verify(project / "exported_models/gan_fan/1", gathered, [wrong], tmp_path)
+
+
+def test_saved_model_cli_shows_and_runs_it(project, tmp_path):
+    _, clips = waveforms(project)
+    np.save(tmp_path / "clips.npy", clips)
+    place = ["--dir", project / "exported_models/gan_fan/1", "--tag_set", "serve", "--signature_def", "score_waveform"]
+    tool = [Path(sys.executable).parent / "saved_model_cli"]
+    shown = subprocess.run([*tool, "show", *place], capture_output=True, text=True, check=True).stdout
+    assert "inputs['waveform']" in shown
+    assert "outputs['anomaly_score']" in shown
+    given = ["--inputs", f"waveform={tmp_path / 'clips.npy'}", "--outdir", tmp_path]
+    subprocess.run([*tool, "run", *place, *given], capture_output=True, check=True)
+    expected = Artifact(project / "exported_models/gan_fan/1")("score_waveform", {"waveform": clips})
+    np.testing.assert_allclose(np.load(tmp_path / "anomaly_score.npy"), expected["anomaly_score"], rtol=1e-5)
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no C compiler")
+def test_tensorflows_c_api_loads_and_runs_it(project, tmp_path):
+    """The loader that TensorFlow Serving uses, without Python."""
+    folder = Path(tf.sysconfig.get_lib())
+    libraries = [next(folder.glob(f"{name}.so.*")) for name in ("libtensorflow_cc", "libtensorflow_framework")]
+    program = tmp_path / "score"
+    source = Path(__file__).parent / "score.c"
+    paths = [f"-I{tf.sysconfig.get_include()}", f"-Wl,-rpath,{folder}"]
+    subprocess.run(["gcc", "-o", program, source, *paths, *libraries], check=True)
+    model = project / "exported_models/gan_fan/1"
+    parsed = saved_model_pb2.SavedModel.FromString((model / "saved_model.pb").read_bytes())
+    signature = parsed.meta_graphs[0].signature_def["score_waveform"]
+    names = [signature.inputs["waveform"].name, signature.outputs["anomaly_score"].name]
+    _, clips = waveforms(project)
+    clips[:1].tofile(tmp_path / "clip.f32")
+    command = [program, model, tmp_path / "clip.f32", *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+    expected = Artifact(model)("score_waveform", {"waveform": clips[:1]})["anomaly_score"][0]
+    assert float(done.stdout) == pytest.approx(expected, rel=1e-5)
+
+
+def test_tensorflow_serving_reads_the_configuration_beside_the_models(project):
+    text = (project / "exported_models/models.config").read_text()
+    parsed = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    assert {model.name: model.base_path for model in parsed.model_config_list.config} == {
+        "both_fan": "/models/both_fan",
+        "gan_fan": "/models/gan_fan",
+    }
+
+
+TOO_SHORT = np.zeros([1, 1000], np.float32)
+NOT_A_NUMBER = np.stack([CLIPS[0], np.where(np.arange(16000) == 5, np.nan, 0)]).astype(np.float32)
+REFUSED = {
+    "too short": (
+        "score_waveform",
+        {"waveform": TOO_SHORT},
+        "^waveform: expected at least 1024 samples, received 1000",
+    ),
+    "NaN": ("score_waveform", {"waveform": NOT_A_NUMBER}, "^waveform: .*NaN or infinity in clip 1"),
+    "infinity": (
+        "explain",
+        {"waveform": np.full([1, 16000], np.inf, np.float32)},
+        "^waveform: .*NaN or infinity in clip 0",
+    ),
+    "far too loud": ("score_waveform", {"waveform": np.full([1, 16000], 1e30, np.float32)}, "^waveform: .*1e\\+30"),
+    "no clips": ("score_waveform", {"waveform": np.zeros([0, 16000], np.float32)}, "^waveform: .*at least one clip"),
+    "no samples": ("score_waveform", {"waveform": np.zeros([2, 0], np.float32)}, "^waveform: .*none of them empty"),
+    "rank": (
+        "score_waveform",
+        {"waveform": CLIPS[0]},
+        r"^waveform: expected the shape \[\?, \?\]. Received: \[16000\]",
+    ),
+    "dtype": ("score_waveform", {"waveform": np.zeros([1, 16000])}, "^waveform: expected float32. Received: float64"),
+    "name": ("score_waveform", {"sound": CLIPS[0]}, "^sound: not an input .* it takes waveform"),
+    "signature": ("score", {}, "^signature_name: expected one of .*score_wav"),
+    "bands": (
+        "score_frames",
+        {"log_mel": np.zeros([1, 9, 8], np.float32)},
+        r"^log_mel: expected the shape \[\?, \?, 16\]",
+    ),
+    "frames": ("score_frames", {"log_mel": np.zeros([1, 2, 16], np.float32)}, "^log_mel: expected at least 3 spectra"),
+    "score": ("score_frames", {"log_mel": np.full([1, 9, 16], 1e38, np.float32)}, "^log_mel: .*infinity"),
+}
+
+
+@pytest.fixture(scope="module")
+def artifact(project) -> Artifact:
+    return Artifact(project / "exported_models/gan_fan")
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_wrong_input_is_refused_in_one_sentence_that_names_the_field(artifact, case):
+    signature, inputs, sentence = REFUSED[case]
+    with pytest.raises(InputError, match=sentence) as caught:
+        artifact(signature, inputs)
+    assert "\n" not in str(caught.value)
+
+
+def files() -> dict[str, tuple[bytes, str]]:
+    """WAV files that are none, or not as they should be, with what is said of them."""
+
+    def written(samples: np.ndarray = CLIPS[0], rate: int = SAMPLE_RATE, subtype: str = "PCM_16") -> bytes:
+        stream = io.BytesIO()
+        soundfile.write(stream, samples, rate, format="WAV", subtype=subtype)
+        return stream.getvalue()
+
+    def with_field(place: int, value: bytes) -> bytes:
+        good = written()
+        return good[:place] + value + good[place + len(value) :]
+
+    return {
+        "24 bits": (written(subtype="PCM_24"), "16-bit"),
+        "float": (written(subtype="FLOAT"), "PCM"),
+        "cut off": (written()[:20000], "too short"),
+        "cut off in its header": (written()[:30], "too short"),
+        "empty": (b"", "too short"),
+        "a text": (b"dear sirs, please find attached" * 9, "RIFF"),
+        "rate": (written(rate=44100), "expected a sample rate of 16000 Hz, received 44100"),
+        "short": (written(CLIPS[0][:100]), "expected at least .* samples, received 100"),
+        "no samples": (written(CLIPS[0][:0]), "received 0"),
+        "4 GB": (with_field(40, b"\xff\xff\xff\xff"), "too large"),
+        "65535 channels": (with_field(22, b"\xff\xff"), "bytes per sample"),
+        "rate 0": (with_field(24, bytes(4)), "bytes per second"),
+    }
+
+
+@pytest.mark.parametrize("case", files())
+def test_a_wrong_file_is_refused_in_one_sentence(artifact, case):
+    content, sentence = files()[case]
+    good = wav.encode(CLIPS[0], SAMPLE_RATE)
+    with pytest.raises(InputError, match=f"^wav_bytes: .*{sentence}") as caught:
+        artifact("score_wav", {"wav_bytes": np.array([good, content], dtype=object)})
+    assert "\n" not in str(caught.value)
+
+
+def test_of_eight_channels_the_configured_one_is_scored(artifact):
+    eight = np.stack([CLIPS[0], *[CLIPS[0] * 0] * 7], axis=1)
+    both = np.array([wav.encode(CLIPS[0], SAMPLE_RATE), wav.encode(eight, SAMPLE_RATE)], dtype=object)
+    one, other = artifact("score_wav", {"wav_bytes": both})["anomaly_score"]
+    assert one == other

@@ -1,0 +1,399 @@
+"""The shipped model on a real server on loopback: both protocols, bad requests, crowds, new versions."""
+
+import base64
+import http.client
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, SAMPLE_RATE, tone, write_wav
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ganad_tf.errors import InputError
+from ganad_tf.serving import open_inference, rest, wav
+from ganad_tf.serving.artifact import Artifact
+from ganad_tf.serving.batching import Batcher, Request
+from ganad_tf.serving.fields import Field, Signature
+
+DEMO = ROOT / "exported_models/demo"
+PREDICT = "/v1/models/demo:predict"
+CLIPS = [
+    np.round(tone(seconds, seed=seed) * 32768).astype(np.float32) / 32768 for seed, seconds in enumerate((1, 0.5, 1))
+]
+FILES = [wav.encode(clip, SAMPLE_RATE) for clip in CLIPS]
+
+
+class Server:
+    """`ganad serve` in a process of its own."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "ganad_tf", "serve", str(folder), "--port", "0", *options]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert self.process.stderr
+        self.lines: list[str] = []
+        for line in self.process.stderr:
+            self.lines.append(line)
+            found = re.search(r"http://127.0.0.1:(\d+)", line)
+            if found:
+                self.port = int(found[1])
+                break
+        else:
+            raise AssertionError("".join(self.lines))
+        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stderr), daemon=True)
+        self.reader.start()
+
+    def ask(self, method: str, path: str, body: object = None) -> tuple[int, dict]:
+        """Status and JSON answer; a body that is not bytes is sent as JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+            connection.request(method, path, content, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def stop(self) -> int:
+        """Interrupts it; the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        code = self.process.wait(30)
+        self.reader.join()
+        self.process.stderr.close()
+        return code
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("models")
+    shutil.copytree(DEMO, folder / "demo")
+    running = Server(folder, "--poll", "0.3", "--max-body-mb", "2")
+    running.folder = folder
+    yield running
+    assert running.process.poll() is None, "".join(running.lines)
+    assert running.stop() in (0, 130)
+    assert "Traceback" not in "".join(running.lines)
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[float]:
+    """The scores of the clips, from the artifact in this process."""
+    artifact = Artifact(DEMO)
+    return [float(artifact("score_waveform", {"waveform": clip[np.newaxis]})["anomaly_score"][0]) for clip in CLIPS]
+
+
+def b64(content: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(content).decode()}
+
+
+def test_tensorflow_servings_rows_and_columns(server, expected):
+    files = [b64(file) for file in FILES]
+    for rows in (files, [{"wav_bytes": file} for file in files]):
+        status, answer = server.ask("POST", PREDICT, {"signature_name": "score_wav", "instances": rows})
+        assert status == 200
+        assert [row["anomaly_score"] for row in answer["predictions"]] == pytest.approx(expected, rel=1e-5)
+        assert answer["predictions"][0].keys() == {"anomaly_score", "is_anomaly", "threshold"}
+    for columns in (files, {"wav_bytes": files}):
+        status, answer = server.ask("POST", PREDICT, {"signature_name": "score_wav", "inputs": columns})
+        assert status == 200
+        assert answer["outputs"]["anomaly_score"] == pytest.approx(expected, rel=1e-5)
+    waveform = {"instances": [CLIPS[0].tolist(), CLIPS[2].tolist()]}
+    for path in (PREDICT, "/v1/models/demo/versions/1:predict"):
+        status, answer = server.ask("POST", path, waveform)
+        assert [row["anomaly_score"] for row in answer["predictions"]] == pytest.approx(
+            [expected[0], expected[2]], rel=1e-5
+        )
+    status, answer = server.ask("POST", PREDICT, {"signature_name": "explain", "instances": waveform["instances"][:1]})
+    assert np.shape(answer["predictions"][0]["reconstruction"]) == (32, 128)
+
+
+def test_the_open_inference_protocol(server, expected):
+    waveform = {"name": "waveform", "shape": [1, 16000], "datatype": "FP32", "data": CLIPS[0].tolist()}
+    status, answer = server.ask("POST", "/v2/models/demo/infer", {"id": "a", "inputs": [waveform]})
+    assert (status, answer["id"], answer["model_version"]) == (200, "a", "1")
+    outputs = {tensor["name"]: tensor for tensor in answer["outputs"]}
+    assert outputs["anomaly_score"]["data"] == pytest.approx(expected[:1], rel=1e-5)
+    assert (outputs["is_anomaly"]["datatype"], outputs["is_anomaly"]["shape"]) == ("BOOL", [1])
+    files = {"name": "wav_bytes", "shape": [3], "datatype": "BYTES", "data": [b64(file)["b64"] for file in FILES]}
+    body = {"inputs": [files], "outputs": [{"name": "anomaly_score"}]}
+    status, answer = server.ask("POST", "/v2/models/demo/versions/1/infer", body)
+    assert status == 200
+    assert [tensor["name"] for tensor in answer["outputs"]] == ["anomaly_score"]
+    assert answer["outputs"][0]["data"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_is_there_is_told(server):
+    assert server.ask("GET", "/v1/models/demo")[1]["model_version_status"][0]["state"] == "AVAILABLE"
+    _, answer = server.ask("GET", "/v1/models/demo/versions/1/metadata")
+    definition = answer["metadata"]["signature_def"]["signature_def"]["score_wav"]
+    assert definition["inputs"]["wav_bytes"]["dtype"] == "DT_STRING"
+    assert definition["outputs"]["anomaly_score"]["tensor_shape"]["dim"] == [{"size": "-1", "name": ""}]
+    assert server.ask("GET", "/v1/models")[1] == {"models": ["demo"]}
+    assert server.ask("GET", "/v2/health/ready")[1] == {"ready": True}
+    assert server.ask("GET", "/v2/models/demo/ready") == (200, {"name": "demo", "ready": True})
+    assert server.ask("GET", "/v2/models/demo")[1]["inputs"] == [
+        {"name": "waveform", "datatype": "FP32", "shape": [-1, -1]}
+    ]
+
+
+WAV = {"signature_name": "score_wav"}
+BAD = {
+    "not JSON": (PREDICT, b'{"instances": [', 400, "JSON"),
+    "NaN in JSON": (PREDICT, b'{"instances": [[NaN]]}', 400, "JSON"),
+    "a list": (PREDICT, [1, 2], 400, "the body"),
+    "neither": (PREDICT, {}, 400, "instances"),
+    "both": (PREDICT, {"instances": [[1.0]], "inputs": [[1.0]]}, 400, "not both"),
+    "empty batch": (PREDICT, {"instances": []}, 400, "instances: expected at least one clip"),
+    "empty columns": (PREDICT, {"inputs": []}, 400, "waveform"),
+    "empty clip": (PREDICT, {"instances": [[]]}, 400, "waveform: .*empty"),
+    "short clip": (
+        PREDICT,
+        {"instances": [[0.1] * 100]},
+        400,
+        "waveform: expected at least 2048 samples, received 100",
+    ),
+    "too large a number": (PREDICT, {"instances": [[1e39] * 4000]}, 400, "waveform: .*infinity in clip 0"),
+    "unequal lengths": (PREDICT, {"instances": [[0.1] * 9000, [0.1] * 8000]}, 400, "waveform: .*equal lengths"),
+    "rank": (PREDICT, {"instances": [0.1, 0.2]}, 400, "waveform: expected lists nested 2 deep"),
+    "strings": (PREDICT, {"instances": [["a", "b"]]}, 400, "waveform: expected numbers"),
+    "signature": (PREDICT, {"signature_name": "nope", "instances": [[0.1]]}, 400, "signature_name: expected one of"),
+    "signature's type": (PREDICT, {"signature_name": 3, "instances": [[0.1]]}, 400, "signature_name"),
+    "wrong name": (PREDICT, {"instances": [{"sound": [0.1]}]}, 400, "sound: not an input"),
+    "base64": (PREDICT, {**WAV, "instances": [{"b64": "*"}]}, 400, r"wav_bytes\[0\]: expected base64"),
+    "no base64": (PREDICT, {**WAV, "instances": ["RIFF"]}, 400, r"wav_bytes\[0\]: expected .*b64"),
+    "a text as WAV": (PREDICT, {**WAV, "instances": [b64(b"hello, hello" * 9)]}, 400, "wav_bytes: .*RIFF"),
+    "body too large": (PREDICT, b" " * 3_000_000, 400, "the body: expected at most 2 MB"),
+    "no model": ("/v1/models/other:predict", {"instances": [[0.1]]}, 404, "other"),
+    "no version": ("/v1/models/demo/versions/7:predict", {"instances": [[0.1]]}, 404, "version 7"),
+    "no number": ("/v1/models/demo/versions/x:predict", {"instances": [[0.1]]}, 404, "version"),
+    "no path": ("/v1/nothing", {}, 404, "Not Found"),
+    "v2: nothing": ("/v2/models/demo/infer", {}, 400, "inputs"),
+    "v2: name": ("/v2/models/demo/infer", {"inputs": [{"name": "x"}]}, 400, "inputs: expected a tensor named"),
+    "v2: datatype": (
+        "/v2/models/demo/infer",
+        {"inputs": [{"name": "waveform", "shape": [1, 1], "datatype": "INT8", "data": [1]}]},
+        400,
+        "waveform.datatype: expected FP32",
+    ),
+    "v2: shape": (
+        "/v2/models/demo/infer",
+        {"inputs": [{"name": "waveform", "shape": [2, 9], "datatype": "FP32", "data": [1]}]},
+        400,
+        "waveform.shape",
+    ),
+    "v2: no model": ("/v2/models/other/infer", {}, 404, "other"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_request_is_answered_in_one_sentence_that_names_the_field(server, case):
+    path, body, status, sentence = BAD[case]
+    found, answer = server.ask("POST", path, body)
+    assert (found, list(answer)) == (status, ["error"])
+    assert re.search(sentence, answer["error"]), answer
+    assert "\n" not in answer["error"]
+
+
+def test_a_bad_clip_spoils_nobody_elses_answer(server, expected):
+    good, bad = {**WAV, "instances": [b64(FILES[0])]}, {**WAV, "instances": [b64(b"RIFFWAVE" * 99)]}
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda body: server.ask("POST", PREDICT, body), [good, bad, good, good] * 15))
+    assert [status for status, _ in answers] == [200, 400, 200, 200] * 15
+    scores = {answer["predictions"][0]["anomaly_score"] for status, answer in answers if status == 200}
+    assert max(scores) - min(scores) <= 1e-5 * expected[0]
+
+
+def test_requests_that_wait_together_are_answered_by_one_call():
+    calls, gate = [], threading.Event()
+
+    def model(_: str, inputs: dict) -> dict:
+        gate.wait()
+        calls.append(len(inputs["x"]))
+        if (inputs["x"] < 0).any():
+            raise InputError("x: expected no negative number.")
+        return {"y": inputs["x"][:, 0] * 2}
+
+    batcher = Batcher(n_workers=1, largest=8)
+    values = [1, 2, 3, -4, 5, 6, 7, 8, 9, 10, 11, 12]
+    futures = [batcher.submit(Request(model, "f", {"x": np.array([[value]])})) for value in values]
+    other = batcher.submit(Request(model, "f", {"x": np.array([[1, 2]])}))  # another shape
+    gate.set()
+    for value, future in zip(values, futures, strict=True):
+        if value < 0:
+            with pytest.raises(InputError, match="negative"):
+                future.result(10)
+        else:
+            assert future.result(10)["y"].tolist() == [2 * value]
+    assert other.result(10)["y"].tolist() == [2]
+    batcher.close()
+    assert max(calls) == 8
+    assert len(calls) < len(values)
+
+
+def test_a_crowd_gets_answers_or_503_and_the_next_one_is_served(expected):
+    running = Server(DEMO, "--queue", "4")
+    body = {**WAV, "instances": [b64(FILES[0])]}
+    try:
+        with ThreadPoolExecutor(200) as pool:
+            answers = list(pool.map(lambda _: running.ask("POST", PREDICT, body), range(400)))
+        statuses = {status for status, _ in answers}
+        assert statuses == {200, 503}
+        assert {answer["error"] for status, answer in answers if status == 503} == {
+            "too many requests at a time; try again in a moment."
+        }
+        begin = time.monotonic()
+        status, answer = running.ask("POST", PREDICT, body)
+        assert status == 200
+        assert answer["predictions"][0]["anomaly_score"] == pytest.approx(expected[0], rel=1e-5)
+        assert time.monotonic() - begin < 2
+    finally:
+        running.stop()
+
+
+def wait_for(condition, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_versions_come_and_go_without_a_restart(server):
+    def states() -> dict[str, str]:
+        found = server.ask("GET", "/v1/models/demo")[1]["model_version_status"]
+        return {each["version"]: each["state"] for each in found}
+
+    def served() -> str:
+        return server.ask("GET", "/v1/models/demo/metadata")[1]["model_spec"]["version"]
+
+    folder = server.folder / "demo"
+    shutil.copytree(DEMO / "1", folder / ".2.tmp")
+    (folder / ".2.tmp").rename(folder / "2")
+    wait_for(lambda: served() == "2")
+    assert states() == {"2": "AVAILABLE", "1": "AVAILABLE"}
+    body = {**WAV, "instances": [b64(FILES[0])]}
+    assert server.ask("POST", "/v1/models/demo/versions/1:predict", body)[0] == 200
+    (folder / "3").mkdir()
+    (folder / "3/saved_model.pb").write_bytes(b"this is no model")
+    wait_for(lambda: states().get("3") == "END")
+    assert served() == "2"
+    assert server.ask("POST", PREDICT, body)[0] == 200
+    assert server.ask("POST", "/v1/models/demo/versions/3:predict", body)[0] == 404
+    for version in ("2", "3"):
+        shutil.rmtree(folder / version)
+    wait_for(lambda: served() == "1")
+    assert server.ask("POST", "/v1/models/demo/versions/2:predict", body)[0] == 404
+
+
+def test_predict_says_the_same_from_an_artifact_and_from_a_server(server, ganad, tmp_path, expected):
+    for number, clip in enumerate(CLIPS):
+        write_wav(tmp_path / f"{number}.wav", clip)
+    names = ["0.wav", "1.wav", "2.wav"]
+    url = f"http://127.0.0.1:{server.port}/v1/models/demo"
+    local = ganad("predict", DEMO, *names, "--json", cwd=tmp_path)
+    remote = ganad("predict", url, *names, "--csv", cwd=tmp_path)
+    assert [row["anomaly_score"] for row in json.loads(local.stdout)] == pytest.approx(expected, rel=1e-5)
+    header, *rows = [line.split(",") for line in remote.stdout.splitlines()]
+    assert header == ["file", "anomaly_score", "is_anomaly", "threshold"]
+    assert [row[0] for row in rows] == names
+    assert [float(row[1]) for row in rows] == pytest.approx(expected, rel=1e-5)
+    table = ganad("predict", DEMO, "0.wav", cwd=tmp_path).stdout
+    assert re.search(r"0\.wav +\S+ +\S+  (normal|ANOMALY)", table)
+
+
+def test_predict_names_the_files_that_it_cannot_score_and_scores_the_others(server, ganad, tmp_path):
+    write_wav(tmp_path / "good.wav", CLIPS[0])
+    write_wav(tmp_path / "deep.wav", CLIPS[0], subtype="PCM_24")
+    (tmp_path / "text.wav").write_text("not a recording")
+    url = f"http://127.0.0.1:{server.port}/v1/models/demo"
+    names = ["text.wav", "good.wav", "missing.wav"]
+    for model in (DEMO, url):
+        done = ganad("predict", model, *names, "--csv", cwd=tmp_path, check=2)
+        assert [line.split(",")[0] for line in done.stdout.splitlines()] == ["file", "good.wav"]
+        assert re.search("text.wav: .*\n.*missing.wav: ", done.stderr)
+    assert ganad("predict", DEMO, "deep.wav", cwd=tmp_path).returncode == 0
+    assert "16-bit" in ganad("predict", url, "deep.wav", cwd=tmp_path, check=2).stderr
+    done = ganad("predict", url.replace("demo", "other"), "good.wav", cwd=tmp_path, check=2)
+    assert "404: Model other is not here" in done.stderr
+    done = ganad("predict", "http://127.0.0.1:9/v1/models/demo", "good.wav", cwd=tmp_path, check=2)
+    assert "refused" in done.stderr
+    done = ganad("predict", tmp_path, "good.wav", cwd=tmp_path, check=2)
+    assert "Expected an exported model" in done.stderr
+
+
+def test_a_client_needs_no_tensorflow():
+    code = "import sys, ganad_tf.cli, ganad_tf.serving.client; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Requests that are nearly right, and some that are nothing at all.
+NAMES = st.sampled_from(["waveform", "wav_bytes", "log_mel", "b64", "instances", "x", ""])
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
+VALUES = st.recursive(
+    SCALARS | st.just({"b64": "UklGRg=="}),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=12,
+)
+SIGNATURE_NAMES = st.sampled_from(["score_waveform", "score_wav", "score_frames", "explain", "nope"]) | SCALARS
+V1 = st.fixed_dictionaries(
+    {}, optional={"instances": VALUES, "inputs": VALUES, "signature_name": SIGNATURE_NAMES, "x": VALUES}
+)
+TENSOR = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": NAMES | SCALARS,
+        "shape": st.lists(st.integers(-2, 5), max_size=4) | SCALARS,
+        "datatype": st.sampled_from(["FP32", "BYTES", "BOOL", "INT8"]) | SCALARS,
+        "data": VALUES,
+    },
+)
+V2 = st.fixed_dictionaries(
+    {},
+    optional={"inputs": st.lists(TENSOR, max_size=2) | VALUES, "outputs": VALUES, "parameters": VALUES, "id": VALUES},
+)
+NEARLY = st.one_of(V1, VALUES).map(lambda body: (PREDICT, body)) | V2.map(lambda body: ("/v2/models/demo/infer", body))
+FEW = settings(
+    max_examples=1500, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
+
+
+@FEW
+@given(NEARLY, st.binary(max_size=20))
+def test_no_request_breaks_the_server(server, nearly, noise):
+    path, body = nearly
+    for content in (body, noise):
+        status, answer = server.ask("POST", path, content)
+        assert status == 400, (status, answer)
+        assert answer["error"]
+
+
+SIGNATURES = {
+    "serving_default": Signature({"waveform": Field(np.dtype("f4"), (None, None))}, {}),
+    "score_wav": Signature({"wav_bytes": Field(np.dtype("O"), (None,))}, {}),
+    "two": Signature({"a": Field(np.dtype("f4"), (None,)), "b": Field(np.dtype("O"), (None,))}, {}),
+}
+
+
+@FEW
+@given(NEARLY, st.sampled_from([*SIGNATURES, None]))
+def test_a_request_is_read_into_what_the_signature_takes_or_refused(nearly, name):
+    path, body = nearly
+    if isinstance(body, dict) and name:
+        body = {**body, "signature_name": name}
+    read = rest.read_request if path == PREDICT else open_inference.read_request
+    try:
+        name, *_, inputs = read(body, SIGNATURES)
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        for key, values in inputs.items():
+            assert values.dtype == SIGNATURES[name].inputs[key].dtype
