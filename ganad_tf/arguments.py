@@ -45,6 +45,11 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     _add_experiment(parser)
     what = "what the model is called, before _MACHINE if there are several (default: the configuration's name)"
     parser.add_argument("--name", help=what)
+    forms = ("savedmodel", "litert", "litert-int8", "onnx")
+    parser.add_argument("--format", choices=forms, default="savedmodel", help="default: savedmodel")
+    parser.add_argument("--batch", type=_count, default=1, metavar="N", help="clips at a time, but for savedmodel")
+    length = "length of a clip, but for savedmodel (default: that of the recordings)"
+    parser.add_argument("--seconds", type=_positive, metavar="S", help=length)
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,15 +49,24 @@ def import_tensorflow(*, for_serving: bool = False) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if for_serving:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    with silenced():
+        import tensorflow as tf
+
+        tf.constant(0)
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice is for whoever writes the graph
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Keeps what libraries write past Python, and warn of, from stderr."""
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
-        import tensorflow as tf
-
-        tf.constant(0)
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice is for whoever writes the graph
+        with warnings.catch_warnings(action="ignore"):
+            yield
     finally:
+        sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)

@@ -10,16 +10,20 @@ from ganad_tf.serving import client, predictions
 
 
 def export(options: argparse.Namespace) -> None:
-    """Makes one SavedModel per machine type that takes sound and returns anomaly scores."""
+    """Makes one model per machine type that takes sound and returns anomaly scores."""
     config = configuration.load(options.config, options.set)
     listings = datasets.list_clips(config, options.mode, options.machine)
     console.import_tensorflow()
-    from ganad_tf.exporting import savedmodel
+    from ganad_tf.exporting import edge, savedmodel
 
     stem = options.name or Path(options.config).stem
     for listing in listings:
         name = stem if options.name and len(listings) == 1 else f"{stem}_{listing.machine}"
-        print(savedmodel.export(config.for_machine(listing.machine), name, listing, options.mode))
+        what = (config.for_machine(listing.machine), name, listing, options.mode)
+        if options.format == "savedmodel":
+            print(savedmodel.export(*what))
+        else:
+            print(edge.export(*what, options.format, batch=options.batch, seconds=options.seconds))
 
 
 def predict(options: argparse.Namespace) -> None:

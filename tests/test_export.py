@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 from conftest import SAMPLE_RATE, tone, write_machine
 from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
@@ -20,7 +21,7 @@ from ganad_tf import cli, datasets, densities, ensemble, scoring
 from ganad_tf import config as configuration
 from ganad_tf.clips import ClipScore
 from ganad_tf.errors import ExportError, InputError
-from ganad_tf.exporting import gathering, verification
+from ganad_tf.exporting import examples, gathering, litert, onnx, verification
 from ganad_tf.exporting.graph import Member, SoundScorer
 from ganad_tf.features import Normalizer, log_mel_of
 from ganad_tf.models import DETECTORS
@@ -227,9 +228,9 @@ def test_a_model_that_scores_otherwise_is_not_kept(project, tmp_path, monkeypatc
     monkeypatch.chdir(project)
     config = configuration.load("gan.yaml").for_machine("fan")
     gathered = gathering.gather(config, datasets.list_clips(config, "dev", ["fan"])[0], "dev")
-    examples = verification.from_waveforms(gathered, [tone(seed=seed) for seed in range(8)])
-    assert [example.waveforms.shape[1] for example in examples] == [5333, 10666, 16000]
-    wrong = verification.Example(examples[0].waveforms, examples[0].log_mels, examples[0].scores * 1.001)
+    real = examples.from_waveforms(gathered, [tone(seed=seed) for seed in range(8)])
+    assert [example.waveforms.shape[1] for example in real] == [5333, 10666, 16000]
+    wrong = examples.Example(real[0].waveforms, real[0].log_mels, real[0].scores * 1.001)
     with pytest.raises(ExportError, match="does not score as the live detector"):
         verification.verify(project / "exported_models/gan_fan/1", gathered, [wrong], tmp_path)
 
@@ -277,6 +278,45 @@ def test_tensorflow_serving_reads_the_configuration_beside_the_models(project):
         "both_fan": "/models/both_fan",
         "gan_fan": "/models/gan_fan",
     }
+
+
+@pytest.mark.parametrize("system", ["gan", "both"])
+@pytest.mark.parametrize("form", ["litert", "onnx"])
+def test_small_boards_get_the_same_scores(project, monkeypatch, capsys, system, form):
+    monkeypatch.chdir(project)
+    assert cli.main(["export", f"{system}.yaml", "--format", form, "--batch", "2", "--seconds", "0.75"]) == 0
+    folder = Path(capsys.readouterr().out.strip())
+    notes = json.loads((folder / "ganad.json").read_text())
+    assert (notes["batch"], notes["samples"], notes["auc_exported"]) == (2, 12000, notes["auc_live"])
+    run = {"litert": litert, "onnx": onnx}[form]
+    outputs = run.load(folder / run.FILE)(waveforms(project)[1][:2, :12000])
+    exported = Artifact(project / f"exported_models/{system}_fan")
+    expected = exported("score_waveform", {"waveform": waveforms(project)[1][:2, :12000]})
+    np.testing.assert_allclose(outputs["anomaly_score"], expected["anomaly_score"], rtol=1e-3, atol=1e-3)
+    assert outputs["is_anomaly"].tolist() == expected["is_anomaly"].tolist()
+    assert outputs["threshold"] == pytest.approx(expected["threshold"])
+
+
+def test_in_8_bits_only_the_network_loses_digits(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    assert cli.main(["export", "gan.yaml", "--format", "litert-int8"]) == 0
+    folder = Path(capsys.readouterr().out.strip())
+    notes = json.loads((folder / "ganad.json").read_text())
+    assert notes["auc_exported"] == pytest.approx(notes["auc_live"], abs=0.05)
+    kinds = {detail["name"]: detail["dtype"] for detail in Interpreter(str(folder / litert.FILE)).get_tensor_details()}
+    in_8_bits = [name for name, kind in kinds.items() if kind == np.int8]
+    assert any("dense" in name for name in in_8_bits)
+    assert not any("log_mel" in name for name in in_8_bits)
+
+
+def test_small_boards_ask_for_their_extra_and_for_clips_that_are_there(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    assert cli.main(["export", "gan.yaml", "--format", "litert", "--seconds", "7"]) == 2
+    assert "of at least 7 s; there are none" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    monkeypatch.delitem(sys.modules, "ganad_tf.exporting.onnx")
+    assert cli.main(["export", "gan.yaml", "--format", "onnx"]) == 2
+    assert "pip install 'ganad_tf[onnx]'" in capsys.readouterr().err
 
 
 TOO_SHORT = np.zeros([1, 1000], np.float32)

@@ -14,7 +14,7 @@ from ganad_tf import config as configuration
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ExportError
-from ganad_tf.exporting.graph import Member, SoundScorer
+from ganad_tf.exporting.graph import Member, Precision, SoundScorer
 from ganad_tf.features import log_mel_of
 from ganad_tf.sections import Scorer
 from ganad_tf.thresholds import threshold
@@ -38,9 +38,9 @@ class Gathered:
     training: np.ndarray
     threshold: float
 
-    def graph(self) -> SoundScorer:
+    def graph(self, *, precision: Precision = "float64") -> SoundScorer:
         """The one graph."""
-        return SoundScorer(self.config, self.members, self.threshold)
+        return SoundScorer(self.config, self.members, self.threshold, precision=precision)
 
     def train_scores(self) -> np.ndarray:
         """Scores of the normal training clips, `[clips]`, combined where there are several members."""

@@ -7,6 +7,7 @@ refused by the graph itself, in a sentence that begins with the input's name, wh
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import keras
 import numpy as np
@@ -18,6 +19,7 @@ from ganad_tf.features import fewest_samples, log_mel_of, windows_of
 from ganad_tf.trained import Fitted, Trained
 
 Tensors = dict[str, tf.Tensor]
+Precision = Literal["float64", "float32"]
 _BATCH_OF_ONE = tf.TensorSpec([1, None], tf.float32)
 AT_ONCE = 4  # clips of a batch that are worked on at the same time
 
@@ -37,6 +39,7 @@ class SoundScorer(tf.Module):
       config: Audio and feature settings, and how members are combined.
       members: One detector, or those of an ensemble; all with the same features.
       threshold: Above which score a clip is anomalous.
+      precision: Of what is computed in float64, FFT and ensembles, where it can be.
 
     Attributes:
       fewest_samples: A shorter clip is refused.
@@ -48,18 +51,21 @@ class SoundScorer(tf.Module):
         `threshold` float32. `explain` `[batch, samples]` to what `explain_clip` says, by the first member.
     """
 
-    def __init__(self, config: Config, members: Sequence[Member], threshold: float) -> None:
+    def __init__(
+        self, config: Config, members: Sequence[Member], threshold: float, *, precision: Precision = "float64"
+    ) -> None:
         super().__init__()
         self.config = config
         self.members = tuple(members)
         self.threshold = threshold
+        self.precision = precision
         feature = config.feature
         self.fewest_frames = max(member.model.frames for member in members)
         self.fewest_samples = max(fewest_samples(feature), (self.fewest_frames - 1) * feature.hop_length)
         clip = tf.TensorSpec([None, feature.n_mels], tf.float32)
         self._weights = [_used_weights(member, clip) for member in self.members]
         # One copy of the features and of the networks for all signatures.
-        self._features = tf.function(log_mel_of(config.audio, feature), input_signature=[_BATCH_OF_ONE])
+        self._features = tf.function(log_mel_of(config.audio, feature, fft=precision), input_signature=[_BATCH_OF_ONE])
         self._score_clip = tf.function(self.score_clip, input_signature=[clip])
         waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
         log_mel = tf.TensorSpec([None, None, feature.n_mels], tf.float32, "log_mel")
@@ -77,7 +83,21 @@ class SoundScorer(tf.Module):
             with keras.StatelessScope(weights):
                 scores.append(_own_score(member, log_mel))
         how = self.config.ensemble.combine if self.config.ensemble.members else None
-        return scores[0] if how is None else tf.cast(_combined(scores, self.members, how), tf.float32)
+        return scores[0] if how is None else _combined(scores, self.members, how, self.precision)
+
+    def fixed(self, batch: int, samples: int) -> tf.types.experimental.ConcreteFunction:
+        """`score_waveform` for a fixed number of clips of a fixed length, of operations that small boards have.
+
+        Without checks of the input and without a loop.
+        """
+
+        def score_waveform(waveform: tf.Tensor) -> Tensors:
+            scores = tf.stack([self.score_clip(self._features(clip[tf.newaxis])[0]) for clip in tf.unstack(waveform)])
+            threshold = self._threshold_of(scores)
+            return {"anomaly_score": scores, "is_anomaly": scores > threshold, "threshold": threshold}
+
+        spec = tf.TensorSpec([batch, samples], tf.float32, "waveform")
+        return tf.function(score_waveform, input_signature=[spec]).get_concrete_function()
 
     def explain_clip(self, log_mel: tf.Tensor) -> Tensors:
         """What there is to see of one clip, by the first member.
@@ -163,11 +183,11 @@ class SoundScorer(tf.Module):
     def _decided(self, name: str, scores: tf.Tensor) -> Tensors:
         with tf.control_dependencies([_expect_finite(name, scores)]):
             scores = tf.identity(scores)
-        return {
-            "anomaly_score": scores,
-            "is_anomaly": tf.cast(scores, tf.float64) > self.threshold,  # to the digit as in decision files
-            "threshold": tf.fill(tf.shape(scores), tf.constant(self.threshold, tf.float32)),
-        }
+        is_anomaly = tf.cast(scores, tf.float64) > self.threshold  # to the digit as in decision files
+        return {"anomaly_score": scores, "is_anomaly": is_anomaly, "threshold": self._threshold_of(scores)}
+
+    def _threshold_of(self, scores: tf.Tensor) -> tf.Tensor:
+        return tf.fill(tf.shape(scores), tf.constant(self.threshold, tf.float32))
 
 
 def _own_score(member: Member, log_mel: tf.Tensor) -> tf.Tensor:
@@ -201,18 +221,18 @@ def _middles(windows: tf.Tensor, frames: int, n_mels: int) -> tf.Tensor:
     return tf.concat([spectra[0, :middle], spectra[:, middle], spectra[-1, middle + 1 :]], axis=0)
 
 
-def _combined(scores: Sequence[tf.Tensor], members: Sequence[Member], how: str) -> tf.Tensor:
-    """`ensemble.combine` of one clip, in the graph."""
+def _combined(scores: Sequence[tf.Tensor], members: Sequence[Member], how: str, precision: Precision) -> tf.Tensor:
+    """`ensemble.combine` of one clip, in the graph; float32."""
     terms = []
     for score, member in zip(scores, members, strict=True):
         training = np.sort([clip.score for clip in member.fitted.train_scores])
-        value, mean, deviation = tf.cast(score, tf.float64), training.mean(), training.std()
+        value, mean, deviation = tf.cast(score, precision), training.mean(), training.std()
         if how == "rank":
-            below = tf.cast(tf.searchsorted(training, value[tf.newaxis])[0], tf.float64) / len(training)
+            below = tf.reduce_mean(tf.cast(training.astype(precision) < value, precision))
             terms.append(below + tf.maximum(value - training[-1], 0) / deviation)
         else:
             terms.append((value - mean) / deviation)
-    return tf.reduce_max(terms, axis=0) if how == "max" else tf.reduce_mean(terms, axis=0)
+    return tf.cast(tf.reduce_max(terms, axis=0) if how == "max" else tf.reduce_mean(terms, axis=0), tf.float32)
 
 
 def _each(function: Callable[[tf.Tensor], tf.Tensor], clips: tf.Tensor, kinds: object = tf.float32) -> tf.Tensor:

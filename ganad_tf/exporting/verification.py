@@ -5,55 +5,19 @@ python -m ganad_tf.exporting.verification ARTIFACT INPUTS.npz OUTPUTS.npz
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from ganad_tf.errors import ExportError
+from ganad_tf.exporting.examples import N_CLIPS, Example
 from ganad_tf.exporting.gathering import Gathered
 from ganad_tf.serving import wav
 from ganad_tf.serving.artifact import Artifact
 
 TOLERANCE = 1e-4  # of the live score
-BATCHES = (1, 8)
-N_CLIPS = max(BATCHES)
-FULL_SCALE = 32768  # of 16-bit samples
-
-
-@dataclass(frozen=True)
-class Example:
-    """Clips of one length with what the live detector makes of them.
-
-    Attributes:
-      waveforms: `[8, samples]` float32, or None where there are only log-mels.
-      log_mels: `[8, frames, mels]` in dB.
-      scores: `[8]`.
-    """
-
-    waveforms: np.ndarray | None
-    log_mels: np.ndarray
-    scores: np.ndarray
-
-
-def from_waveforms(gathered: Gathered, clips: list[np.ndarray]) -> list[Example]:
-    """Clips of three lengths: as they are (the shortest counts), two thirds and one third of it."""
-    longest, shortest = min(map(len, clips)), gathered.graph().fewest_samples
-    lengths = sorted({max(shortest, longest * thirds // 3) for thirds in (1, 2, 3)})
-    examples = []
-    for length in lengths:
-        rounded = [np.clip(np.round(clip[:length] * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1) for clip in clips]
-        waveforms = np.stack(rounded).astype(np.float32) / FULL_SCALE  # what a WAV file can hold
-        examples.append((waveforms, np.stack([gathered.live_log_mel(waveform) for waveform in waveforms])))
-    return _with_scores(gathered, examples)
-
-
-def from_log_mels(gathered: Gathered, clips: list[np.ndarray]) -> list[Example]:
-    """The same where there are no recordings, only their log-mels."""
-    longest, shortest = min(map(len, clips)), gathered.graph().fewest_frames
-    lengths = sorted({max(shortest, longest * thirds // 3) for thirds in (1, 2, 3)})
-    return _with_scores(gathered, [(None, np.stack([clip[:length] for clip in clips])) for length in lengths])
+BATCHES = (1, N_CLIPS)
 
 
 def verify(artifact: Path, gathered: Gathered, examples: list[Example], scratch: Path) -> float:
@@ -85,12 +49,6 @@ def verify(artifact: Path, gathered: Gathered, examples: list[Example], scratch:
         raise ExportError(f"The exported model can't be used in a process of its own: {done.stderr.strip()[-400:]}")
     with np.load(outputs, allow_pickle=False) as found:
         return max(_difference(gathered, examples[int(key.split(".")[0])], key, found[key]) for key in found.files)
-
-
-def _with_scores(gathered: Gathered, clips: Sequence[tuple[np.ndarray | None, np.ndarray]]) -> list[Example]:
-    scores = gathered.live_scores([log_mel for _, log_mels in clips for log_mel in log_mels])
-    parts = np.split(scores, len(clips))
-    return [Example(waveforms, log_mels, part) for (waveforms, log_mels), part in zip(clips, parts, strict=True)]
 
 
 def _difference(gathered: Gathered, example: Example, key: str, found: np.ndarray) -> float:

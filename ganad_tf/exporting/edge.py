@@ -1,0 +1,154 @@
+"""The verb `export --format`: a trained detector for a small board, as one file for LiteRT or ONNX.
+
+`exported_models/<name>.<format>/<version>/` holds the model, for a fixed number of clips of a fixed length, and
+`ganad.json`. What is kept has been loaded in its own runtime and compared with the live detector.
+"""
+
+import importlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ganad_tf import atomic, console, metrics
+from ganad_tf.clips import Listing
+from ganad_tf.config import Config, Mode
+from ganad_tf.errors import ConfigError, DataError, ExportError
+from ganad_tf.exporting import gathering, notes
+from ganad_tf.exporting.examples import readable, spread
+from ganad_tf.exporting.gathering import Gathered
+from ganad_tf.serving.versions import next_version
+
+logger = logging.getLogger(__name__)
+
+Format = Literal["litert", "litert-int8", "onnx"]
+Scores = Callable[[np.ndarray], np.ndarray]
+TOLERANCE = 1e-3  # of the live score: the FFT is a float32 one
+N_CALIBRATION = 100  # clips
+
+
+def export(
+    config: Config,
+    name: str,
+    listing: Listing,
+    mode: Mode,
+    form: Format,
+    *,
+    batch: int = 1,
+    seconds: float | None = None,
+) -> Path:
+    """Exports one machine type's detector, or an ensemble of them.
+
+    Args:
+      config: The experiment, as it is for this machine type.
+      name: What the model is called.
+      listing: The machine type's clips; some verify the export, and those with labels measure it.
+      mode: `dev` or `eval`.
+      form: `litert`, `litert-int8` or `onnx`.
+      batch: Clips that the model takes at a time.
+      seconds: Their length; that of the recordings unless it is given.
+
+    Returns:
+      The folder of the new version.
+
+    Raises:
+      ConfigError: If the runtime is not installed, or the detector was trained with other settings.
+      DataError: If something is missing, can't be read, or the folder can't be written.
+      ExportError: If the exported model scores otherwise than the live one.
+    """
+    runtime = _runtime(form)
+    model = Path(config.export_directory, f"{name}.{form}")
+    atomic.check_writable(model / "1")
+    gathered = gathering.gather(config, listing, mode)
+    tests = _fixed(gathered, listing, "test" if listing.of("test") else "train", seconds)
+    samples = tests[0][1].shape[0]
+    version = next_version(model)
+    with atomic.new_directory(model / str(version)) as temporary:
+        file = temporary / runtime.FILE
+        function = gathered.graph(precision="float32").fixed(batch, samples)
+        calibration = _calibration(gathered, listing, batch, samples) if form == "litert-int8" else []
+        with console.silenced():
+            runtime.convert(function, file, *([calibration] if calibration else []))
+            run = _in_batches(runtime.load(file), batch)
+            found = _compare(gathered, tests, run, is_exact=form != "litert-int8")
+        shape = {"format": form, "batch": batch, "samples": samples}
+        notes.write(temporary / "ganad.json", notes.notes_of(gathered, name, listing.machine, version) | shape | found)
+    said = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in found.items())
+    logger.info("%s: exported to %s; %s", listing.machine, model / str(version), said)
+    return model / str(version)
+
+
+def _runtime(form: Format):  # type: ignore[no-untyped-def]  # a module
+    """The module of a format, whose packages are an extra."""
+    extra = form.split("-")[0]
+    try:
+        return importlib.import_module(f"ganad_tf.exporting.{extra}")
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"`--format {form}` needs {error.name}; install the extra: pip install 'ganad_tf[{extra}]'."
+        ) from error
+
+
+def _fixed(
+    gathered: Gathered, listing: Listing, split: str, seconds: float | None
+) -> list[tuple[int | None, np.ndarray]]:
+    """Labels and samples of a split's clips, all of one length; shorter ones are left out."""
+    config = gathered.config
+    if config.dataset.name == "imported":
+        raise ExportError("Expected recordings: without them an export for small boards can't be verified.")
+    waveforms = readable(config, listing, listing.need(split))
+    rate, fewest = config.audio.sample_rate, gathered.graph().fewest_samples
+    length = round(seconds * rate) if seconds else min(map(len, waveforms.values()), default=0)
+    if length < fewest:
+        raise ConfigError(f"Expected clips of at least {fewest / rate:.3g} s. Received: {length / rate:.3g} s.")
+    long_enough = [(clip.label, samples[:length]) for clip, samples in waveforms.items() if len(samples) >= length]
+    if not long_enough:
+        raise DataError(
+            f"Expected {split} clips of {listing.machine} of at least {length / rate:.3g} s; there are none."
+        )
+    return long_enough
+
+
+def _calibration(gathered: Gathered, listing: Listing, batch: int, samples: int) -> list[np.ndarray]:
+    """Normal training clips, `[batch, samples]` each."""
+    seconds = samples / gathered.config.audio.sample_rate
+    normal = [waveform for label, waveform in _fixed(gathered, listing, "train", seconds) if label == 0]
+    return [np.stack([waveform] * batch) for waveform in spread(normal, N_CALIBRATION)]
+
+
+def _in_batches(run: Callable[[np.ndarray], dict[str, np.ndarray]], batch: int) -> Scores:
+    """`[clips, samples]` → `[clips]`; the last batch is filled with its last clip."""
+
+    def score(waveforms: np.ndarray) -> np.ndarray:
+        scores: list[np.ndarray] = []
+        for start in range(0, len(waveforms), batch):
+            part = waveforms[start : start + batch]
+            filled = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
+            scores.append(run(filled)["anomaly_score"][: len(part)])
+        return np.concatenate(scores)
+
+    return score
+
+
+def _compare(
+    gathered: Gathered, tests: list[tuple[int | None, np.ndarray]], run: Scores, *, is_exact: bool
+) -> dict[str, float]:
+    """How far the exported scores are from the live ones and, where there are labels, both AUCs."""
+    waveforms = np.stack([waveform for _, waveform in tests])
+    live = gathered.live_scores([gathered.live_log_mel(waveform) for waveform in waveforms])
+    exported = run(waveforms)
+    scale = np.maximum(np.abs(live), 1 if gathered.config.ensemble.members else 0)
+    difference = float((np.abs(exported - live) / scale).max())
+    if not np.isfinite(exported).all() or (is_exact and difference > TOLERANCE):
+        raise ExportError(
+            f"The exported model does not score as the live detector: it differs by {difference:.2g} of the score; "
+            "nothing was exported."
+        )
+    labels = [label for label, _ in tests if label is not None]
+    found = {"largest_difference_from_live": difference}
+    if set(labels) == {0, 1} and len(labels) == len(tests):
+        both = {"auc_live": live, "auc_exported": exported}
+        found |= {name: metrics.auc(labels, scores.tolist()) for name, scores in both.items()}
+    return found

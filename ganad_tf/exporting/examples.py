@@ -1,0 +1,98 @@
+"""Real clips with what the live detector makes of them, to verify an export by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ganad_tf import audio, preparation, records
+from ganad_tf.clips import Clip, Listing
+from ganad_tf.config import Config, Mode
+from ganad_tf.errors import DataError
+from ganad_tf.exporting.gathering import Gathered
+
+N_CLIPS = 8
+FULL_SCALE = 32768  # of 16-bit samples
+
+
+@dataclass(frozen=True)
+class Example:
+    """Clips of one length with what the live detector makes of them.
+
+    Attributes:
+      waveforms: `[8, samples]` float32, or None where there are only log-mels.
+      log_mels: `[8, frames, mels]` in dB.
+      scores: `[8]`.
+    """
+
+    waveforms: np.ndarray | None
+    log_mels: np.ndarray
+    scores: np.ndarray
+
+
+def from_waveforms(gathered: Gathered, clips: list[np.ndarray]) -> list[Example]:
+    """Clips of three lengths: as they are (the shortest counts), two thirds and one third of it."""
+    longest, shortest = min(map(len, clips)), gathered.graph().fewest_samples
+    lengths = sorted({max(shortest, longest * thirds // 3) for thirds in (1, 2, 3)})
+    examples = []
+    for length in lengths:
+        rounded = [np.clip(np.round(clip[:length] * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1) for clip in clips]
+        waveforms = np.stack(rounded).astype(np.float32) / FULL_SCALE  # what a WAV file can hold
+        examples.append((waveforms, np.stack([gathered.live_log_mel(waveform) for waveform in waveforms])))
+    return _with_scores(gathered, examples)
+
+
+def from_log_mels(gathered: Gathered, clips: list[np.ndarray]) -> list[Example]:
+    """The same where there are no recordings, only their log-mels."""
+    longest, shortest = min(map(len, clips)), gathered.graph().fewest_frames
+    lengths = sorted({max(shortest, longest * thirds // 3) for thirds in (1, 2, 3)})
+    return _with_scores(gathered, [(None, np.stack([clip[:length] for clip in clips])) for length in lengths])
+
+
+def example_clips(gathered: Gathered, listing: Listing, mode: Mode) -> list[Example]:
+    """Up to eight of the recordings, spread over all of them, repeated where there are fewer."""
+    config = gathered.config
+    split = "test" if listing.of("test") else "train"
+    if config.dataset.name == "imported":
+        entries = preparation.current_cache(config, listing, mode, split).entries
+        log_mels = [
+            values for _, values in records.read(config.cache_path(mode, listing.machine, split), spread(entries))
+        ]
+        return from_log_mels(gathered, _filled(log_mels))
+    waveforms = readable(config, listing, spread(listing.need(split)))
+    if not waveforms:
+        raise DataError(f"Expected {split} clips of {listing.machine} that can be read, to verify the export by.")
+    return from_waveforms(gathered, _filled(list(waveforms.values())))
+
+
+def readable(config: Config, listing: Listing, clips: Sequence[Clip]) -> dict[Clip, np.ndarray]:
+    """The samples of clips; of those that can't be read, none with `on_bad_clip: skip`.
+
+    Raises:
+      DataError: If one can't be read.
+    """
+    waveforms = {}
+    for clip in clips:
+        try:
+            waveforms[clip] = audio.read(listing.directory / clip.file, config.audio)
+        except DataError:
+            if config.on_bad_clip == "error":
+                raise
+    return waveforms
+
+
+def spread(items: Sequence[Any], most: int = N_CLIPS) -> list[Any]:
+    """Some of the items, evenly."""
+    places = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
+    return [items[place] for place in places]
+
+
+def _filled(clips: list[np.ndarray]) -> list[np.ndarray]:
+    return [clips[number % len(clips)] for number in range(N_CLIPS)]
+
+
+def _with_scores(gathered: Gathered, clips: Sequence[tuple[np.ndarray | None, np.ndarray]]) -> list[Example]:
+    scores = gathered.live_scores([log_mel for _, log_mels in clips for log_mel in log_mels])
+    parts = np.split(scores, len(clips))
+    return [Example(waveforms, log_mels, part) for (waveforms, log_mels), part in zip(clips, parts, strict=True)]
