@@ -26,7 +26,7 @@ def test_the_flow_line_names_files_in_the_order_of_the_flow():
     assert all(name == file for name, file in rooms)
     names = [name for name, _ in rooms]
     assert names[:4] == ["config", "datasets", "audio", "features"]
-    assert names[-5:] == ["scoring", "ensemble", "evaluation", "comparison", "report"]
+    assert names[-5:] == ["evaluation", "comparison", "report", "exporting", "serving"]
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.name)
