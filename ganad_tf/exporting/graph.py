@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from ganad_tf import scoring
 from ganad_tf.config import Config
+from ganad_tf.exporting.checks import expect, expect_finite, not_empty
 from ganad_tf.features import fewest_samples, log_mel_of, windows_of
 from ganad_tf.trained import Fitted, Trained
 
@@ -130,15 +131,15 @@ class SoundScorer(tf.Module):
         def of_file(file: tf.Tensor) -> tf.Tensor:
             return self._score_clip(self._log_mel("wav_bytes", self._decoded(file)))
 
-        return self._decided("wav_bytes", _each(of_file, _not_empty("wav_bytes", wav_bytes)))
+        return self._decided("wav_bytes", _each(of_file, not_empty("wav_bytes", wav_bytes)))
 
     def _score_frames(self, log_mel: tf.Tensor) -> Tensors:
-        log_mel = _not_empty("log_mel", log_mel)
+        log_mel = not_empty("log_mel", log_mel)
         n_frames = tf.shape(log_mel)[1]
         enough = n_frames >= self.fewest_frames
         checks = [
-            _expect(enough, "log_mel: expected at least", self.fewest_frames, "spectra, received", n_frames),
-            _expect_finite("log_mel", log_mel),
+            expect(enough, "log_mel: expected at least", self.fewest_frames, "spectra, received", n_frames),
+            expect_finite("log_mel", log_mel),
         ]
         with tf.control_dependencies(checks):
             log_mel = tf.identity(log_mel)
@@ -151,7 +152,7 @@ class SoundScorer(tf.Module):
         return _each(lambda clip: self.explain_clip(self._log_mel("waveform", clip)), checked, kinds)
 
     def _checked_waveform(self, waveform: tf.Tensor) -> tf.Tensor:
-        with tf.control_dependencies([_expect_finite("waveform", _not_empty("waveform", waveform))]):
+        with tf.control_dependencies([expect_finite("waveform", not_empty("waveform", waveform))]):
             return tf.identity(waveform)
 
     def _log_mel(self, name: str, waveform: tf.Tensor) -> tf.Tensor:
@@ -159,12 +160,12 @@ class SoundScorer(tf.Module):
         n_samples = tf.shape(waveform)[0]
         enough = n_samples >= self.fewest_samples
         with tf.control_dependencies(
-            [_expect(enough, f"{name}: expected at least", self.fewest_samples, "samples, received", n_samples)]
+            [expect(enough, f"{name}: expected at least", self.fewest_samples, "samples, received", n_samples)]
         ):
             log_mel = self._features(waveform[tf.newaxis])[0]
         usable, loudest = tf.reduce_all(tf.math.is_finite(log_mel)), tf.reduce_max(tf.abs(waveform))
         with tf.control_dependencies(
-            [_expect(usable, f"{name}: expected samples from -1 to 1, received up to", loudest)]
+            [expect(usable, f"{name}: expected samples from -1 to 1, received up to", loudest)]
         ):
             return tf.identity(log_mel)
 
@@ -172,16 +173,16 @@ class SoundScorer(tf.Module):
         """One WAV file → one channel, `[samples]`, as `audio.read` does it."""
         wanted, channel = self.config.audio.sample_rate, self.config.audio.channel
         samples, rate = tf.audio.decode_wav(file)  # [samples, channels]
-        checks = [_expect(tf.equal(rate, wanted), "wav_bytes: expected a sample rate of", wanted, "Hz, received", rate)]
+        checks = [expect(tf.equal(rate, wanted), "wav_bytes: expected a sample rate of", wanted, "Hz, received", rate)]
         if channel != "mean":
             n_channels = tf.shape(samples)[1]
             sentence = ("wav_bytes: expected a channel", channel, "counted from 0, received channels:", n_channels)
-            checks.append(_expect(n_channels > channel, *sentence))
+            checks.append(expect(n_channels > channel, *sentence))
         with tf.control_dependencies(checks):
             return tf.reduce_mean(samples, axis=1) if channel == "mean" else samples[:, channel]
 
     def _decided(self, name: str, scores: tf.Tensor) -> Tensors:
-        with tf.control_dependencies([_expect_finite(name, scores)]):
+        with tf.control_dependencies([expect_finite(name, scores)]):
             scores = tf.identity(scores)
         is_anomaly = tf.cast(scores, tf.float64) > self.threshold  # to the digit as in decision files
         return {"anomaly_score": scores, "is_anomaly": is_anomaly, "threshold": self._threshold_of(scores)}
@@ -238,22 +239,3 @@ def _combined(scores: Sequence[tf.Tensor], members: Sequence[Member], how: str, 
 def _each(function: Callable[[tf.Tensor], tf.Tensor], clips: tf.Tensor, kinds: object = tf.float32) -> tf.Tensor:
     """What a function makes of each clip, `[batch, ...]`."""
     return tf.map_fn(function, clips, fn_output_signature=kinds, parallel_iterations=AT_ONCE)
-
-
-def _not_empty(name: str, clips: tf.Tensor) -> tf.Tensor:
-    some = tf.shape(clips)[0] > 0
-    with tf.control_dependencies([_expect(some, f"{name}: expected at least one clip, received none")]):
-        return tf.identity(clips)
-
-
-def _expect_finite(name: str, values: tf.Tensor) -> tf.Operation:
-    """Refuses a batch with a value, or a score, that is no number; names the clip."""
-    finite = tf.reduce_all(tf.math.is_finite(values), axis=list(range(1, len(values.shape))))  # [batch]
-    first = tf.argmin(tf.cast(finite, tf.int32))
-    return _expect(
-        tf.reduce_all(finite), f"{name}: expected usable numbers, but there is NaN or infinity in clip", first
-    )
-
-
-def _expect(condition: tf.Tensor, *sentence: object) -> tf.Operation:
-    return tf.debugging.Assert(condition, list(sentence))
