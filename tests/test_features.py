@@ -117,6 +117,7 @@ def test_layer_survives_saving_inside_a_model(tmp_path):
         "power": 1.0,
         "pad_mode": "constant",
         "log": "relative_80db",
+        "fft": "float32",
     }
     normalizer = Normalizer(mean=np.linspace(-60, -20, 20), std=np.linspace(1, 5, 20))
     model = keras.Model(inputs, normalizer(LogMel(**settings)(inputs)))
@@ -127,12 +128,18 @@ def test_layer_survives_saving_inside_a_model(tmp_path):
     assert {key: reloaded.layers[1].get_config()[key] for key in settings} == settings
 
 
+def test_a_float32_fft_hears_the_same_where_there_is_noise():
+    waveform = np.random.default_rng(3).normal(0, 0.01, [1, 16000]).astype(np.float32)
+    np.testing.assert_allclose(LogMel(fft="float32")(waveform), LogMel()(waveform), rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"pad_mode": "wrap"}, "Expected pad_mode"),
         ({"n_fft": 1023}, "even n_fft"),
         ({"log": "natural"}, "Expected log"),
+        ({"fft": "float16"}, "Expected fft"),
         ({"n_fft": 256, "n_mels": 128}, r"\d+ of 128 bands are empty"),
     ],
 )

@@ -20,7 +20,11 @@ from conftest import ROOT, SAMPLE_RATE, tone, write_wav
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ganad_tf import metrics
+from ganad_tf.datasets import synthetic
+from ganad_tf.datasets.synthetic_machines import MACHINES
 from ganad_tf.errors import InputError
+from ganad_tf.input_sections import SyntheticData
 from ganad_tf.serving import open_inference, rest, wav
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.batching import Batcher, Request
@@ -90,6 +94,21 @@ def expected() -> list[float]:
     """The scores of the clips, from the artifact in this process."""
     artifact = Artifact(DEMO)
     return [float(artifact("score_waveform", {"waveform": clip[np.newaxis]})["anomaly_score"][0]) for clip in CLIPS]
+
+
+def test_the_shipped_model_hears_the_faults_of_its_machine_in_new_clips():
+    made, faults = SyntheticData(n_ids=2, seconds=4), MACHINES["fan"][1]
+    clips = [
+        (is_faulty, synthetic.recording("fan", machine_id, fault if is_faulty else None, (9, number, is_faulty), made))
+        for machine_id in range(2)
+        for number, fault in enumerate(faults * 6)
+        for is_faulty in (False, True)
+    ]
+    outputs = Artifact(DEMO)("score_waveform", {"waveform": np.stack([clip for _, clip in clips]).astype(np.float32)})
+    labels = np.array([label for label, _ in clips])
+    assert metrics.auc(labels.astype(int).tolist(), outputs["anomaly_score"].tolist()) > 0.95
+    assert outputs["is_anomaly"][labels].mean() > 0.9
+    assert outputs["is_anomaly"][~labels].mean() < 0.4
 
 
 def b64(content: bytes) -> dict[str, str]:
