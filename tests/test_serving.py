@@ -20,7 +20,8 @@ from conftest import ROOT, SAMPLE_RATE, tone, write_wav
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ganad_tf import metrics
+import yaml
+from ganad_tf import arguments, cli, metrics
 from ganad_tf.datasets import synthetic
 from ganad_tf.datasets.synthetic_machines import MACHINES
 from ganad_tf.errors import InputError
@@ -347,6 +348,18 @@ def test_predict_names_the_files_that_it_cannot_score_and_scores_the_others(serv
     assert "refused" in done.stderr
     done = ganad("predict", tmp_path, "good.wav", cwd=tmp_path, check=2)
     assert "Expected an exported model" in done.stderr
+
+
+def test_the_container_says_what_the_command_line_takes():
+    folder = ROOT / "tools/kubernetes"
+    command = json.loads(re.search(r"^CMD (.*)$", (folder / "Dockerfile").read_text(), re.M)[1])
+    options = arguments.parser(cli.VERBS).parse_args(command)
+    service = yaml.safe_load((folder / "inference_service.yaml").read_text())
+    container = service["spec"]["predictor"]["containers"][0]
+    assert (options.port, options.host) == (container["ports"][0]["containerPort"], "0.0.0.0")
+    assert container["readinessProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": options.port}
+    deployment = yaml.safe_load((folder / "tensorflow_serving.yaml").read_text())
+    assert deployment["spec"]["selector"]["matchLabels"] == deployment["spec"]["template"]["metadata"]["labels"]
 
 
 def test_a_client_needs_no_tensorflow():
