@@ -47,7 +47,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help=what)
     forms = ("savedmodel", "litert", "litert-int8", "onnx")
     parser.add_argument("--format", choices=forms, default="savedmodel", help="default: savedmodel")
-    parser.add_argument("--batch", type=_count, default=1, metavar="N", help="clips at a time, but for savedmodel")
+    parser.add_argument("--batch", type=_count, metavar="N", help="clips at a time, but for savedmodel (default: 1)")
     length = "length of a clip, but for savedmodel (default: that of the recordings)"
     parser.add_argument("--seconds", type=_positive, metavar="S", help=length)
 

@@ -19,6 +19,7 @@ _CUT_OFF = re.compile(r"(\w[\w ]*?)\s*: (\d+) \(should be (\d+)\)")
 
 # Formats in which libsndfile can't tell a cut-off file from a whole one.
 _UNCHECKABLE = frozenset({"AVR", "MAT4", "MAT5", "MPC2K", "NIST", "RAW", "VOC", "WVE", "XI"})
+LOUDEST = 8.0  # times full scale: beyond it samples were not scaled to [-1, 1], such as whole numbers of 16 bits
 _OGG_PAGE = 65307  # bytes at most
 
 
@@ -59,6 +60,8 @@ def read(path: Path, settings: Audio) -> np.ndarray:
     if not np.isfinite(waveform).all():
         count = int((~np.isfinite(waveform)).sum())
         raise DataError(f"{path}: expected numbers, but {count} of {len(waveform)} samples are NaN or infinite.")
+    if np.abs(waveform).max() > LOUDEST:
+        raise DataError(f"{path}: expected samples from -1 to 1, received up to {np.abs(waveform).max():.3g}.")
     if rate != settings.sample_rate:
         waveform = librosa.resample(waveform, orig_sr=rate, target_sr=settings.sample_rate)
     return np.ascontiguousarray(waveform, dtype=np.float32)

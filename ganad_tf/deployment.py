@@ -1,6 +1,7 @@
 """The verbs that make and use exported models: `export`, `predict`, `serve`. Prints, as only `cli` does."""
 
 import argparse
+import re
 from pathlib import Path
 
 from ganad_tf import config as configuration
@@ -13,17 +14,24 @@ def export(options: argparse.Namespace) -> None:
     """Makes one model per machine type that takes sound and returns anomaly scores."""
     config = configuration.load(options.config, options.set)
     listings = datasets.list_clips(config, options.mode, options.machine)
+    stem = Path(options.config).stem if options.name is None else options.name
+    names = [stem if options.name and len(listings) == 1 else f"{stem}_{listing.machine}" for listing in listings]
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
+            raise ConfigError(f"Expected a model's name of letters, digits and `_.-`. Received: {name!r}; set --name.")
+    if options.format == "savedmodel" and (options.batch, options.seconds) != (None, None):
+        raise ConfigError(
+            "Expected --batch and --seconds with another --format: a SavedModel takes clips of any length."
+        )
     console.import_tensorflow()
     from ganad_tf.exporting import edge, savedmodel
 
-    stem = options.name or Path(options.config).stem
-    for listing in listings:
-        name = stem if options.name and len(listings) == 1 else f"{stem}_{listing.machine}"
+    for name, listing in zip(names, listings, strict=True):
         what = (config.for_machine(listing.machine), name, listing, options.mode)
         if options.format == "savedmodel":
             print(savedmodel.export(*what))
         else:
-            print(edge.export(*what, options.format, batch=options.batch, seconds=options.seconds))
+            print(edge.export(*what, options.format, batch=options.batch or 1, seconds=options.seconds))
 
 
 def predict(options: argparse.Namespace) -> None:

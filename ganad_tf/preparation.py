@@ -192,7 +192,7 @@ def _extractor(config: Config) -> Callable[[Path], np.ndarray | DataError]:
             )
         values = log_mel(waveform[np.newaxis])[0].numpy()
         if not np.isfinite(values).all():
-            return DataError(f"{path}: expected samples in [-1, 1], received up to {np.abs(waveform).max():.3g}.")
+            return DataError(f"{path}: expected samples from -1 to 1, received up to {np.abs(waveform).max():.3g}.")
         return values
 
     return extract

@@ -350,7 +350,16 @@ REFUSED = {
         r"^log_mel: expected the shape \[\?, \?, 16\]",
     ),
     "frames": ("score_frames", {"log_mel": np.zeros([1, 2, 16], np.float32)}, "^log_mel: expected at least 3 spectra"),
-    "score": ("score_frames", {"log_mel": np.full([1, 9, 16], 1e38, np.float32)}, "^log_mel: .*infinity"),
+    "decibels": (
+        "score_frames",
+        {"log_mel": np.full([1, 9, 16], 1e4, np.float32)},
+        "^log_mel: expected decibels, received",
+    ),
+    "whole numbers": (
+        "score_waveform",
+        {"waveform": CLIPS[0][np.newaxis] * 32768},
+        "^waveform: expected samples from -1",
+    ),
 }
 
 
@@ -386,6 +395,7 @@ def files() -> dict[str, tuple[bytes, str]]:
         "cut off in its header": (written()[:30], "too short"),
         "empty": (b"", "too short"),
         "a text": (b"dear sirs, please find attached" * 9, "RIFF"),
+        "no text": (b"\xff\xfb\x90\x64" * 99, "16-bit PCM WAV"),
         "rate": (written(rate=44100), "expected a sample rate of 16000 Hz, received 44100"),
         "short": (written(CLIPS[0][:100]), "expected at least .* samples, received 100"),
         "no samples": (written(CLIPS[0][:0]), "received 0"),

@@ -2,10 +2,12 @@
 
 import base64
 import http.client
+import io
 import json
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from conftest import ROOT, SAMPLE_RATE, tone, write_wav
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -37,6 +40,13 @@ CLIPS = [
     np.round(tone(seconds, seed=seed) * 32768).astype(np.float32) / 32768 for seed, seconds in enumerate((1, 0.5, 1))
 ]
 FILES = [wav.encode(clip, SAMPLE_RATE) for clip in CLIPS]
+
+
+def written(subtype: str = "PCM_16", form: str = "WAV", clip: np.ndarray = CLIPS[0]) -> bytes:
+    """The bytes of an audio file."""
+    stream = io.BytesIO()
+    soundfile.write(stream, clip, SAMPLE_RATE, format=form, subtype=subtype)
+    return stream.getvalue()
 
 
 class Server:
@@ -137,6 +147,26 @@ def test_tensorflow_servings_rows_and_columns(server, expected):
     assert np.shape(answer["predictions"][0]["reconstruction"]) == (32, 128)
 
 
+def with_chunk(file: bytes, place: int) -> bytes:
+    """A WAV file with one more chunk, of odd length, at that place."""
+    longer = file[:place] + b"LIST" + struct.pack("<I", 5) + b"INFOx" + b"\0" + file[place:]
+    return longer[:4] + struct.pack("<I", len(longer) - 8) + longer[8:]
+
+
+def test_every_whole_16_bit_wav_file_is_scored_by_what_it_holds(server, expected):
+    eight = np.stack([CLIPS[0], *[CLIPS[1][:1].repeat(16000)] * 7], axis=1)
+    kinds = {
+        "extensible": written(form="WAVEX"),
+        "a chunk before the samples": with_chunk(FILES[0], 36),
+        "a chunk after the samples": with_chunk(FILES[0], len(FILES[0])),
+        "eight channels, of which the first is scored": written(clip=eight),
+    }
+    for kind, file in kinds.items():
+        status, answer = server.ask("POST", PREDICT, {**WAV, "instances": [b64(file)]})
+        assert status == 200, (kind, answer)
+        assert answer["predictions"][0]["anomaly_score"] == pytest.approx(expected[0], rel=1e-5), kind
+
+
 def test_the_open_inference_protocol(server, expected):
     waveform = {"name": "waveform", "shape": [1, 16000], "datatype": "FP32", "data": CLIPS[0].tolist()}
     status, answer = server.ask("POST", "/v2/models/demo/infer", {"id": "a", "inputs": [waveform]})
@@ -169,7 +199,10 @@ def test_what_is_there_is_told(server):
 WAV = {"signature_name": "score_wav"}
 BAD = {
     "not JSON": (PREDICT, b'{"instances": [', 400, "JSON"),
-    "NaN in JSON": (PREDICT, b'{"instances": [[NaN]]}', 400, "JSON"),
+    "NaN in JSON": (PREDICT, b'{"instances": [[NaN, 0.5]]}', 400, "waveform: .*NaN or infinity in clip 0"),
+    "infinity in JSON": (PREDICT, b'{"instances": [[0.5, 1e999]]}', 400, "waveform: .*NaN or infinity in clip 0"),
+    "whole numbers": (PREDICT, {"instances": [[9000] * 9000]}, 400, "waveform: expected samples from -1 to 1"),
+    "a name over two lines": (PREDICT, {"a\nb": 1, "instances": []}, 400, "not a key"),
     "a list": (PREDICT, [1, 2], 400, "the body"),
     "neither": (PREDICT, {}, 400, "instances"),
     "both": (PREDICT, {"instances": [[1.0]], "inputs": [[1.0]]}, 400, "not both"),
@@ -190,8 +223,23 @@ BAD = {
     "signature's type": (PREDICT, {"signature_name": 3, "instances": [[0.1]]}, 400, "signature_name"),
     "wrong name": (PREDICT, {"instances": [{"sound": [0.1]}]}, 400, "sound: not an input"),
     "base64": (PREDICT, {**WAV, "instances": [{"b64": "*"}]}, 400, r"wav_bytes\[0\]: expected base64"),
-    "no base64": (PREDICT, {**WAV, "instances": ["RIFF"]}, 400, r"wav_bytes\[0\]: expected .*b64"),
-    "a text as WAV": (PREDICT, {**WAV, "instances": [b64(b"hello, hello" * 9)]}, 400, "wav_bytes: .*RIFF"),
+    "no base64": (PREDICT, {**WAV, "instances": [7]}, 400, r"wav_bytes\[0\]: expected .*b64"),
+    "a text as WAV": (PREDICT, {**WAV, "instances": [b64(b"hello, hello" * 9)]}, 400, r"wav_bytes\[0\]: .*RIFF"),
+    "no text as WAV": (PREDICT, {**WAV, "instances": [b64(b"\xff\xfb\x90\x64" * 99)]}, 400, r"wav_bytes\[0\]: .*RIFF"),
+    "WAV cut off": (
+        PREDICT,
+        {**WAV, "instances": [b64(FILES[0]), b64(FILES[0][:9000])]},
+        400,
+        r"wav_bytes\[1\]: .*cut off",
+    ),
+    "24-bit WAV": (PREDICT, {**WAV, "instances": [b64(written("PCM_24"))]}, 400, r"wav_bytes\[0\]: .*24-bit PCM"),
+    "float WAV": (PREDICT, {**WAV, "instances": [b64(written("FLOAT"))]}, 400, r"wav_bytes\[0\]: .*32-bit floating"),
+    "WAV at another rate": (
+        PREDICT,
+        {**WAV, "instances": [b64(wav.encode(CLIPS[0], 8000))]},
+        400,
+        "wav_bytes: .*16000 Hz",
+    ),
     "body too large": (PREDICT, b" " * 3_000_000, 400, "the body: expected at most 2 MB"),
     "no model": ("/v1/models/other:predict", {"instances": [[0.1]]}, 404, "other"),
     "no version": ("/v1/models/demo/versions/7:predict", {"instances": [[0.1]]}, 404, "version 7"),
@@ -211,6 +259,26 @@ BAD = {
         400,
         "waveform.shape",
     ),
+    "v2: nested otherwise": (
+        "/v2/models/demo/infer",
+        {"inputs": [{"name": "waveform", "shape": [2, 4000], "datatype": "FP32", "data": [[0.1] * 8000]}]},
+        400,
+        "waveform.shape",
+    ),
+    "v2: a name twice": (
+        "/v2/models/demo/infer",
+        {"inputs": [{"name": "waveform", "shape": [1, 1], "datatype": "FP32", "data": [1]}] * 2},
+        400,
+        "waveform twice",
+    ),
+    "v2: too many": (
+        "/v2/models/demo/infer",
+        {"inputs": [{"name": "waveform"}, {"name": "x"}], "parameters": {"signature_name": "score_waveform"}},
+        400,
+        "x is not an input of score_waveform",
+    ),
+    "no such verb": ("/v1/models/demo:explain", {}, 404, "there is :predict"),
+    "too long a number": ("/v1/models/demo/versions/00000000000000000001:predict", {}, 404, "version as a number"),
     "v2: no model": ("/v2/models/other/infer", {}, 404, "other"),
 }
 
@@ -231,6 +299,24 @@ def test_a_bad_clip_spoils_nobody_elses_answer(server, expected):
     assert [status for status, _ in answers] == [200, 400, 200, 200] * 15
     scores = {answer["predictions"][0]["anomaly_score"] for status, answer in answers if status == 200}
     assert max(scores) - min(scores) <= 1e-5 * expected[0]
+
+
+def test_what_goes_wrong_in_a_call_reaches_only_who_asked_and_the_worker_lives_on():
+    def model(_: str, inputs: dict) -> dict:
+        if (inputs["x"] == 0).any():
+            raise ZeroDivisionError
+        return {"y": np.float32(1) if (inputs["x"] == 9).any() else inputs["x"][:, 0]}
+
+    batcher = Batcher(n_workers=1, largest=8)
+    cancelled = Request(model, "f", {"x": np.array([[5]])})
+    cancelled.future.cancel()
+    futures = [batcher.submit(Request(model, "f", {"x": np.array([[value]])})) for value in (1, 0, 2, 9, 3)]
+    batcher.submit(cancelled)
+    results = [future.exception(10) or future.result(10)["y"].tolist() for future in futures]
+    assert [results[0], results[2], results[4]] == [[1], [2], [3]]
+    assert isinstance(results[1], ZeroDivisionError)
+    assert batcher.submit(Request(model, "f", {"x": np.array([[4]])})).result(10)["y"].tolist() == [4]
+    batcher.close()
 
 
 def test_requests_that_wait_together_are_answered_by_one_call():
@@ -303,13 +389,24 @@ def test_versions_come_and_go_without_a_restart(server):
     body = {**WAV, "instances": [b64(FILES[0])]}
     assert server.ask("POST", "/v1/models/demo/versions/1:predict", body)[0] == 200
     (folder / "3").mkdir()
-    (folder / "3/saved_model.pb").write_bytes(b"this is no model")
+    shutil.copytree(DEMO / "1/assets.extra", folder / "3/assets.extra")
+    (folder / "3/saved_model.pb").write_bytes(b"half of a mod")
     wait_for(lambda: states().get("3") == "END")
     assert served() == "2"
     assert server.ask("POST", PREDICT, body)[0] == 200
     assert server.ask("POST", "/v1/models/demo/versions/3:predict", body)[0] == 404
+    shutil.copytree(DEMO / "1", folder / "3", dirs_exist_ok=True)  # the other half arrives
+    wait_for(lambda: served() == "3")
+    shutil.copytree(DEMO / "1", server.folder / "broken/1")
+    (server.folder / "broken/1/assets.extra/ganad.json").write_text('{"input": {}}')
+    shutil.copytree(DEMO, server.folder / "another")
+    wait_for(lambda: server.ask("GET", "/v1/models")[1]["models"] == ["another", "demo"])
+    assert server.ask("POST", "/v1/models/another:predict", body)[0] == 200
+    assert server.ask("POST", "/v1/models/broken:predict", body)[0] == 404
     for version in ("2", "3"):
         shutil.rmtree(folder / version)
+    for name in ("another", "broken"):
+        shutil.rmtree(server.folder / name)
     wait_for(lambda: served() == "1")
     assert server.ask("POST", "/v1/models/demo/versions/2:predict", body)[0] == 404
 
@@ -398,14 +495,28 @@ FEW = settings(
 )
 
 
+# WAV files with a few bytes that are others, missing or doubled.
+PLACES = st.integers(0, 60) | st.integers(0, len(FILES[1]))
+CHANGES = st.lists(st.tuples(PLACES, st.integers(0, 4), st.binary(max_size=4)), min_size=1, max_size=4)
+
+
+def changed(changes: list[tuple[int, int, bytes]]) -> bytes:
+    file = FILES[1]
+    for place, n_removed, added in changes:
+        file = file[:place] + added + file[place + n_removed :]
+    return file
+
+
 @FEW
-@given(NEARLY, st.binary(max_size=20))
-def test_no_request_breaks_the_server(server, nearly, noise):
+@given(NEARLY, st.binary(max_size=80), CHANGES)
+def test_no_request_breaks_the_server(server, nearly, noise, changes):
     path, body = nearly
-    for content in (body, noise):
+    for content in (body, noise, {**WAV, "instances": [b64(noise)]}):
         status, answer = server.ask("POST", path, content)
         assert status == 400, (status, answer)
         assert answer["error"]
+    status, answer = server.ask("POST", PREDICT, {**WAV, "instances": [b64(changed(changes))]})
+    assert status in (200, 400), answer  # 200 where samples alone are others
 
 
 SIGNATURES = {

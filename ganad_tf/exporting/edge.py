@@ -98,7 +98,7 @@ def _fixed(
     config = gathered.config
     if config.dataset.name == "imported":
         raise ExportError("Expected recordings: without them an export for small boards can't be verified.")
-    waveforms = readable(config, listing, listing.need(split))
+    waveforms = readable(gathered, listing, listing.need(split))
     rate, fewest = config.audio.sample_rate, gathered.graph().fewest_samples
     length = round(seconds * rate) if seconds else min(map(len, waveforms.values()), default=0)
     if length < fewest:

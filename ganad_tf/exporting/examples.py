@@ -8,11 +8,12 @@ import numpy as np
 
 from ganad_tf import audio, preparation, records
 from ganad_tf.clips import Clip, Listing
-from ganad_tf.config import Config, Mode
+from ganad_tf.config import Mode
 from ganad_tf.errors import DataError
 from ganad_tf.exporting.gathering import Gathered
+from ganad_tf.serving import rescoring
 
-N_CLIPS = 8
+N_CLIPS = max(rescoring.BATCHES)
 FULL_SCALE = 32768  # of 16-bit samples
 
 
@@ -60,22 +61,27 @@ def example_clips(gathered: Gathered, listing: Listing, mode: Mode) -> list[Exam
             values for _, values in records.read(config.cache_path(mode, listing.machine, split), spread(entries))
         ]
         return from_log_mels(gathered, _filled(log_mels))
-    waveforms = readable(config, listing, spread(listing.need(split)))
+    waveforms = readable(gathered, listing, spread(listing.need(split)))
     if not waveforms:
         raise DataError(f"Expected {split} clips of {listing.machine} that can be read, to verify the export by.")
     return from_waveforms(gathered, _filled(list(waveforms.values())))
 
 
-def readable(config: Config, listing: Listing, clips: Sequence[Clip]) -> dict[Clip, np.ndarray]:
-    """The samples of clips; of those that can't be read, none with `on_bad_clip: skip`.
+def readable(gathered: Gathered, listing: Listing, clips: Sequence[Clip]) -> dict[Clip, np.ndarray]:
+    """The samples of clips; with `on_bad_clip: skip` without those that can't be used.
 
     Raises:
-      DataError: If one can't be read.
+      DataError: If one can't be read or is too short.
     """
+    config, fewest = gathered.config, gathered.graph().fewest_samples
     waveforms = {}
     for clip in clips:
+        path = listing.directory / clip.file
         try:
-            waveforms[clip] = audio.read(listing.directory / clip.file, config.audio)
+            waveform = audio.read(path, config.audio)
+            if len(waveform) < fewest:
+                raise DataError(f"{path}: expected at least {fewest} samples, received {len(waveform)}.")
+            waveforms[clip] = waveform
         except DataError:
             if config.on_bad_clip == "error":
                 raise

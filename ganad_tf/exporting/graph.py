@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf import scoring
+from ganad_tf.audio import LOUDEST
 from ganad_tf.config import Config
 from ganad_tf.exporting.checks import expect, expect_finite, not_empty
 from ganad_tf.features import fewest_samples, log_mel_of, windows_of
@@ -22,6 +23,7 @@ from ganad_tf.trained import Fitted, Trained
 Tensors = dict[str, tf.Tensor]
 Precision = Literal["float64", "float32"]
 _BATCH_OF_ONE = tf.TensorSpec([1, None], tf.float32)
+FARTHEST_DB = 300.0  # silence is at -157 dB, and full scale far below this
 AT_ONCE = 4  # clips of a batch that are worked on at the same time
 
 
@@ -137,9 +139,11 @@ class SoundScorer(tf.Module):
         log_mel = not_empty("log_mel", log_mel)
         n_frames = tf.shape(log_mel)[1]
         enough = n_frames >= self.fewest_frames
+        farthest = tf.reduce_max(tf.abs(log_mel))
         checks = [
             expect(enough, "log_mel: expected at least", self.fewest_frames, "spectra, received", n_frames),
             expect_finite("log_mel", log_mel),
+            expect(farthest <= FARTHEST_DB, "log_mel: expected decibels, received", farthest),
         ]
         with tf.control_dependencies(checks):
             log_mel = tf.identity(log_mel)
@@ -157,17 +161,14 @@ class SoundScorer(tf.Module):
 
     def _log_mel(self, name: str, waveform: tf.Tensor) -> tf.Tensor:
         """One clip's `[samples]` → `[frames, mels]` in dB."""
-        n_samples = tf.shape(waveform)[0]
-        enough = n_samples >= self.fewest_samples
-        with tf.control_dependencies(
-            [expect(enough, f"{name}: expected at least", self.fewest_samples, "samples, received", n_samples)]
-        ):
-            log_mel = self._features(waveform[tf.newaxis])[0]
-        usable, loudest = tf.reduce_all(tf.math.is_finite(log_mel)), tf.reduce_max(tf.abs(waveform))
-        with tf.control_dependencies(
-            [expect(usable, f"{name}: expected samples from -1 to 1, received up to", loudest)]
-        ):
-            return tf.identity(log_mel)
+        n_samples, loudest = tf.shape(waveform)[0], tf.reduce_max(tf.abs(waveform))
+        enough, usable = n_samples >= self.fewest_samples, loudest <= LOUDEST
+        checks = [
+            expect(enough, f"{name}: expected at least", self.fewest_samples, "samples, received", n_samples),
+            expect(usable, f"{name}: expected samples from -1 to 1, received up to", loudest),
+        ]
+        with tf.control_dependencies(checks):
+            return self._features(waveform[tf.newaxis])[0]
 
     def _decoded(self, file: tf.Tensor) -> tf.Tensor:
         """One WAV file → one channel, `[samples]`, as `audio.read` does it."""

@@ -5,19 +5,16 @@ python -m ganad_tf.exporting.verification ARTIFACT INPUTS.npz OUTPUTS.npz
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from ganad_tf.errors import ExportError
-from ganad_tf.exporting.examples import N_CLIPS, Example
+from ganad_tf.exporting.examples import Example
 from ganad_tf.exporting.gathering import Gathered
-from ganad_tf.serving import wav
-from ganad_tf.serving.artifact import Artifact
+from ganad_tf.serving import rescoring
 
 TOLERANCE = 1e-4  # of the live score
-BATCHES = (1, N_CLIPS)
 
 
 def verify(artifact: Path, gathered: Gathered, examples: list[Example], scratch: Path) -> float:
@@ -43,7 +40,7 @@ def verify(artifact: Path, gathered: Gathered, examples: list[Example], scratch:
             arrays[f"{number}.waveform"] = example.waveforms
     inputs, outputs = scratch / "inputs.npz", scratch / "outputs.npz"
     np.savez(inputs, allow_pickle=False, **arrays)
-    command = [sys.executable, "-m", __name__, str(artifact), str(inputs), str(outputs)]
+    command = [sys.executable, "-m", rescoring.__name__, str(artifact), str(inputs), str(outputs)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise ExportError(f"The exported model can't be used in a process of its own: {done.stderr.strip()[-400:]}")
@@ -65,31 +62,3 @@ def _difference(gathered: Gathered, example: Example, key: str, found: np.ndarra
             f"received {found[0][worst]}; nothing was exported."
         )
     return float(differences.max())
-
-
-def _score_all(artifact: Artifact, arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
-    """Every array in every batch size by every signature that takes it: scores and decisions, `[2, batch]`."""
-    rate = artifact.metadata["config"]["audio"]["sample_rate"]
-    for key, values in arrays.items():
-        kind = key.split(".")[1]
-        ways = {"log_mel": ["score_frames"], "waveform": ["score_waveform", "serving_default", "score_wav"]}[kind]
-        for signature in ways:
-            for size in BATCHES:
-                batch = values[:size]
-                if signature == "score_wav":
-                    files = np.array([wav.encode(waveform, rate) for waveform in batch], dtype=object)
-                    outputs = artifact(signature, {"wav_bytes": files})
-                else:
-                    outputs = artifact(signature, {kind: batch})
-                yield f"{key}.{signature}.{size}", np.stack([outputs["anomaly_score"], outputs["is_anomaly"]])
-    for key, values in arrays.items():
-        if key.endswith("waveform"):
-            scores = artifact("explain", {"waveform": values[:2]})["anomaly_score"]
-            decisions = artifact("score_waveform", {"waveform": values[:2]})["is_anomaly"]
-            yield f"{key}.explain.2", np.stack([scores, decisions])
-
-
-if __name__ == "__main__":
-    place, given, result = sys.argv[1:]
-    with np.load(given, allow_pickle=False) as loaded:
-        np.savez(result, allow_pickle=False, **dict(_score_all(Artifact(Path(place)), dict(loaded))))

@@ -10,37 +10,42 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf.errors import DataError, InputError
+from ganad_tf.input_sections import Audio
 from ganad_tf.serving.fields import Field, Signature
 from ganad_tf.serving.versions import METADATA, newest
 
 # What the graph's own checks say, between the words that TensorFlow puts around it.
 _ASSERTION = re.compile(r"assertion failed: (.*?)(?:\n|$)")
 _WORD = re.compile(r"\[([^\]]*)\]")
-_AROUND = re.compile(r".*<stack traces unavailable>|\[\[.*|\{\{.*|\[Op:.*", re.DOTALL)
+_AROUND = re.compile(r".*<stack traces unavailable>|^Graph execution error:|\[\[.*|\{\{.*|\[Op:.*", re.DOTALL)
 
 
 class Artifact:
-    """One version of an exported model.
+    """One version of a model that `ganad export` made.
 
     Args:
       path: The folder of the version, or the model's, whose newest version is taken.
 
     Attributes:
       directory: The version's folder.
-      metadata: What `assets.extra/ganad.json` holds; empty for a SavedModel from elsewhere.
+      metadata: What `assets.extra/ganad.json` holds.
+      audio: How its clips were read: sample rate, channel, whether to resample.
+      fewest_samples: Shorter clips are refused.
       signatures: What can be called, by name.
 
     Raises:
-      DataError: If there is no SavedModel, or it can't be loaded.
+      DataError: If there is no model, it can't be loaded, or `ganad export` did not make it.
     """
 
     def __init__(self, path: Path) -> None:
         self.directory = newest(path)
+        self.metadata = _metadata(self.directory)
+        self.audio = Audio(**self.metadata["config"]["audio"])
+        self.sample_rate = self.audio.sample_rate
+        self.fewest_samples = int(self.metadata["input"]["fewest_samples"])
         try:
             self._loaded = tf.saved_model.load(str(self.directory))  # kept: it owns the variables
-            notes = self.directory / METADATA
-            self.metadata: dict[str, Any] = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {}
-        except (OSError, ValueError, tf.errors.OpError) as error:
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DataError(
                 f"The exported model in {self.directory} can't be loaded ({reason}); export it again."
@@ -66,7 +71,21 @@ class Artifact:
             outputs = function(**{name: tf.constant(value) for name, value in inputs.items()})
         except tf.errors.InvalidArgumentError as error:
             raise InputError(_sentence(str(error), min(inputs))) from error
+        except UnicodeDecodeError as error:  # TensorFlow's message quotes bytes that are no text
+            raise InputError(f"{min(inputs)}: expected 16-bit PCM WAV files.") from error
         return {name: value.numpy() for name, value in outputs.items()}
+
+
+def _metadata(directory: Path) -> dict[str, Any]:
+    path = directory / METADATA
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+        Audio(**metadata["config"]["audio"])
+        int(metadata["input"]["fewest_samples"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"Expected {path} as `ganad export` writes it, but it can't be read ({reason}).") from error
+    return dict(metadata)
 
 
 def _signature(function: Any) -> Signature:

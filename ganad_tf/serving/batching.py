@@ -2,7 +2,7 @@
 
 Nothing waits for others to come: a free worker takes the oldest request and those behind it that fit into
 the same call. What one client sends can't spoil another's answer: a call that is refused is made again
-for each request alone.
+for each half of its requests.
 """
 
 import threading
@@ -12,8 +12,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
-
-from ganad_tf.errors import InputError
 
 Arrays = dict[str, np.ndarray]
 Model = Callable[[str, Mapping[str, np.ndarray]], Arrays]  # signature and inputs → outputs, as an Artifact
@@ -96,23 +94,29 @@ class Batcher:
 
 
 def _answer(group: list[Request]) -> None:
+    """Answers every request of a group, whatever happens."""
+    waiting = [request for request in group if request.future.set_running_or_notify_cancel()]
+    if waiting:
+        _answer_running(waiting)
+
+
+def _answer_running(group: list[Request]) -> None:
     first = group[0]
-    names = first.inputs
     try:
-        together = {name: np.concatenate([request.inputs[name] for request in group]) for name in names}
-        outputs = first.model(first.signature, together if len(group) > 1 else first.inputs)
-    except InputError as error:
+        if len(group) == 1:
+            first.future.set_result(first.model(first.signature, first.inputs))
+            return
+        inputs = {name: np.concatenate([request.inputs[name] for request in group]) for name in first.inputs}
+        outputs = first.model(first.signature, inputs)
+        ends = np.cumsum([request.n_clips for request in group])
+        parts = {name: np.split(values, ends[:-1]) for name, values in outputs.items()}
+        answers = [{name: part[number] for name, part in parts.items()} for number in range(len(group))]
+    except Exception as error:  # the worker lives on, and whoever waits hears of it
         if len(group) == 1:
             first.future.set_exception(error)
-        else:
-            for request in group:
-                _answer([request])
-    except Exception as error:  # a bug: whoever waits shall hear of it, and the worker lives on
-        for request in group:
-            request.future.set_exception(error)
+        else:  # half of them may be fine
+            _answer_running(group[: len(group) // 2])
+            _answer_running(group[len(group) // 2 :])
     else:
-        start = 0
-        for request in group:
-            end = start + request.n_clips
-            request.future.set_result({name: values[start:end] for name, values in outputs.items()})
-            start = end
+        for request, answer in zip(group, answers, strict=True):
+            request.future.set_result(answer)

@@ -1,6 +1,7 @@
 """Files → predictions of a server, TensorFlow Serving or `ganad serve`, over its REST API. No TensorFlow here."""
 
 import base64
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -22,7 +23,7 @@ SECONDS = 60  # that an answer may take
 
 def is_url(model: str) -> bool:
     """Whether it names a model on a server, not a folder."""
-    return urlsplit(model).scheme in ("http", "https")
+    return model.startswith(("http://", "https://"))
 
 
 def predict(url: str, paths: Sequence[Path]) -> Iterator[Prediction | DataError]:
@@ -38,11 +39,21 @@ def predict(url: str, paths: Sequence[Path]) -> Iterator[Prediction | DataError]
     Raises:
       InputError: If the URL does not name a model.
     """
-    address = url.removesuffix("/").removesuffix(":predict")
-    if "/v1/models/" not in address:
-        raise InputError(f"Expected the URL of a model, http://HOST:PORT/v1/models/NAME. Received: {url}.")
+    address = _address(url)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield from pool.map(partial(_predict_one, f"{address}:predict"), paths)
+
+
+def _address(url: str) -> str:
+    address = url.removesuffix("/").removesuffix(":predict")
+    try:
+        parts = urlsplit(address)
+        is_model = parts.hostname and parts.port != 0 and "/v1/models/" in parts.path and " " not in address
+    except ValueError:
+        is_model = False
+    if not is_model:
+        raise InputError(f"Expected the URL of a model, http://HOST:PORT/v1/models/NAME. Received: {url}.")
+    return address
 
 
 def _predict_one(url: str, path: Path) -> Prediction | DataError:
@@ -57,7 +68,7 @@ def _predict_one(url: str, path: Path) -> Prediction | DataError:
         return error
     except urllib.error.HTTPError as error:
         return DataError(f"{path}: {url} answered {error.code}: {_reason(error)}")
-    except (OSError, ValueError, LookupError, TypeError) as error:  # URLError and timeouts are OSErrors
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
         return DataError(f"{path}: no prediction from {url}: {getattr(error, 'reason', error)}.")
 
 
@@ -71,9 +82,15 @@ def _wav_bytes(path: Path) -> bytes:
         with soundfile.SoundFile(path) as file:
             if file.subtype != "PCM_16":
                 raise DataError(f"{path}: expected 16-bit samples, which a server takes. Received: {file.subtype}.")
-            if file.format == "WAV":
-                return path.read_bytes()  # for the server to judge, whole or not
-            return wav.encode(file.read(dtype="int16", always_2d=True), file.samplerate)
+            samples = file.read(dtype="int16", always_2d=True)
+            declared, rate, form = file.frames, file.samplerate, file.format
+        if form in ("WAV", "WAVEX"):
+            return wav.plain(path.read_bytes(), str(path))
+        if len(samples) != declared:
+            raise DataError(f"{path}: expected {declared} samples as its header says; it is cut off.")
+        return wav.encode(samples, rate)
+    except InputError as error:
+        raise DataError(str(error)) from error
     except (soundfile.SoundFileError, OSError) as error:
         reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
         raise DataError(f"{path}: expected an audio file that can be read. Received: {reason.rstrip('.')}.") from error

@@ -7,7 +7,6 @@ import numpy as np
 
 from ganad_tf import audio
 from ganad_tf.errors import DataError, InputError
-from ganad_tf.input_sections import Audio
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.predictions import Prediction
 
@@ -23,19 +22,16 @@ def predict(model: Path, paths: Sequence[Path]) -> Iterator[Prediction | DataErr
       One for each file, in order: its score and decision, or why there is none.
 
     Raises:
-      DataError: If there is no model, or it is not one of ours.
+      DataError: If there is no model, or it can't be used.
     """
     artifact = Artifact(model)
-    if not artifact.metadata:
-        raise DataError(f"{artifact.directory} does not say how it wants to be fed; was it made by `ganad export`?")
-    settings = Audio(**artifact.metadata["config"]["audio"])
     for path in paths:
-        yield _predict_one(artifact, path, settings)
+        yield _predict_one(artifact, path)
 
 
-def _predict_one(artifact: Artifact, path: Path, settings: Audio) -> Prediction | DataError:
+def _predict_one(artifact: Artifact, path: Path) -> Prediction | DataError:
     try:
-        outputs = artifact("score_waveform", {"waveform": audio.read(path, settings)[np.newaxis]})
+        outputs = artifact("score_waveform", {"waveform": audio.read(path, artifact.audio)[np.newaxis]})
     except DataError as error:
         return error
     except InputError as error:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ganad_tf.errors import InputError
 from ganad_tf.serving.fields import Field, Signature
-from ganad_tf.serving.rest import array_of, short
+from ganad_tf.serving.rest import array_of, named, short
 
 DATATYPES = {"FP32": "f", "BYTES": "O", "BOOL": "b"}
 LARGEST_SIZE = 2**31 - 1
@@ -30,10 +30,14 @@ def read_request(body: Any, signatures: Mapping[str, Signature]) -> tuple[str, d
     for tensor in body["inputs"]:
         if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
             raise InputError(f"inputs: expected tensors with a name. Received: {short(tensor)}.")
+        if tensor["name"] in tensors:
+            raise InputError(f"inputs: expected each name once. Received: {named(tensor['name'])} twice.")
         tensors[tensor["name"]] = tensor
     name = _signature_name(body.get("parameters"), tensors, signatures)
     fields = signatures[name].inputs
-    return name, {key: _array(key, tensor, fields[key]) for key, tensor in tensors.items() if key in fields}
+    for key in sorted(tensors.keys() - fields.keys()):
+        raise InputError(f"inputs: {named(key)} is not an input of {name}; it takes {', '.join(sorted(fields))}.")
+    return name, {key: _array(key, tensor, fields[key]) for key, tensor in tensors.items()}
 
 
 def response(name: str, version: int, body: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -46,6 +50,8 @@ def response(name: str, version: int, body: Mapping[str, Any], outputs: Mapping[
     if wanted is not None and not (isinstance(wanted, list) and all(isinstance(each, dict) for each in wanted)):
         raise InputError(f"outputs: expected a list of objects with a name. Received: {short(wanted)}.")
     names = [each.get("name") for each in wanted] if wanted else list(outputs)
+    if len(names) > len(outputs):
+        raise InputError(f"outputs: expected each of {', '.join(outputs)} once at most. Received: {len(names)} names.")
     for each in names:
         if not isinstance(each, str) or each not in outputs:
             raise InputError(f"outputs: expected names among {', '.join(outputs)}. Received: {short(each)}.")
@@ -66,7 +72,9 @@ def metadata(name: str, versions: list[int], signature: Signature) -> dict[str, 
 
 
 def _signature_name(parameters: Any, tensors: Mapping[str, Any], signatures: Mapping[str, Signature]) -> str:
-    chosen = parameters.get("signature_name") if isinstance(parameters, dict) else None
+    if not isinstance(parameters, dict | None):
+        raise InputError(f"parameters: expected an object. Received: {short(parameters)}.")
+    chosen = (parameters or {}).get("signature_name")
     if chosen is not None:
         if isinstance(chosen, str) and chosen in signatures:
             return chosen
@@ -93,7 +101,8 @@ def _array(name: str, tensor: Mapping[str, Any], field: Field) -> np.ndarray:
     values = [{"b64": each} if isinstance(each, str) else each for each in data] if wanted == "BYTES" else data
     is_flat = not any(isinstance(each, list) for each in values)
     array = array_of(name, values, Field(field.dtype, (None,)) if is_flat else field)
-    if array.size != math.prod(sizes) or len(sizes) != len(field.shape):
+    fits = array.size == math.prod(sizes) if is_flat else array.shape == tuple(sizes)
+    if not fits or len(sizes) != len(field.shape):
         raise InputError(
             f"{name}.shape: expected {len(field.shape)} sizes that fit the data. Received: {short(shape)}."
         )

@@ -7,6 +7,7 @@ Binary values are `{"b64": "..."}`. No TensorFlow here, and no server.
 
 import base64
 import binascii
+import reprlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -17,7 +18,9 @@ from ganad_tf.serving.fields import Field, Signature
 
 Format = Literal["instances", "inputs"]
 DEFAULT = "serving_default"
-QUOTES = "'\""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
 def read_request(body: Any, signatures: Mapping[str, Signature]) -> tuple[str, Format, dict[str, np.ndarray]]:
@@ -33,7 +36,9 @@ def read_request(body: Any, signatures: Mapping[str, Signature]) -> tuple[str, F
         raise InputError("the body: expected either `instances` or `inputs`, and not both.")
     unknown = sorted(body.keys() - {"instances", "inputs", "signature_name"})
     if unknown:
-        raise InputError(f"{unknown[0]}: not a key of a request; expected `instances`, `inputs` or `signature_name`.")
+        raise InputError(
+            f"{named(unknown[0])}: not a key of a request; expected `instances`, `inputs` or `signature_name`."
+        )
     name = body.get("signature_name", DEFAULT)
     if not isinstance(name, str) or name not in signatures:
         raise InputError(f"signature_name: expected one of {', '.join(sorted(signatures))}. Received: {short(name)}.")
@@ -91,9 +96,13 @@ def array_of(name: str, values: Any, field: Field) -> np.ndarray:
 
 
 def short(value: object) -> str:
-    """A value as a message can hold it."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    """A value as a message can hold it: one line, not too long, whatever a client sent."""
+    return _SHORT.repr(value).replace("\n", " ")
+
+
+def named(name: object) -> str:
+    """A name as a message can hold it."""
+    return name if isinstance(name, str) and name.isidentifier() and len(name) <= 60 else short(name)
 
 
 def _columns(instances: Any, fields: Mapping[str, Field]) -> dict[str, list[Any]]:
@@ -126,7 +135,7 @@ def _only(fields: Mapping[str, Field]) -> str:
 def _check_names(values: Mapping[str, Any], fields: Mapping[str, Field]) -> None:
     for name in sorted(values.keys() ^ fields.keys()):
         what = "expected, but missing" if name in fields else "not an input of this signature"
-        raise InputError(f"{short(name).strip(QUOTES)}: {what}; it takes {', '.join(sorted(fields))}.")
+        raise InputError(f"{named(name)}: {what}; it takes {', '.join(sorted(fields))}.")
 
 
 def _strings(name: str, values: Any) -> np.ndarray:
@@ -139,6 +148,8 @@ def _strings(name: str, values: Any) -> np.ndarray:
 
 
 def _decoded(name: str, value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
     if not isinstance(value, dict) or value.keys() != {"b64"} or not isinstance(value["b64"], str):
         raise InputError(f'{name}: expected {{"b64": "..."}}, the file in base64. Received: {short(value)}.')
     try:
@@ -153,7 +164,7 @@ def _numbers(name: str, values: Any, field: Field) -> np.ndarray:
     except (ValueError, OverflowError) as error:
         raise InputError(f"{name}: expected numbers in lists of equal lengths.") from error
     if array.dtype.kind not in "iuf" and array.size:
-        raise InputError(f"{name}: expected numbers. Received: {short(array.flat[0])}.")
+        raise InputError(f"{name}: expected numbers. Received: {short(array.ravel()[:1].tolist()[0])}.")
     if array.ndim != len(field.shape):
         raise InputError(f"{name}: expected lists nested {len(field.shape)} deep. Received: {array.ndim} deep.")
     with np.errstate(over="ignore"):  # what is too large becomes infinite, which the model refuses

@@ -20,9 +20,10 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from ganad_tf.errors import DataError, InputError
-from ganad_tf.serving import open_inference, rest
+from ganad_tf.serving.endpoints import Endpoints
 from ganad_tf.serving.repository import NotHereError, Repository
 from ganad_tf.serving.service import BusyError, Limits, Service, json_response
 
@@ -37,63 +38,37 @@ def serve(folder: Path, *, host: str, port: int, poll_seconds: float, limits: Li
     Raises:
       DataError: If there is no exported model in the folder, or the port is taken.
     """
-    repository = Repository(folder)
-    repository.refresh()
-    if not repository.names():
-        raise DataError(f"Expected exported models in {folder}, as `ganad export` makes them, but there are none.")
-    place = _bound(host, port)
-    repository.follow(poll_seconds)
-    service = Service(repository, limits)
-    add_routes(kserve_app, service)
-    registry = _Registry(repository)
-    server = _Server("kserve.model_server:app", DataPlane(registry), ModelRepositoryExtension(registry), port)
-    logger.info("serving %s on http://%s:%d", ", ".join(repository.names()), *place.getsockname()[:2])
-    try:
-        server.run(sockets=[place])
-    finally:
-        repository.close()
+    with _bound(host, port) as place:
+        repository = Repository(folder)
+        repository.refresh()
+        if not repository.names():
+            raise DataError(f"Expected exported models in {folder}, as `ganad export` makes them, but there are none.")
+        service = Service(repository, limits)
+        add_routes(kserve_app, Endpoints(service))
+        registry = _Registry(repository)
+        server = _Server("kserve.model_server:app", DataPlane(registry), ModelRepositoryExtension(registry), port)
+        place.listen(WAITING)
+        repository.follow(poll_seconds)
+        logger.info("serving %s on http://%s:%d", ", ".join(repository.names()), *place.getsockname()[:2])
+        try:
+            server.run(sockets=[place])
+        finally:
+            repository.close()
+            service.close()
 
 
-def add_routes(app: FastAPI, service: Service) -> None:
+def add_routes(app: FastAPI, endpoints: Endpoints) -> None:
     """TensorFlow Serving's routes and those of the Open Inference Protocol that ask for a model."""
     router = APIRouter()
-    repository = service.repository
-
-    async def status(model: str, version: str | None = None) -> Response:
-        found = await service.in_thread(repository.versions, model)
-        number = _number(version)
-        if number is not None and number not in found:
-            raise NotHereError(f"Model {model} is not here in version {number}.")
-        return json_response(rest.status({key: state for key, state in found.items() if number in (None, key)}))
-
-    async def metadata(model: str, version: str | None = None) -> Response:
-        found, artifact = await service.in_thread(repository.get, model, _number(version))
-        return json_response(rest.metadata(model, found, artifact.signatures))
-
-    async def described(model: str, version: str | None = None) -> Response:
-        _, artifact = await service.in_thread(repository.get, model, _number(version))
-        versions = await service.in_thread(repository.versions, model)
-        return json_response(open_inference.metadata(model, list(versions), artifact.signatures[rest.DEFAULT]))
-
-    async def ready(model: str, version: str | None = None) -> Response:
-        await service.in_thread(repository.get, model, _number(version))
-        return json_response({"name": model, "ready": True})
-
-    async def predict(request: Request, model: str, version: str | None = None) -> Response:
-        return await service.predict(request, model, _number(version))
-
-    async def infer(request: Request, model: str, version: str | None = None) -> Response:
-        return await service.infer(request, model, _number(version))
-
-    routes: list[tuple[str, str, str, Callable[..., Awaitable[Response]]]] = [
-        ("POST", "/v1/models/{model}", ":predict", predict),
-        ("GET", "/v1/models/{model}", "/metadata", metadata),
-        ("GET", "/v1/models/{model}", "", status),
-        ("POST", "/v2/models/{model}", "/infer", infer),
-        ("GET", "/v2/models/{model}", "/ready", ready),
-        ("GET", "/v2/models/{model}", "", described),
-    ]
-    for method, model, end, function in routes:
+    for method, model, end, function in (
+        ("POST", "/v1/models/{model}", ":predict", endpoints.predict),
+        ("POST", "/v1/models/{model}", ":{verb}", endpoints.no_such_verb),
+        ("GET", "/v1/models/{model}", "/metadata", endpoints.metadata),
+        ("GET", "/v1/models/{model}", "", endpoints.status),
+        ("POST", "/v2/models/{model}", "/infer", endpoints.infer),
+        ("GET", "/v2/models/{model}", "/ready", endpoints.ready),
+        ("GET", "/v2/models/{model}", "", endpoints.described),
+    ):
         for version in ("/versions/{version}", ""):
             router.add_api_route(f"{model}{version}{end}", function, methods=[method], response_model=None)
     app.router.routes[:0] = router.routes  # before KServe's own
@@ -119,14 +94,6 @@ class _Server(RESTServer):
         _add_handlers(app)
 
 
-def _number(version: str | None) -> int | None:
-    if version is None:
-        return None
-    if not (version.isascii() and version.isdecimal()):
-        raise NotHereError(f"Expected a version as a number. Received: {rest.short(version)}.")
-    return int(version[:20])
-
-
 def _add_handlers(app: FastAPI) -> None:
     """Every error is `{"error": "..."}`."""
 
@@ -139,6 +106,10 @@ def _add_handlers(app: FastAPI) -> None:
     async def bug(request: Request, error: Exception) -> Response:
         logger.error("a bug, at %s", request.url.path, exc_info=error)
         return json_response({"error": "a bug in the server; its log says more."}, 500)
+
+    async def hung_up(_: Request, error: Any) -> Response:
+        logger.debug("a client hung up: %s", error)
+        return Response(status_code=400)  # nobody hears it
 
     async def http(_: Request, error: Any) -> Response:
         return json_response({"error": f"{error.detail}."}, error.status_code)
@@ -153,6 +124,7 @@ def _add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(tf.errors.ResourceExhaustedError, answer(503, lambda _: busy))
     app.add_exception_handler(RequestValidationError, answer(400, invalid))
     app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(ClientDisconnect, hung_up)
     app.add_exception_handler(Exception, bug)
 
 
@@ -161,7 +133,7 @@ def _bound(host: str, port: int) -> socket.socket:
     place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         place.bind((host, port))
-        place.listen(WAITING)
     except (OSError, OverflowError) as error:
+        place.close()
         raise DataError(f"Can't listen on {host}:{port}: {error}.") from error
     return place

@@ -1,4 +1,7 @@
-"""Where exported models are: `<folder>/<model>/<version>/`, as TensorFlow Serving looks for them."""
+"""Where exported models are: `<folder>/<model>/<version>/`, as TensorFlow Serving looks for them.
+
+Folders may come and go while they are looked at: what is gone is not there, and never an error.
+"""
 
 from pathlib import Path
 
@@ -9,10 +12,8 @@ SAVED_MODEL = "saved_model.pb"
 
 
 def versions(model: Path) -> dict[int, Path]:
-    """The complete versions of a model by number, the newest first."""
-    found = {
-        int(path.name): path for path in _folders(model) if _is_number(path.name) and (path / SAVED_MODEL).exists()
-    }
+    """The versions of a model by number, the newest first."""
+    found = {int(path.name): path for path in _numbered(model) if (path / SAVED_MODEL).exists()}
     return dict(sorted(found.items(), reverse=True))
 
 
@@ -23,7 +24,7 @@ def models(folder: Path) -> dict[str, Path]:
 
 def next_version(model: Path) -> int:
     """One above the highest number that is there, complete or not."""
-    return 1 + max((int(path.name) for path in _folders(model) if _is_number(path.name)), default=0)
+    return 1 + max((int(path.name) for path in _numbered(model)), default=0)
 
 
 def newest(path: Path) -> Path:
@@ -42,9 +43,25 @@ def newest(path: Path) -> Path:
     return next(iter(found.values()))
 
 
+def stamp(version: Path) -> tuple[int, int, int]:
+    """Changes with any of the files of a version: how many, how large together, and the latest change."""
+    sizes, times = [], []
+    for path in version.rglob("*"):
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        sizes.append(status.st_size)
+        times.append(status.st_mtime_ns)
+    return len(sizes), sum(sizes), max(times, default=0)
+
+
+def _numbered(model: Path) -> list[Path]:
+    return [path for path in _folders(model) if path.name.isdecimal() and str(int(path.name)) == path.name]
+
+
 def _folders(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
-
-
-def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdecimal()
+    try:
+        return [path for path in folder.iterdir() if path.is_dir()]
+    except OSError:
+        return []
