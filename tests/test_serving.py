@@ -42,6 +42,14 @@ CLIPS = [
 FILES = [wav.encode(clip, SAMPLE_RATE) for clip in CLIPS]
 
 
+def changed(changes: list[tuple[int, int, bytes]]) -> bytes:
+    """A WAV file with bytes at some places removed and others added."""
+    file = FILES[1]
+    for place, n_removed, added in changes:
+        file = file[:place] + added + file[place + n_removed :]
+    return file
+
+
 def written(subtype: str = "PCM_16", form: str = "WAV", clip: np.ndarray = CLIPS[0]) -> bytes:
     """The bytes of an audio file."""
     stream = io.BytesIO()
@@ -234,6 +242,7 @@ BAD = {
     ),
     "24-bit WAV": (PREDICT, {**WAV, "instances": [b64(written("PCM_24"))]}, 400, r"wav_bytes\[0\]: .*24-bit PCM"),
     "float WAV": (PREDICT, {**WAV, "instances": [b64(written("FLOAT"))]}, 400, r"wav_bytes\[0\]: .*32-bit floating"),
+    "WAV at 2 GHz": (PREDICT, {**WAV, "instances": [b64(changed([(24, 4, b"\0\0\0\x80")]))]}, 400, "makes sense"),
     "WAV at another rate": (
         PREDICT,
         {**WAV, "instances": [b64(wav.encode(CLIPS[0], 8000))]},
@@ -498,13 +507,6 @@ FEW = settings(
 # WAV files with a few bytes that are others, missing or doubled.
 PLACES = st.integers(0, 60) | st.integers(0, len(FILES[1]))
 CHANGES = st.lists(st.tuples(PLACES, st.integers(0, 4), st.binary(max_size=4)), min_size=1, max_size=4)
-
-
-def changed(changes: list[tuple[int, int, bytes]]) -> bytes:
-    file = FILES[1]
-    for place, n_removed, added in changes:
-        file = file[:place] + added + file[place + n_removed :]
-    return file
 
 
 @FEW

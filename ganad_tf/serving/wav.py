@@ -46,7 +46,7 @@ def plain(file: bytes, name: str) -> bytes:
     if kind != PCM or bits != 8 * SAMPLE_BYTES:
         what = {PCM: "PCM", 3: "floating point"}.get(kind, f"format {kind}")
         raise InputError(f"{name}: expected 16-bit PCM samples. Received: {bits}-bit {what}.")
-    if not channels or not rate or block != channels * SAMPLE_BYTES:
+    if not channels or not rate or block != channels * SAMPLE_BYTES or rate * block >= 2**32:
         said = f"{channels} channels, {rate} Hz, {block} bytes per sample of all channels"
         raise InputError(f"{name}: expected a header that makes sense. Received: {said}.")
     samples = samples[: len(samples) // block * block]
