@@ -99,7 +99,7 @@ def _fixed(
     if config.dataset.name == "imported":
         raise ExportError("Expected recordings: without them an export for small boards can't be verified.")
     waveforms = readable(gathered, listing, listing.need(split))
-    rate, fewest = config.audio.sample_rate, gathered.graph().fewest_samples
+    rate, fewest = config.audio.sample_rate, gathered.shortest_clip()[0]
     length = round(seconds * rate) if seconds else min(map(len, waveforms.values()), default=0)
     if length < fewest:
         raise ConfigError(f"Expected clips of at least {fewest / rate:.3g} s. Received: {length / rate:.3g} s.")
@@ -137,7 +137,7 @@ def _compare(
 ) -> dict[str, float]:
     """How far the exported scores are from the live ones and, where there are labels, both AUCs."""
     waveforms = np.stack([waveform for _, waveform in tests])
-    live = gathered.live_scores([gathered.live_log_mel(waveform) for waveform in waveforms])
+    live = gathered.live_scores(gathered.live_log_mels(waveforms))
     exported = run(waveforms)
     scale = np.maximum(np.abs(live), 1 if gathered.config.ensemble.members else 0)
     difference = float((np.abs(exported - live) / scale).max())

@@ -34,20 +34,17 @@ class Example:
 
 def from_waveforms(gathered: Gathered, clips: list[np.ndarray]) -> list[Example]:
     """Clips of three lengths: as they are (the shortest counts), two thirds and one third of it."""
-    longest, shortest = min(map(len, clips)), gathered.graph().fewest_samples
-    lengths = sorted({max(shortest, longest * thirds // 3) for thirds in (1, 2, 3)})
     examples = []
-    for length in lengths:
+    for length in _lengths(clips, gathered.shortest_clip()[0]):
         rounded = [np.clip(np.round(clip[:length] * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1) for clip in clips]
         waveforms = np.stack(rounded).astype(np.float32) / FULL_SCALE  # what a WAV file can hold
-        examples.append((waveforms, np.stack([gathered.live_log_mel(waveform) for waveform in waveforms])))
+        examples.append((waveforms, np.stack(gathered.live_log_mels(waveforms))))
     return _with_scores(gathered, examples)
 
 
 def from_log_mels(gathered: Gathered, clips: list[np.ndarray]) -> list[Example]:
     """The same where there are no recordings, only their log-mels."""
-    longest, shortest = min(map(len, clips)), gathered.graph().fewest_frames
-    lengths = sorted({max(shortest, longest * thirds // 3) for thirds in (1, 2, 3)})
+    lengths = _lengths(clips, gathered.shortest_clip()[1])
     return _with_scores(gathered, [(None, np.stack([clip[:length] for clip in clips])) for length in lengths])
 
 
@@ -73,7 +70,7 @@ def readable(gathered: Gathered, listing: Listing, clips: Sequence[Clip]) -> dic
     Raises:
       DataError: If one can't be read or is too short.
     """
-    config, fewest = gathered.config, gathered.graph().fewest_samples
+    config, fewest = gathered.config, gathered.shortest_clip()[0]
     waveforms = {}
     for clip in clips:
         path = listing.directory / clip.file
@@ -92,6 +89,11 @@ def spread(items: Sequence[Any], most: int = N_CLIPS) -> list[Any]:
     """Some of the items, evenly."""
     places = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
     return [items[place] for place in places]
+
+
+def _lengths(clips: list[np.ndarray], shortest: int) -> list[int]:
+    longest = min(map(len, clips))
+    return sorted({max(shortest, longest * thirds // 3) for thirds in (1, 2, 3)})
 
 
 def _filled(clips: list[np.ndarray]) -> list[np.ndarray]:

@@ -1,7 +1,7 @@
 """What an export is made of: the detectors, scorers and training scores of one machine type, from disk."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ganad_tf import config as configuration
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ExportError
-from ganad_tf.exporting.graph import Member, Precision, SoundScorer
+from ganad_tf.exporting.graph import Member, Precision, SoundScorer, shortest_clip
 from ganad_tf.features import log_mel_of
 from ganad_tf.sections import Scorer
 from ganad_tf.thresholds import threshold
@@ -42,6 +42,10 @@ class Gathered:
         """The one graph."""
         return SoundScorer(self.config, self.members, self.threshold, precision=precision)
 
+    def shortest_clip(self) -> tuple[int, int]:
+        """Samples and spectra of the shortest clip that can be scored."""
+        return shortest_clip(self.config, self.members)
+
     def train_scores(self) -> np.ndarray:
         """Scores of the normal training clips, `[clips]`, combined where there are several members."""
         return self._combined(self.training)
@@ -55,9 +59,10 @@ class Gathered:
         scores = [[function(tf.constant(log_mel))[0].numpy() for log_mel in log_mels] for function in functions]
         return self._combined(np.array(scores, np.float64))
 
-    def live_log_mel(self, waveform: np.ndarray) -> np.ndarray:
-        """`[samples]` → `[frames, mels]` in dB by the way that `ganad prepare` takes."""
-        return np.asarray(log_mel_of(self.config.audio, self.config.feature)(waveform[np.newaxis])[0])
+    def live_log_mels(self, waveforms: Iterable[np.ndarray]) -> list[np.ndarray]:
+        """`[samples]` each → `[frames, mels]` in dB by the way that `ganad prepare` takes."""
+        layer = log_mel_of(self.config.audio, self.config.feature)
+        return [np.asarray(layer(waveform[np.newaxis])[0]) for waveform in waveforms]
 
     def _combined(self, scores: np.ndarray) -> np.ndarray:
         if not self.config.ensemble.members:

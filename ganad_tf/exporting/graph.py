@@ -5,6 +5,7 @@ functions, traced once more, so that what is served can't drift from what was me
 refused by the graph itself, in a sentence that begins with the input's name, wherever the graph runs.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +25,7 @@ Tensors = dict[str, tf.Tensor]
 Precision = Literal["float64", "float32"]
 _BATCH_OF_ONE = tf.TensorSpec([1, None], tf.float32)
 FARTHEST_DB = 300.0  # silence is at -157 dB, and full scale far below this
-AT_ONCE = 4  # clips of a batch that are worked on at the same time
+AT_ONCE = 8  # clips of a batch that are worked on at the same time
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,7 @@ class SoundScorer(tf.Module):
         self.threshold = threshold
         self.precision = precision
         feature = config.feature
-        self.fewest_frames = max(member.model.frames for member in members)
-        self.fewest_samples = max(fewest_samples(feature), (self.fewest_frames - 1) * feature.hop_length)
+        self.fewest_samples, self.fewest_frames = shortest_clip(config, members)
         clip = tf.TensorSpec([None, feature.n_mels], tf.float32)
         self._weights = [_used_weights(member, clip) for member in self.members]
         # One copy of the features and of the networks for all signatures.
@@ -190,6 +190,12 @@ class SoundScorer(tf.Module):
 
     def _threshold_of(self, scores: tf.Tensor) -> tf.Tensor:
         return tf.fill(tf.shape(scores), tf.constant(self.threshold, tf.float32))
+
+
+def shortest_clip(config: Config, members: Sequence[Member]) -> tuple[int, int]:
+    """Samples and spectra of the shortest clip in which every member has a window."""
+    frames = max(member.model.frames for member in members)
+    return fewest_samples(dataclasses.replace(config.feature, frames=frames)), frames
 
 
 def _own_score(member: Member, log_mel: tf.Tensor) -> tf.Tensor:

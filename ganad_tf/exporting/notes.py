@@ -25,7 +25,7 @@ def notes_of(gathered: Gathered, name: str, machine: str, version: int) -> dict[
         "config": to_dict(config),
         "input": {
             "sample_rate_hz": config.audio.sample_rate,
-            "fewest_samples": gathered.graph().fewest_samples,
+            "fewest_samples": gathered.shortest_clip()[0],
             "mels": model.n_mels,
         },
         "threshold": {

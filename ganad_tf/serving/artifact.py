@@ -41,7 +41,6 @@ class Artifact:
         self.directory = newest(path)
         self.metadata = _metadata(self.directory)
         self.audio = Audio(**self.metadata["config"]["audio"])
-        self.sample_rate = self.audio.sample_rate
         self.fewest_samples = int(self.metadata["input"]["fewest_samples"])
         try:
             self._loaded = tf.saved_model.load(str(self.directory))  # kept: it owns the variables

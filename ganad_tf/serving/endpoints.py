@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from ganad_tf.serving import open_inference, rest
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.batching import Arrays
+from ganad_tf.serving.fields import named, short
 from ganad_tf.serving.repository import NotHereError
 from ganad_tf.serving.service import Service, json_response
 
@@ -38,13 +39,13 @@ class Endpoints:
 
     async def no_such_verb(self, model: str, verb: str) -> Response:
         """`POST /v1/models/<model>:<anything else>`."""
-        raise NotHereError(f"{rest.named(model)}:{rest.named(verb)} is not here; there is :predict.")
+        raise NotHereError(f"{named(model)}:{named(verb)} is not here; there is :predict.")
 
     async def status(self, model: str, version: str | None = None) -> Response:
         """`GET /v1/models/<model>[/versions/<version>]`."""
         found, number = await self._service.states(model), _number(version)
         if number is not None and number not in found:
-            raise NotHereError(f"Model {rest.named(model)} is not here in version {number}.")
+            raise NotHereError(f"Model {named(model)} is not here in version {number}.")
         return json_response(rest.status({key: state for key, state in found.items() if number in (None, key)}))
 
     async def metadata(self, model: str, version: str | None = None) -> Response:
@@ -68,5 +69,5 @@ def _number(version: str | None) -> int | None:
     if version is None:
         return None
     if not (version.isascii() and version.isdecimal() and len(version) < 20):
-        raise NotHereError(f"Expected a version as a number. Received: {rest.short(version)}.")
+        raise NotHereError(f"Expected a version as a number. Received: {short(version)}.")
     return int(version)

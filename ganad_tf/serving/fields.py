@@ -1,11 +1,15 @@
 """What a signature takes and returns, in plain words: the same for an artifact, a server and a protocol."""
 
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ganad_tf.errors import InputError
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,7 @@ class Signature:
         Raises:
           InputError: Names the field.
         """
-        for name in sorted(self.inputs.keys() ^ inputs.keys()):
-            what = "expected, but missing" if name in self.inputs else "not an input of this signature"
-            raise InputError(f"{name}: {what}; it takes {', '.join(sorted(self.inputs))}.")
+        check_names(inputs, self.inputs)
         for name, field in self.inputs.items():
             given = inputs[name]
             sizes = zip(given.shape, field.shape, strict=False)
@@ -43,6 +45,27 @@ class Signature:
                 raise InputError(
                     f"{name}: expected at least one clip, none of them empty. Received: {_text(given.shape)}."
                 )
+
+
+def check_names(given: Iterable[str], fields: Mapping[str, Field]) -> None:
+    """Refuses names that are not those of the fields, or lack one.
+
+    Raises:
+      InputError: Names the field.
+    """
+    for name in sorted(fields.keys() ^ set(given)):
+        what = "expected, but missing" if name in fields else "not an input of this signature"
+        raise InputError(f"{named(name)}: {what}; it takes {', '.join(sorted(fields))}.")
+
+
+def short(value: object) -> str:
+    """A value as a message can hold it: one line, not too long, whatever a client sent."""
+    return _SHORT.repr(value).replace("\n", " ")
+
+
+def named(name: object) -> str:
+    """A name as a message can hold it."""
+    return name if isinstance(name, str) and name.isidentifier() and len(name) <= 60 else short(name)
 
 
 def _text(shape: tuple[int | None, ...]) -> str:

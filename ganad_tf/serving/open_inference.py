@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ganad_tf.errors import InputError
-from ganad_tf.serving.fields import Field, Signature
-from ganad_tf.serving.rest import array_of, named, short
+from ganad_tf.serving.fields import Field, Signature, named, short
+from ganad_tf.serving.rest import array_of
 
 DATATYPES = {"FP32": "f", "BYTES": "O", "BOOL": "b"}
 LARGEST_SIZE = 2**31 - 1

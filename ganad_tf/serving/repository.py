@@ -11,7 +11,7 @@ import numpy as np
 from ganad_tf.errors import DataError, GanadError
 from ganad_tf.serving import versions, wav
 from ganad_tf.serving.artifact import Artifact
-from ganad_tf.serving.rest import named
+from ganad_tf.serving.fields import named
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class Repository:
 
 def _warm(artifact: Artifact) -> Artifact:
     """Calls each way of scoring once, so that the first client does not wait for what is done at a first call."""
-    rate, fewest = artifact.sample_rate, artifact.fewest_samples
+    rate, fewest = artifact.audio.sample_rate, artifact.fewest_samples
     silence = np.zeros([1, max(fewest, rate)], np.float32)
     file = np.array([wav.encode(silence[0], rate)], dtype=object)
     scores = [

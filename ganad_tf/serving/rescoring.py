@@ -17,7 +17,7 @@ BATCHES = (1, 8)
 
 def score_all(artifact: Artifact, arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
     """Every array in every batch size by every signature that takes it: scores and decisions, `[2, batch]`."""
-    rate = artifact.sample_rate
+    rate = artifact.audio.sample_rate
     for key, values in arrays.items():
         kind = key.split(".")[1]
         ways = {"log_mel": ["score_frames"], "waveform": ["score_waveform", "serving_default", "score_wav"]}[kind]

@@ -7,20 +7,16 @@ Binary values are `{"b64": "..."}`. No TensorFlow here, and no server.
 
 import base64
 import binascii
-import reprlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 
 from ganad_tf.errors import InputError
-from ganad_tf.serving.fields import Field, Signature
+from ganad_tf.serving.fields import Field, Signature, check_names, named, short
 
 Format = Literal["instances", "inputs"]
 DEFAULT = "serving_default"
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
 def read_request(body: Any, signatures: Mapping[str, Signature]) -> tuple[str, Format, dict[str, np.ndarray]]:
@@ -49,7 +45,7 @@ def read_request(body: Any, signatures: Mapping[str, Signature]) -> tuple[str, F
     values = body["inputs"]
     if not _is_named(values, fields):
         values = {_only(fields): values}
-    _check_names(values, fields)
+    check_names(values, fields)
     return name, "inputs", {key: array_of(key, values[key], field) for key, field in fields.items()}
 
 
@@ -95,29 +91,19 @@ def array_of(name: str, values: Any, field: Field) -> np.ndarray:
     return _strings(name, values) if field.dtype == object else _numbers(name, values, field)
 
 
-def short(value: object) -> str:
-    """A value as a message can hold it: one line, not too long, whatever a client sent."""
-    return _SHORT.repr(value).replace("\n", " ")
-
-
-def named(name: object) -> str:
-    """A name as a message can hold it."""
-    return name if isinstance(name, str) and name.isidentifier() and len(name) <= 60 else short(name)
-
-
 def _columns(instances: Any, fields: Mapping[str, Field]) -> dict[str, list[Any]]:
     """Rows → one list per field."""
     if not isinstance(instances, list):
         raise InputError(f"instances: expected a list with one entry per clip. Received: {short(instances)}.")
     if not instances:
         raise InputError("instances: expected at least one clip, received none.")
-    named = [_is_named(row, fields) for row in instances]
-    if not any(named):
+    have_names = [_is_named(row, fields) for row in instances]
+    if not any(have_names):
         return {_only(fields): instances}
-    if not all(named):
+    if not all(have_names):
         raise InputError("instances: expected names in all entries, or in none.")
     for row in instances:
-        _check_names(row, fields)
+        check_names(row, fields)
     return {name: [row[name] for row in instances] for name in fields}
 
 
@@ -130,12 +116,6 @@ def _only(fields: Mapping[str, Field]) -> str:
     if len(fields) != 1:
         raise InputError(f"the body: expected values by name: {', '.join(sorted(fields))}.")
     return next(iter(fields))
-
-
-def _check_names(values: Mapping[str, Any], fields: Mapping[str, Field]) -> None:
-    for name in sorted(values.keys() ^ fields.keys()):
-        what = "expected, but missing" if name in fields else "not an input of this signature"
-        raise InputError(f"{named(name)}: {what}; it takes {', '.join(sorted(fields))}.")
 
 
 def _strings(name: str, values: Any) -> np.ndarray:
