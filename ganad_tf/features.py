@@ -19,6 +19,7 @@ from ganad_tf.input_sections import Audio, Feature
 EPSILON = float(np.finfo(np.float64).eps)  # what the baseline adds before the logarithm
 FLOOR_DB = -80.0  # paper, Eq. 3
 SMALLEST_DEVIATION_DB = 1e-3
+FILTER_GROUPS = 4  # of mel bands; more are more calls, fewer more multiplications by zero
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
@@ -80,22 +81,22 @@ class LogMel(keras.layers.Layer):
         self.pad_mode = pad_mode
         self.log = log
         self.fft = fft
-        self._mel = _mel_matrix(sample_rate, n_fft, n_mels)
+        self._filters = _in_groups(_mel_matrix(sample_rate, n_fft, n_mels))
 
     def call(self, waveform: tf.Tensor) -> tf.Tensor:
         """`[batch, samples]` → `[batch, frames, mels]` in dB."""
         half = self.n_fft // 2
-        padded = tf.pad(tf.cast(waveform, self.fft), [[0, 0], [half, half]], mode=self.pad_mode.upper())
-        pieces = tf.signal.frame(padded, self.n_fft, self.hop_length)  # [batch, frames, n_fft]
+        padded = tf.pad(waveform, [[0, 0], [half, half]], mode=self.pad_mode.upper())
+        pieces = tf.cast(tf.signal.frame(padded, self.n_fft, self.hop_length), self.fft)  # [batch, frames, n_fft]
         window = tf.signal.hann_window(self.n_fft, periodic=True, dtype=tf.as_dtype(self.fft))
-        spectrum = tf.signal.rfft(pieces * window)
+        spectrum = tf.cast(tf.signal.rfft(pieces * window), tf.complex64)  # what follows needs no more digits
         if self.fft == "float64":
             squared = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
         else:
             squared = tf.square(tf.abs(spectrum))  # the form that can be converted
         energy = squared if self.power == 2 else squared ** (self.power / 2)
-        mel = tf.matmul(tf.cast(energy, tf.float32), self._mel)  # [batch, frames, mels]
-        level = (20 / self.power / np.log(10)) * tf.math.log(mel + EPSILON)
+        mel = tf.concat([energy[:, :, bins] @ filters for bins, filters in self._filters], axis=2)
+        level = (20 / self.power / np.log(10)) * tf.math.log(mel + EPSILON)  # [batch, frames, mels]
         return level if self.log == "baseline" else _below_maximum(level)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
@@ -196,7 +197,9 @@ def stack_frames(log_mel: tf.Tensor, frames: int) -> tf.Tensor:
     if frames < 1 or (time is not None and frames > time):
         raise ValueError(f"Expected from 1 to {time} frames per window. Received: frames={frames}.")
     n_windows = tf.shape(log_mel)[1] - frames + 1
-    return tf.concat([log_mel[:, start : start + n_windows] for start in range(frames)], axis=-1)
+    places = tf.range(n_windows)[:, tf.newaxis] + tf.range(frames)  # [windows, frames]
+    shape = tf.shape(log_mel)
+    return tf.reshape(tf.gather(log_mel, places, axis=1), [shape[0], n_windows, frames * log_mel.shape[2]])
 
 
 def windows_of(log_mel: tf.Tensor, frames: int, normalizer: Normalizer | None) -> tf.Tensor:
@@ -225,6 +228,17 @@ def _mel_matrix(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
             f"Received: n_mels={n_mels}, n_fft={n_fft}, sample_rate={sample_rate}."
         )
     return np.ascontiguousarray(matrix.T, dtype=np.float32)
+
+
+def _in_groups(matrix: np.ndarray) -> list[tuple[slice, np.ndarray]]:
+    """The filters of neighbouring bands with the bins that they look at: the rest of the matrix is zeros."""
+    groups = []
+    for filters in np.array_split(matrix, FILTER_GROUPS, axis=1):
+        used = np.flatnonzero(filters.any(axis=1))
+        if len(used):  # fewer bands than groups leave some empty
+            bins = slice(int(used[0]), int(used[-1]) + 1)
+            groups.append((bins, np.ascontiguousarray(filters[bins])))
+    return groups
 
 
 def _below_maximum(level: tf.Tensor) -> tf.Tensor:

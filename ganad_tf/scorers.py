@@ -81,8 +81,8 @@ def pool(residual: tf.Tensor, level: tf.Tensor, settings: Scorer) -> tf.Tensor:
 
 def _by_band(windows: tf.Tensor, n_mels: int, normalizer: Normalizer | None) -> tf.Tensor:
     """The mean over the spectra of each window, `[batch, n_windows, mels]`, in dB but for an offset."""
-    spectra = tf.split(windows, windows.shape[2] // n_mels, axis=2)
-    mean = tf.add_n(spectra) / len(spectra)
+    shape = tf.shape(windows)
+    mean = tf.reduce_mean(tf.reshape(windows, [shape[0], shape[1], -1, n_mels]), axis=2)
     return mean if normalizer is None else mean * normalizer.deviation
 
 
