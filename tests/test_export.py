@@ -235,6 +235,16 @@ def test_a_model_that_scores_otherwise_is_not_kept(project, tmp_path, monkeypatc
         verification.verify(project / "exported_models/gan_fan/1", gathered, [wrong], tmp_path)
 
 
+def test_a_score_of_zero_and_a_score_that_is_no_number_are_compared_as_they_should_be():
+    gathered = gathering.Gathered(config_of(), (), (), np.ones([1, 3]), threshold=2.0)
+    example = examples.Example(None, np.zeros([2, 9, 16]), np.array([0.0, 1.0]))
+    same = np.array([[0.0, 1.0], [False, False]])
+    assert verification._difference(gathered, example, "0.log_mel", same) == 0
+    for scores in ([0.1, 1.0], [0.0, np.nan]):
+        with pytest.raises(ExportError, match="does not score as the live detector"):
+            verification._difference(gathered, example, "0.log_mel", np.array([scores, [False, False]]))
+
+
 def test_saved_model_cli_shows_and_runs_it(project, tmp_path):
     _, clips = waveforms(project)
     np.save(tmp_path / "clips.npy", clips)

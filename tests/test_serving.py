@@ -190,6 +190,17 @@ def test_the_open_inference_protocol(server, expected):
     assert answer["outputs"][0]["data"] == pytest.approx(expected, rel=1e-5)
 
 
+def test_an_id_that_is_no_text_is_answered(server):
+    tensor = {"name": "wav_bytes", "shape": [1], "datatype": "BYTES", "data": [b64(FILES[0])["b64"]]}
+    status, answer = server.ask("POST", "/v2/models/demo/infer", {"id": "a\ud800", "inputs": [tensor]})
+    assert (status, answer["id"]) == (200, "a?")
+
+
+def test_a_version_is_asked_for_in_the_path_alone(server):
+    status, _ = server.ask("POST", f"{PREDICT}?version=7", {**WAV, "instances": [b64(FILES[0])]})
+    assert status == 200
+
+
 def test_what_is_there_is_told(server):
     assert server.ask("GET", "/v1/models/demo")[1]["model_version_status"][0]["state"] == "AVAILABLE"
     _, answer = server.ask("GET", "/v1/models/demo/versions/1/metadata")
@@ -227,6 +238,13 @@ BAD = {
     "unequal lengths": (PREDICT, {"instances": [[0.1] * 9000, [0.1] * 8000]}, 400, "waveform: .*equal lengths"),
     "rank": (PREDICT, {"instances": [0.1, 0.2]}, 400, "waveform: expected lists nested 2 deep"),
     "strings": (PREDICT, {"instances": [["a", "b"]]}, 400, "waveform: expected numbers"),
+    "long strings": (
+        PREDICT,
+        {"instances": [["a" * 1_000_000] + [""] * 200_000]},  # 800 GB as an array
+        400,
+        "waveform: expected numbers",
+    ),
+    "half a character": (PREDICT, b'{"signature_name": "score_wav", "instances": ["\\ud800"]}', 400, r"wav_bytes\[0\]"),
     "signature": (PREDICT, {"signature_name": "nope", "instances": [[0.1]]}, 400, "signature_name: expected one of"),
     "signature's type": (PREDICT, {"signature_name": 3, "instances": [[0.1]]}, 400, "signature_name"),
     "wrong name": (PREDICT, {"instances": [{"sound": [0.1]}]}, 400, "sound: not an input"),
@@ -267,6 +285,12 @@ BAD = {
         {"inputs": [{"name": "waveform", "shape": [2, 9], "datatype": "FP32", "data": [1]}]},
         400,
         "waveform.shape",
+    ),
+    "v2: an empty shape, but huge": (
+        "/v2/models/demo/infer",
+        {"inputs": [{"name": "log_mel", "shape": [0, 2**31 - 1, 2**31 - 1], "datatype": "FP32", "data": []}]},
+        400,
+        "log_mel.shape",
     ),
     "v2: nested otherwise": (
         "/v2/models/demo/infer",
@@ -475,7 +499,9 @@ def test_a_client_needs_no_tensorflow():
 
 # Requests that are nearly right, and some that are nothing at all.
 NAMES = st.sampled_from(["waveform", "wav_bytes", "log_mel", "b64", "instances", "x", ""])
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8) | st.just("\ud800")
+)
 VALUES = st.recursive(
     SCALARS | st.just({"b64": "UklGRg=="}),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=3),
@@ -489,7 +515,7 @@ TENSOR = st.fixed_dictionaries(
     {},
     optional={
         "name": NAMES | SCALARS,
-        "shape": st.lists(st.integers(-2, 5), max_size=4) | SCALARS,
+        "shape": st.lists(st.integers(-2, 5) | st.just(2**31 - 1), max_size=4) | SCALARS,
         "datatype": st.sampled_from(["FP32", "BYTES", "BOOL", "INT8"]) | SCALARS,
         "data": VALUES,
     },

@@ -16,7 +16,7 @@ from test_config import OFFICIAL
 
 from ganad_tf import cli
 
-FAST = ["--set", "fit.epochs=20", "fit.batch_size=32"]
+FAST = ["--set", "fit.epochs=60", "fit.batch_size=32"]
 
 
 @pytest.fixture(scope="module")

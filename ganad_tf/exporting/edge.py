@@ -139,9 +139,8 @@ def _compare(
     waveforms = np.stack([waveform for _, waveform in tests])
     live = gathered.live_scores(gathered.live_log_mels(waveforms))
     exported = run(waveforms)
-    scale = np.maximum(np.abs(live), 1 if gathered.config.ensemble.members else 0)
-    difference = float((np.abs(exported - live) / scale).max())
-    if not np.isfinite(exported).all() or (is_exact and difference > TOLERANCE):
+    difference = float((np.abs(exported - live) / gathered.scale(live)).max())
+    if not np.isfinite(difference) or (is_exact and difference > TOLERANCE):
         raise ExportError(
             f"The exported model does not score as the live detector: it differs by {difference:.2g} of the score; "
             "nothing was exported."

@@ -64,6 +64,14 @@ class Gathered:
         layer = log_mel_of(self.config.audio, self.config.feature)
         return [np.asarray(layer(waveform[np.newaxis])[0]) for waveform in waveforms]
 
+    def scale(self, scores: np.ndarray) -> np.ndarray:
+        """What differences of scores are compared with: the score itself, but for those about zero.
+
+        An ensemble's scores, in deviations, pass through zero; a nearest neighbour's begin there.
+        """
+        least = 1.0 if self.config.ensemble.members else max(1e-6 * abs(self.threshold), 1e-30)
+        return np.maximum(np.abs(scores), least)
+
     def _combined(self, scores: np.ndarray) -> np.ndarray:
         if not self.config.ensemble.members:
             return scores[0]

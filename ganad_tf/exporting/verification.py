@@ -27,8 +27,7 @@ def verify(artifact: Path, gathered: Gathered, examples: list[Example], scratch:
       scratch: A folder for what the two processes tell each other.
 
     Returns:
-      The largest difference between an exported and a live score, relative to the live one (of an
-      ensemble, whose scores pass through zero: to the larger of it and one).
+      The largest difference between an exported and a live score, in units of `Gathered.scale`.
 
     Raises:
       ExportError: If a score or a decision differs, or the artifact can't be used.
@@ -51,12 +50,12 @@ def verify(artifact: Path, gathered: Gathered, examples: list[Example], scratch:
 def _difference(gathered: Gathered, example: Example, key: str, found: np.ndarray) -> float:
     """Relative, between one batch's scores and the live ones; rows of `found`: scores, decisions."""
     expected = example.scores[: found.shape[1]]
-    scale = np.maximum(np.abs(expected), 1 if gathered.config.ensemble.members else 0)
+    scale = gathered.scale(expected)
     differences = np.abs(found[0] - expected) / scale
     sure = np.abs(expected - gathered.threshold) > TOLERANCE * scale
     wrong = sure & (found[1].astype(bool) != (expected > gathered.threshold))
     if not differences.max() <= TOLERANCE or wrong.any():
-        worst = int(np.nanargmax(differences))
+        worst = int(np.nan_to_num(differences, nan=np.inf).argmax())
         raise ExportError(
             f"The exported model does not score as the live detector ({key}): expected {expected[worst]}, "
             f"received {found[0][worst]}; nothing was exported."

@@ -55,7 +55,7 @@ def response(name: str, version: int, body: Mapping[str, Any], outputs: Mapping[
     for each in names:
         if not isinstance(each, str) or each not in outputs:
             raise InputError(f"outputs: expected names among {', '.join(outputs)}. Received: {short(each)}.")
-    request_id = {"id": body["id"]} if isinstance(body.get("id"), str) else {}
+    request_id = {"id": body["id"].encode(errors="replace").decode()} if isinstance(body.get("id"), str) else {}
     tensors = [_tensor(each, outputs[each]) for each in names]
     return {"model_name": name, "model_version": str(version), **request_id, "outputs": tensors}
 
@@ -102,7 +102,7 @@ def _array(name: str, tensor: Mapping[str, Any], field: Field) -> np.ndarray:
     is_flat = not any(isinstance(each, list) for each in values)
     array = array_of(name, values, Field(field.dtype, (None,)) if is_flat else field)
     fits = array.size == math.prod(sizes) if is_flat else array.shape == tuple(sizes)
-    if not fits or len(sizes) != len(field.shape):
+    if not fits or not array.size or len(sizes) != len(field.shape):
         raise InputError(
             f"{name}.shape: expected {len(field.shape)} sizes that fit the data. Received: {short(shape)}."
         )

@@ -129,7 +129,7 @@ def _strings(name: str, values: Any) -> np.ndarray:
 
 def _decoded(name: str, value: Any) -> bytes:
     if isinstance(value, str):
-        return value.encode()
+        return value.encode(errors="replace")
     if not isinstance(value, dict) or value.keys() != {"b64"} or not isinstance(value["b64"], str):
         raise InputError(f'{name}: expected {{"b64": "..."}}, the file in base64. Received: {short(value)}.')
     try:
@@ -139,6 +139,8 @@ def _decoded(name: str, value: Any) -> bytes:
 
 
 def _numbers(name: str, values: Any, field: Field) -> np.ndarray:
+    if _has_text(values):  # an array of strings would give each of them the room of the longest
+        raise InputError(f"{name}: expected numbers. Received: {short(values)}.")
     try:
         array = np.asarray(values)
     except (ValueError, OverflowError) as error:
@@ -149,6 +151,14 @@ def _numbers(name: str, values: Any, field: Field) -> np.ndarray:
         raise InputError(f"{name}: expected lists nested {len(field.shape)} deep. Received: {array.ndim} deep.")
     with np.errstate(over="ignore"):  # what is too large becomes infinite, which the model refuses
         return array.astype(field.dtype)
+
+
+def _has_text(values: Any) -> bool:
+    """Whether there is a string in nested lists."""
+    if not isinstance(values, list):
+        return isinstance(values, str)
+    kinds = set(map(type, values))
+    return str in kinds or (list in kinds and any(_has_text(each) for each in values if isinstance(each, list)))
 
 
 def _tensor_info(name: str, field: Field) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from kserve import ModelRepository
 from kserve.model_server import app as kserve_app
@@ -21,6 +21,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.serving.endpoints import Endpoints
@@ -59,7 +60,7 @@ def serve(folder: Path, *, host: str, port: int, poll_seconds: float, limits: Li
 
 def add_routes(app: FastAPI, endpoints: Endpoints) -> None:
     """TensorFlow Serving's routes and those of the Open Inference Protocol that ask for a model."""
-    router = APIRouter()
+    routes = []
     for method, model, end, function in (
         ("POST", "/v1/models/{model}", ":predict", endpoints.predict),
         ("POST", "/v1/models/{model}", ":{verb}", endpoints.no_such_verb),
@@ -70,8 +71,8 @@ def add_routes(app: FastAPI, endpoints: Endpoints) -> None:
         ("GET", "/v2/models/{model}", "", endpoints.described),
     ):
         for version in ("/versions/{version}", ""):
-            router.add_api_route(f"{model}{version}{end}", function, methods=[method], response_model=None)
-    app.router.routes[:0] = router.routes  # before KServe's own
+            routes.append(Route(f"{model}{version}{end}", function, methods=[method]))
+    app.router.routes[:0] = routes  # before KServe's own
 
 
 class _Registry(ModelRepository):

@@ -78,11 +78,12 @@ class Service:
           NotHereError: If there is no such model or version.
           BusyError: If too many requests, or too large ones, are being worked on.
         """
-        is_full = self._n_open >= self.limits.queue
+        if self._n_open >= self.limits.queue:
+            await self._body(request, is_kept=False)
         self._n_open += 1
         content = b""
         try:
-            content = await self._body(request, is_kept=not is_full)
+            content = await self._body(request, is_kept=True)
             number, artifact = await self.find(name, version)
             encode, future = await _in(self._parsers, self._submit, content, number, artifact, read)
             outputs = await asyncio.wrap_future(future)

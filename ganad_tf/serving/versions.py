@@ -3,6 +3,7 @@
 Folders may come and go while they are looked at: what is gone is not there, and never an error.
 """
 
+import re
 from pathlib import Path
 
 from ganad_tf.errors import DataError
@@ -57,7 +58,7 @@ def stamp(version: Path) -> tuple[int, int, int]:
 
 
 def _numbered(model: Path) -> list[Path]:
-    return [path for path in _folders(model) if path.name.isdecimal() and str(int(path.name)) == path.name]
+    return [path for path in _folders(model) if re.fullmatch(r"0|[1-9]\d{0,17}", path.name, re.ASCII)]
 
 
 def _folders(folder: Path) -> list[Path]:
