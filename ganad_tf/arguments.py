@@ -28,7 +28,7 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=out, metavar="DIR", help="where everything goes (default: ./ganad-demo)"
     )
-    parser.set_defaults(mode="dev")
+    parser.set_defaults(mode="dev", fresh=False)
     _add_changes(parser)
 
 
@@ -39,6 +39,11 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     for mode, meaning in (("dev", "the development data (default)"), ("eval", "the evaluation data")):
         modes.add_argument(f"-{mode[0]}", f"--{mode}", dest="mode", action="store_const", const=mode, help=meaning)
     _add_changes(parser)
+
+
+def _add_stage(parser: argparse.ArgumentParser) -> None:
+    _add_experiment(parser)
+    parser.add_argument("--fresh", action="store_true", help="begin again instead of going on from what is there")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
@@ -123,5 +128,9 @@ _OWN = {
     "demo": _add_place,
     "export": _add_export,
     "predict": _add_files,
+    "prepare": _add_stage,
+    "run": _add_stage,
+    "score": _add_stage,
     "serve": _add_server,
+    "train": _add_stage,
 }

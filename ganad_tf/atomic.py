@@ -1,6 +1,7 @@
 """Files and directories that are complete or not there, whenever the process dies."""
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -38,20 +39,42 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def new_directory(path: Path) -> Iterator[Path]:
+def new_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yields a temporary directory beside `path` that is renamed to `path` when the block ends well.
 
+    Args:
+      path: Where it goes.
+      replace: Whether it may take the place of another, which is then gone.
+
     Raises:
-      DataError: If `path` exists and is not empty, or can't be written.
+      DataError: If `path` exists and is not empty and may not be replaced, or can't be written.
     """
     temporary = _temporary_directory(path)
     try:
         yield temporary
-        temporary.rename(path)
+        if replace and path.exists():
+            former = _temporary_directory(path)
+            path.rename(former)  # onto an empty directory
+            temporary.rename(path)
+            shutil.rmtree(former, ignore_errors=True)
+        else:
+            temporary.rename(path)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def clear_leftovers(path: Path) -> None:
+    """Removes what processes that were killed while they wrote `path` have left beside it; nobody may be writing it."""
+    named = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]+\.tmp")
+    for temporary in path.parent.iterdir() if path.parent.exists() else ():
+        if not named.fullmatch(temporary.name):
+            continue
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
 
 
 def check_writable(path: Path) -> None:

@@ -75,13 +75,17 @@ class StopAtNaN(keras.callbacks.Callback):
 class ReportResets(keras.callbacks.Callback):
     """Logs every epoch in which a discriminator was initialised afresh."""
 
-    seen = 0
+    seen: int | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Training may go on from where there were some already."""
+        if self.seen is None:
+            self.seen = int(getattr(self.model, "discriminator_resets", 0))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Compares the running count with the last epoch's."""
         count = int((logs or {}).get("discriminator_resets", 0))
-        if count > self.seen:
-            logger.warning(
-                "the discriminator was initialised afresh %d times in epoch %d", count - self.seen, epoch + 1
-            )
+        before = self.seen or 0
+        if count > before:
+            logger.warning("the discriminator was initialised afresh %d times in epoch %d", count - before, epoch + 1)
         self.seen = count

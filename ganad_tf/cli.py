@@ -64,7 +64,7 @@ def prepare(options: argparse.Namespace) -> None:
     config = configuration.load(options.config, options.set)
     _make_synthetic(config, options.mode)
     config, mode, listings = _experiment(options, config)
-    stages.prepare(config, mode, listings, ("train", "test"))
+    stages.prepare(config, mode, listings, ("train", "test"), fresh=options.fresh)
 
 
 def train(options: argparse.Namespace) -> None:
@@ -80,7 +80,7 @@ def train(options: argparse.Namespace) -> None:
 
     datasets.refuse_foreign(listings, config)
     stages.check(config, listings)
-    stages.train(config, mode, listings)
+    stages.train(config, mode, listings, fresh=options.fresh)
 
 
 def score(options: argparse.Namespace) -> None:
@@ -92,7 +92,7 @@ def score(options: argparse.Namespace) -> None:
         console.import_tensorflow()
         from ganad_tf import stages
 
-        stages.score(config, mode, listings)
+        stages.score(config, mode, listings, fresh=options.fresh)
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -160,8 +160,8 @@ def _run(options: argparse.Namespace, config: Config) -> dict[str, float]:
     stages.check(config, listings)
     for listing in listings:
         listing.need("test")
-    stages.prepare(config, mode, listings, ("train", "test"))
-    stages.train(config, mode, listings)
+    stages.prepare(config, mode, listings, ("train", "test"), fresh=options.fresh)
+    stages.train(config, mode, listings, fresh=options.fresh)
     thresholds = stages.score(config, mode, listings)
     _evaluate_labelled(config, mode, listings, keep=bool(options.machine))
     return thresholds

@@ -7,7 +7,7 @@ same windows, the same number of times; only the order differs.
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ganad_tf.features import Normalizer, windows_of
 from ganad_tf.manifest import Entry
 
 SHARDS_AT_ONCE = 4  # streamed training: shards read in turn
-CLIPS_IN_SHUFFLE = 256  # clips drawn from at a time
+CLIPS_IN_SHUFFLE = 256  # clips mixed at a time
 WINDOWS_IN_SHUFFLE = 16384  # and windows of those, about 40 MB
 AHEAD = 4  # batches made while the network works
 
@@ -79,7 +79,13 @@ def split_by_file(entries: Sequence[Entry], share: float, seed: int) -> tuple[tu
 
 
 def windows(
-    source: Source, *, batch_size: int, seed: int | None, memory_budget_mb: int, pairs: bool = False
+    source: Source,
+    *,
+    batch_size: int,
+    seed: int | None,
+    memory_budget_mb: int,
+    pairs: bool = False,
+    first_epoch: int = 0,
 ) -> tf.data.Dataset:
     """Batches of windows, `[batch, frames * n_mels]` float32; the last batch may be smaller.
 
@@ -89,18 +95,20 @@ def windows(
       seed: Shuffles, differently in every epoch; None keeps the order of the clips.
       memory_budget_mb: Above it the spectra are streamed.
       pairs: Whether each element is two batches, each shuffled on its own; needs a seed.
+      first_epoch: How often the dataset counts as gone through already, where training goes on.
     """
     if source.n_bytes <= memory_budget_mb * 2**20:
-        dataset = _from_memory(source, batch_size, seed, pairs)
+        dataset = _from_memory(source, batch_size, seed, pairs, first_epoch)
     elif pairs and seed is not None:
-        dataset = tf.data.Dataset.zip(_streamed(source, batch_size, seed), _streamed(source, batch_size, seed + 1))
+        both = (_streamed(source, batch_size, own, first_epoch) for own in (seed, seed + 1))
+        dataset = tf.data.Dataset.zip(*both)
     else:
-        dataset = _streamed(source, batch_size, seed)
+        dataset = _streamed(source, batch_size, seed, first_epoch)
     n_batches = -(-source.n_windows // batch_size)
     return dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(AHEAD)
 
 
-def _from_memory(source: Source, batch_size: int, seed: int | None, pairs: bool) -> tf.data.Dataset:
+def _from_memory(source: Source, batch_size: int, seed: int | None, pairs: bool, first_epoch: int) -> tf.data.Dataset:
     spectra, starts = _load(source)
     n_windows = source.n_windows
     n_batches = -(-n_windows // batch_size)
@@ -122,7 +130,8 @@ def _from_memory(source: Source, batch_size: int, seed: int | None, pairs: bool)
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         return tf.data.Dataset.range(n_batches).map(lambda number: (number, epoch_seed))
 
-    return _seeds(seed).take(1).flat_map(epoch).map(batches, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    epochs = _epoch_seeds(seed or 0, first_epoch)
+    return epochs.flat_map(epoch).map(batches, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def _load(source: Source) -> tuple[tf.Variable, tf.Tensor]:
@@ -140,7 +149,7 @@ def _load(source: Source) -> tuple[tf.Variable, tf.Tensor]:
         return spectra, tf.constant(np.concatenate(starts), tf.int64)
 
 
-def _streamed(source: Source, batch_size: int, seed: int | None) -> tf.data.Dataset:
+def _streamed(source: Source, batch_size: int, seed: int | None, first_epoch: int) -> tf.data.Dataset:
     places: dict[str, list[int]] = {}
     for entry in source.entries:
         places.setdefault(entry.shard, []).append(entry.index)
@@ -148,18 +157,23 @@ def _streamed(source: Source, batch_size: int, seed: int | None) -> tf.data.Data
     def clip_windows(record: tf.Tensor) -> tf.Tensor:
         return windows_of(records.parse_log_mel(record, source.n_mels), source.frames, source.normalizer)
 
-    shards = tf.data.Dataset.from_tensor_slices(sorted(os.fspath(source.cache / shard) for shard in places))
+    def records_of(shard: tf.Tensor) -> tf.data.Dataset:
+        return _live_records(shard, source.cache, places)
+
+    def shuffled(epoch_seed: tf.Tensor) -> tf.data.Dataset:
+        def mixed(number: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+            return _shuffle_rows(rows, epoch_seed + number)
+
+        drawn = tf.data.Dataset.from_tensor_slices(_shuffle_rows(shards, epoch_seed))
+        clips = drawn.interleave(records_of, cycle_length=SHARDS_AT_ONCE).batch(CLIPS_IN_SHUFFLE).enumerate().map(mixed)
+        windows = clips.unbatch().map(clip_windows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return windows.rebatch(WINDOWS_IN_SHUFFLE).enumerate().map(mixed)
+
+    shards = tf.constant(sorted(os.fspath(source.cache / shard) for shard in places))
     if seed is not None:
-        shards = shards.shuffle(len(places), seed=seed)
-    clips = shards.interleave(
-        lambda shard: _live_records(shard, source.cache, places), cycle_length=1 if seed is None else SHARDS_AT_ONCE
-    )
-    if seed is not None:
-        clips = clips.shuffle(CLIPS_IN_SHUFFLE, seed=seed)
-    windows = clips.map(clip_windows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    if seed is not None:
-        windows = tf.data.Dataset.zip(windows.rebatch(WINDOWS_IN_SHUFFLE), _seeds(seed)).map(_shuffle_rows)
-    return windows.rebatch(batch_size)
+        return _epoch_seeds(seed, first_epoch).flat_map(shuffled).rebatch(batch_size)
+    clips = tf.data.Dataset.from_tensor_slices(shards).interleave(records_of, cycle_length=1)
+    return clips.map(clip_windows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).rebatch(batch_size)
 
 
 def _live_records(shard: tf.Tensor, cache: Path, places: dict[str, list[int]]) -> tf.data.Dataset:
@@ -177,6 +191,19 @@ def _shuffle_rows(stacked: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.gather(stacked, tf.random.experimental.index_shuffle(tf.range(count), seed=seed, max_index=count - 1))
 
 
-def _seeds(seed: int | None) -> tf.data.Dataset:
-    """Endless seeds, `[2]` int64 each: others each time that the dataset is gone through."""
-    return tf.data.Dataset.random(seed=seed or 0, rerandomize_each_iteration=True).batch(2, drop_remainder=True)
+def _epoch_seeds(seed: int, first_epoch: int) -> tf.data.Dataset:
+    """Two numbers, `[2]` int64, each time that the dataset is gone through: others each time, the same for each seed.
+
+    Drawn when the first element is asked for. Keras' `fit` makes more iterators than it uses, and what counts is how
+    often the data are used.
+    """
+    pairs = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2, drop_remainder=True)
+
+    def draw() -> Iterator[np.ndarray]:
+        drawn = next(iter(pairs)).numpy()
+        next(iter(pairs))  # every second is used, as when docs/results.md was measured
+        yield drawn
+
+    for _ in range(first_epoch):
+        next(draw())
+    return tf.data.Dataset.from_generator(draw, output_signature=tf.TensorSpec([2], tf.int64))

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import audio, manifest, records
+from ganad_tf import audio, locks, manifest, records
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
@@ -44,7 +44,13 @@ class Prepared:
 
 
 def prepare(
-    config: Config, listing: Listing, mode: Mode, split: str, *, progress: Progress = lambda items, _: items
+    config: Config,
+    listing: Listing,
+    mode: Mode,
+    split: str,
+    *,
+    progress: Progress = lambda items, _: items,
+    fresh: bool = False,
 ) -> Prepared:
     """Brings the cache of one machine type's training or test clips up to date with the recordings.
 
@@ -54,18 +60,27 @@ def prepare(
       mode: `dev` or `eval`.
       split: `train` or `test`.
       progress: Shows how far it is.
+      fresh: Whether to read every clip again.
 
     Raises:
       DataError: Names every clip that can't be used, unless `on_bad_clip` is `skip`. What could be
-        read is kept, so that the next call goes on from there.
+        read is kept, so that the next call goes on from there. If another process is at it.
       ConfigError: If no spectrum can be computed with these feature settings.
     """
     cache = config.cache_path(mode, listing.machine, split)
-    clips = listing.of(split)
     if config.dataset.name == "imported":  # can't be made again: it is right as it is, or nothing is touched
         found = current_cache(config, listing, mode, split)
         return Prepared(0, len(found.entries), 0, found.skipped)
-    before = _reusable(cache, config, _source(config, mode))
+    with locks.alone_at(cache):
+        return _bring_up_to_date(config, listing, mode, split, progress, fresh=fresh)
+
+
+def _bring_up_to_date(
+    config: Config, listing: Listing, mode: Mode, split: str, progress: Progress, *, fresh: bool
+) -> Prepared:
+    cache, clips = config.cache_path(mode, listing.machine, split), listing.of(split)
+    empty = Manifest(config.feature_fingerprint(), config.feature_settings(), _source(config, mode))
+    before = empty if fresh else _reusable(cache, empty)
     kept, todo, skipped = _compare(before, clips, config)
     n_dropped = len(before.entries) - len(kept)
     if (
@@ -120,9 +135,8 @@ def _source(config: Config, mode: Mode) -> str:
     return "" if config.dataset.name == "imported" else config.data_directory(mode).as_posix()
 
 
-def _reusable(cache: Path, config: Config, source: str) -> Manifest:
+def _reusable(cache: Path, empty: Manifest) -> Manifest:
     """What is in the cache and can stay: all, some, or nothing of it."""
-    empty = Manifest(config.feature_fingerprint(), config.feature_settings(), source)
     if not (cache / manifest.FILE).exists():
         return empty
     try:
@@ -130,7 +144,7 @@ def _reusable(cache: Path, config: Config, source: str) -> Manifest:
     except DataError as error:
         logger.warning("%s All clips are read again.", error)
         return empty
-    if (found.fingerprint, found.source) != (empty.fingerprint, source):
+    if (found.fingerprint, found.source) != (empty.fingerprint, empty.source):
         logger.info("%s: other feature settings or another folder, all clips are read again", cache)
         return empty
     sound = []

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import clips, preparation, records, scorers, trained
+from ganad_tf import clips, locks, preparation, records, scorers, trained
 from ganad_tf.clips import Clip, ClipScore, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
 from ganad_tf.features import windows_of
+from ganad_tf.interrupted import ScoredSoFar
 from ganad_tf.manifest import Entry
 from ganad_tf.preparation import Progress
 from ganad_tf.sections import Scorer
@@ -23,7 +24,14 @@ logger = logging.getLogger(__name__)
 ClipFunction = Callable[[tf.Tensor], tf.Tensor]
 
 
-def score(config: Config, listing: Listing, mode: Mode, *, progress: Progress = lambda items, _: items) -> float:
+def score(
+    config: Config,
+    listing: Listing,
+    mode: Mode,
+    *,
+    progress: Progress = lambda items, _: items,
+    fresh: bool = False,
+) -> float:
     """Scores the test clips of one machine type and writes score and decision files, one pair per ID.
 
     Where the scorer is not the paper's, the paper's scores go to `paper/` below the result directory.
@@ -33,24 +41,40 @@ def score(config: Config, listing: Listing, mode: Mode, *, progress: Progress = 
       listing: The machine type's clips; the log-mels of the test clips must be in the cache.
       mode: `dev` or `eval`.
       progress: Shows how far it is.
+      fresh: Whether to score every clip again, also those that an interrupted call has scored.
 
     Returns:
       The threshold above which a clip is called anomalous.
 
     Raises:
-      DataError: If there are no test clips, no trained detector, a cache that is not up to date, or a
-        score that is not a number; no file is written then. If the training scores give no threshold, the
-        scores are written and the decisions are not.
+      DataError: If there are no test clips, no trained detector, a cache that is not up to date, a score that is
+        not a number, or another process is at it; no file is written then. If the training scores give no
+        threshold, the scores are written and the decisions are not.
       ConfigError: If the detector was trained with other settings.
     """
     directory = find_detector(config, listing, mode)
+    with locks.alone_at(Path(config.result_directory, listing.machine)):
+        return _score(config, listing, mode, directory, progress, fresh=fresh)
+
+
+def _score(config: Config, listing: Listing, mode: Mode, directory: Path, progress: Progress, *, fresh: bool) -> float:
     model = trained.load(directory)
     reported = config.reported()
     fitted = [trained.load_scorer(directory, own.scorer) for own in reported]
     current = preparation.current_cache(config, listing, mode, "test")
     cache = config.cache_path(mode, listing.machine, "test")
     functions = [scorer_function(model, scorer) for scorer in fitted]
-    scores = of_each_clip(model, functions, cache, current.entries, progress=progress)
+    so_far = ScoredSoFar(
+        Path(config.result_directory, f".unfinished_{mode}_{listing.machine}.json"),
+        {
+            "settings": [own.score_settings() for own in reported],
+            "cache": current.digest(),
+            "detector": trained.identity(directory),
+        },
+    )
+    if not fresh:
+        so_far.read()
+    scores = of_each_clip(model, functions, cache, current.entries, progress=progress, so_far=so_far)
     for own, scorer, scored in zip(reported, fitted, scores, strict=True):
         origin = {"settings": own.score_settings(), "cache": current.digest(), "detector": str(directory)}
         clips.write_origin(own.origin_path(mode, listing.machine), origin, is_complete=False)
@@ -62,6 +86,7 @@ def score(config: Config, listing: Listing, mode: Mode, *, progress: Progress = 
     for machine_id, group in _by_id(listing, scores[0]).items():
         decisions = [(clip.name, int(clip.score > limit)) for clip in group]
         clips.write_rows(config.decision_path(listing.machine, machine_id), decisions)
+    so_far.remove()
     logger.info("%s: scored %d clips, threshold %.6g", listing.machine, len(scores[0]), limit)
     return limit
 
@@ -110,7 +135,7 @@ def residual_function(model: Trained, settings: Scorer) -> ClipFunction:
 def clip_function(model: Trained, functions: Sequence[ClipFunction]) -> Callable[[tf.Tensor], list[tf.Tensor]]:
     """One clip's log-mel `[time, mels]` in dB → what each function makes of its windows, in one graph."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec([None, model.n_mels], tf.float32)])
     def of_clip(log_mel: tf.Tensor) -> list[tf.Tensor]:
         windows = windows_of(log_mel, model.frames, model.normalizer)
         windows = tf.ensure_shape(windows, [None, model.detector.input_dim])
@@ -126,15 +151,23 @@ def of_each_clip(
     entries: Sequence[Entry],
     *,
     progress: Progress = lambda items, _: items,
+    so_far: ScoredSoFar | None = None,
 ) -> list[dict[Clip, np.ndarray]]:
     """What each function makes of each cached clip's windows, in one pass over the cache.
+
+    With `so_far` each function makes one number, and clips that are in there already are passed over.
 
     Raises:
       DataError: If a value is not a number, or the cache is damaged.
     """
     of_clip = clip_function(model, functions)
-    results: list[dict[Clip, np.ndarray]] = [{} for _ in functions]
-    for entry, log_mel in progress(records.read(cache, entries), len(entries)):
+    done = so_far.scores if so_far else {}
+    results: list[dict[Clip, np.ndarray]] = [
+        {entry.clip: np.array(done[entry.clip.file][place], np.float32) for entry in entries if entry.clip.file in done}
+        for place in range(len(functions))
+    ]
+    todo = [entry for entry in entries if entry.clip.file not in done]
+    for entry, log_mel in progress(records.read(cache, todo), len(todo)):
         for result, value in zip(results, of_clip(log_mel), strict=True):
             result[entry.clip] = value.numpy()
             if not np.isfinite(result[entry.clip]).all():
@@ -142,6 +175,8 @@ def of_each_clip(
                     f"The anomaly score of {entry.clip.file} is {result[entry.clip]}, not a number; "
                     "the detector is not usable, train it again."
                 )
+        if so_far:
+            so_far.add(entry.clip.file, [float(result[entry.clip]) for result in results])
     return results
 
 

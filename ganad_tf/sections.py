@@ -44,6 +44,8 @@ class Fit:
       validation_split: Share of the training *clips* of each ID kept for validation.
       verbose: 0 silences the progress bar.
       memory_budget_mb: Training spectra that fit are held in memory, others are streamed from the cache.
+      restore_best: Whether the weights of the epoch with the lowest validation loss are kept, not the last ones.
+      patience: Training stops after so many epochs in a row without a lower validation loss; None for never.
     """
 
     compile: Compile = field(default_factory=Compile)
@@ -53,12 +55,21 @@ class Fit:
     validation_split: float = 0.1
     verbose: int = 1
     memory_budget_mb: int = 1024
+    restore_best: bool = False
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             if not 1 <= getattr(self, name) <= LARGEST_COUNT:
                 raise ValueError(f"expected `fit.{name}` from 1 to {LARGEST_COUNT}. Received: {getattr(self, name)}.")
         in_range("fit.validation_split", self.validation_split, 0, 1)
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"expected a positive `fit.patience`. Received: {self.patience}.")
+        if self.validation_split == 0 and (self.restore_best or self.patience):
+            raise ValueError(
+                "expected a `fit.validation_split` above 0 for `fit.restore_best` and `fit.patience`, which watch the "
+                "validation loss. Received: 0."
+            )
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,10 @@ def check(config: Config, listings: Sequence[Listing]) -> None:
             calibration.check_enough(own, listing.machine, sum(clip.label == 0 for clip in listing.of("train")))
 
 
-def prepare(config: Config, mode: Mode, listings: Sequence[Listing], splits: Sequence[str]) -> None:
-    """Brings every cache up to date; names what can't be used of all machine types in one go."""
+def prepare(
+    config: Config, mode: Mode, listings: Sequence[Listing], splits: Sequence[str], *, fresh: bool = False
+) -> None:
+    """Brings every cache up to date, all of it anew if `fresh`; names what can't be used of all machine types."""
     faults: list[GanadError] = []
     try:
         datasets.refuse_foreign(listings, config)
@@ -38,9 +40,8 @@ def prepare(config: Config, mode: Mode, listings: Sequence[Listing], splits: Seq
             if not listing.of(split):
                 continue
             try:
-                done = preparation.prepare(
-                    own, listing, mode, split, progress=console.bar(f"{listing.machine} {split}")
-                )
+                bar = console.bar(f"{listing.machine} {split}")
+                done = preparation.prepare(own, listing, mode, split, progress=bar, fresh=fresh)
             except DataError as error:
                 faults.append(error)
                 continue
@@ -55,8 +56,11 @@ def prepare(config: Config, mode: Mode, listings: Sequence[Listing], splits: Seq
         raise DataError("\n".join(str(fault) for fault in faults))
 
 
-def train(config: Config, mode: Mode, listings: Sequence[Listing]) -> None:
-    """Trains a detector for each machine type that has training clips; evaluation data may do without."""
+def train(config: Config, mode: Mode, listings: Sequence[Listing], *, fresh: bool = False) -> None:
+    """Trains a detector for each machine type that has training clips; evaluation data may do without.
+
+    Goes on with what was interrupted and keeps what is done, unless `fresh`.
+    """
     trainable = [listing for listing in listings if listing.of("train")]
     without = [listing for listing in listings if not listing.of("train")]
     if mode == "eval":  # such a machine type is scored by the development data's detector, if there is one
@@ -76,19 +80,21 @@ def train(config: Config, mode: Mode, listings: Sequence[Listing]) -> None:
     for listing in trainable:
         own = config.for_machine(listing.machine)
         with console.epochs(own.fit, listing.machine) as callbacks:
-            training.train(own, listing, mode, callbacks=callbacks)
+            training.train(own, listing, mode, callbacks=callbacks, fresh=fresh)
 
 
-def score(config: Config, mode: Mode, listings: Sequence[Listing]) -> dict[str, float]:
-    """Scores the test clips of each machine type; the decision thresholds by machine type."""
+def score(config: Config, mode: Mode, listings: Sequence[Listing], *, fresh: bool = False) -> dict[str, float]:
+    """Scores the test clips of each machine type; the decision thresholds by machine type.
+
+    Goes on with what was interrupted, unless `fresh`.
+    """
     for listing in listings:
         scoring.find_detector(
             config.for_machine(listing.machine), listing, mode
         )  # before the time is spent on reading clips
     prepare(config, mode, listings, ("test",))
-    return {
-        listing.machine: scoring.score(
-            config.for_machine(listing.machine), listing, mode, progress=console.bar(f"{listing.machine} score")
-        )
-        for listing in listings
-    }
+    thresholds = {}
+    for listing in listings:
+        own, bar = config.for_machine(listing.machine), console.bar(f"{listing.machine} score")
+        thresholds[listing.machine] = scoring.score(own, listing, mode, progress=bar, fresh=fresh)
+    return thresholds

@@ -68,7 +68,7 @@ class Fitted:
 
 def save(directory: Path, trained: Trained) -> None:
     """Writes everything to a directory of its own that appears under its name when it is complete."""
-    with atomic.new_directory(directory) as temporary:
+    with atomic.new_directory(directory, replace=True) as temporary:
         trained.detector.save(temporary / DETECTOR)
         atomic.write_text(temporary / RECORD, json.dumps(trained.record, indent=1))
 
@@ -154,6 +154,12 @@ def read_record(directory: Path) -> dict[str, Any]:
         return record
     except (OSError, ValueError) as error:
         raise _unreadable(directory, error) from error
+
+
+def identity(directory: Path) -> str:
+    """Other for another detector, and for another training of the same."""
+    status = (directory / DETECTOR).stat()
+    return f"{directory}:{status.st_size}:{status.st_mtime_ns}"
 
 
 def check_settings(directory: Path, record: dict[str, Any], config: Config) -> None:

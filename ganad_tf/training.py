@@ -1,7 +1,6 @@
 """The verb `train`: one detector on one machine type's normal training clips."""
 
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,38 +8,50 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf import atomic, calibration, pipeline, preparation, trained
+from ganad_tf import atomic, calibration, locks, pipeline, preparation, trained
 from ganad_tf.building import build
 from ganad_tf.callbacks import ReportResets, StopAtNaN
+from ganad_tf.checkpoints import Checkpoint
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
-from ganad_tf.errors import DataError
+from ganad_tf.errors import DataError, TrainingError
 from ganad_tf.features import Normalizer
 from ganad_tf.manifest import Entry, Manifest, Statistics
 from ganad_tf.models import Detector
 from ganad_tf.pipeline import Source
+from ganad_tf.sections import Fit
 from ganad_tf.trained import Trained
 
 logger = logging.getLogger(__name__)
 
 
 def train(
-    config: Config, listing: Listing, mode: Mode, *, callbacks: tuple[keras.callbacks.Callback, ...] = ()
+    config: Config,
+    listing: Listing,
+    mode: Mode,
+    *,
+    callbacks: tuple[keras.callbacks.Callback, ...] = (),
+    fresh: bool = False,
 ) -> bool:
     """Trains and saves the detector of one machine type and fits its scorers, unless they are there already.
+
+    A training that was interrupted goes on after the last epoch that was kept, and with `deterministic` ends with the
+    weights of one that was not.
 
     Args:
       config: The experiment.
       listing: The machine type's clips; their log-mels must be in the cache.
       mode: `dev` or `eval`, whose training clips are used.
       callbacks: Keras callbacks, for showing progress.
+      fresh: Whether to begin again, whatever is there; a detector that is there is replaced when the new one is done.
 
     Returns:
       Whether the detector was trained now; False if the same was there.
 
     Raises:
-      DataError: If there are no training clips, too few for the density, or the cache is missing, stale or damaged.
-      ConfigError: If the settings don't fit the detector, or another detector is in its place.
+      DataError: If there are no training clips, too few for the density, the cache is missing, stale or damaged, or
+        another process is at it.
+      ConfigError: If the settings don't fit the detector, or another detector or unfinished training is in its place.
       TrainingError: If a loss becomes NaN or infinite; nothing is saved but the last good weights.
     """
     listing.need("train")
@@ -48,17 +59,18 @@ def train(
     current = preparation.current_cache(config, listing, mode, "train")
     entries = tuple(entry for entry in current.entries if entry.clip.label == 0)
     calibration.check_enough(config, listing.machine, len(entries))
-    is_new = not directory.exists()
-    if is_new:
-        _train_detector(config, listing, mode, current, entries, callbacks)
-    else:
-        _check_same(directory, config, current.digest(), listing.machine)
-    settings = [own.scorer for own in config.reported()]
-    missing = [own for own in settings if not trained.scorer_directory(directory, own).exists()]
-    if missing:
-        calibration.fit_scorers(
-            directory, missing, config.cache_path(mode, listing.machine, "train"), entries, config.seed
-        )
+    with locks.alone_at(directory):
+        is_new = fresh or not directory.exists()
+        if is_new:
+            _train_detector(config, listing, mode, current, entries, callbacks, fresh=fresh)
+        else:
+            _check_same(directory, config, current.digest(), listing.machine)
+        settings = [own.scorer for own in config.reported()]
+        missing = [own for own in settings if not trained.scorer_directory(directory, own).exists()]
+        if missing:
+            calibration.fit_scorers(
+                directory, missing, config.cache_path(mode, listing.machine, "train"), entries, config.seed
+            )
     return is_new
 
 
@@ -69,11 +81,19 @@ def _train_detector(
     current: Manifest,
     entries: Sequence[Entry],
     callbacks: tuple[keras.callbacks.Callback, ...],
+    *,
+    fresh: bool,
 ) -> None:
     directory = config.model_path(mode, listing.machine)
     atomic.check_writable(directory)
     last_good = directory.with_name(f"{directory.name}.last_good.keras")
-    begin = time.perf_counter()
+    unfinished = directory.with_name(f"{directory.name}.unfinished.npz")
+    for path in (directory, unfinished):
+        atomic.clear_leftovers(path)
+    if fresh:
+        unfinished.unlink(missing_ok=True)
+    checkpoint = Checkpoint(unfinished, _made_with(config, current.digest()), _stopping(config.fit))
+    checkpoint.read()
     seed_everything(config)
     cache = config.cache_path(mode, listing.machine, "train")
     normalizer = _normalizer(current.statistics) if config.feature.standardize else None
@@ -82,13 +102,11 @@ def _train_detector(
         for part in pipeline.split_by_file(entries, config.fit.validation_split, config.seed)
     )
     detector = build(config)
-    history = fit(
-        detector,
-        config,
-        training,
-        validation,
-        (StopAtNaN(last_good), *callbacks),
-    )
+    try:
+        fit(detector, config, training, validation, (StopAtNaN(last_good), *callbacks), checkpoint)
+    except TrainingError:  # going on would end the same way
+        unfinished.unlink(missing_ok=True)
+        raise
     record = trained.make_record(
         config,
         machine=listing.machine,
@@ -96,15 +114,14 @@ def _train_detector(
         n_clips={"training": len(training.entries), "validation": len(validation.entries)},
         n_windows={"training": training.n_windows, "validation": validation.n_windows},
         normalizer=normalizer and {"mean": normalizer.mean, "std": normalizer.std},
-        history=history,
-        seconds=round(time.perf_counter() - begin, 1),
+        history=checkpoint.history,
+        seconds=round(checkpoint.seconds, 1),
     )
     feature = config.feature
     last_good.unlink(missing_ok=True)
     trained.save(directory, Trained(detector, normalizer, feature.frames, feature.n_mels, record))
-    logger.info(
-        "%s: trained on %d clips in %.0f s", listing.machine, len(training.entries), time.perf_counter() - begin
-    )
+    unfinished.unlink(missing_ok=True)
+    logger.info("%s: trained on %d clips in %.0f s", listing.machine, len(training.entries), checkpoint.seconds)
 
 
 def seed_everything(config: Config) -> None:
@@ -121,25 +138,47 @@ def fit(
     training: Source,
     validation: Source,
     callbacks: tuple[keras.callbacks.Callback, ...],
-) -> dict[str, list[float]]:
-    """Trains the detector; the curves of every loss by name."""
+    checkpoint: Checkpoint,
+) -> None:
+    """Trains the detector from where the checkpoint is; that has the curves of every loss afterwards."""
     settings = config.fit
     sizes: dict[str, Any] = {"batch_size": settings.batch_size, "memory_budget_mb": settings.memory_budget_mb}
     logger.info("training on %d windows, validating on %d", training.n_windows, validation.n_windows)
-    history = detector.fit(
+    if checkpoint.epoch:
+        logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
+    detector.fit(
         pipeline.windows(
             training,
             seed=config.seed if settings.shuffle else None,
             pairs=detector.takes_pairs and settings.shuffle,
+            first_epoch=checkpoint.epoch,
             **sizes,
         ),
         validation_data=pipeline.windows(validation, seed=None, **sizes) if validation.entries else None,
-        epochs=settings.epochs,
+        initial_epoch=checkpoint.epoch,
+        epochs=checkpoint.epoch if checkpoint.is_stopped else settings.epochs,
         shuffle=False,  # the pipeline has shuffled
         verbose=0,
-        callbacks=[ReportResets(), *callbacks],
+        callbacks=[ReportResets(), *([checkpoint.stopping] if checkpoint.stopping else []), *callbacks, checkpoint],
     )
-    return {name: [float(value) for value in values] for name, values in history.history.items()}
+
+
+def _stopping(settings: Fit) -> keras.callbacks.EarlyStopping | None:
+    """What watches the validation loss, if anything shall."""
+    if not (settings.restore_best or settings.patience):
+        return None
+    return keras.callbacks.EarlyStopping(
+        monitor="val_loss",
+        mode="min",
+        patience=settings.patience or settings.epochs,
+        restore_best_weights=settings.restore_best,
+    )
+
+
+def _made_with(config: Config, digest: str) -> dict[str, Any]:
+    """All that the course of a training depends on; dotted keys."""
+    versions = {f"versions.{name}": version for name, version in trained.versions().items()}
+    return config.training_settings() | versions | {"training clips": digest}
 
 
 def _normalizer(statistics: Statistics | None) -> Normalizer:

@@ -148,7 +148,7 @@ def test_other_settings_are_refused_and_nothing_is_lost(copied, ganad):
     before = {path: path.read_bytes() for path in (copied / "model").rglob("*") if path.is_file()}
     for verb in ("train", "score"):
         done = ganad(verb, "baseline.yaml", "--set", "fit.epochs=3", "fit.batch_size=32", cwd=copied, check=2)
-        assert "was made with `fit.epochs: 20`, this configuration has `fit.epochs: 3`" in done.stderr
+        assert "was made with `fit.epochs: 60`, this configuration has `fit.epochs: 3`" in done.stderr
     assert {path: path.read_bytes() for path in (copied / "model").rglob("*") if path.is_file()} == before
 
 

@@ -53,6 +53,11 @@ def bce(logit: tf.Tensor, target: float) -> tf.Tensor:
     )
 
 
+def total(*terms: tf.Tensor) -> tf.Tensor:
+    """Their sum, in this order: TensorFlow's own sum of several takes whichever comes first, and rounds accordingly."""
+    return tf.reduce_sum(tf.stack(terms))
+
+
 def start_afresh(networks: Sequence[keras.Model], kernel_initializer: str, seeds: keras.random.SeedGenerator) -> None:
     """Draws the kernels of `networks` anew and sets their other weights back, in the graph or out of it."""
     named = keras.initializers.get(kernel_initializer)

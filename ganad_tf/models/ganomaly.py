@@ -6,7 +6,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.adversarial import RESET_BELOW, TwoOptimizers, bce, start_afresh, update_means
+from ganad_tf.models.adversarial import RESET_BELOW, TwoOptimizers, bce, start_afresh, total, update_means
 from ganad_tf.models.detector import LossMean
 from ganad_tf.models.networks import dense_blocks
 
@@ -136,7 +136,7 @@ class GANomaly(TwoOptimizers):
         contextual = tf.reduce_mean(tf.abs(windows - reconstruction))
         encoder = tf.reduce_mean(tf.square(z - second_z))
         return {
-            "loss": self.w_adv * adversarial + self.w_con * contextual + self.w_enc * encoder,
+            "loss": total(self.w_adv * adversarial, self.w_con * contextual, self.w_enc * encoder),
             "adversarial_loss": adversarial,
             "contextual_loss": contextual,
             "encoder_loss": encoder,

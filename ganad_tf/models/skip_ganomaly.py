@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.adversarial import RESET_BELOW, TwoOptimizers, bce, start_afresh, update_means
+from ganad_tf.models.adversarial import RESET_BELOW, TwoOptimizers, bce, start_afresh, total, update_means
 from ganad_tf.models.detector import LossMean
 from ganad_tf.models.networks import dense_blocks, dense_u_net
 
@@ -122,7 +122,7 @@ class SkipGANomaly(TwoOptimizers):
         if self.discriminator_latent_loss:
             discriminator += self.w_lat * latent
         return {
-            "loss": self.w_adv * adversarial + self.w_con * contextual + self.w_lat * latent,
+            "loss": total(self.w_adv * adversarial, self.w_con * contextual, self.w_lat * latent),
             "adversarial_loss": adversarial,
             "contextual_loss": contextual,
             "latent_loss": latent,

@@ -1,0 +1,255 @@
+"""Killed at any moment and started again: nothing is lost, and nothing comes out otherwise."""
+
+import dataclasses
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import keras
+import numpy as np
+import pytest
+from conftest import write_machine
+
+import yaml
+from ganad_tf import checkpoints, datasets, interrupted, pipeline, preparation, scoring, trained, training
+from ganad_tf import config as configuration
+from ganad_tf.errors import ConfigError
+from ganad_tf.models import DETECTORS
+
+KILLS = int(os.environ.get("GANAD_KILLS", "2"))  # 20 at night
+SMALL = {
+    "DenseAE": {"hidden": [16], "latent": 4},
+    "IDNN": {"hidden": [16], "latent": 4},
+    "EGBAD": {"hidden": [16], "latent": 4},
+    "GANomaly": {"hidden": [16], "latent": 4, "dropout": 0.1},
+    "SkipGANomaly": {"hidden": [16], "latent": 4},
+    "SpectrumDensity": {},
+}
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recordings")
+    write_machine(folder / "data", "fan", ids=("00",), n_train=12)
+    return folder
+
+
+def project(tmp_path, recordings, name, *, epochs=12, **changes):
+    """A configuration file with directories of its own."""
+    tmp_path.mkdir(exist_ok=True)
+    mapping = {
+        "dev_directory": str(recordings / "data"),
+        "cache_directory": str(recordings / "cache"),
+        "model_directory": str(tmp_path / "model"),
+        "result_directory": str(tmp_path / "result"),
+        "feature": {"standardize": True},
+        "model": {"name": name, **SMALL[name]},
+        "fit": {"epochs": epochs, "batch_size": 32, **changes},
+    }
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.safe_dump(mapping))
+    return path
+
+
+def ganad(*arguments, **keywords):
+    return subprocess.Popen(
+        [sys.executable, "-m", "ganad_tf", *map(str, arguments)], stderr=subprocess.PIPE, text=True, **keywords
+    )
+
+
+def finished(*arguments):
+    process = ganad(*arguments)
+    _, said = process.communicate(timeout=300)
+    return process.returncode, said
+
+
+def result_of(path):
+    """What an experiment leaves: weights, curves, and every file of results."""
+    config = configuration.load(path)
+    model = trained.load(config.model_path("dev", "fan"))
+    files = {each.name: each.read_bytes() for each in (path.parent / "result").glob("*.csv")}
+    return model.detector.get_weights(), model.record["history"], files
+
+
+def assert_same(one, other):
+    """To the last digit."""
+    for mine, theirs in zip(one[0], other[0], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert one[1:] == other[1:]
+    assert one[2]
+
+
+class KilledError(Exception):
+    """Stands for a kill between two steps."""
+
+
+class Kill(keras.callbacks.Callback):
+    """Ends training after a batch of an epoch, when nothing of that epoch can be kept."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.at, self.epoch = epoch, 0
+
+    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):  # noqa: ARG002
+        if self.epoch == self.at:
+            raise KilledError
+
+
+@pytest.mark.parametrize(("name", "budget_mb"), [*((name, 64) for name in DETECTORS), ("DenseAE", 0), ("EGBAD", 0)])
+def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, recordings, monkeypatch, name, budget_mb):
+    monkeypatch.setattr(checkpoints, "SHARE", 1e9)  # after every epoch
+    stopping = {"restore_best": True, "patience": 2} if name == "GANomaly" else {}
+    results = []
+    for folder in ("undisturbed", "interrupted"):
+        path = project(tmp_path / folder, recordings, name, epochs=4, memory_budget_mb=budget_mb, **stopping)
+        config = configuration.load(path)
+        (listing,) = datasets.list_clips(config, "dev")
+        preparation.prepare(config, listing, "dev", "train")
+        for epoch in (1, 3) if folder == "interrupted" else ():
+            with suppress(KilledError):  # early stopping may come first
+                training.train(config, listing, "dev", callbacks=(Kill(epoch),))
+        training.train(config, listing, "dev")
+        model = trained.load(config.model_path("dev", "fan"))
+        assert not list(config.model_path("dev", "fan").parent.glob("*unfinished*"))
+        results.append((model.detector.get_weights(), model.record["history"]))
+    assert results[0][1] == results[1][1]
+    for mine, theirs in zip(results[0][0], results[1][0], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_killed_again_and_again_a_run_ends_with_the_same_results(tmp_path, recordings):
+    """A real kill of the real command, at moments that chance chooses: while it trains, saves or scores."""
+    paths = [project(tmp_path / folder, recordings, "GANomaly", epochs=150) for folder in ("undisturbed", "killed")]
+    assert finished("run", paths[0])[0] == 0
+    moments = random.Random(0)
+    said = ""
+    for _ in range(KILLS):
+        process = ganad("run", paths[1])
+        while process.poll() is None and not list((tmp_path / "killed" / "model").rglob("fan*")):
+            time.sleep(0.02)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(moments.uniform(0, 10))
+        process.kill()
+        said += process.communicate()[1]
+    code, last = finished("run", paths[1])
+    assert code == 0, last
+    assert "going on after epoch" in said + last
+    assert_same(result_of(paths[1]), result_of(paths[0]))
+    assert not [each for each in tmp_path.rglob(".*") if each.suffix in (".tmp", ".lock")]
+
+
+def test_an_unfinished_training_of_other_settings_is_refused_unless_fresh(tmp_path, recordings, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SHARE", 1e9)
+    config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=4))
+    (listing,) = datasets.list_clips(config, "dev")
+    preparation.prepare(config, listing, "dev", "train")
+    with pytest.raises(KilledError):
+        training.train(config, listing, "dev", callbacks=(Kill(2),))
+    other = dataclasses.replace(config, seed=7)
+    with pytest.raises(ConfigError, match=r"unfinished training .* made with `seed: 0`.*add --fresh"):
+        training.train(other, listing, "dev")
+    assert training.train(other, listing, "dev", fresh=True)
+    before = trained.load(config.model_path("dev", "fan")).detector.get_weights()
+    with pytest.raises(ConfigError, match="seed"):
+        training.train(config, listing, "dev")
+    assert training.train(config, listing, "dev", fresh=True)
+    after = trained.load(config.model_path("dev", "fan")).detector.get_weights()
+    assert not np.array_equal(before[0], after[0])
+
+
+def test_an_unfinished_training_that_cannot_be_read_begins_again(tmp_path, recordings, monkeypatch, caplog):
+    monkeypatch.setattr(checkpoints, "SHARE", 1e9)
+    config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=3))
+    (listing,) = datasets.list_clips(config, "dev")
+    preparation.prepare(config, listing, "dev", "train")
+    with pytest.raises(KilledError):
+        training.train(config, listing, "dev", callbacks=(Kill(1),))
+    (kept,) = config.model_path("dev", "fan").parent.glob("*unfinished*")
+    content = kept.read_bytes()
+    for spoilt in (content[:-3000], content[:9000] + bytes(99) + content[9099:], b""):
+        kept.write_bytes(spoilt)
+        reader = checkpoints.Checkpoint(kept, {})
+        reader.read()
+        assert reader.epoch == 0
+    assert "can't be read" in caplog.text
+    assert training.train(config, listing, "dev")
+
+
+def test_the_weights_with_the_lowest_validation_loss_are_kept(tmp_path, recordings):
+    path = project(tmp_path, recordings, "DenseAE", epochs=30, restore_best=True, patience=3)
+    config = configuration.load(path)
+    config = dataclasses.replace(
+        config,
+        fit=dataclasses.replace(config.fit, compile=dataclasses.replace(config.fit.compile, learning_rate=0.3)),
+    )
+    (listing,) = datasets.list_clips(config, "dev")
+    preparation.prepare(config, listing, "dev", "train")
+    training.train(config, listing, "dev")
+    model = trained.load(config.model_path("dev", "fan"))
+    losses = model.record["history"]["val_loss"]
+    assert len(losses) == min(len(losses) - 1, int(np.argmin(losses))) + 4 < 30
+    entries = preparation.current_cache(config, listing, "dev", "train").entries
+    _, held_out = pipeline.split_by_file(entries, config.fit.validation_split, config.seed)
+    source = pipeline.Source(config.cache_path("dev", "fan", "train"), held_out, 128, 5, model.normalizer)
+    windows = np.concatenate(
+        list(pipeline.windows(source, batch_size=32, seed=None, memory_budget_mb=64).as_numpy_iterator())
+    )
+    assert np.mean((model.detector(windows) - windows) ** 2) == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_a_second_process_is_told_who_is_at_it_and_a_dead_one_locks_nobody_out(tmp_path, recordings):
+    path = project(tmp_path, recordings, "DenseAE", epochs=100_000)
+    assert finished("prepare", path)[0] == 0
+    first = ganad("train", path)
+    lock = tmp_path / "model" / "dev" / ".fan.lock"
+    while not (lock.exists() and lock.read_text()):
+        assert first.poll() is None
+        time.sleep(0.05)
+    code, said = finished("train", path)
+    assert code == 2
+    assert re.search(rf"fan is being written by process {first.pid} on \S+; wait for it", said)
+    first.kill()
+    first.communicate()
+    assert lock.exists()
+    code, said = finished("train", path, "--set", "fit.epochs=2", "--fresh")
+    assert code == 0, said
+    assert not lock.exists()
+
+
+def test_an_interrupted_scoring_goes_on_clip_by_clip(tmp_path, recordings, monkeypatch):
+    config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=1))
+    (listing,) = datasets.list_clips(config, "dev")
+    for split in ("train", "test"):
+        preparation.prepare(config, listing, "dev", split)
+    training.train(config, listing, "dev")
+    scoring.score(config, listing, "dev")
+    written = {each.name: each.read_bytes() for each in (tmp_path / "result").glob("*.csv")}
+    monkeypatch.setattr(interrupted, "SECONDS", 0.0)
+
+    def up_to(n, seen):
+        def progress(items, total):
+            for number, item in enumerate(items):
+                if number == n:
+                    raise KilledError
+                seen.append((item[0].clip.file, total))
+                yield item
+
+        return progress
+
+    first, second, third = [], [], []
+    with pytest.raises(KilledError):
+        scoring.score(config, listing, "dev", progress=up_to(4, first))
+    scoring.score(config, listing, "dev", progress=up_to(99, second))
+    n_clips = len(listing.of("test"))
+    assert [len(first), len(second), second[0][1]] == [4, n_clips - 4, n_clips - 4]
+    assert {each.name: each.read_bytes() for each in (tmp_path / "result").glob("*.csv")} == written
+    assert not list((tmp_path / "result").glob(".unfinished*"))
+    scoring.score(config, listing, "dev", progress=up_to(99, third))
+    assert len(third) == n_clips
