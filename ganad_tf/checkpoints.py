@@ -17,10 +17,10 @@ import numpy as np
 
 from ganad_tf import atomic
 from ganad_tf import config as configuration
+from ganad_tf.interrupted import Sparingly
 
 logger = logging.getLogger(__name__)
 
-SHARE = 0.05  # of the time at most goes into writing
 META, STATE, BEST = "meta", "state", "best"
 STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")  # attributes of Keras' EarlyStopping
 
@@ -55,8 +55,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._arrays: dict[str, np.ndarray] = {}
         self._meta: dict[str, Any] = {}
         self._seconds_before = 0.0
-        self._begin = self._saved = time.monotonic()
-        self._cost = 0.0
+        self._begin = time.monotonic()
+        self._sparingly = Sparingly()
 
     @property
     def seconds(self) -> float:
@@ -106,11 +106,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.is_stopped = self.model.stop_training
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
-        begin = time.monotonic()
-        if begin - self._saved >= self._cost / SHARE:
-            self.write()
-            self._saved = time.monotonic()
-            self._cost = self._saved - begin
+        self._sparingly(self.write)
 
     def write(self) -> None:
         """Writes the state as it is.

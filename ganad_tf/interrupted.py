@@ -1,14 +1,30 @@
-"""Scores of a pass over the cache that was interrupted: what has been scored is not scored again."""
+"""Long work that may be interrupted: how often to write down what is done, and the scores of a pass over the cache."""
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ganad_tf import atomic
 
-SECONDS = 5.0  # of work that an interruption costs at most
+SHARE = 0.05  # of the time at most goes into writing down
+
+
+class Sparingly:
+    """Does something now and then: as often as it can be done without taking more than its share of the time."""
+
+    def __init__(self) -> None:
+        self._done = time.monotonic()
+        self._cost = 0.0
+
+    def __call__(self, work: Callable[[], None]) -> None:
+        """Does `work`, if it is time for it; the first time it is."""
+        begin = time.monotonic()
+        if begin - self._done >= self._cost / SHARE:
+            work()
+            self._done = time.monotonic()
+            self._cost = self._done - begin
 
 
 class ScoredSoFar:
@@ -26,7 +42,7 @@ class ScoredSoFar:
         self.path = path
         self.made_with = json.loads(json.dumps(made_with))
         self.scores: dict[str, list[float]] = {}
-        self._written = time.monotonic()
+        self._sparingly = Sparingly()
 
     def read(self) -> None:
         """Takes over what an interrupted pass has left."""
@@ -40,10 +56,11 @@ class ScoredSoFar:
     def add(self, file: str, scores: Sequence[float]) -> None:
         """Adds a clip's scores."""
         self.scores[file] = list(scores)
-        if time.monotonic() - self._written >= SECONDS:
-            atomic.write_text(self.path, json.dumps({"made_with": self.made_with, "scores": self.scores}))
-            self._written = time.monotonic()
+        self._sparingly(self._write)
 
     def remove(self) -> None:
         """Removes the file, when the scores have their own place."""
         self.path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        atomic.write_text(self.path, json.dumps({"made_with": self.made_with, "scores": self.scores}))

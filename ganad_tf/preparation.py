@@ -5,6 +5,7 @@ the missing clips are read.
 """
 
 import dataclasses
+import functools
 import itertools
 import logging
 import os
@@ -22,6 +23,7 @@ from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
 from ganad_tf.features import fewest_samples, log_mel_of
+from ganad_tf.interrupted import Sparingly
 from ganad_tf.manifest import Manifest, Skipped
 
 logger = logging.getLogger(__name__)
@@ -95,10 +97,18 @@ def _bring_up_to_date(
         before, is_complete=False, entries=kept, skipped=skipped, foreign=listing.foreign, statistics=None
     )
     manifest.save(cache, current)
+    sums = records.Sums()
+    for _, log_mel in records.read(cache, kept):
+        sums.add(log_mel)
     bad: list[Skipped] = []
+    sparingly = Sparingly()
     log_mels = progress(_log_mels(config, todo, listing.directory), len(todo))
-    for good in _shards(iter(log_mels), bad):
-        current = records.append(cache, current, good)
+    try:
+        for good in _shards(iter(log_mels), bad):
+            current = records.append(cache, current, good, sums)
+            sparingly(functools.partial(manifest.save, cache, current))
+    finally:
+        manifest.save(cache, current)
     if bad and config.on_bad_clip == "error":
         raise DataError(_name_all(bad, len(clips)))
     if not current.entries:
@@ -108,7 +118,7 @@ def _bring_up_to_date(
         )
     for clip in bad:
         logger.warning("left out: %s", clip.reason)
-    records.finish(cache, dataclasses.replace(current, skipped=(*skipped, *bad)))
+    records.finish(cache, dataclasses.replace(current, skipped=(*skipped, *bad)), sums)
     return Prepared(len(todo) - len(bad), len(kept), n_dropped, (*skipped, *bad))
 
 

@@ -23,8 +23,29 @@ from ganad_tf.manifest import Entry, Manifest, Shard, Statistics
 MEND = "Run `ganad prepare` with the same arguments."
 
 
-def append(cache: Path, current: Manifest, log_mels: Sequence[tuple[Clip, np.ndarray]]) -> Manifest:
-    """Adds one shard of log-mels, `[frames, mels]` float32 in dB each, to an unfinished cache."""
+class Sums:
+    """What mean and deviation of each mel band follow from, in one pass and constant memory."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = self.squares = np.zeros(1)
+
+    def add(self, log_mel: np.ndarray) -> None:
+        """Adds the spectra of a clip, `[frames, mels]`."""
+        values = log_mel.astype(np.float64)
+        self.count += len(values)
+        self.total = self.total + values.sum(axis=0)
+        self.squares = self.squares + np.einsum("fm,fm->m", values, values)
+
+    def statistics(self) -> Statistics:
+        """Mean and deviation so far."""
+        mean = self.total / self.count
+        std = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0))
+        return Statistics(self.count, tuple(map(float, mean)), tuple(map(float, std)))
+
+
+def append(cache: Path, current: Manifest, log_mels: Sequence[tuple[Clip, np.ndarray]], sums: Sums) -> Manifest:
+    """Adds one shard of log-mels, `[frames, mels]` float32 in dB each; the manifest is to be saved by the caller."""
     taken = {shard.file for shard in current.shards}
     numbered = (f"{current.fingerprint}-{number:05d}.tfrecord" for number in itertools.count())
     name = next(name for name in numbered if name not in taken)
@@ -32,23 +53,22 @@ def append(cache: Path, current: Manifest, log_mels: Sequence[tuple[Clip, np.nda
         with tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
             for clip, log_mel in log_mels:
                 writer.write(_serialise(clip, log_mel))
+                sums.add(log_mel)
         with temporary.open("rb") as stream:
             shard = Shard(name, temporary.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
     entries = (Entry(clip, name, index, len(log_mel)) for index, (clip, log_mel) in enumerate(log_mels))
-    updated = dataclasses.replace(current, entries=(*current.entries, *entries), shards=(*current.shards, shard))
-    manifest.save(cache, updated)
-    return updated
+    return dataclasses.replace(current, entries=(*current.entries, *entries), shards=(*current.shards, shard))
 
 
-def finish(cache: Path, current: Manifest) -> Manifest:
-    """Computes the statistics, declares the cache complete, and removes the shards that no clip is in."""
+def finish(cache: Path, current: Manifest, sums: Sums) -> Manifest:
+    """Declares the cache complete, with its statistics, and removes the shards that no clip is in."""
     used = {entry.shard for entry in current.entries}
     complete = dataclasses.replace(
         current,
         is_complete=True,
         entries=tuple(sorted(current.entries, key=_place)),
         shards=tuple(shard for shard in current.shards if shard.file in used),
-        statistics=_statistics(cache, current.entries),
+        statistics=sums.statistics(),
     )
     manifest.save(cache, complete)
     for path in (*cache.glob("*.tfrecord"), *cache.glob(".*.tmp")):
@@ -95,19 +115,6 @@ def _parse(record: bytes, entry: Entry) -> np.ndarray:
     """`[frames, mels]` float32; outside the graph because the record may be anything."""
     values = tf.train.Example.FromString(record).features.feature["log_mel"].bytes_list.value[0]
     return np.frombuffer(values, "<f4").reshape(entry.frames, -1)
-
-
-def _statistics(cache: Path, entries: Sequence[Entry]) -> Statistics:
-    """Mean and deviation per mel band, in one pass and constant memory."""
-    count, total, squares = 0, np.zeros(1), np.zeros(1)
-    for _, log_mel in read(cache, entries):
-        values = log_mel.astype(np.float64)
-        count += len(values)
-        total = total + values.sum(axis=0)
-        squares = squares + (values**2).sum(axis=0)
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    return Statistics(count, tuple(map(float, mean)), tuple(map(float, std)))
 
 
 def _place(entry: Entry) -> tuple[str, int]:

@@ -20,7 +20,7 @@ from ganad_tf import config as configuration
 from ganad_tf.errors import ConfigError
 from ganad_tf.models import DETECTORS
 
-KILLS = int(os.environ.get("GANAD_KILLS", "2"))  # 20 at night
+KILLS = int(os.environ.get("GANAD_KILLS", "1"))  # 20 at night
 SMALL = {
     "DenseAE": {"hidden": [16], "latent": 4},
     "IDNN": {"hidden": [16], "latent": 4},
@@ -102,9 +102,9 @@ class Kill(keras.callbacks.Callback):
             raise KilledError
 
 
-@pytest.mark.parametrize(("name", "budget_mb"), [*((name, 64) for name in DETECTORS), ("DenseAE", 0), ("EGBAD", 0)])
+@pytest.mark.parametrize(("name", "budget_mb"), [*((name, 64) for name in DETECTORS if name != "EGBAD"), ("EGBAD", 0)])
 def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, recordings, monkeypatch, name, budget_mb):
-    monkeypatch.setattr(checkpoints, "SHARE", 1e9)  # after every epoch
+    monkeypatch.setattr(interrupted, "SHARE", 1e9)  # after every epoch
     stopping = {"restore_best": True, "patience": 2} if name == "GANomaly" else {}
     results = []
     for folder in ("undisturbed", "interrupted"):
@@ -112,7 +112,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, recordings, 
         config = configuration.load(path)
         (listing,) = datasets.list_clips(config, "dev")
         preparation.prepare(config, listing, "dev", "train")
-        for epoch in (1, 3) if folder == "interrupted" else ():
+        for epoch in (2,) if folder == "interrupted" else ():
             with suppress(KilledError):  # early stopping may come first
                 training.train(config, listing, "dev", callbacks=(Kill(epoch),))
         training.train(config, listing, "dev")
@@ -126,7 +126,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, recordings, 
 
 def test_killed_again_and_again_a_run_ends_with_the_same_results(tmp_path, recordings):
     """A real kill of the real command, at moments that chance chooses: while it trains, saves or scores."""
-    paths = [project(tmp_path / folder, recordings, "GANomaly", epochs=150) for folder in ("undisturbed", "killed")]
+    paths = [project(tmp_path / folder, recordings, "GANomaly", epochs=120) for folder in ("undisturbed", "killed")]
     assert finished("run", paths[0])[0] == 0
     moments = random.Random(0)
     said = ""
@@ -146,7 +146,7 @@ def test_killed_again_and_again_a_run_ends_with_the_same_results(tmp_path, recor
 
 
 def test_an_unfinished_training_of_other_settings_is_refused_unless_fresh(tmp_path, recordings, monkeypatch):
-    monkeypatch.setattr(checkpoints, "SHARE", 1e9)
+    monkeypatch.setattr(interrupted, "SHARE", 1e9)
     config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=4))
     (listing,) = datasets.list_clips(config, "dev")
     preparation.prepare(config, listing, "dev", "train")
@@ -165,7 +165,7 @@ def test_an_unfinished_training_of_other_settings_is_refused_unless_fresh(tmp_pa
 
 
 def test_an_unfinished_training_that_cannot_be_read_begins_again(tmp_path, recordings, monkeypatch, caplog):
-    monkeypatch.setattr(checkpoints, "SHARE", 1e9)
+    monkeypatch.setattr(interrupted, "SHARE", 1e9)
     config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=3))
     (listing,) = datasets.list_clips(config, "dev")
     preparation.prepare(config, listing, "dev", "train")
@@ -231,7 +231,7 @@ def test_an_interrupted_scoring_goes_on_clip_by_clip(tmp_path, recordings, monke
     training.train(config, listing, "dev")
     scoring.score(config, listing, "dev")
     written = {each.name: each.read_bytes() for each in (tmp_path / "result").glob("*.csv")}
-    monkeypatch.setattr(interrupted, "SECONDS", 0.0)
+    monkeypatch.setattr(interrupted, "SHARE", 1e9)
 
     def up_to(n, seen):
         def progress(items, total):

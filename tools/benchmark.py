@@ -1,171 +1,168 @@
-"""Measures what the project promises, on this machine.
+"""Measures what the project promises, on this machine, against the same work in plain code (tools/reference.py).
 
-    python tools/benchmark.py serve [--model exported_models/demo] [--seconds 60] [--json]
+    python tools/benchmark.py [ROW ...] [--clips 1000] [--repetitions 3] [--json]
+    python tools/benchmark.py growth --sizes 250 1000 4000 16000
+    python tools/benchmark.py serve [--model exported_models/demo] [--seconds 60]
 
-`serve`: an exported model in a process of its own, then behind `ganad serve` with 8 clients for so many
-seconds, then with 200 at once.
+Rows: `prepare`, `train`, `small-batches`, `score`, `start`, `growth`, `serve`; without any, all but the last two. Each
+measurement is a process of its own; ours and the plain one take turns, and medians are shown with the lowest and the
+highest. Peak memory is the whole process's, with TensorFlow in it.
 """
 
 import argparse
-import base64
-import http.client
 import json
 import os
+import platform
 import re
 import statistics
 import subprocess
 import sys
-import threading
+import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
+import serving_load
+import speed_jobs
 
 ROOT = Path(__file__).resolve().parents[1]
-SAMPLE_RATE, CLIP_SECONDS = 16000, 10
-CLIENTS, CROWD = 8, 200
+GANS = ("EGBAD", "GANomaly", "SkipGANomaly")
+TOOLS = ("tensorflow", "keras", "librosa", "numpy")
+Job = tuple[str, ...]
 
 
 def main() -> int:
     """Measures and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("serve", "_in_process"))
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join((*ROWS, "growth", "serve")))
+    parser.add_argument("--clips", type=int, default=1000)
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[250, 1000, 4000, 16000], help="clips, for growth")
     parser.add_argument("--model", type=Path, default=ROOT / "exported_models" / "demo")
     parser.add_argument("--seconds", type=float, default=60, help="with 8 clients")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    if options.what == "_in_process":
-        print(json.dumps(in_process(options.model)))
-        return 0
-    command = [sys.executable, __file__, "_in_process", "--model", str(options.model)]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1"}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    rows = json.loads(done.stdout) | over_http(options.model, options.seconds)
-    rows = {"processor": f"{os.cpu_count()} cores, {_processor()}"} | rows
-    print(json.dumps(rows, indent=1) if options.json else "\n".join(f"{k:<48}{_shown(v)}" for k, v in rows.items()))
+    unknown = set(options.rows) - {*ROWS, "growth", "serve"}
+    if unknown:
+        parser.error(f"unknown row {', '.join(sorted(unknown))}")
+    rows: dict[str, object] = {"processor": f"{os.cpu_count()} cores, {_processor()}"}
+    rows["versions"] = ", ".join(f"{name} {version(name)}" for name in TOOLS) + f", Python {platform.python_version()}"
+    for name in options.rows or ROWS:
+        measured = serving_load.measure(options.model, options.seconds) if name == "serve" else {}
+        with tempfile.TemporaryDirectory() as place:
+            if name == "growth":
+                measured = growth(Path(place), options.sizes)
+            elif name != "serve":
+                speed_jobs.recordings(Path(place), options.clips)
+                measured = dict(ROWS[name](Path(place), options))
+        rows |= measured
+        if not options.json:
+            print("\n".join(f"{key:<56}{_shown(value)}" for key, value in rows.items()), flush=True)
+            rows = {}
+    if options.json:
+        print(json.dumps(rows, indent=1))
     return 0
 
 
-def in_process(model: Path) -> dict[str, object]:
-    """Scores 10 s clips from waveform to score: latency of one, throughput of batches."""
-    import tensorflow as tf
-
-    from ganad_tf.serving.artifact import Artifact
-
-    artifact = Artifact(model)
-    noise = np.random.default_rng(0).normal(0, 0.05, [32, CLIP_SECONDS * SAMPLE_RATE]).astype(np.float32)
-    one = _times(lambda: artifact("score_waveform", {"waveform": noise[:1]}), 200)
-    batch = _times(lambda: artifact("score_waveform", {"waveform": noise}), 20)
-    return {
-        "tensorflow": tf.__version__,
-        "in process, batch 1: median ms": 1e3 * statistics.median(one),
-        "in process, batch 1: 90th percentile ms": 1e3 * _percentile(one, 90),
-        "in process, batch 1: times real time": CLIP_SECONDS / statistics.median(one),
-        "in process, batch 32: clips/s": len(noise) / statistics.median(batch),
-    }
+def prepare(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+    """WAV files to log-mels."""
+    yield from _against("prepare, clips/s", place, options, ("prepare",), options.clips)
 
 
-def over_http(model: Path, seconds: float) -> dict[str, object]:
-    """WAV bytes over loopback: a steady load, then a crowd."""
-    with _server(model) as (port, pid):
-        _load(port, model.name, CLIENTS, min(10.0, seconds))  # warm-up
-        before = _resident_mb(pid)
-        statuses, times = _load(port, model.name, CLIENTS, seconds)
-        after = _resident_mb(pid)
-        rows: dict[str, object] = {
-            f"HTTP, {CLIENTS} clients: clips/s": len(times) / seconds,
-            f"HTTP, {CLIENTS} clients: answers by status": dict(statuses),
-            f"HTTP, {CLIENTS} clients: median ms": 1e3 * statistics.median(times),
-            f"HTTP, {CLIENTS} clients: 99th percentile ms": 1e3 * _percentile(times, 99),
-            f"HTTP, {CLIENTS} clients: 99th percentile / median": _percentile(times, 99) / statistics.median(times),
-            f"HTTP, {CLIENTS} clients: memory before, after (MB)": [before, after],
-        }
-        statuses, _ = _load(port, model.name, CROWD, 10)
-        begin = time.perf_counter()
-        status = _post(_connection(port), model.name, _body())
-        rows[f"HTTP, {CROWD} clients: answers by status"] = dict(statuses)
-        rows["HTTP, the next one after the crowd: status, ms"] = [status, 1e3 * (time.perf_counter() - begin)]
-        return rows
+def train(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+    """Windows through the network: `fit` on an array, ours, and a bare loop of the same step."""
+    _run(place, ("prepare", "ours"))
+    windows = options.clips * speed_jobs.WINDOWS_PER_CLIP
+    for name in ("DenseAE", *GANS):
+        sides = ("plain", "ours", "bare", "streamed") if name == "DenseAE" else ("ours", "bare")
+        yield from _against(f"train {name}, windows/s", place, options, ("train",), windows, sides, (name, "512"))
 
 
-def _load(port: int, name: str, clients: int, seconds: float) -> tuple[Counter, list[float]]:
-    """Clients that ask again as soon as they have their answer: answers by status, and seconds of each 200."""
-    end, body = time.perf_counter() + seconds, _body()
-    statuses: Counter = Counter()
-    times: list[float] = []
-    lock = threading.Lock()
+def small_batches(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+    """Batches of 16, as the paper has them: `fit` calls the step once per batch there."""
+    _run(place, ("prepare", "ours"))
+    windows = options.clips * speed_jobs.WINDOWS_PER_CLIP
+    for name in GANS:
+        sides, more = ("plain", "ours"), (name, "16")
+        yield from _against(f"train {name}, batch 16, windows/s", place, options, ("train",), windows, sides, more)
 
-    def ask(_: int) -> None:
-        connection = _connection(port)
-        while time.perf_counter() < end:
+
+def score(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+    """WAV files to one number per clip."""
+    yield from _against("score, clips/s", place, options, ("score",), options.clips)
+
+
+def start(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+    """What needs no TensorFlow."""
+    for arguments in (["--help"], ["list", str(ROOT / "yaml" / "ensemble.yaml"), "--set", f"dev_directory={place}"]):
+        command = [sys.executable, "-m", "ganad_tf", *arguments]
+        times = []
+        for _ in range(options.repetitions):
             begin = time.perf_counter()
-            try:
-                status = _post(connection, name, body)
-            except OSError as error:
-                status, connection = type(error).__name__, _connection(port)
-            with lock:
-                statuses[str(status)] += 1
-                if status == 200:
-                    times.append(time.perf_counter() - begin)
-        connection.close()
-
-    with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(ask, range(clients)))
-    return statuses, times
+            subprocess.run(command, capture_output=True, check=False)
+            times.append(time.perf_counter() - begin)
+        yield f"ganad {arguments[0]}, seconds", times
 
 
-@contextmanager
-def _server(model: Path) -> Iterator[tuple[int, int]]:
-    command = [sys.executable, "-m", "ganad_tf", "serve", str(model), "--port", "0"]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            found = next(filter(None, (re.search(r"http://[\d.]+:(\d+)", line) for line in process.stderr or ())))
-            yield int(found[1]), process.pid
-        finally:
-            process.terminate()
+ROWS: dict[str, Callable[[Path, argparse.Namespace], Iterator[tuple[str, object]]]] = {
+    "prepare": prepare,
+    "train": train,
+    "small-batches": small_batches,
+    "score": score,
+    "start": start,
+}
 
 
-def _connection(port: int) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+def growth(place: Path, sizes: list[int]) -> dict[str, object]:
+    """Seconds and peak memory of ours for more and more clips."""
+    rows: dict[str, object] = {}
+    for n_clips in sizes:
+        folder = place / str(n_clips)
+        speed_jobs.recordings(folder, n_clips)
+        jobs: dict[str, Job] = {
+            "prepare": ("prepare", "ours"),
+            "score": ("score", "ours"),
+            "train, streamed": ("train", "streamed", "DenseAE", "512"),
+            "train, in memory": ("train", "ours", "DenseAE", "512"),
+        }
+        for name, job in jobs.items():
+            done = _run(folder, job, EPOCHS="2")
+            rows[f"{name}, {n_clips} clips: seconds, peak MB"] = [done["seconds"], done["peak_mb"]]
+    return rows
 
 
-def _post(connection: http.client.HTTPConnection, name: str, body: bytes) -> int:
-    connection.request("POST", f"/v1/models/{name}:predict", body, {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    answer.read()
-    return answer.status
+def _against(
+    title: str,
+    place: Path,
+    options: argparse.Namespace,
+    job: Job,
+    count: int,
+    sides: Job = ("plain", "ours"),
+    more: Job = (),
+) -> Iterator[tuple[str, object]]:
+    """The sides in turn; rates, peaks and the ratios of ours to the others'."""
+    found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+    for _ in range(options.repetitions):
+        for side in sides:
+            found[side].append(_run(place, (*job, side, *more)))
+    for side in sides:
+        yield f"{title}: {side}", [count / done["seconds"] for done in found[side]]
+        yield f"{title.split(',')[0]}: {side}, peak MB", [done["peak_mb"] for done in found[side]]
+    for side in set(sides) - {"ours", "streamed"}:
+        pairs = zip(found["ours"], found[side], strict=True)
+        yield f"{title}: ours / {side}", [theirs["seconds"] / ours["seconds"] for ours, theirs in pairs]
 
 
-def _body() -> bytes:
-    from ganad_tf.serving import wav
-
-    noise = np.random.default_rng(0).normal(0, 0.05, CLIP_SECONDS * SAMPLE_RATE)
-    file = base64.b64encode(wav.encode(noise, SAMPLE_RATE)).decode()
-    return json.dumps({"signature_name": "score_wav", "instances": [{"b64": file}]}).encode()
-
-
-def _times(call, repetitions: int) -> list[float]:
-    for _ in range(5):
-        call()
-    times = []
-    for _ in range(repetitions):
-        begin = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begin)
-    return times
-
-
-def _percentile(times: list[float], share: float) -> float:
-    return float(np.percentile(times, share))
-
-
-def _resident_mb(pid: int) -> float:
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
+def _run(place: Path, job: Job, **environment: str) -> dict[str, float]:
+    """One job in a process of its own."""
+    name, side, *more = job
+    command = [sys.executable, str(ROOT / "tools" / "speed_jobs.py"), name, side, str(place), *more]
+    settings = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=settings)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _processor() -> str:
@@ -174,6 +171,8 @@ def _processor() -> str:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, list) and len(value) > 2 and all(isinstance(each, float) for each in value):
+        return f"{statistics.median(value):.4g} ({min(value):.4g} to {max(value):.4g})"
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

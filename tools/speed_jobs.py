@@ -1,0 +1,188 @@
+"""One piece of work in a process of its own, ours or plain: how long it took and how much memory. See benchmark.py.
+
+    python tools/speed_jobs.py JOB SIDE FOLDER [DETECTOR BATCH_SIZE]
+
+The folder holds recordings as the challenge lays them out (`recordings` makes them). What is warm is not measured:
+imports and the first traces come before the clock starts.
+"""
+
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+SAMPLE_RATE, SECONDS = 16000, 10
+DISTINCT = 100  # recordings; the others are links to them
+WARM_UP = 8  # clips
+EPOCHS = int(os.environ.get("EPOCHS", "4"))  # the first is not measured
+WINDOWS_PER_CLIP = 309
+ARGUMENTS = {"SkipGANomaly": {"hidden": [128, 128, 128], "latent": 8}}
+
+
+def recordings(folder: Path, n_clips: int) -> None:
+    """Makes `n_clips` training and as many test clips of 10 s: a hum in noise."""
+    import soundfile
+
+    distinct = [folder / "distinct" / f"{number}.wav" for number in range(min(n_clips, DISTINCT))]
+    distinct[0].parent.mkdir(parents=True)
+    time_axis = np.arange(SAMPLE_RATE * SECONDS) / SAMPLE_RATE
+    for number, path in enumerate(distinct):
+        noise = np.random.default_rng(number).normal(size=time_axis.size)
+        soundfile.write(path, 0.1 * np.sin(2 * np.pi * 120 * time_axis) + 0.02 * noise, SAMPLE_RATE, subtype="PCM_16")
+    for machine, count in (("fan", n_clips), ("warm", WARM_UP)):
+        for split in ("train", "test"):
+            place = folder / "dev_data" / machine / split
+            place.mkdir(parents=True)
+            for number in range(count):
+                os.link(distinct[number % len(distinct)], place / f"normal_id_00_{number:08d}.wav")
+
+
+def files(folder: Path, machine: str, split: str) -> list[Path]:
+    """The recordings of one machine."""
+    return sorted((folder / "dev_data" / machine / split).iterdir())
+
+
+def experiment(folder: Path, machine: str, **changes: object):
+    """Configuration and listing of one machine; everything else as the package has it."""
+    from ganad_tf import config as configuration
+    from ganad_tf import datasets
+
+    places = {f"{name}_directory": str(folder / name) for name in ("cache", "model", "result")}
+    mapping = {"dev_directory": str(folder / "dev_data"), **places, **changes}
+    config = configuration.from_mapping(mapping, source="benchmark")
+    (listing,) = (each for each in datasets.list_clips(config, "dev") if each.machine == machine)
+    return config, listing
+
+
+def prepare(side: str, folder: Path) -> float:
+    """WAV files to log-mels: ours in the cache, the plain ones in an array. Seconds."""
+    if side == "plain":
+        import reference
+
+        reference.load_all(files(folder, "warm", "train"))
+        return _seconds(lambda: reference.load_all(files(folder, "fan", "train")))
+    from ganad_tf import preparation
+
+    preparation.prepare(*experiment(folder, "warm"), "dev", "train", fresh=True)
+    return _seconds(lambda: preparation.prepare(*experiment(folder, "fan"), "dev", "train", fresh=True))
+
+
+def score(side: str, folder: Path) -> float:
+    """WAV files to one number per clip, by a trained autoencoder. Seconds."""
+    if side == "plain":
+        import reference
+
+        model = reference.dense_ae()
+        reference.scores(model, files(folder, "warm", "test"))
+        return _seconds(lambda: reference.scores(model, files(folder, "fan", "test")))
+    from ganad_tf import preparation, scoring, training
+
+    def ours(machine: str) -> None:
+        config, listing = experiment(folder, machine, fit={"epochs": 1})
+        preparation.prepare(config, listing, "dev", "test", fresh=True)
+        scoring.score(config, listing, "dev", fresh=True)
+
+    for machine in ("warm", "fan"):
+        config, listing = experiment(folder, machine, fit={"epochs": 1})
+        preparation.prepare(config, listing, "dev", "train")
+        training.train(config, listing, "dev")
+    ours("warm")
+    return _seconds(lambda: ours("fan"))
+
+
+def train(side: str, folder: Path, name: str, batch_size: int) -> float:
+    """Windows in memory, through the network once: `ours`, `streamed`, a `bare` loop, or `plain` fit. Seconds."""
+    if side == "plain":
+        return _plain_fit(folder, name, batch_size)
+    from ganad_tf import building, pipeline, preparation, training
+
+    budget = 0 if side == "streamed" else 10**6
+    fit = {"batch_size": batch_size, "epochs": EPOCHS, "memory_budget_mb": budget, "validation_split": 0.0}
+    model = {"name": name, **ARGUMENTS.get(name, {})}
+    config, listing = experiment(folder, "fan", fit=fit, model=model)
+    preparation.prepare(config, listing, "dev", "train")
+    entries = preparation.current_cache(config, listing, "dev", "train").entries
+    source = pipeline.Source(config.cache_path("dev", "fan", "train"), entries, 128, 5, None)
+    training.seed_everything(config)
+    detector = building.build(config)
+    if side == "bare":
+        return _bare_loop(detector, source, batch_size)
+    data = pipeline.windows(source, batch_size=batch_size, seed=0, memory_budget_mb=budget, pairs=detector.takes_pairs)
+    return _epochs(lambda **keywords: detector.fit(data, shuffle=False, **keywords))
+
+
+def _plain_fit(folder: Path, name: str, batch_size: int) -> float:
+    import reference
+
+    windows = reference.load_all(files(folder, "fan", "train"))
+    if name == "DenseAE":
+        model = reference.dense_ae()
+    else:
+        import keras
+
+        from ganad_tf.models import DETECTORS
+
+        model = DETECTORS[name](**ARGUMENTS.get(name, {}))
+        model.compile(optimizer=keras.optimizers.Adam(2e-4, beta_1=0.5))
+    return _epochs(lambda **keywords: model.fit(windows, batch_size=batch_size, shuffle=True, **keywords))
+
+
+def _bare_loop(detector, source, batch_size: int) -> float:
+    """The same step in a loop of TensorFlow's own, over windows that are gathered from memory in a new order."""
+    import tensorflow as tf
+
+    from ganad_tf import pipeline
+
+    spectra, starts = pipeline._load(source)
+    n_batches = source.n_windows // batch_size
+    offsets = tf.range(source.frames, dtype=tf.int64)
+
+    def batch(chosen):
+        return tf.reshape(tf.gather(spectra, tf.gather(starts, chosen)[:, tf.newaxis] + offsets), [batch_size, 640])
+
+    @tf.function
+    def epoch(seed):
+        orders = [tf.random.experimental.stateless_shuffle(tf.range(source.n_windows), [seed, k]) for k in (0, 1)]
+        for number in tf.range(n_batches):
+            picked = [batch(order[number * batch_size : (number + 1) * batch_size]) for order in orders]
+            detector.train_step(tuple(picked) if detector.takes_pairs else picked[0])
+
+    times = [_seconds(lambda number=number: epoch(tf.constant(number))) for number in range(EPOCHS)]
+    return statistics.median(times[1:])
+
+
+def _epochs(fit: Callable) -> float:
+    import keras
+
+    class Clock(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+            self.begin = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
+            times.append(time.perf_counter() - self.begin)
+
+    times: list[float] = []
+    fit(epochs=EPOCHS, verbose=0, callbacks=[Clock()])
+    return statistics.median(times[1:])
+
+
+def _seconds(call: Callable) -> float:
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    job, where, place, *more = sys.argv[1:]
+    if job == "train":
+        took = train(where, Path(place), more[0], int(more[1]))
+    else:
+        took = {"prepare": prepare, "score": score}[job](where, Path(place))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": took, "peak_mb": peak}))
