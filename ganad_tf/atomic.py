@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ganad_tf.errors import DataError
+from ganad_tf.errors import WriteError
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path` that takes its place when the block ends well.
 
     Raises:
-      DataError: If the directory can't be written or the disk is full. `path` is then as it was.
+      WriteError: If the directory can't be written or the disk is full. `path` is then as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -47,7 +47,7 @@ def new_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
       replace: Whether it may take the place of another, which is then gone.
 
     Raises:
-      DataError: If `path` exists and is not empty and may not be replaced, or can't be written.
+      WriteError: If `path` exists and is not empty and may not be replaced, or can't be written.
     """
     temporary = _temporary_directory(path)
     try:
@@ -81,7 +81,7 @@ def check_writable(path: Path) -> None:
     """Makes sure that `path` can be made, before time is spent on what shall be written there.
 
     Raises:
-      DataError: If it can't.
+      WriteError: If it can't.
     """
     _temporary_directory(path).rmdir()
 
@@ -96,5 +96,5 @@ def _temporary_directory(path: Path) -> Path:
         raise _cannot_write(path, error) from error
 
 
-def _cannot_write(path: Path, error: OSError) -> DataError:
-    return DataError(f"Can't write {path}: {error.strerror or error}. Nothing that was there before has changed.")
+def _cannot_write(path: Path, error: OSError) -> WriteError:
+    return WriteError(f"Can't write {path}: {error.strerror or error}. Nothing that was there before has changed.")

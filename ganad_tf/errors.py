@@ -13,6 +13,10 @@ class DataError(GanadError):
     """A recording, a cache or a result file is missing, broken or not what its name promises."""
 
 
+class WriteError(DataError):
+    """A place can't be written, such as on a full disk; what else would be written there need not be tried."""
+
+
 class TrainingError(GanadError):
     """Training produced something that must not be kept, such as a loss that is not a number."""
 

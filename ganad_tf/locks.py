@@ -43,8 +43,9 @@ def alone_at(path: Path) -> Iterator[None]:
             os.close(place)
             place = _open(lock)
             _acquire(place, path)
-        os.ftruncate(place, 0)
-        os.pwrite(place, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+        with suppress(OSError):  # on a full disk the lock holds without a name too
+            os.ftruncate(place, 0)
+            os.pwrite(place, f"process {os.getpid()} on {platform.node()}".encode(), 0)
         try:
             yield
         finally:

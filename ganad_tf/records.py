@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
-from ganad_tf import atomic, manifest
+from ganad_tf import atomic, manifest, tensorflow_files
 from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError
 from ganad_tf.manifest import Entry, Manifest, Shard, Statistics
@@ -50,7 +51,7 @@ def append(cache: Path, current: Manifest, log_mels: Sequence[tuple[Clip, np.nda
     numbered = (f"{current.fingerprint}-{number:05d}.tfrecord" for number in itertools.count())
     name = next(name for name in numbered if name not in taken)
     with atomic.replacing(cache / name) as temporary:
-        with tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
+        with tensorflow_files.writing(), tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
             for clip, log_mel in log_mels:
                 writer.write(_serialise(clip, log_mel))
                 sums.add(log_mel)
@@ -90,7 +91,7 @@ def read(cache: Path, entries: Sequence[Entry]) -> Iterator[tuple[Entry, np.ndar
                 if index in wanted:
                     entry = wanted.pop(index)
                     yield entry, _parse(record, entry)
-        except (tf.errors.OpError, ValueError) as error:
+        except (tf.errors.OpError, DecodeError, IndexError, ValueError) as error:
             raise DataError(f"The cache in {cache} is corrupted: {shard} can't be read. {MEND}") from error
         if wanted:
             raise DataError(f"The cache in {cache} is corrupted: {shard} ends too early. {MEND}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ganad_tf import building, calibration, console, datasets, preparation, scoring, training
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
-from ganad_tf.errors import DataError, GanadError
+from ganad_tf.errors import DataError, GanadError, WriteError
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ def prepare(
             try:
                 bar = console.bar(f"{listing.machine} {split}")
                 done = preparation.prepare(own, listing, mode, split, progress=bar, fresh=fresh)
+            except WriteError:
+                raise
             except DataError as error:
                 faults.append(error)
                 continue

@@ -107,6 +107,9 @@ def _train_detector(
     except TrainingError:  # going on would end the same way
         unfinished.unlink(missing_ok=True)
         raise
+    except (tf.errors.OpError, UnicodeDecodeError):  # the latter of a message that quotes a damaged record
+        preparation.current_cache(config, listing, mode, "train")  # says so, if it has changed under our hands
+        raise
     record = trained.make_record(
         config,
         machine=listing.machine,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from ganad_tf import atomic
+from ganad_tf import atomic, tensorflow_files
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.exporting import examples, gathering, notes, serving_files, verification
@@ -56,4 +56,6 @@ def export(config: Config, name: str, listing: Listing, mode: Mode) -> Path:
 def _save(graph: SoundScorer, directory: Path) -> None:
     """Writes a SavedModel with the functions as they are traced, weights included."""
     functions = {name: function.get_concrete_function() for name, function in graph.functions.items()}
-    tf.saved_model.save(tf.Module(), str(directory), {**functions, "serving_default": functions["score_waveform"]})
+    signatures = {**functions, "serving_default": functions["score_waveform"]}
+    with tensorflow_files.writing():
+        tf.saved_model.save(tf.Module(), str(directory), signatures)

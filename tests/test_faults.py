@@ -1,0 +1,152 @@
+"""Full disks, folders that may not be written, files that vanish or change: one sentence, and nothing is lost."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+from conftest import write_machine
+
+import yaml
+from ganad_tf import config as configuration
+from ganad_tf import datasets, preparation, training
+from ganad_tf.errors import DataError
+
+DISK_MB = 8
+POWERLESS = [] if os.getuid() else ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]  # root may write anywhere
+CACHE, MODEL, RESULT = "cache", "model", "result"
+VERBS = {"prepare": CACHE, "train": MODEL, "score": RESULT, "evaluate": RESULT, "export": "exported_models"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder in which everything was done once."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_machine(folder / "dev_data", "fan", ids=("00",), n_train=70)
+    mapping = {
+        "dev_directory": str(folder / "dev_data"),
+        **{f"{name}_directory": name for name in (CACHE, MODEL, RESULT)},
+        "model": {"name": "DenseAE", "hidden": [16], "latent": 4},
+        "fit": {"epochs": 2, "batch_size": 32},
+    }
+    (folder / "fan.yaml").write_text(yaml.safe_dump(mapping))
+    assert ganad("run", folder)[0] == 0
+    assert ganad("export", folder)[0] == 0
+    return folder
+
+
+@pytest.fixture
+def small_disk():
+    """A disk of its own, of a few megabytes, that only this test sees."""
+    script = f"mount -t tmpfs -o size={DISK_MB}m none /mnt && echo ready && exec cat"
+    with subprocess.Popen(
+        ["unshare", "-rm", "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        if holder.stdout.readline() != "ready\n":
+            pytest.skip("this machine does not let a test mount a disk of its own")
+        yield Path(f"/proc/{holder.pid}/root/mnt")
+        holder.stdin.close()
+
+
+def ganad(verb, folder, *arguments, prefix=()):
+    command = [*prefix, sys.executable, "-m", "ganad_tf", verb, "fan.yaml", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def brought_up_to(verb, finished, folder):
+    """Copies what was done before `verb`, but for what it writes itself."""
+    made = list(dict.fromkeys(VERBS.values()))
+    shutil.copy(finished / "fan.yaml", folder)
+    for name in made[: made.index(VERBS[verb])]:
+        shutil.copytree(finished / name, folder / name, copy_function=shutil.copy2)
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "filler"}
+
+
+def assert_one_sentence(code, said, reason):
+    assert code == 2, said
+    assert said.count("ganad: ") == 1
+    assert reason in said.strip().splitlines()[-1]
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("verb", "free_kb"),
+    [("prepare", 0), ("prepare", 200), ("train", 0), ("train", 60), ("score", 0), ("score", 8), ("export", 60)],
+)
+def test_a_full_disk_is_one_sentence_and_loses_nothing(finished, small_disk, verb, free_kb):
+    brought_up_to(verb, finished, small_disk)
+    before = contents(small_disk)
+    filler = small_disk / "filler"
+    with filler.open("wb") as stream:
+        stream.write(bytes(shutil.disk_usage(small_disk).free - free_kb * 1024))
+    code, said = ganad(verb, small_disk)
+    assert_one_sentence(code, said, "No space left on device")
+    assert contents(small_disk).items() >= before.items()
+    filler.unlink()
+    code, said = ganad(verb, small_disk)
+    assert code == 0, said
+    assert not [path for path in small_disk.rglob(".*") if path.suffix in (".tmp", ".lock")]
+
+
+@pytest.mark.parametrize("verb", ["prepare", "train", "score", "export"])
+def test_a_folder_that_may_not_be_written_is_one_sentence(finished, tmp_path, verb):
+    brought_up_to(verb, finished, tmp_path)
+    before = contents(tmp_path)
+    (tmp_path / VERBS[verb]).mkdir()
+    (tmp_path / VERBS[verb]).chmod(0o555)
+    assert_one_sentence(*ganad(verb, tmp_path, prefix=POWERLESS), "Permission denied")
+    assert contents(tmp_path) == before
+
+
+def test_a_recording_that_vanishes_while_others_are_read_is_named(finished, tmp_path):
+    shutil.copytree(finished / "dev_data", tmp_path / "dev_data")
+    config = configuration.load(
+        finished / "fan.yaml", [f"dev_directory={tmp_path / 'dev_data'}", f"cache_directory={tmp_path / 'cache'}"]
+    )
+    (listing,) = datasets.list_clips(config, "dev")
+    last = listing.of("train")[-1]
+
+    def removing(items, _):
+        for number, item in enumerate(items):
+            if not number:
+                (listing.directory / last.file).unlink()
+            yield item
+
+    with pytest.raises(DataError, match=rf"1 of 70 clips can't be used(.|\n)*{last.name}: .*does not exist"):
+        preparation.prepare(config, listing, "dev", "train", progress=removing)
+    (listing,) = datasets.list_clips(config, "dev")
+    assert preparation.prepare(config, listing, "dev", "train").n_kept == 69
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda shard: shard.unlink(),
+        lambda shard: os.truncate(shard, 100_000),
+        lambda shard: shard.write_bytes(shard.read_bytes()[:50_000] + b"\xff" * 9 + shard.read_bytes()[50_009:]),
+    ],
+    ids=["removed", "cut off", "overwritten"],
+)
+def test_a_cache_that_changes_while_training_streams_from_it_is_named(finished, tmp_path, harm):
+    shutil.copytree(finished / CACHE, tmp_path / CACHE, copy_function=shutil.copy2)
+    places = [f"{name}_directory={tmp_path / name}" for name in (CACHE, MODEL, RESULT)]
+    config = configuration.load(finished / "fan.yaml", [*places, "fit.memory_budget_mb=0", "fit.epochs=5"])
+    (listing,) = datasets.list_clips(config, "dev")
+
+    class Harm(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
+            if epoch == 0:
+                harm(max((tmp_path / CACHE).rglob("train/*.tfrecord"), key=lambda path: path.stat().st_size))
+
+    with pytest.raises(DataError, match=r"The cache in .* is corrupted: .*Run `ganad prepare`"):
+        training.train(config, listing, "dev", callbacks=(Harm(),))
+    assert not config.model_path("dev", "fan").exists()
+    preparation.prepare(config, listing, "dev", "train")
+    assert training.train(config, listing, "dev")

@@ -1,0 +1,260 @@
+"""Whatever bytes, settings and names come in: a value, or a `GanadError`. More of them: GANAD_FUZZ=20000."""
+
+import os
+import struct
+import tracemalloc
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import tone, write_machine, write_wav
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import yaml
+from ganad_tf import audio, clips, datasets, manifest, pipeline, preparation, records
+from ganad_tf import config as configuration
+from ganad_tf.errors import DataError, GanadError
+from ganad_tf.input_sections import Audio
+
+INPUTS = int(os.environ.get("GANAD_FUZZ", "500"))
+fuzzed = settings(
+    max_examples=INPUTS // 5, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
+ODD_NUMBERS = (0, 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1)
+
+
+@st.composite
+def spoilt(draw, content: bytes, head: int):
+    """Some bytes of a sound file are others, gone or more; often in its first `head` bytes."""
+    data = bytearray(content)
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, max(min(head, len(data) - 1), 0)) | st.integers(0, max(len(data) - 1, 0)))
+        match draw(st.sampled_from(["byte", "number", "cut", "more", "gone"])):
+            case "byte":
+                data[place : place + 1] = draw(st.binary(min_size=1, max_size=1))
+            case "number":
+                data[place : place + 4] = struct.pack("<I", draw(st.sampled_from(ODD_NUMBERS)))
+            case "cut":
+                del data[place:]
+            case "more":
+                data[place:place] = draw(st.binary(max_size=20))
+            case "gone":
+                del data[place : place + draw(st.integers(1, 20))]
+    return bytes(data)
+
+
+def of_format(tmp_path_factory, suffix, subtype):
+    path = tmp_path_factory.mktemp("sound") / f"x{suffix}"
+    return write_wav(path, tone(seconds=0.2), subtype=subtype).read_bytes()
+
+
+@pytest.mark.parametrize(("suffix", "subtype"), [(".wav", "PCM_16"), (".wav", "FLOAT"), (".flac", "PCM_16")])
+def test_sound_files(tmp_path, tmp_path_factory, suffix, subtype):
+    path = tmp_path / f"x{suffix}"
+
+    @settings(fuzzed, max_examples=INPUTS // 15 + 1)
+    @given(spoilt(of_format(tmp_path_factory, suffix, subtype), 60) | st.binary(max_size=100))
+    def check(content):
+        path.write_bytes(content)
+        try:
+            samples = audio.read(path, Audio(resample=len(content) % 2 == 0))
+        except DataError as error:
+            assert str(path) in str(error)
+        else:
+            assert samples.ndim == 1 and len(samples) and np.isfinite(samples).all()
+
+    check()
+
+
+def header(size=36 + 32, channels=1, rate=16000, bits=16, data=32):
+    block = channels * bits // 8 % 2**16
+    chunk = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate, rate * block % 2**32, block, bits)
+    return struct.pack("<4sI4s", b"RIFF", size, b"WAVE") + chunk + struct.pack("<4sI", b"data", data) + bytes(32)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"size": 2**32 - 1, "data": 2**32 - 38},
+        {"data": 2**32 - 1},
+        {"channels": 65535},
+        {"channels": 65535, "data": 2**32 - 1, "size": 2**32 - 1},
+        {"rate": 0},
+        {"rate": 2**32 - 1},
+        {"bits": 65535},
+        {"channels": 0},
+    ],
+)
+@pytest.mark.parametrize("chosen", [0, "mean"])
+def test_what_a_header_claims_allocates_nothing(tmp_path, fields, chosen):
+    path = tmp_path / "x.wav"
+    path.write_bytes(header(**fields))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="x.wav: expected"):
+            audio.read(path, Audio(channel=chosen, resample=True))
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+KEYS = [
+    "dev_directory", "seed", "threshold", "model", "fit", "feature", "frames", "n_mels", "name", "audio", "scorer",
+    "machines", "fan", "ensemble", "members", "deterministic", "epochs", "batch_size", "compile", "quantile", "log",
+]  # fmt: skip
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["GANomaly", "gmm", "-1", "x"])
+)
+SECTIONS = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | SCALARS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def test_configurations(tmp_path):
+    path = tmp_path / "x.yaml"
+    good = (Path(__file__).parents[1] / "yaml" / "ganomaly.yaml").read_bytes()
+
+    @fuzzed
+    @given(
+        st.dictionaries(st.sampled_from(KEYS), SECTIONS, max_size=5).map(lambda each: yaml.safe_dump(each).encode())
+        | spoilt(good, len(good))
+        | st.text().map(lambda each: each.encode("utf-8", "surrogatepass"))
+        | st.sampled_from([b"!!python/object/apply:os.system [exit]", b"a: &x [*x]", b"&a [*a, *a]", b"x: 1\nx: 2"])
+    )
+    def check(content):
+        path.write_bytes(content)
+        try:
+            config = configuration.load(path)
+        except GanadError as error:
+            assert str(path) in str(error) or "`" in str(error)
+        else:
+            assert configuration.from_mapping(configuration.to_dict(config), source="again") == config
+
+    check()
+
+
+@pytest.fixture(scope="module")
+def cached(tmp_path_factory):
+    """A small cache and what its clips' log-mels are."""
+    folder = tmp_path_factory.mktemp("cached")
+    write_machine(folder / "data", "fan", ids=("00",), n_train=3, n_test=1)
+    mapping = {"dev_directory": str(folder / "data"), "cache_directory": str(folder / "cache")}
+    config = configuration.from_mapping(mapping, source="test")
+    (listing,) = datasets.list_clips(config, "dev")
+    preparation.prepare(config, listing, "dev", "train")
+    return config, listing
+
+
+def test_shards(cached):
+    """Read as they are, by a process that has looked at the checksum before they changed."""
+    config, listing = cached
+    entries = preparation.current_cache(config, listing, "dev", "train").entries
+    cache = config.cache_path("dev", "fan", "train")
+    shard = cache / entries[0].shard
+    good = shard.read_bytes()
+    expected = {entry.clip: log_mel for entry, log_mel in records.read(cache, entries)}
+
+    def framed(payloads):
+        with tf.io.TFRecordWriter(os.fspath(shard)) as writer:
+            for payload in payloads:
+                writer.write(payload)
+        return shard.read_bytes()
+
+    source = pipeline.Source(cache, entries, 128, 5, None)
+    streamed = pipeline.windows(source, batch_size=64, seed=0, memory_budget_mb=0)
+    valid = [record.numpy() for record in tf.data.TFRecordDataset(os.fspath(shard))]
+
+    @fuzzed
+    @given(
+        spoilt(good, 60)
+        | st.binary(max_size=100)
+        | st.lists(st.binary(max_size=60) | spoilt(valid[0], 80) | st.sampled_from(valid), max_size=4).map(framed)
+    )
+    def check(content):
+        shard.write_bytes(content)
+        try:
+            found = {entry.clip: log_mel for entry, log_mel in records.read(cache, entries)}
+        except DataError as error:
+            assert "Run `ganad prepare`" in str(error)
+        else:
+            assert found.keys() == expected.keys()
+        with suppress(tf.errors.OpError, UnicodeDecodeError):  # in training, one that the cache's checksums explain
+            for _ in streamed:
+                pass
+
+    try:
+        check()
+    finally:
+        shard.write_bytes(good)
+
+
+def test_manifests(cached, tmp_path):
+    config, _ = cached
+    good = (config.cache_path("dev", "fan", "train") / manifest.FILE).read_bytes()
+
+    @fuzzed
+    @given(spoilt(good, len(good)) | SECTIONS.map(lambda each: repr(each).encode("utf-8", "replace")))
+    def check(content):
+        (tmp_path / manifest.FILE).write_bytes(content)
+        try:
+            manifest.load(tmp_path)
+        except DataError as error:
+            assert "corrupted" in str(error)
+
+    check()
+
+
+NAMES = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=["Cs"]), min_size=1, max_size=30)
+LIKELY = st.builds(
+    "".join,
+    st.tuples(
+        st.sampled_from(["normal", "anomaly", "Normal", ""]),
+        st.sampled_from(["_id_", "_id", "__", "_section_"]),
+        st.sampled_from(["00", "007", "-1", "0x1", "..", "\n", "é", '"', ","]),
+        st.sampled_from(["_00000000", "_", "", "_\u202e", "_%s", "_{x}"]),
+        st.sampled_from([".wav", ".WAV", ".flac", ".mp3", "", ".wav.wav", ".txt"]),
+    ),
+)
+
+
+@pytest.mark.parametrize("layout", ["dcase2020", "folder"])
+def test_names(tmp_path, layout):
+    numbers = iter(range(10**9))
+
+    @settings(fuzzed, max_examples=INPUTS // 10)
+    @given(st.lists(LIKELY | NAMES, min_size=1, max_size=4), NAMES | st.sampled_from(["fan", "..", "a b", "-x"]))
+    def check(names, machine):
+        root = tmp_path / str(next(numbers))
+        sub = "train" if layout == "dcase2020" else "normal"
+        for name in names:
+            path = root / machine / sub / name
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if not path.exists():
+                    path.write_bytes(b"")
+            except OSError:  # not a name for a file here
+                return
+        mapping = {"dev_directory": str(root), "dataset": {"name": layout}}
+        try:
+            listings = datasets.list_clips(configuration.from_mapping(mapping, source="test"), "dev")
+        except GanadError:
+            return
+        for listing in listings:
+            files = [clip.file for clip in listing.clips]
+            assert len(set(files)) == len(files)
+            assert all((listing.directory / file).is_file() for file in files)
+            scores = [clips.ClipScore(clip.name, 0.5) for clip in listing.clips]
+            clips.write_scores(root / "scores.csv", scores)
+            assert list(clips.read_scores(root / "scores.csv")) == scores
+
+    check()
