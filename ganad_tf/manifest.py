@@ -4,7 +4,6 @@ A cache directory holds the log-mels of one machine type's training or test clip
 TensorFlow; `records.py` writes and reads the shards.
 """
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -91,8 +90,8 @@ class Manifest:
 
 def save(directory: Path, manifest: Manifest) -> None:
     """Writes the manifest in one step, sealed with a checksum of its own."""
-    body = dataclasses.asdict(manifest)
-    atomic.write_text(directory / FILE, json.dumps({"sha256": _seal(body), "manifest": body}, indent=1))
+    body = json.dumps(manifest, default=vars, sort_keys=True)
+    atomic.write_text(directory / FILE, f'{{"sha256": "{_seal(body)}", "manifest": {body}}}\n')
 
 
 def load(directory: Path) -> Manifest:
@@ -105,7 +104,7 @@ def load(directory: Path) -> Manifest:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         body = document["manifest"]
-        if document["sha256"] != _seal(body):
+        if document["sha256"] != _seal(json.dumps(body, sort_keys=True)):
             raise ValueError("its checksum does not match")
         return Manifest(
             fingerprint=body["fingerprint"],
@@ -177,5 +176,5 @@ def _statistics(body: dict[str, Any] | None) -> Statistics | None:
     return Statistics(body["n_frames"], tuple(body["mean"]), tuple(body["std"])) if body else None
 
 
-def _seal(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+def _seal(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()

@@ -9,9 +9,7 @@ import functools
 import itertools
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +27,8 @@ from ganad_tf.manifest import Manifest, Skipped
 logger = logging.getLogger(__name__)
 
 CLIPS_PER_SHARD = 64
-THREADS = os.cpu_count() or 1
+THREADS = (os.cpu_count() or 1) + 1  # one may wait for its file
+AHEAD = 64  # clips that are made ready while a shard is written
 
 LogMels = Iterator[tuple[Clip, np.ndarray | DataError]]
 Progress = Callable[[Iterable, int], Iterable]  # wraps an iterable of known length, as tqdm does
@@ -185,41 +184,47 @@ def _compare(before: Manifest, clips: Sequence[Clip], config: Config) -> tuple[t
 
 
 def _log_mels(config: Config, clips: Sequence[Clip], directory: Path) -> LogMels:
-    """Reads and transforms clips on all cores, a few ahead, in order."""
-    extract = _extractor(config)
-    waiting: deque[tuple[Clip, Future]] = deque()
-    with ThreadPoolExecutor(THREADS) as pool:
-        remaining = iter(clips)
-        for clip in itertools.chain(remaining, itertools.repeat(None, 2 * THREADS)):
-            if clip is not None:
-                waiting.append((clip, pool.submit(extract, directory / clip.file)))
-            if waiting and (clip is None or len(waiting) > 2 * THREADS):
-                done, future = waiting.popleft()
-                yield done, future.result()
+    """Each clip's `[frames, mels]` float32 in dB, or what is wrong with its file: on all cores, in order."""
+    layer = log_mel_of(config.audio, config.feature)
+    fewest = fewest_samples(config.feature)
+    faults: dict[int, DataError] = {}
 
-
-def _extractor(config: Config) -> Callable[[Path], np.ndarray | DataError]:
-    """A function from file to `[frames, mels]` float32 in dB, or to what is wrong with the file."""
-    feature, settings = config.feature, config.audio
-    layer = log_mel_of(settings, feature)
-    log_mel = tf.function(layer, input_signature=[tf.TensorSpec([1, None], tf.float32)])
-
-    def extract(path: Path) -> np.ndarray | DataError:
+    def read(number: np.ndarray) -> np.ndarray:
         try:
-            waveform = audio.read(path, settings)
+            return _read(directory / clips[int(number)].file, config)
         except DataError as error:
-            return error
-        if len(waveform) < fewest_samples(feature):
-            return DataError(
-                f"{path}: expected at least {fewest_samples(feature)} samples for {feature.frames} spectra, "
-                f"received {len(waveform)}."
-            )
-        values = log_mel(waveform[np.newaxis])[0].numpy()
-        if not np.isfinite(values).all():
-            return DataError(f"{path}: expected samples from -1 to 1, received up to {np.abs(waveform).max():.3g}.")
-        return values
+            faults[int(number)] = error
+            return np.zeros(fewest, np.float32)  # any will do: it is not used
 
-    return extract
+    def log_mel(number: tf.Tensor) -> tf.Tensor:
+        waveform = tf.ensure_shape(tf.numpy_function(read, [number], tf.float32), [None])
+        return layer(waveform[tf.newaxis])[0]
+
+    options = tf.data.Options()
+    options.autotune.enabled = False  # nothing is left to choose, and its thread takes its time to end
+    options.threading.private_threadpool_size = THREADS
+    options.threading.max_intra_op_parallelism = 1  # threads that share one clip's work wait for each other
+    dataset = tf.data.Dataset.range(len(clips)).map(log_mel, num_parallel_calls=THREADS, deterministic=True)
+    log_mels = dataset.prefetch(AHEAD).with_options(options).as_numpy_iterator()
+    for number, (clip, values) in enumerate(zip(clips, log_mels, strict=True)):
+        yield clip, faults.pop(number) if number in faults else _finite(values, directory / clip.file)
+
+
+def _read(path: Path, config: Config) -> np.ndarray:
+    """A recording's samples; enough of them."""
+    waveform = audio.read(path, config.audio)
+    fewest = fewest_samples(config.feature)
+    if len(waveform) < fewest:
+        raise DataError(
+            f"{path}: expected at least {fewest} samples for {config.feature.frames} spectra, received {len(waveform)}."
+        )
+    return waveform
+
+
+def _finite(values: np.ndarray, path: Path) -> np.ndarray | DataError:
+    if np.isfinite(values).all():
+        return values
+    return DataError(f"{path}: expected samples whose spectrum is finite; it is not.")
 
 
 def _shards(log_mels: LogMels, bad: list[Skipped]) -> Iterator[list[tuple[Clip, np.ndarray]]]:
