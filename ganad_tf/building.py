@@ -8,11 +8,9 @@ import tensorflow as tf
 from ganad_tf.config import Config
 from ganad_tf.errors import ConfigError
 from ganad_tf.models import DETECTORS, Detector
+from ganad_tf.optimizers import Adam
 from ganad_tf.schema import nearest
 from ganad_tf.sections import Compile
-
-# Steps that TensorFlow runs before Python hears of it; beyond this nothing more is gained.
-STEPS_PER_EXECUTION = 50
 
 
 def build(config: Config) -> Detector:
@@ -42,8 +40,7 @@ def build(config: Config) -> Detector:
         detector.compile(
             optimizer=_optimizer(config.fit.compile),
             loss=keras.losses.get(config.fit.compile.loss),
-            steps_per_execution=STEPS_PER_EXECUTION,
-            jit_compile=False,  # 8 s of compilation per machine for at most a tenth more speed
+            jit_compile=False,  # `blocks.py` does it, where it pays
         )
         detector.test_step(tf.zeros([2, config.feature.dims]))  # what can't be computed shows here, not hours later
         detector.reset_metrics()
@@ -59,4 +56,5 @@ def _optimizer(settings: Compile) -> keras.optimizers.Optimizer:
     unknown = chosen.keys() - named.get_config().keys()
     if unknown:
         raise ValueError(f"the optimizer {settings.optimizer} has no {', '.join(sorted(unknown))}")
-    return named.__class__.from_config(named.get_config() | chosen)
+    kind = Adam if type(named) is keras.optimizers.Adam else type(named)
+    return kind.from_config(named.get_config() | chosen)

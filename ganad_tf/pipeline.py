@@ -22,7 +22,8 @@ from ganad_tf.manifest import Entry
 SHARDS_AT_ONCE = 4  # streamed training: shards read in turn
 CLIPS_IN_SHUFFLE = 256  # clips mixed at a time
 WINDOWS_IN_SHUFFLE = 16384  # and windows of those, about 40 MB
-AHEAD = 4  # batches made while the network works
+AHEAD = 2  # batches made while the network works
+THREADS = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,9 @@ def windows(
     else:
         dataset = _streamed(source, batch_size, seed, first_epoch)
     n_batches = -(-source.n_windows // batch_size)
-    return dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(AHEAD)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # its thread sleeps up to seconds before it lets an epoch end
+    return dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(AHEAD).with_options(options)
 
 
 def _from_memory(source: Source, batch_size: int, seed: int | None, pairs: bool, first_epoch: int) -> tf.data.Dataset:
@@ -131,7 +134,7 @@ def _from_memory(source: Source, batch_size: int, seed: int | None, pairs: bool,
         return tf.data.Dataset.range(n_batches).map(lambda number: (number, epoch_seed))
 
     epochs = _epoch_seeds(seed or 0, first_epoch)
-    return epochs.flat_map(epoch).map(batches, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return epochs.flat_map(epoch).map(batches, num_parallel_calls=THREADS, deterministic=True)
 
 
 def _load(source: Source) -> tuple[tf.Variable, tf.Tensor]:
@@ -166,14 +169,14 @@ def _streamed(source: Source, batch_size: int, seed: int | None, first_epoch: in
 
         drawn = tf.data.Dataset.from_tensor_slices(_shuffle_rows(shards, epoch_seed))
         clips = drawn.interleave(records_of, cycle_length=SHARDS_AT_ONCE).batch(CLIPS_IN_SHUFFLE).enumerate().map(mixed)
-        windows = clips.unbatch().map(clip_windows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        windows = clips.unbatch().map(clip_windows, num_parallel_calls=THREADS, deterministic=True)
         return windows.rebatch(WINDOWS_IN_SHUFFLE).enumerate().map(mixed)
 
     shards = tf.constant(sorted(os.fspath(source.cache / shard) for shard in places))
     if seed is not None:
         return _epoch_seeds(seed, first_epoch).flat_map(shuffled).rebatch(batch_size)
     clips = tf.data.Dataset.from_tensor_slices(shards).interleave(records_of, cycle_length=1)
-    return clips.map(clip_windows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).rebatch(batch_size)
+    return clips.map(clip_windows, num_parallel_calls=THREADS, deterministic=True).rebatch(batch_size)
 
 
 def _live_records(shard: tf.Tensor, cache: Path, places: dict[str, list[int]]) -> tf.data.Dataset:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf import atomic, calibration, locks, pipeline, preparation, trained
+from ganad_tf import atomic, blocks, calibration, locks, pipeline, preparation, trained
 from ganad_tf.building import build
 from ganad_tf.callbacks import ReportResets, StopAtNaN
 from ganad_tf.checkpoints import Checkpoint
@@ -145,15 +145,19 @@ def fit(
 ) -> None:
     """Trains the detector from where the checkpoint is; that has the curves of every loss afterwards."""
     settings = config.fit
-    sizes: dict[str, Any] = {"batch_size": settings.batch_size, "memory_budget_mb": settings.memory_budget_mb}
+    pairs = detector.takes_pairs and settings.shuffle
+    n_steps = settings.epochs * -(-training.n_windows // settings.batch_size)
+    at_once = blocks.steps_per_block(settings.batch_size) * settings.batch_size
+    sizes: dict[str, Any] = {"batch_size": at_once, "memory_budget_mb": settings.memory_budget_mb}
     logger.info("training on %d windows, validating on %d", training.n_windows, validation.n_windows)
     if checkpoint.epoch:
         logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
+    detector.train_step = blocks.train_step(detector, settings.batch_size, n_steps, pairs=pairs)
     detector.fit(
         pipeline.windows(
             training,
             seed=config.seed if settings.shuffle else None,
-            pairs=detector.takes_pairs and settings.shuffle,
+            pairs=pairs,
             first_epoch=checkpoint.epoch,
             **sizes,
         ),

@@ -1,0 +1,70 @@
+"""Training by blocks: the same steps on the same windows, only faster."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ganad_tf import blocks, optimizers
+from ganad_tf.models import DETECTORS
+from ganad_tf.models.detector import LossMean
+
+SMALL = {"input_dim": 20, "hidden": [8], "latent": 3}
+BATCH = 16
+N_WINDOWS = 2 * blocks.STEPS * BATCH + 5 * BATCH + 7  # two full blocks, one that is not, and a batch that is not
+
+
+def trained(name, rate, *, n_steps=None):
+    """The weights after one epoch, step by step as Keras has it, or by blocks."""
+    keras.utils.set_random_seed(1)
+    detector = DETECTORS[name](**SMALL)
+    loss = {"loss": "mse"} if name == "DenseAE" else {}
+    detector.compile(optimizer=optimizers.Adam(rate), jit_compile=False, **loss)
+    windows = tf.random.stateless_normal([N_WINDOWS, 20], [1, 2])
+    data = tf.data.Dataset.from_tensor_slices((windows, windows[::-1]) if detector.takes_pairs else windows)
+    size = BATCH
+    if n_steps:
+        detector.train_step = blocks.train_step(detector, BATCH, n_steps, pairs=detector.takes_pairs)
+        size *= blocks.steps_per_block(BATCH)
+    logs = detector.fit(data.batch(size), verbose=0, shuffle=False).history
+    counts = [int(mean.batches) for mean in detector.metrics if isinstance(mean, LossMean)]
+    return detector.get_weights(), {key: value[0] for key, value in logs.items()}, counts
+
+
+@pytest.mark.parametrize("name", ["DenseAE", "EGBAD", "GANomaly", "SkipGANomaly"])
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_blocks_do_the_steps_that_keras_does(name, is_compiled):
+    expected, expected_logs, _ = trained(name, 1e-4)
+    n_steps = blocks.WORTH_COMPILING if is_compiled else 1
+    weights, logs, counts = trained(name, 1e-4, n_steps=n_steps)
+    assert set(counts) == {-(-N_WINDOWS // BATCH)}
+    assert logs.keys() == expected_logs.keys()
+    is_other_noise = name == "EGBAD" and is_compiled  # XLA draws other random numbers
+    for key, value in logs.items():
+        assert value == pytest.approx(expected_logs[key], rel=5e-2 if is_other_noise else 2e-3)
+    for one, other in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-2, atol=0.1 if is_other_noise else 2e-3)
+
+
+def test_compiled_blocks_give_the_same_weights_every_time():
+    first, second = (trained("EGBAD", 1e-3, n_steps=blocks.WORTH_COMPILING)[0] for _ in range(2))
+    assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.01, "clipnorm": 0.1, "beta_1": 0.5}, {"amsgrad": True}])
+def test_adam_moves_as_keras_adam_does(settings):
+    rng = np.random.default_rng(0)
+    gradients = rng.normal(size=[50, 6]).astype(np.float32) * 10.0 ** rng.integers(-6, 3, size=[50, 1])
+    places = []
+    for kind in (keras.optimizers.Adam, optimizers.Adam):
+        variable = keras.Variable(np.linspace(-1, 1, 6, dtype=np.float32))
+        optimizer = kind(0.01, **settings)
+        optimizer.build([variable])
+        places.append([])
+        for gradient in gradients:
+            optimizer.apply([tf.constant(gradient, tf.float32)], [variable])
+            places[-1].append(variable.numpy().copy())
+    np.testing.assert_allclose(*places, rtol=1e-5, atol=1e-6)
+    assert all(not np.array_equal(one, other) for one, other in itertools.pairwise(places[1]))
