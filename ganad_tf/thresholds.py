@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.stats
 
 from ganad_tf.errors import DataError
 from ganad_tf.sections import Threshold
@@ -34,5 +33,7 @@ def threshold(scores: Sequence[float], settings: Threshold) -> float:
             "Expected positive training scores that differ, to fit a gamma distribution to. "
             f"Received: {values.size} from {values.min()} to {values.max()}; set `threshold.method: quantile`."
         )
+    import scipy.stats  # takes most of a second, which `ganad --help` and `list` need not wait for
+
     shape, start, scale = scipy.stats.gamma.fit(values, floc=0)
     return float(scipy.stats.gamma.ppf(settings.quantile, shape, start, scale))

@@ -23,6 +23,7 @@ DISTINCT = 100  # recordings; the others are links to them
 WARM_UP = 8  # clips
 EPOCHS = int(os.environ.get("EPOCHS", "4"))  # the first is not measured
 WINDOWS_PER_CLIP = 309
+ONCE = {"epochs": 1, "memory_budget_mb": 0}
 ARGUMENTS = {"SkipGANomaly": {"hidden": [128, 128, 128], "latent": 8}}
 
 
@@ -85,12 +86,12 @@ def score(side: str, folder: Path) -> float:
     from ganad_tf import preparation, scoring, training
 
     def ours(machine: str) -> None:
-        config, listing = experiment(folder, machine, fit={"epochs": 1})
+        config, listing = experiment(folder, machine, fit=ONCE)
         preparation.prepare(config, listing, "dev", "test", fresh=True)
         scoring.score(config, listing, "dev", fresh=True)
 
     for machine in ("warm", "fan"):
-        config, listing = experiment(folder, machine, fit={"epochs": 1})
+        config, listing = experiment(folder, machine, fit=ONCE)
         preparation.prepare(config, listing, "dev", "train")
         training.train(config, listing, "dev")
     ours("warm")
