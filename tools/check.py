@@ -18,7 +18,7 @@ GATES = {
     "layout": [BINARIES / "ruff", "format", "--check", "."],
     "types": [BINARIES / "mypy"],
     "imports": [BINARIES / "lint-imports"],
-    "tests": [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--durations=60", *sys.argv[1:]],
+    "tests": [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--durations=20", *sys.argv[1:]],
 }
 
 
