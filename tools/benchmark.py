@@ -4,9 +4,9 @@
     python tools/benchmark.py growth --sizes 250 1000 4000 16000
     python tools/benchmark.py serve [--model exported_models/demo] [--seconds 60]
 
-Rows: `prepare`, `train`, `small-batches`, `score`, `start`, `growth`, `serve`; without any, all but the last two. Each
-measurement is a process of its own; ours and the plain one take turns, and medians are shown with the lowest and the
-highest. Peak memory is the whole process's, with TensorFlow in it.
+Rows: `prepare`, `train`, `small-batches`, `score`, `end-to-end`, `start`, `growth`, `serve`; without any, all but the
+last two. Each measurement is a process of its own; ours and the plain one take turns, and medians are shown with the
+lowest and the highest. Peak memory is the whole process's, with TensorFlow in it.
 """
 
 import argparse
@@ -94,6 +94,11 @@ def score(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, objec
     yield from _against("score, clips/s", place, options, ("score",), options.clips)
 
 
+def end_to_end(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+    """Recordings to a trained DenseAE and scores, four epochs."""
+    yield from _against("end-to-end, clips/s", place, options, ("end-to-end",), options.clips)
+
+
 def start(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """What needs no TensorFlow."""
     for arguments in (["--help"], ["list", str(ROOT / "yaml" / "ensemble.yaml"), "--set", f"dev_directory={place}"]):
@@ -111,6 +116,7 @@ ROWS: dict[str, Callable[[Path, argparse.Namespace], Iterator[tuple[str, object]
     "train": train,
     "small-batches": small_batches,
     "score": score,
+    "end-to-end": end_to_end,
     "start": start,
 }
 

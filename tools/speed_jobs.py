@@ -98,6 +98,30 @@ def score(side: str, folder: Path) -> float:
     return _seconds(lambda: ours("fan"))
 
 
+def end_to_end(side: str, folder: Path) -> float:
+    """Recordings of one machine to trained detector and scores. Seconds, imports apart."""
+    if side == "plain":
+        import reference
+
+        def plain() -> None:
+            windows = reference.load_all(files(folder, "fan", "train"))
+            model = reference.dense_ae()
+            model.fit(windows, windows, batch_size=512, epochs=EPOCHS, validation_split=0.1, verbose=0)
+            reference.scores(model, files(folder, "fan", "test"))
+
+        return _seconds(plain)
+    from ganad_tf import preparation, scoring, training
+
+    def ours() -> None:
+        config, listing = experiment(folder, "fan", fit={"epochs": EPOCHS})
+        for split in ("train", "test"):
+            preparation.prepare(config, listing, "dev", split, fresh=True)
+        training.train(config, listing, "dev", fresh=True)
+        scoring.score(config, listing, "dev", fresh=True)
+
+    return _seconds(ours)
+
+
 def train(side: str, folder: Path, name: str, batch_size: int) -> float:
     """Windows in memory, through the network once: `ours`, `streamed`, a `bare` loop, or `plain` fit. Seconds."""
     if side == "plain":
@@ -193,6 +217,6 @@ if __name__ == "__main__":
     if job == "train":
         took = train(where, Path(place), more[0], int(more[1]))
     else:
-        took = {"prepare": prepare, "score": score}[job](where, Path(place))
+        took = {"prepare": prepare, "score": score, "end-to-end": end_to_end}[job](where, Path(place))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": took, "peak_mb": peak}))
