@@ -106,6 +106,7 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("comparison"), metavar="DIR", help="where it goes (default: ./comparison)"
     )
+    parser.add_argument("--bars", action="store_true", help="draw comparison.png too, as the paper's Figure 6")
 
 
 def _add_changes(parser: argparse.ArgumentParser) -> None:

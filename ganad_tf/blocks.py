@@ -1,7 +1,8 @@
 """Many steps of training at a time: the dataset hands over blocks of batches, one compiled loop goes through each.
 
-With small batches, calling a step's thousand operations takes longer than their arithmetic; compiled by XLA, with the
-loop inside, nobody has to call them. What a step does, and on which windows, is the same.
+With small batches, calling a step's thousand operations takes longer than their arithmetic; with large ones, batch
+normalisation and optimizer go through memory operation by operation. Compiled by XLA, with the loop inside, nobody
+calls anything, and neighbours are computed at one go. What a step does, and on which windows, is the same.
 """
 
 from collections.abc import Callable
@@ -13,8 +14,7 @@ from ganad_tf.models import Detector
 
 WINDOWS = 8192  # of a block at most, about 20 MB
 STEPS = 100  # in a block at most; the last, smaller block of an epoch is not compiled
-SMALL = 128  # windows of a step at most, for compiling: beyond, the arithmetic takes the time and not the calls
-WORTH_COMPILING = 5000  # steps of a training; compiling takes about as long as these gain
+WORTH_COMPILING = 2500  # steps of a training; compiling takes about as long as these gain
 
 Step = Callable[[Any], dict[str, tf.Tensor]]
 
@@ -47,39 +47,30 @@ def train_step(detector: Detector, batch_size: int, n_steps: int, *, pairs: bool
 
     def of_block(block: Any) -> dict[str, tf.Tensor]:
         step = tf.function(step_of, autograph=False).get_concrete_function((spec, spec) if pairs else spec)
+
+        @tf.function(autograph=False, jit_compile=True)
+        def compiled(block: Any) -> dict[str, tf.Tensor]:
+            shaped = tf.nest.map_structure(lambda windows: tf.reshape(windows, [full, detector.input_dim]), block)
+            return _steps(step, shaped, batch_size, full)
+
         count = tf.shape(tf.nest.flatten(block)[0])[0]
-        begin = tf.constant(0)
-        if batch_size <= SMALL and n_steps >= WORTH_COMPILING:
-            compiled = _all_but_the_last(step, detector.input_dim, batch_size, full)
-            begin = tf.cond(tf.equal(count, full), lambda: compiled(block), lambda: tf.constant(0))
-
-        def body(start: tf.Tensor, logs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-            del logs  # of the step before
-            size = tf.minimum(batch_size, count - start)
-            return start + batch_size, step(_batch(block, start, size, detector.input_dim))
-
-        nothing = {name: tf.zeros(value.shape, value.dtype) for name, value in step.structured_outputs.items()}
-        return tf.while_loop(lambda start, _: start < count, body, (begin, nothing), parallel_iterations=1)[1]
+        if n_steps < WORTH_COMPILING:
+            return _steps(step, block, batch_size, count)
+        return tf.cond(tf.equal(count, full), lambda: compiled(block), lambda: _steps(step, block, batch_size, count))
 
     return of_block
 
 
-def _all_but_the_last(step: Any, dims: int, batch_size: int, full: int) -> Callable[[Any], tf.Tensor]:
-    """A compiled function: steps on a full block but for its last batch, whose losses the caller wants to see."""
+def _steps(step: Any, block: Any, batch_size: int, count: tf.Tensor | int) -> dict[str, tf.Tensor]:
+    """A step on each batch of a block of `count` windows, in order; what the last one returns."""
+    is_even = isinstance(count, int)  # XLA makes a slice whose size it doesn't know ten times slower
 
-    @tf.function(autograph=False, jit_compile=True)
-    def compiled(block: Any) -> tf.Tensor:
-        shaped = tf.nest.map_structure(lambda windows: tf.reshape(windows, [full, dims]), block)
+    def body(start: tf.Tensor, logs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        del logs  # of the step before
+        size = batch_size if is_even else tf.minimum(batch_size, count - start)
+        batch = tf.nest.map_structure(lambda windows: tf.slice(windows, [start, 0], [size, windows.shape[1]]), block)
+        return start + batch_size, step(batch)
 
-        def body(start: tf.Tensor) -> tf.Tensor:
-            step(_batch(shaped, start, batch_size, dims))
-            return start + batch_size
-
-        return tf.while_loop(lambda start: start < full - batch_size, body, [tf.constant(0)], parallel_iterations=1)[0]
-
-    return compiled
-
-
-def _batch(block: Any, start: tf.Tensor, size: tf.Tensor | int, dims: int) -> Any:
-    # All sizes are given: XLA makes a slice whose size it doesn't know ten times slower.
-    return tf.nest.map_structure(lambda windows: tf.slice(windows, [start, 0], [size, dims]), block)
+    nothing = {name: tf.zeros(value.shape, value.dtype) for name, value in step.structured_outputs.items()}
+    loop = (tf.constant(0), nothing)
+    return tf.while_loop(lambda start, _: start < count, body, loop, parallel_iterations=1)[1]

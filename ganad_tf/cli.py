@@ -115,15 +115,18 @@ def run(options: argparse.Namespace) -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Compares results with one another and with published ones, as tables and as bars."""
-    from ganad_tf import comparison, report
+    """Compares results with one another and with published ones, as tables and, if asked for, as bars."""
+    from ganad_tf import comparison
 
     systems = comparison.read_systems(options.systems)
     best = [comparison.best_of(systems)] if len(systems) > 1 else []
     rows = [*comparison.published_systems(), *systems, *best]
     print(comparison.markdown(comparison.table(rows)))
     comparison.write(options.out, rows)
-    report.plot_bars(options.out / "comparison.png", comparison.bars(rows))
+    if options.bars:
+        from ganad_tf import report
+
+        report.plot_bars(options.out / "comparison.png", comparison.bars(rows))
     logger.info("wrote %s", options.out)
 
 

@@ -20,7 +20,7 @@ def compared(tmp_path_factory):
     commands = [
         *(["run", str(ROOT / "yaml" / f"{name}.yaml"), "--set", "fit.epochs=2"] for name in SYSTEMS),
         ["run", str(ROOT / "yaml" / "ensemble.yaml")],
-        ["compare", *(f"result/{name}" for name in (*SYSTEMS, "ensemble")), "--out", "tables"],
+        ["compare", *(f"result/{name}" for name in (*SYSTEMS, "ensemble")), "--out", "tables", "--bars"],
     ]
     script = (
         "import sys; from ganad_tf import cli; code = cli.main(); print('tensorflow' in sys.modules); sys.exit(code)"

@@ -100,15 +100,14 @@ def end_to_end(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, 
 
 
 def start(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
-    """What needs no TensorFlow."""
-    for arguments in (["--help"], ["list", str(ROOT / "yaml" / "ensemble.yaml"), "--set", f"dev_directory={place}"]):
-        command = [sys.executable, "-m", "ganad_tf", *arguments]
-        times = []
-        for _ in range(options.repetitions):
-            begin = time.perf_counter()
-            subprocess.run(command, capture_output=True, check=False)
-            times.append(time.perf_counter() - begin)
-        yield f"ganad {arguments[0]}, seconds", times
+    """What needs no TensorFlow, on a small experiment that is done."""
+    folders = {"dev": "data", "cache": "cache", "model": "model", "result": "result"}
+    where = [f"{key}_directory={place / 'demo' / folder}" for key, folder in folders.items()]
+    experiment = [str(ROOT / "yaml" / "demo.yaml"), "--machine", "fan", "--set", "fit.epochs=1", *where]
+    _ganad("demo", "--out", str(place / "demo"), *experiment[1:5])
+    systems = [str(place / "demo" / "result"), "--out", str(place / "comparison")]
+    for arguments in (["--help"], ["list", *experiment], ["evaluate", *experiment], ["compare", *systems]):
+        yield f"ganad {arguments[0]}, seconds", [_ganad(*arguments) for _ in range(options.repetitions)]
 
 
 ROWS: dict[str, Callable[[Path, argparse.Namespace], Iterator[tuple[str, object]]]] = {
@@ -170,6 +169,15 @@ def _run(place: Path, job: Job, **environment: str) -> dict[str, float]:
     if done.returncode:
         raise SystemExit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def _ganad(*arguments: str) -> float:
+    """Seconds of the command line."""
+    begin = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "ganad_tf", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return time.perf_counter() - begin
 
 
 def _processor() -> str:
