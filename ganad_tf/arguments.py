@@ -109,6 +109,13 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bars", action="store_true", help="draw comparison.png too, as the paper's Figure 6")
 
 
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("results", metavar="RESULT_DIR", nargs="+", type=Path, help="a result directory")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default: report/ in the first of them)")
+    what = "clips of each kind to look at, per machine type (default: 3)"
+    parser.add_argument("--clips", type=_count, default=3, metavar="N", help=what)
+
+
 def _add_changes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--machine", nargs="+", action="extend", default=[], metavar="M", help="only these machine types"
@@ -130,6 +137,7 @@ _OWN = {
     "export": _add_export,
     "predict": _add_files,
     "prepare": _add_stage,
+    "report": _add_results,
     "run": _add_stage,
     "score": _add_stage,
     "serve": _add_server,

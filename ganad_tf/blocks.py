@@ -5,60 +5,81 @@ normalisation and optimizer go through memory operation by operation. Compiled b
 calls anything, and neighbours are computed at one go. What a step does, and on which windows, is the same.
 """
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
+from ganad_tf import optimizers
 from ganad_tf.models import Detector
 
-WINDOWS = 8192  # of a block at most, about 20 MB
+WINDOWS = 4096  # of a block at most, about 10 MB
 STEPS = 100  # in a block at most; the last, smaller block of an epoch is not compiled
 WORTH_COMPILING = 2500  # steps of a training; compiling takes about as long as these gain
-
-Step = Callable[[Any], dict[str, tf.Tensor]]
 
 
 def steps_per_block(batch_size: int) -> int:
     """Batches in a block.
 
     >>> steps_per_block(16), steps_per_block(512), steps_per_block(10_000)
-    (100, 16, 1)
+    (100, 8, 1)
     """
     return max(1, min(STEPS, WINDOWS // batch_size))
 
 
-def train_step(detector: Detector, batch_size: int, n_steps: int, *, pairs: bool) -> Step:
-    """What takes the place of `detector.train_step` where the dataset hands over blocks.
+def prepare(detector: Detector, batch_size: int, n_steps: int, *, pairs: bool) -> None:
+    """Makes `fit` take blocks, `[at most steps_per_block * batch_size, dims]`, and do a step on each batch of them.
+
+    `train_step` is then a function of a block (or a pair of them) that returns what its last step does. Keras calls
+    it from Python: what is worth compiling is compiled here, before the recordings fill the memory that this needs,
+    and would be compiled once more as a part of Keras' own graph.
 
     Args:
-      detector: Compiled.
+      detector: Compiled, in Keras' sense.
       batch_size: Windows of a step.
       n_steps: Of the whole training, all epochs together.
       pairs: Whether there are two blocks each time.
-
-    Returns:
-      A function of one block, `[at most steps_per_block * batch_size, dims]`, or of a pair of them, that does a
-      step on each batch of it, in order, and returns what the last step does.
     """
     full = steps_per_block(batch_size) * batch_size
+    state = optimizers.state(detector)
     spec = tf.TensorSpec([None, detector.input_dim], tf.float32)
-    step_of = detector.train_step
+    specs = (spec, spec) if pairs else spec
+    step = tf.function(detector.train_step, autograph=False).get_concrete_function(specs)
 
-    def of_block(block: Any) -> dict[str, tf.Tensor]:
-        step = tf.function(step_of, autograph=False).get_concrete_function((spec, spec) if pairs else spec)
+    @tf.function(autograph=False, input_signature=[specs])
+    def any_block(block: Any) -> dict[str, tf.Tensor]:
+        return _steps(step, block, batch_size, tf.shape(tf.nest.flatten(block)[0])[0])
 
-        @tf.function(autograph=False, jit_compile=True)
-        def compiled(block: Any) -> dict[str, tf.Tensor]:
-            shaped = tf.nest.map_structure(lambda windows: tf.reshape(windows, [full, detector.input_dim]), block)
-            return _steps(step, shaped, batch_size, full)
+    @tf.function(autograph=False, input_signature=[specs], jit_compile=True)
+    def full_block(block: Any) -> dict[str, tf.Tensor]:
+        shaped = tf.nest.map_structure(lambda windows: tf.reshape(windows, [full, detector.input_dim]), block)
+        return _steps(step, shaped, batch_size, full)
 
-        count = tf.shape(tf.nest.flatten(block)[0])[0]
-        if n_steps < WORTH_COMPILING:
-            return _steps(step, block, batch_size, count)
-        return tf.cond(tf.equal(count, full), lambda: compiled(block), lambda: _steps(step, block, batch_size, count))
+    is_compiled = n_steps >= WORTH_COMPILING
 
-    return of_block
+    def train_step(block: Any) -> dict[str, tf.Tensor]:
+        is_full = len(tf.nest.flatten(block)[0]) == full
+        return full_block(block) if is_compiled and is_full else any_block(block)
+
+    if is_compiled:
+        nothing = tf.zeros([full, detector.input_dim])
+        _compile(lambda: full_block((nothing, nothing) if pairs else nothing), state)
+    detector.train_step = train_step
+    detector.test_step = tf.function(detector.test_step, autograph=False, input_signature=[spec])
+    detector.run_eagerly = True
+
+
+def _compile(call: Callable[[], Any], state: list[keras.Variable]) -> None:
+    """Calls a function for the first time, without leaving a trace of it in `state`."""
+    before = [variable.numpy() for variable in state]
+    call()
+    for variable, value in zip(state, before, strict=True):
+        variable.assign(value)
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim:
+        trim(0)  # the compiler leaves some 150 MB that nobody else would get
 
 
 def _steps(step: Any, block: Any, batch_size: int, count: tf.Tensor | int) -> dict[str, tf.Tensor]:

@@ -15,12 +15,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from ganad_tf import atomic
-from ganad_tf import config as configuration
+from ganad_tf import atomic, optimizers, schema
 from ganad_tf.interrupted import Sparingly
 
 logger = logging.getLogger(__name__)
 
+SUFFIX = ".unfinished.npz"  # of the file beside a detector's directory
 META, STATE, BEST = "meta", "state", "best"
 STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")  # attributes of Keras' EarlyStopping
 
@@ -81,7 +81,7 @@ class Checkpoint(keras.callbacks.Callback):
             logger.warning("%s can't be read (%s); training begins again.", self.path, error)
             return
         mend = "set another `model_directory`, or add --fresh to begin again"
-        configuration.refuse_other_settings(f"The unfinished training in {self.path}", made_with, self.made_with, mend)
+        schema.refuse_other_settings(f"The unfinished training in {self.path}", made_with, self.made_with, mend)
         self.epoch, self.history, self._seconds_before, self.is_stopped = epoch, history, seconds, stopped
         self._arrays, self._meta = loaded, meta
 
@@ -89,7 +89,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Brings the state back; what began before this, as the counters of early stopping, is set last."""
         if not self.epoch:
             return
-        variables = _variables(self.model)
+        variables = optimizers.state(self.model)
         kept = [self._arrays[f"{STATE}{number}"] for number in range(len(variables))]
         for variable, value in zip(variables, kept, strict=True):
             variable.assign(value)
@@ -122,17 +122,17 @@ class Checkpoint(keras.callbacks.Callback):
             "is_stopped": self.is_stopped,
             "stopping": {name: getattr(self.stopping, name) for name in STOPPING} if self.stopping else {},
         }
-        arrays = {f"{STATE}{number}": variable.numpy() for number, variable in enumerate(_variables(self.model))}
+        arrays = {f"{STATE}{number}": variable.numpy() for number, variable in enumerate(optimizers.state(self.model))}
         best = (self.stopping.best_weights if self.stopping else None) or []
         arrays |= {f"{BEST}{number}": value for number, value in enumerate(best)}
         with atomic.replacing(self.path) as temporary, temporary.open("wb") as stream:
             np.savez(stream, **{META: np.array(json.dumps(meta)), **arrays})
 
 
-def _variables(model: keras.Model) -> list[keras.Variable]:
-    """All that a step may change, in the order in which the detector was built."""
-    optimizers = [value for value in vars(model).values() if isinstance(value, keras.optimizers.Optimizer)]
-    for optimizer in optimizers:
-        if not optimizer.built:  # what its first step would do
-            optimizer.build(model.trainable_variables)
-    return [*model.variables, *(variable for optimizer in optimizers for variable in optimizer.variables)]
+def epochs_kept(directory: Path) -> int:
+    """How many epochs an unfinished training of the detector in `directory` goes on after."""
+    try:
+        with directory.with_name(f"{directory.name}{SUFFIX}").open("rb") as stream, np.load(stream) as arrays:
+            return int(json.loads(str(arrays[META]))["epoch"])
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return 0

@@ -7,6 +7,7 @@ Tables go to stdout, everything else to stderr. A verb imports what it needs whe
 
 import argparse
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,9 @@ logger = logging.getLogger(__name__)
 
 def main(command_line: Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit code."""
-    options = arguments.parser(VERBS).parse_args(command_line)
+    given = sys.argv[1:] if command_line is None else command_line
+    options = arguments.parser(VERBS).parse_args(given)
+    options.command = shlex.join(["ganad", *given])
     level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("ganad_tf").setLevel(level)
@@ -37,8 +40,8 @@ def main(command_line: Sequence[str] | None = None) -> int:
             raise
         print(f"ganad: {error.filename or 'the output'}: {error.strerror or error}.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("ganad: interrupted; what is finished is kept, the same command goes on from there.", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"ganad: {console.interrupted(error, given)}", file=sys.stderr)
         return 130
     return 0
 
@@ -87,12 +90,12 @@ def score(options: argparse.Namespace) -> None:
     """Writes anomaly scores and decisions of the test clips."""
     config, mode, listings = _experiment(options)
     if config.ensemble.members:
-        _combine(config, mode, listings)
+        _combine(config, mode, listings, options.command)
     else:
         console.import_tensorflow()
         from ganad_tf import stages
 
-        stages.score(config, mode, listings, fresh=options.fresh)
+        stages.score(config, mode, listings, fresh=options.fresh, command=options.command)
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -107,7 +110,7 @@ def run(options: argparse.Namespace) -> None:
     config = configuration.load(options.config, options.set)
     if config.ensemble.members:
         config, mode, listings = _experiment(options, config)
-        _combine(config, mode, listings)
+        _combine(config, mode, listings, options.command)
         _evaluate_labelled(config, mode, listings, keep=bool(options.machine))
     else:
         console.import_tensorflow()
@@ -121,20 +124,24 @@ def compare(options: argparse.Namespace) -> None:
     systems = comparison.read_systems(options.systems)
     best = [comparison.best_of(systems)] if len(systems) > 1 else []
     rows = [*comparison.published_systems(), *systems, *best]
-    print(comparison.markdown(comparison.table(rows)))
+    print(f"{comparison.markdown(comparison.table(rows))}\n\n{comparison.NOTE}")
     comparison.write(options.out, rows)
     if options.bars:
-        from ganad_tf import report
+        from ganad_tf.report import plots
 
-        report.plot_bars(options.out / "comparison.png", comparison.bars(rows))
+        plots.plot_bars(options.out / "comparison.png", comparison.bars(rows))
     logger.info("wrote %s", options.out)
+
+
+def report(options: argparse.Namespace) -> None:
+    """Writes one page of pictures, sounds and tables about results, to be opened in a browser."""
+    console.import_tensorflow()
+    _write_report(options.results, options.out or options.results[0] / "report", options.clips)
 
 
 def demo(options: argparse.Namespace) -> None:
     """Makes six toy machines, trains a GANomaly on each, and shows how well it finds their faults."""
     console.import_tensorflow()
-    from ganad_tf import report
-
     folders = {
         "dev_directory": "data",
         "cache_directory": "cache",
@@ -143,19 +150,20 @@ def demo(options: argparse.Namespace) -> None:
     }
     places = [f"{key}={options.out / folder}" for key, folder in folders.items()]
     config = configuration.load(_shipped("demo.yaml"), [*places, *options.set])
-    thresholds = _run(options, config)
-    listings = datasets.list_clips(config, options.mode, options.machine)
-    scored = {listing.machine: evaluation.scored_by_id(config, listing, options.mode) for listing in listings}
-    for name, draw in (
-        ("score_histograms.png", lambda path: report.plot_histograms(path, scored, thresholds)),
-        ("roc_curves.png", lambda path: report.plot_rocs(path, scored, config.max_fpr)),
-    ):
-        draw(Path(config.result_directory, name))
-        logger.info("wrote %s", Path(config.result_directory, name))
+    _run(options, config)
+    _write_report([Path(config.result_directory)], options.out / "report", n_clips=2)
 
 
-def _run(options: argparse.Namespace, config: Config) -> dict[str, float]:
-    """All stages in turn; the decision thresholds by machine type."""
+def _write_report(results: Sequence[Path], out: Path, n_clips: int) -> None:
+    from ganad_tf.report import writing
+
+    with console.bar("report", "machine") as progress:
+        path = writing.write(results, out, n_clips=n_clips, progress=progress)
+    print(f"report: {path}")
+
+
+def _run(options: argparse.Namespace, config: Config) -> None:
+    """All stages in turn."""
     from ganad_tf import stages
 
     _make_synthetic(config, options.mode)
@@ -165,17 +173,16 @@ def _run(options: argparse.Namespace, config: Config) -> dict[str, float]:
         listing.need("test")
     stages.prepare(config, mode, listings, ("train", "test"), fresh=options.fresh)
     stages.train(config, mode, listings, fresh=options.fresh)
-    thresholds = stages.score(config, mode, listings)
+    stages.score(config, mode, listings, command=options.command)
     _evaluate_labelled(config, mode, listings, keep=bool(options.machine))
-    return thresholds
 
 
-def _combine(config: Config, mode: Mode, listings: Sequence[Listing]) -> None:
+def _combine(config: Config, mode: Mode, listings: Sequence[Listing], command: str) -> None:
     """What `score` is for an ensemble; needs no TensorFlow."""
     from ganad_tf import ensemble
 
     for listing in listings:
-        ensemble.score(config.for_machine(listing.machine), listing, mode)
+        ensemble.score(config.for_machine(listing.machine), listing, mode, command=command)
 
 
 def _shipped(name: str) -> Path:
@@ -224,5 +231,6 @@ VERBS = {
     "predict": deployment.predict,
     "serve": deployment.serve,
     "compare": compare,
+    "report": report,
     "demo": demo,
 }

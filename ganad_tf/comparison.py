@@ -148,14 +148,14 @@ def table(systems: Sequence[System]) -> list[list[str]]:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """The cells of `table` as a Markdown table, and how to read it."""
+    """Cells as a Markdown table, the first row being the head."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:], "", NOTE])
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def write(directory: Path, systems: Sequence[System]) -> None:
     """Writes `comparison.md` and, with one number per cell, `comparison.csv`."""
-    atomic.write_text(directory / "comparison.md", markdown(table(systems)) + "\n")
+    atomic.write_text(directory / "comparison.md", f"{markdown(table(systems))}\n\n{NOTE}\n")
     machines = _machines(systems)
     numbers = [
         "AUC",

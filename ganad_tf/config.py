@@ -16,7 +16,7 @@ from typing import Any, Literal
 from ganad_tf import schema
 from ganad_tf.errors import ConfigError
 from ganad_tf.input_sections import Audio, Dataset, Feature
-from ganad_tf.sections import Ensemble, Fit, Model, Scorer, Threshold
+from ganad_tf.sections import Ensemble, Fit, Model, Scorer, TensorBoard, Threshold
 
 Mode = Literal["dev", "eval"]
 
@@ -55,6 +55,7 @@ class Config:
     fit: Fit = field(default_factory=Fit)
     scorer: Scorer = field(default_factory=Scorer)
     threshold: Threshold = field(default_factory=Threshold)
+    tensorboard: TensorBoard = field(default_factory=TensorBoard)
     ensemble: Ensemble = field(default_factory=Ensemble)
     machines: Mapping[str, Any] = field(default_factory=dict)
 
@@ -154,20 +155,14 @@ class Config:
             return dict(_flatten({"ensemble": dataclasses.asdict(self.ensemble)}))
         return self.training_settings() | dict(_flatten({"scorer": self.scorer.in_use()}))
 
-
-def refuse_other_settings(what: str, there: Mapping[str, Any], here: Mapping[str, Any], mend: str) -> None:
-    """Refuses something made with settings `there` where the configuration has `here`, both with dotted keys.
-
-    Raises:
-      ConfigError: Names the first setting that differs, and how to mend it.
-    """
-    there, here = (json.loads(json.dumps(settings)) for settings in (there, here))
-    for key in sorted(there.keys() | here.keys()):
-        if there.get(key) != here.get(key):
-            raise ConfigError(
-                f"{what} was made with `{key}: {there.get(key)}`, "
-                f"this configuration has `{key}: {here.get(key)}`; {mend}."
-            )
+    def origin(self, command: str) -> dict[str, Any]:
+        """What is kept beside scores: the settings that they depend on, the whole configuration, where and how."""
+        return {
+            "settings": self.score_settings(),
+            "config": to_dict(self),
+            "working_directory": str(Path.cwd()),
+            "command": command,
+        }
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:

@@ -22,13 +22,14 @@ from ganad_tf.thresholds import threshold
 logger = logging.getLogger(__name__)
 
 
-def score(config: Config, listing: Listing, mode: Mode) -> float:
+def score(config: Config, listing: Listing, mode: Mode, *, command: str = "") -> float:
     """Combines the members' scores of one machine type and writes score and decision files, one pair per ID.
 
     Args:
       config: The experiment, with a section `ensemble`.
       listing: The machine type's clips, which say what machine IDs there are.
       mode: `dev` or `eval`.
+      command: What the user typed; kept beside the scores.
 
     Returns:
       The threshold above which a clip is called anomalous.
@@ -47,7 +48,7 @@ def score(config: Config, listing: Listing, mode: Mode) -> float:
         combined[machine_id] = _combined((names, scores), training, config.ensemble)
     train_scores = _combined(training, training, config.ensemble)
     limit = threshold([score.score for score in train_scores], config.threshold)
-    origin = {"settings": config.score_settings(), "members": _digests(config, listing, mode)}
+    origin = config.origin(command) | {"members": _digests(config, listing, mode)}
     clips.write_origin(config.origin_path(mode, listing.machine), origin, is_complete=False)
     for machine_id, scored in combined.items():
         clips.write_scores(config.score_path(listing.machine, machine_id), scored)

@@ -27,3 +27,17 @@ class ExportError(GanadError):
 
 class InputError(GanadError):
     """What was sent to an exported model is not what its signature takes; names the field."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in the midst of a stage.
+
+    Args:
+      doing: What was being done, such as `training fan`.
+      kept: What of it is kept, such as `7 of 100 epochs are kept`.
+    """
+
+    def __init__(self, doing: str, kept: str) -> None:
+        super().__init__(doing)
+        self.doing = doing
+        self.kept = kept

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ganad_tf import clips, ensemble, manifest
+from ganad_tf import clips, ensemble, manifest, schema
 from ganad_tf.clips import Clip, Listing
-from ganad_tf.config import Config, Mode, refuse_other_settings
+from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
 from ganad_tf.metrics import auc, mean_of_defined, pauc
 
@@ -97,30 +97,43 @@ def scored_by_id(config: Config, listing: Listing, mode: Mode) -> dict[str, tupl
     Raises:
       DataError: If a clip has no label, or a score file lists other clips than there are.
     """
+    for machine_id, group in clips.by_id(listing.need("test")).items():
+        if any(clip.label is None for clip in group):
+            name = config.score_path(listing.machine, machine_id).name
+            raise DataError(
+                f"Expected labelled test clips for {name}; there are none, so there is nothing to evaluate."
+            )
+    return {
+        machine_id: ([clip.label or 0 for clip, _ in scored], [score for _, score in scored])
+        for machine_id, scored in scored_clips(config, listing, mode).items()
+    }
+
+
+def scored_clips(config: Config, listing: Listing, mode: Mode) -> dict[str, list[tuple[Clip, float]]]:
+    """The test clips with their scores by machine ID, whether they are labelled or not; left out ones are missing.
+
+    Raises:
+      DataError: If a score file lists other clips than there are.
+    """
     left_out = _left_out(config, listing, mode)
     return {
-        machine_id: _labels_and_scores(config.score_path(listing.machine, machine_id), group, left_out)
+        machine_id: _with_scores(config.score_path(listing.machine, machine_id), group, left_out)
         for machine_id, group in clips.by_id(listing.need("test")).items()
     }
 
 
-def _labels_and_scores(path: Path, group: Sequence[Clip], left_out: set[str]) -> tuple[list[int], list[float]]:
-    labels = {clip.name: clip.label for clip in group if clip.label is not None}
-    if len(labels) != len(group):
-        raise DataError(
-            f"Expected labelled test clips for {path.name}; these have none, so there is nothing to evaluate."
-        )
+def _with_scores(path: Path, group: Sequence[Clip], left_out: set[str]) -> list[tuple[Clip, float]]:
+    names = {clip.name for clip in group}
     scores = {score.name: score.score for score in clips.read_scores(path)}
-    missing = sorted(labels.keys() - scores.keys() - left_out)
-    foreign = sorted(scores.keys() - labels.keys())
+    missing = sorted(names - scores.keys() - left_out)
+    foreign = sorted(scores.keys() - names)
     if foreign or missing:
         name = (missing or foreign)[0]
         raise DataError(
             f"{path} does not list the test clips that are there "
             f"({len(missing)} missing, {len(foreign)} others, such as {name}); run `ganad score` again."
         )
-    names = [name for name in labels if name in scores]
-    return [labels[name] for name in names], [scores[name] for name in names]
+    return [(clip, scores[clip.name]) for clip in group if clip.name in scores]
 
 
 def _left_out(config: Config, listing: Listing, mode: Mode) -> set[str]:
@@ -138,12 +151,8 @@ def _check_origin(config: Config, listing: Listing, mode: Mode) -> None:
     if origin is None:
         return
     mend = "run `ganad score` with this configuration, or set another `result_directory`"
-    refuse_other_settings(
-        f"The score file of {listing.machine}",
-        origin["settings"],
-        config.for_machine(listing.machine).score_settings(),
-        mend,
-    )
+    what, ours = f"The score file of {listing.machine}", config.for_machine(listing.machine).score_settings()
+    schema.refuse_other_settings(what, origin["settings"], ours, mend)
     ensemble.check_unchanged(config, listing, mode, origin)
 
 
@@ -164,13 +173,10 @@ def table(results: Sequence[MachineResult], paper: Sequence[MachineResult] = ())
         defined = [result for result in results if not math.isnan(result.auc)]
         if defined:
             lines.append(_line("all", "weighted", _mean(defined, weighted=True)) + "  by test clips")
-    undefined = [
-        f"{result.machine} id {row.machine_id}" for result in results for row in result.ids if math.isnan(row.auc)
-    ]
+    undefined = [f"{each.machine} id {row.machine_id}" for each in results for row in each.ids if math.isnan(row.auc)]
     if undefined:
-        lines.append(
-            f"undefined: {', '.join(undefined)} (the test clips lack normal clips or anomalies); left out of the means"
-        )
+        lacking = "(the test clips lack normal clips or anomalies); left out of the means"
+        lines.append(f"undefined: {', '.join(undefined)} {lacking}")
     return "\n".join(lines)
 
 

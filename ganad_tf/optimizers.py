@@ -1,4 +1,4 @@
-"""Keras' Adam, each variable in one kernel: with small batches the optimizer is most of a step."""
+"""Keras' Adam, each variable in one kernel: with small batches the optimizer is most of a step. What steps change."""
 
 import keras
 import tensorflow as tf
@@ -34,3 +34,12 @@ class Adam(keras.optimizers.Adam):
             epsilon=epsilon,
             grad=tf.cast(gradient, variable.dtype),
         )
+
+
+def state(model: keras.Model) -> list[keras.Variable]:
+    """All that a step may change, the optimizers' variables with it, in the order in which the model was built."""
+    optimizers = [value for value in vars(model).values() if isinstance(value, keras.optimizers.Optimizer)]
+    for optimizer in optimizers:
+        if not optimizer.built:  # what its first step would do
+            optimizer.build(model.trainable_variables)
+    return [*model.variables, *(variable for optimizer in optimizers for variable in optimizer.variables)]

@@ -5,6 +5,7 @@ Knows nothing of our settings; `config.py` holds those.
 
 import dataclasses
 import difflib
+import json
 import math
 import re
 import types
@@ -133,3 +134,18 @@ def _describe(expected: Any) -> str:
         else:
             words.append(names.get(option, "a section with keys"))
     return " or ".join(words)
+
+
+def refuse_other_settings(what: str, there: Mapping[str, Any], here: Mapping[str, Any], mend: str) -> None:
+    """Refuses something made with settings `there` where the configuration has `here`, both with dotted keys.
+
+    Raises:
+      ConfigError: Names the first setting that differs, and how to mend it.
+    """
+    there, here = (json.loads(json.dumps(settings)) for settings in (there, here))
+    for key in sorted(there.keys() | here.keys()):
+        if there.get(key) != here.get(key):
+            raise ConfigError(
+                f"{what} was made with `{key}: {there.get(key)}`, "
+                f"this configuration has `{key}: {here.get(key)}`; {mend}."
+            )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import clips, locks, preparation, records, scorers, trained
+from ganad_tf import boards, clips, locks, preparation, records, scorers, trained
 from ganad_tf.clips import Clip, ClipScore, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
@@ -31,6 +31,7 @@ def score(
     *,
     progress: Progress = lambda items, _: items,
     fresh: bool = False,
+    command: str = "",
 ) -> float:
     """Scores the test clips of one machine type and writes score and decision files, one pair per ID.
 
@@ -42,6 +43,7 @@ def score(
       mode: `dev` or `eval`.
       progress: Shows how far it is.
       fresh: Whether to score every clip again, also those that an interrupted call has scored.
+      command: What the user typed; kept beside the scores.
 
     Returns:
       The threshold above which a clip is called anomalous.
@@ -54,10 +56,19 @@ def score(
     """
     directory = find_detector(config, listing, mode)
     with locks.alone_at(Path(config.result_directory, listing.machine)):
-        return _score(config, listing, mode, directory, progress, fresh=fresh)
+        return _score(config, listing, mode, directory, progress, fresh=fresh, command=command)
 
 
-def _score(config: Config, listing: Listing, mode: Mode, directory: Path, progress: Progress, *, fresh: bool) -> float:
+def _score(
+    config: Config,
+    listing: Listing,
+    mode: Mode,
+    directory: Path,
+    progress: Progress,
+    *,
+    fresh: bool,
+    command: str,
+) -> float:
     model = trained.load(directory)
     reported = config.reported()
     fitted = [trained.load_scorer(directory, own.scorer) for own in reported]
@@ -76,7 +87,7 @@ def _score(config: Config, listing: Listing, mode: Mode, directory: Path, progre
         so_far.read()
     scores = of_each_clip(model, functions, cache, current.entries, progress=progress, so_far=so_far)
     for own, scorer, scored in zip(reported, fitted, scores, strict=True):
-        origin = {"settings": own.score_settings(), "cache": current.digest(), "detector": str(directory)}
+        origin = own.origin(command) | {"cache": current.digest(), "detector": str(directory)}
         clips.write_origin(own.origin_path(mode, listing.machine), origin, is_complete=False)
         for machine_id, group in _by_id(listing, scored).items():
             clips.write_scores(own.score_path(listing.machine, machine_id), group)
@@ -87,6 +98,7 @@ def _score(config: Config, listing: Listing, mode: Mode, directory: Path, progre
         decisions = [(clip.name, int(clip.score > limit)) for clip in group]
         clips.write_rows(config.decision_path(listing.machine, machine_id), decisions)
     so_far.remove()
+    boards.show_scores(config, listing, mode, model, fitted[0], scored=scores[0])
     logger.info("%s: scored %d clips, threshold %.6g", listing.machine, len(scores[0]), limit)
     return limit
 

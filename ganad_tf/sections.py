@@ -1,6 +1,7 @@
-"""The sections of a YAML file that say what is made of it: `model`, `fit`, `scorer`, `threshold`, `ensemble`.
+"""The sections of a YAML file that say what is made of what comes in.
 
-As in `input_sections.py`, every default is that of the DCASE 2020 Task 2 baseline.
+`model`, `fit`, `scorer`, `threshold`, `tensorboard` and `ensemble`. As in `input_sections.py`, every default is that
+of the DCASE 2020 Task 2 baseline.
 """
 
 from collections.abc import Mapping
@@ -140,6 +141,25 @@ class Threshold:
     def __post_init__(self) -> None:
         if not 0 < self.quantile < 1:
             raise ValueError(f"expected `threshold.quantile` between 0 and 1. Received: {self.quantile}.")
+
+
+@dataclass(frozen=True)
+class TensorBoard:
+    """`tensorboard`: what can be watched while a detector trains; nothing that is trained depends on it.
+
+    Attributes:
+      directory: Where the logs go, in folders of their own for each machine type and settings; None for no logs.
+      clips: How many clips are drawn and made audible.
+      every: Epochs from one set of pictures and weight histograms to the next.
+    """
+
+    directory: str | None = None
+    clips: int = 3
+    every: int = 50
+
+    def __post_init__(self) -> None:
+        in_range("tensorboard.clips", self.clips, 0, 101)
+        in_range("tensorboard.every", self.every, 1, LARGEST_COUNT)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,23 @@
 """What the verbs do to all machine types of an experiment, one after another."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from ganad_tf import building, calibration, console, datasets, preparation, scoring, training
+from ganad_tf import (
+    building,
+    calibration,
+    checkpoints,
+    console,
+    datasets,
+    manifest,
+    preparation,
+    scoring,
+    training,
+)
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
-from ganad_tf.errors import DataError, GanadError, WriteError
+from ganad_tf.errors import DataError, GanadError, Interrupted, WriteError
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +51,8 @@ def prepare(
             if not listing.of(split):
                 continue
             try:
-                bar = console.bar(f"{listing.machine} {split}")
-                done = preparation.prepare(own, listing, mode, split, progress=bar, fresh=fresh)
+                with _preparing(own, listing, mode, split), console.bar(f"{listing.machine} {split}") as bar:
+                    done = preparation.prepare(own, listing, mode, split, progress=bar, fresh=fresh)
             except WriteError:
                 raise
             except DataError as error:
@@ -81,11 +92,13 @@ def train(config: Config, mode: Mode, listings: Sequence[Listing], *, fresh: boo
         )
     for listing in trainable:
         own = config.for_machine(listing.machine)
-        with console.epochs(own.fit, listing.machine) as callbacks:
+        with _training(own, listing, mode), console.epochs(own.fit, listing.machine) as callbacks:
             training.train(own, listing, mode, callbacks=callbacks, fresh=fresh)
 
 
-def score(config: Config, mode: Mode, listings: Sequence[Listing], *, fresh: bool = False) -> dict[str, float]:
+def score(
+    config: Config, mode: Mode, listings: Sequence[Listing], *, fresh: bool = False, command: str = ""
+) -> dict[str, float]:
     """Scores the test clips of each machine type; the decision thresholds by machine type.
 
     Goes on with what was interrupted, unless `fresh`.
@@ -97,6 +110,41 @@ def score(config: Config, mode: Mode, listings: Sequence[Listing], *, fresh: boo
     prepare(config, mode, listings, ("test",))
     thresholds = {}
     for listing in listings:
-        own, bar = config.for_machine(listing.machine), console.bar(f"{listing.machine} score")
-        thresholds[listing.machine] = scoring.score(own, listing, mode, progress=bar, fresh=fresh)
+        own = config.for_machine(listing.machine)
+        with _scoring(listing), console.bar(f"{listing.machine} score") as bar:
+            thresholds[listing.machine] = scoring.score(own, listing, mode, progress=bar, fresh=fresh, command=command)
     return thresholds
+
+
+@contextmanager
+def _preparing(own: Config, listing: Listing, mode: Mode, split: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        try:
+            n_kept = len(manifest.load(own.cache_path(mode, listing.machine, split)).entries)
+        except DataError:  # it had not begun
+            n_kept = 0
+        kept = f"{n_kept} of {len(listing.of(split))} clips are in the cache"
+        raise Interrupted(f"preparing {listing.machine} {split}", kept) from error
+
+
+@contextmanager
+def _training(own: Config, listing: Listing, mode: Mode) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        directory = own.model_path(mode, listing.machine)
+        kept = f"{checkpoints.epochs_kept(directory)} of {own.fit.epochs} epochs are kept"
+        if directory.exists():  # an earlier one, or the scorers were being fitted
+            kept = "its detector is kept"
+        raise Interrupted(f"training {listing.machine}", kept) from error
+
+
+@contextmanager
+def _scoring(listing: Listing) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        kept = "its scores are kept, but perhaps for the last ones"
+        raise Interrupted(f"scoring {listing.machine}", kept) from error

@@ -18,8 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import __version__, atomic, clips
-from ganad_tf import config as configuration
+from ganad_tf import __version__, atomic, clips, schema
 from ganad_tf.clips import ClipScore
 from ganad_tf.config import Config, to_dict
 from ganad_tf.densities import Density
@@ -170,7 +169,7 @@ def check_settings(directory: Path, record: dict[str, Any], config: Config) -> N
     """
     mend = "set another `model_directory`, or remove the folder and train again"
     what = f"The detector in {directory}"
-    configuration.refuse_other_settings(what, record["settings"], config.training_settings(), mend)
+    schema.refuse_other_settings(what, record["settings"], config.training_settings(), mend)
 
 
 def make_record(config: Config, **facts: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf import atomic, blocks, calibration, locks, pipeline, preparation, trained
+from ganad_tf import atomic, blocks, boards, calibration, locks, pipeline, preparation, trained
 from ganad_tf.building import build
 from ganad_tf.callbacks import ReportResets, StopAtNaN
 from ganad_tf.checkpoints import Checkpoint
@@ -71,6 +71,9 @@ def train(
             calibration.fit_scorers(
                 directory, missing, config.cache_path(mode, listing.machine, "train"), entries, config.seed
             )
+        if is_new and config.tensorboard.directory:
+            fitted = trained.load_scorer(directory, config.scorer)
+            boards.show_scores(config, listing, mode, trained.load(directory), fitted)
     return is_new
 
 
@@ -101,9 +104,10 @@ def _train_detector(
         Source(cache, part, config.feature.n_mels, config.feature.frames, normalizer)
         for part in pipeline.split_by_file(entries, config.fit.validation_split, config.seed)
     )
+    shown = boards.of_training(config, listing, mode, training, validation, is_new=not checkpoint.epoch)
     detector = build(config)
     try:
-        fit(detector, config, training, validation, (StopAtNaN(last_good), *callbacks), checkpoint)
+        fit(detector, config, training, validation, (StopAtNaN(last_good), *shown, *callbacks), checkpoint)
     except TrainingError:  # going on would end the same way
         unfinished.unlink(missing_ok=True)
         raise
@@ -149,10 +153,10 @@ def fit(
     n_steps = settings.epochs * -(-training.n_windows // settings.batch_size)
     at_once = blocks.steps_per_block(settings.batch_size) * settings.batch_size
     sizes: dict[str, Any] = {"batch_size": at_once, "memory_budget_mb": settings.memory_budget_mb}
-    logger.info("training on %d windows, validating on %d", training.n_windows, validation.n_windows)
+    logger.debug("training on %d windows, validating on %d", training.n_windows, validation.n_windows)
     if checkpoint.epoch:
         logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
-    detector.train_step = blocks.train_step(detector, settings.batch_size, n_steps, pairs=pairs)
+    blocks.prepare(detector, settings.batch_size, n_steps, pairs=pairs)
     detector.fit(
         pipeline.windows(
             training,

@@ -26,7 +26,7 @@ def trained(name, rate, *, n_steps=None):
     data = tf.data.Dataset.from_tensor_slices((windows, windows[::-1]) if detector.takes_pairs else windows)
     size = BATCH
     if n_steps:
-        detector.train_step = blocks.train_step(detector, BATCH, n_steps, pairs=detector.takes_pairs)
+        blocks.prepare(detector, BATCH, n_steps, pairs=detector.takes_pairs)
         size *= blocks.steps_per_block(BATCH)
     logs = detector.fit(data.batch(size), verbose=0, shuffle=False).history
     counts = [int(mean.batches) for mean in detector.metrics if isinstance(mean, LossMean)]

@@ -4,9 +4,9 @@
     python tools/benchmark.py growth --sizes 250 1000 4000 16000
     python tools/benchmark.py serve [--model exported_models/demo] [--seconds 60]
 
-Rows: `prepare`, `train`, `small-batches`, `score`, `end-to-end`, `start`, `growth`, `serve`; without any, all but the
-last two. Each measurement is a process of its own; ours and the plain one take turns, and medians are shown with the
-lowest and the highest. Peak memory is the whole process's, with TensorFlow in it.
+Rows: `prepare`, `train`, `small-batches`, `score`, `end-to-end`, `start`, `tensorboard`, `growth`, `serve`; without
+any, all but the last three. Each measurement is a process of its own; ours and the plain one take turns, and medians
+are shown with the lowest and the highest. Peak memory is the whole process's, with TensorFlow in it.
 """
 
 import argparse
@@ -35,7 +35,7 @@ Job = tuple[str, ...]
 def main() -> int:
     """Measures and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join((*ROWS, "growth", "serve")))
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(dict.fromkeys((*ROWS, *IF_ASKED_FOR))))
     parser.add_argument("--clips", type=int, default=1000)
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--sizes", type=int, nargs="+", default=[250, 1000, 4000, 16000], help="clips, for growth")
@@ -43,12 +43,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60, help="with 8 clients")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    unknown = set(options.rows) - {*ROWS, "growth", "serve"}
+    unknown = set(options.rows) - {*ROWS, *IF_ASKED_FOR}
     if unknown:
         parser.error(f"unknown row {', '.join(sorted(unknown))}")
     rows: dict[str, object] = {"processor": f"{os.cpu_count()} cores, {_processor()}"}
     rows["versions"] = ", ".join(f"{name} {version(name)}" for name in TOOLS) + f", Python {platform.python_version()}"
-    for name in options.rows or ROWS:
+    for name in options.rows or [row for row in ROWS if row not in IF_ASKED_FOR]:
         measured = serving_load.measure(options.model, options.seconds) if name == "serve" else {}
         with tempfile.TemporaryDirectory() as place:
             if name == "growth":
@@ -99,6 +99,16 @@ def end_to_end(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, 
     yield from _against("end-to-end, clips/s", place, options, ("end-to-end",), options.clips)
 
 
+def tensorboard(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+    """The section `tensorboard`, in the default training of at most 300 clips: what it takes more."""
+    clips = min(options.clips, 300)
+    speed_jobs.recordings(place / "fewer", clips)
+    sides = ("ours", "watched")
+    yield from _against("train with tensorboard, clips/s", place / "fewer", options, ("tensorboard",), clips, sides)
+    logs = sum(path.stat().st_size for path in (place / "fewer" / "logs").rglob("*") if path.is_file())
+    yield "train with tensorboard: logs, MB", logs / 1e6
+
+
 def start(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """What needs no TensorFlow, on a small experiment that is done."""
     folders = {"dev": "data", "cache": "cache", "model": "model", "result": "result"}
@@ -117,7 +127,9 @@ ROWS: dict[str, Callable[[Path, argparse.Namespace], Iterator[tuple[str, object]
     "score": score,
     "end-to-end": end_to_end,
     "start": start,
+    "tensorboard": tensorboard,
 }
+IF_ASKED_FOR = ("tensorboard", "growth", "serve")  # minutes to hours
 
 
 def growth(place: Path, sizes: list[int]) -> dict[str, object]:

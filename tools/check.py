@@ -1,4 +1,4 @@
-"""The one gate: style, types, who may import whom, and the tests.
+"""The one gate: style, types, who may import whom, the pages of the API, and the tests.
 
     python tools/check.py [PYTEST ARGUMENT ...]
 
@@ -18,6 +18,7 @@ GATES = {
     "layout": [BINARIES / "ruff", "format", "--check", "."],
     "types": [BINARIES / "mypy"],
     "imports": [BINARIES / "lint-imports"],
+    "api": [sys.executable, ROOT / "tools" / "api_page.py"],
     "tests": [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--durations=20", *sys.argv[1:]],
 }
 

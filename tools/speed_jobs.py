@@ -147,6 +147,16 @@ def train(side: str, folder: Path, name: str, batch_size: int) -> float:
     return statistics.median(clock.times[1:])
 
 
+def tensorboard(side: str, folder: Path) -> float:
+    """A whole training as it is by default, `ours` or `watched` by TensorBoard's callbacks. Seconds."""
+    from ganad_tf import preparation, training
+
+    logs = {"directory": str(folder / "logs")} if side == "watched" else {}
+    config, listing = experiment(folder, "fan", tensorboard=logs)
+    preparation.prepare(config, listing, "dev", "train")
+    return _seconds(lambda: training.train(config, listing, "dev", fresh=True))
+
+
 def _plain_fit(folder: Path, name: str, batch_size: int) -> float:
     import reference
 
@@ -214,11 +224,13 @@ def _seconds(call: Callable) -> float:
     return time.perf_counter() - begin
 
 
+JOBS = {"prepare": prepare, "score": score, "end-to-end": end_to_end, "tensorboard": tensorboard}
+
 if __name__ == "__main__":
     job, where, place, *more = sys.argv[1:]
     if job == "train":
         took = train(where, Path(place), more[0], int(more[1]))
     else:
-        took = {"prepare": prepare, "score": score, "end-to-end": end_to_end}[job](where, Path(place))
+        took = JOBS[job](where, Path(place))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": took, "peak_mb": peak}))

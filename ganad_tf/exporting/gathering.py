@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import clips, ensemble, scoring, trained
+from ganad_tf import clips, ensemble, schema, scoring, trained
 from ganad_tf import config as configuration
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
@@ -115,7 +115,7 @@ def _member(config: Config, machine: str, mode: Mode) -> tuple[Config, Path, Mem
     directory = Path(origin["detector"])
     model = trained.load(directory)
     settings = {key: value for key, value in origin["settings"].items() if not key.startswith("scorer.")}
-    configuration.refuse_other_settings(
+    schema.refuse_other_settings(
         f"The detector in {directory}", model.record["settings"], settings, "run `ganad score` on the members again"
     )
     fitted = trained.load_scorer(directory, _scorer(origin["settings"]))

@@ -19,6 +19,7 @@ from ganad_tf.audio import LOUDEST
 from ganad_tf.config import Config
 from ganad_tf.exporting.checks import expect, expect_finite, not_empty
 from ganad_tf.features import fewest_samples, log_mel_of, windows_of
+from ganad_tf.reconstruction import reconstruction
 from ganad_tf.trained import Fitted, Trained
 
 Tensors = dict[str, tf.Tensor]
@@ -112,14 +113,12 @@ class SoundScorer(tf.Module):
         model, fitted = self.members[0].model, self.members[0].fitted
         windows = _windows(model, log_mel)
         with keras.StatelessScope(self._weights[0]):
-            middles = _middles(model.detector(windows, training=False), model.frames, model.n_mels)
+            reproduced = reconstruction(model.detector, windows, model.n_mels, model.normalizer)
             window_scores = model.detector.anomaly_score(windows)
             band_residual = scoring.residual_function(model, fitted.settings)(windows[tf.newaxis])[0]
-        if model.normalizer is not None:
-            middles = middles * model.normalizer.deviation + model.normalizer.mean
         return {
             "log_mel": log_mel,
-            "reconstruction": middles,
+            "reconstruction": reproduced,
             "window_scores": window_scores,
             "band_residual": band_residual,
             "anomaly_score": self._score_clip(log_mel),
@@ -220,13 +219,6 @@ def _used_weights(member: Member, clip: tf.TensorSpec) -> list[tuple[keras.Varia
 def _windows(model: Trained, log_mel: tf.Tensor) -> tf.Tensor:
     windows = windows_of(log_mel, model.frames, model.normalizer)
     return tf.ensure_shape(windows, [None, model.detector.input_dim])
-
-
-def _middles(windows: tf.Tensor, frames: int, n_mels: int) -> tf.Tensor:
-    """Windows `[windows, frames * mels]` → one spectrum for each of the clip's, `[windows + frames - 1, mels]`."""
-    spectra = tf.reshape(windows, [-1, frames, n_mels])
-    middle = frames // 2
-    return tf.concat([spectra[0, :middle], spectra[:, middle], spectra[-1, middle + 1 :]], axis=0)
 
 
 def _combined(scores: Sequence[tf.Tensor], members: Sequence[Member], how: str, precision: Precision) -> tf.Tensor:

@@ -27,6 +27,17 @@ class TwoOptimizers(Detector):
         """What the discriminator's step moves."""
         raise NotImplementedError
 
+    def discriminate(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the discriminator says, networks as in use and as they are being trained; changes nothing.
+
+        Args:
+          windows: `[batch, dims]` float32.
+
+        Returns:
+          Its logits of what is real and of what is fake, `[batch, 1]` each; above 0 it takes something for real.
+        """
+        raise NotImplementedError
+
     def compile(self, optimizer: Any = "adam", discriminator_optimizer: Any = None, **kwargs: Any) -> None:
         """As Keras; the discriminator has its own optimizer, by default one with the same settings."""
         super().compile(optimizer=optimizer, **kwargs)

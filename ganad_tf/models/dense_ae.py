@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from ganad_tf.models.detector import Detector, LossMean
-from ganad_tf.models.networks import dense_blocks
+from ganad_tf.models.networks import dense_blocks, output_of_block
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
@@ -75,6 +75,15 @@ class DenseAE(Detector):
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """Mean squared error of each window, `[batch]`."""
         return tf.reduce_mean(tf.square(self.residual(windows)), axis=-1)
+
+    def latent_of(self, windows: tf.Tensor) -> tf.Tensor:
+        """What the block in the middle puts out, `[batch, latent]`."""
+        return output_of_block(self.autoencoder, len(self.hidden) + 1, windows)
+
+    def objectives(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:
+        """The loss and all weights."""
+        loss = self.compute_loss(x=windows, y=windows, y_pred=self(windows, training=False), training=False)
+        return {"loss": (loss, self.trainable_variables)}
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""

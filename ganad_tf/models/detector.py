@@ -1,5 +1,6 @@
 """The contract that every detector keeps. It sees tensors and plain numbers: no files, no settings, no clips."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -34,6 +35,17 @@ class Detector(keras.Model):
     def residual(self, windows: tf.Tensor) -> tf.Tensor:
         """What the detector could not reproduce, reconstruction minus window: `[batch, dims]`."""
         return self(windows, training=False) - windows
+
+    def latent_of(self, windows: tf.Tensor) -> tf.Tensor | None:  # noqa: ARG002
+        """What the narrow middle makes of each window, `[batch, dims]` → `[batch, latent]`; None if there is none."""
+        return None
+
+    def objectives(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:  # noqa: ARG002
+        """What training lowers by which weights, by name: the losses on one batch, networks as in use.
+
+        Changes nothing: no average, no state of random numbers. Random codes are the same every time.
+        """
+        return {}
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")

@@ -140,8 +140,9 @@ class EGBAD(TwoOptimizers):
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Every loss on one batch, networks as in use, with codes that are the same every time."""
         windows, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        z = tf.random.stateless_normal([tf.shape(windows)[0], self.latent], seed=[self.seed, 0])
-        return update_means(self.loss_means, self.losses_of(windows, z, training=False), windows)
+        return update_means(
+            self.loss_means, self.losses_of(windows, self._same_codes(windows), training=False), windows
+        )
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """0.9 of the reconstruction's distance and 0.1 of the discriminator's doubt for each window, `[batch]`."""
@@ -153,6 +154,27 @@ class EGBAD(TwoOptimizers):
             return 0.9 * by_input + 0.1 * tf.nn.softplus(-logit[:, 0])
         fake_features, _ = self._discriminate(self.averaged, reconstruction, z, training=False)
         return 0.9 * by_input + 0.1 * tf.reduce_sum(tf.abs(real_features - fake_features), axis=-1)
+
+    def latent_of(self, windows: tf.Tensor) -> tf.Tensor:
+        """E(x) by the averaged weights, `[batch, latent]`."""
+        return self.averaged["encoder"](windows, training=False)
+
+    def discriminate(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Logits of windows with their codes and of random codes with their windows, `[batch, 1]` each."""
+        z = self._same_codes(windows)
+        encoded = self.networks["encoder"](windows, training=False)
+        generated = self.networks["generator"](z, training=False)
+        pairs = ((windows, encoded), (generated, z))
+        real_logit, fake_logit = (self._discriminate(self.networks, *pair, training=False)[1] for pair in pairs)
+        return real_logit, fake_logit
+
+    def objectives(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:
+        """Each side's loss and weights."""
+        losses = self.losses_of(windows, self._same_codes(windows), training=False)
+        return {
+            "generator": (losses["loss"], self.generator_variables),
+            "discriminator": (losses["discriminator_loss"], self.discriminator_variables),
+        }
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
@@ -190,6 +212,10 @@ class EGBAD(TwoOptimizers):
 
     def _draw(self, windows: tf.Tensor) -> tf.Tensor:
         return keras.random.normal([tf.shape(windows)[0], self.latent], seed=self.codes)
+
+    def _same_codes(self, windows: tf.Tensor) -> tf.Tensor:
+        """Random, but the same every time."""
+        return tf.random.stateless_normal([tf.shape(windows)[0], self.latent], seed=[self.seed, 0])
 
     @staticmethod
     def _weights(networks: dict[str, keras.Model]) -> list[keras.Variable]:

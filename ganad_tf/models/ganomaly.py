@@ -174,6 +174,25 @@ class GANomaly(TwoOptimizers):
         by_latent = tf.reduce_mean(tf.square(z - self.second_encoder(reconstruction, training=False)), axis=-1)
         return by_latent if self.score == "latent" else by_latent + by_input
 
+    def latent_of(self, windows: tf.Tensor) -> tf.Tensor:
+        """z, the code of each window, `[batch, latent]`."""
+        return self.encoder(windows, training=False)
+
+    def discriminate(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Logits of windows and of their reconstructions, `[batch, 1]` each."""
+        pair = (windows, self(windows, training=False))
+        features = [self.discriminator_features(one, training=False) for one in pair]
+        real_logit, fake_logit = (self.discriminator_logit(one, training=False) for one in features)
+        return real_logit, fake_logit
+
+    def objectives(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:
+        """Each side's loss and weights."""
+        losses = self.losses_of(windows, training=False)
+        return {
+            "generator": (losses["loss"], self.generator_variables),
+            "discriminator": (losses["discriminator_loss"], self.discriminator_variables),
+        }
+
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
         names = (

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from ganad_tf.models.detector import Detector, LossMean
-from ganad_tf.models.networks import dense_blocks
+from ganad_tf.models.networks import dense_blocks, output_of_block
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
@@ -63,9 +63,7 @@ class IDNN(Detector):
 
     def interpolate(self, windows: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """`[batch, dims]` → middle frame and its prediction, `[batch, mels]` each."""
-        start = self.n_mels * (self.frames // 2)
-        middle = windows[:, start : start + self.n_mels]
-        sides = tf.concat([windows[:, :start], windows[:, start + self.n_mels :]], axis=-1)
+        middle, sides = self._split(windows)
         return middle, self.interpolator(sides, training=training)
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -98,7 +96,24 @@ class IDNN(Detector):
         middle, predicted = self.interpolate(windows, training=False)
         return tf.reduce_mean(tf.square(middle - predicted), axis=-1)
 
+    def latent_of(self, windows: tf.Tensor) -> tf.Tensor:
+        """What the block in the middle puts out, `[batch, latent]`."""
+        _, sides = self._split(windows)
+        return output_of_block(self.interpolator, len(self.hidden) + 1, sides)
+
+    def objectives(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:
+        """The loss and all weights."""
+        middle, predicted = self.interpolate(windows, training=False)
+        loss = self.compute_loss(x=windows, y=middle, y_pred=predicted, training=False)
+        return {"loss": (loss, self.trainable_variables)}
+
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
         names = ("input_dim", "frames", "hidden", "latent", "kernel_initializer")
         return super().get_config() | {name: getattr(self, name) for name in names}
+
+    def _split(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """`[batch, dims]` → middle frame `[batch, mels]` and the frames around it `[batch, dims - mels]`."""
+        start = self.n_mels * (self.frames // 2)
+        middle = windows[:, start : start + self.n_mels]
+        return middle, tf.concat([windows[:, :start], windows[:, start + self.n_mels :]], axis=-1)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 
@@ -37,6 +38,20 @@ def dense_blocks(
     if output_dim is not None:
         stack.append(layers.Dense(output_dim, kernel_initializer=kernel_initializer))
     return keras.Sequential(stack, name=name)
+
+
+def output_of_block(network: keras.Sequential, number: int, values: tf.Tensor) -> tf.Tensor:
+    """What block `number` of `dense_blocks`, counted from 1, puts out, the network as in use.
+
+    >>> output_of_block(dense_blocks(6, [4, 2, 4], 6, name="example"), 2, tf.zeros([3, 6])).shape
+    TensorShape([3, 2])
+    """
+    for layer in network.layers:
+        values = layer(values, training=False)
+        number -= isinstance(layer, layers.ReLU)
+        if not number:
+            return values
+    raise ValueError("Expected the number of a block. Received: one beyond the last.")
 
 
 def dense_u_net(

@@ -158,6 +158,25 @@ class SkipGANomaly(TwoOptimizers):
         by_features = tf.reduce_mean(tf.square(real_features - fake_features), axis=-1)
         return 0.9 * by_input + 0.1 * by_features
 
+    def latent_of(self, windows: tf.Tensor) -> tf.Tensor:
+        """f(x), which the latent loss compares, `[batch, latent]`."""
+        return self.discriminator_features(windows, training=False)
+
+    def discriminate(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Logits of windows and of their reconstructions, `[batch, 1]` each."""
+        pair = (windows, self(windows, training=False))
+        features = [self.discriminator_features(one, training=False) for one in pair]
+        real_logit, fake_logit = (self.discriminator_logit(one, training=False) for one in features)
+        return real_logit, fake_logit
+
+    def objectives(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:
+        """Each side's loss and weights."""
+        losses = self.losses_of(windows, training=False)
+        return {
+            "generator": (losses["loss"], self.generator_variables),
+            "discriminator": (losses["discriminator_loss"], self.discriminator_variables),
+        }
+
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
         weights = ("w_adv", "w_con", "w_lat", "discriminator_latent_loss")

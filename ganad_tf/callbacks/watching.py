@@ -1,4 +1,4 @@
-"""What watches over training; usable in any `fit`."""
+"""What watches over training: ends it when it is lost, tells of what passes unseen."""
 
 import logging
 import math

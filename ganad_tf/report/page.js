@@ -1,0 +1,23 @@
+// Tables are sorted by a click on a column's head, or by Enter on it; a second time the other way round.
+"use strict";
+function value(row, column) {
+  const cell = row.cells[column];
+  const text = cell.dataset.value ?? cell.textContent.trim();
+  const number = Number.parseFloat(text);
+  return /^[-+]?[\d.]/.test(text) && !Number.isNaN(number) ? number : text;
+}
+function compare(one, other) {
+  if (typeof one === "number" && typeof other === "number") return one - other;
+  return String(one).localeCompare(String(other), "en", { numeric: true });
+}
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
+    const order = head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
+    heads.forEach((each) => each.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", order);
+    const rows = [...table.tBodies[0].rows];
+    rows.sort((one, other) => compare(value(one, column), value(other, column)) * (order === "ascending" ? 1 : -1));
+    table.tBodies[0].append(...rows);
+  }));
+}

@@ -1,0 +1,177 @@
+"""What a terminal and a log file see while the real command line works, and what Ctrl-C leaves."""
+
+import logging
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+from conftest import tone, write_wav
+
+from ganad_tf import console
+from ganad_tf.errors import Interrupted
+from ganad_tf.sections import Fit
+
+EPOCHS = 80
+YAML = f"""
+dev_directory: ./my_fan
+dataset: {{name: folder}}
+model: {{hidden: [16], latent: 4}}
+fit: {{epochs: {EPOCHS}, batch_size: 256}}
+"""
+# A test run in the background of a shell has its children ignore Ctrl-C, unless told otherwise.
+MAIN = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from ganad_tf.cli import main; sys.exit(main())"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("console")
+    for index in range(40):
+        write_wav(folder / "my_fan" / "normal" / f"{index}.wav", tone(seed=index))
+    (folder / "fan.yaml").write_text(YAML)
+    return folder
+
+
+def start(folder, *arguments, stderr):
+    command = [sys.executable, "-c", MAIN, *arguments]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True)
+
+
+@pytest.fixture(scope="module")
+def interrupted(folder):
+    """The standard error of a training with a pipe for it, interrupted when some epochs are kept, and the exit code."""
+    process = start(folder, "run", "fan.yaml", "--fresh", stderr=subprocess.PIPE)
+    lines = []
+    reader = threading.Thread(target=lambda: lines.extend(process.stderr))
+    reader.start()
+    kept = folder / "model" / "dev" / "my_fan.unfinished.npz"
+    while not kept.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    code = process.wait(60)
+    reader.join()
+    process.stderr.close()
+    process.stdout.close()
+    return "".join(lines), code
+
+
+@pytest.fixture(scope="module")
+def on_terminal(folder, interrupted):
+    """What a terminal shows of the same command, which goes on, and its table."""
+    assert interrupted
+    shutil.rmtree(folder / "cache")  # so that there is something to prepare as well
+    mine, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    process = start(folder, "run", "fan.yaml", stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # the other end is closed
+        while more := os.read(mine, 65536):
+            shown += more
+    os.close(mine)
+    table = process.stdout.read()
+    process.stdout.close()
+    assert process.wait(60) == 0, shown
+    return shown.decode(), table
+
+
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(interrupted):
+    err, code = interrupted
+    assert code == 130
+    assert "Traceback" not in err
+    last = err.splitlines()[-1]
+    found = re.fullmatch(
+        rf"ganad: interrupted while training my_fan; (\d+) of {EPOCHS} epochs are kept, and all that was finished "
+        "before. To go on, with what else there is kept as it is: ganad run fan.yaml",
+        last,
+    )
+    assert found, last
+    assert 0 < int(found[1]) < EPOCHS
+
+
+def test_without_a_terminal_there_are_plain_lines_alone(interrupted):
+    err, _ = interrupted
+    assert "\r" not in err
+    assert "\x1b" not in err
+    assert [line for line in err.splitlines() if line.startswith("my_fan train: 32 clips prepared")]
+
+
+def test_the_same_command_goes_on_from_there(interrupted, on_terminal, folder):
+    n_kept = re.search(r"(\d+) of", interrupted[0].splitlines()[-1])[1]
+    shown, _ = on_terminal
+    assert f"going on after epoch {n_kept} of {EPOCHS}" in shown
+    assert (folder / "model" / "dev" / "my_fan" / "detector.keras").exists()
+
+
+@pytest.mark.parametrize(
+    ("label", "unit"), [("my_fan train", "clip"), ("my_fan train", "epoch"), ("my_fan score", "clip")]
+)
+def test_bars_have_rate_and_remaining_time(on_terminal, label, unit):
+    shown, _ = on_terminal
+    bars = [piece for piece in shown.split("\r") if piece.startswith(label)]
+    assert [bar for bar in bars if re.search(rf"\d+/\d+ \[\d\d:\d\d<\d\d:\d\d, +[\d.]+({unit}/s|s/{unit})", bar)], bars
+
+
+def test_without_anomalies_there_is_a_table_all_the_same(on_terminal):
+    assert "undefined: my_fan id 00" in on_terminal[1]
+
+
+def test_lines_are_not_written_into_a_bar(on_terminal):
+    shown, _ = on_terminal
+    for line in ("my_fan: trained on", "my_fan: scored"):
+        assert re.search(rf"(^|[\r\n]){line}", shown), line
+
+
+@pytest.fixture
+def talkative(caplog):
+    caplog.set_level(logging.INFO, logger="ganad_tf")
+    return caplog
+
+
+def test_a_log_file_gets_a_line_now_and_then(talkative, monkeypatch):
+    monkeypatch.setattr(console, "SECONDS_PER_LINE", 0.0)
+    with console.bar("fan score") as bar:
+        assert list(bar(range(3), 3)) == [0, 1, 2]
+    lines = [record.getMessage() for record in talkative.records]
+    assert len(lines) == 3
+    assert re.fullmatch(r"fan score: 2 of 3 clips, .*clip/s, 00:00 left", lines[1]), lines
+
+
+def test_what_is_short_says_nothing_in_between(talkative):
+    with console.bar("fan score") as bar:
+        list(bar(range(3), 3))
+    assert not talkative.records
+
+
+def test_a_training_that_goes_on_counts_from_there(talkative, monkeypatch):
+    monkeypatch.setattr(console, "SECONDS_PER_LINE", 0.0)
+    with console.epochs(Fit(epochs=10), "fan") as (callback,):
+        callback.on_epoch_end(7, {"loss": 1.0})
+    assert talkative.records[0].getMessage().startswith("fan train: 8 of 10 epochs, ")
+
+
+@pytest.mark.parametrize("fit", [Fit(verbose=0), None])
+def test_quiet_and_verbose_0_silence_it(caplog, monkeypatch, fit):
+    monkeypatch.setattr(console, "SECONDS_PER_LINE", 0.0)
+    caplog.set_level(logging.INFO if fit else logging.WARNING, logger="ganad_tf")  # -q
+    with console.epochs(fit or Fit(), "fan") as (callback,):
+        callback.on_epoch_end(0, {"loss": 1.0})
+    assert not caplog.records
+
+
+def test_what_fresh_leaves():
+    error = Interrupted("scoring fan", "its scores are kept")
+    message = console.interrupted(error, ["score", "fan.yaml", "--fresh", "--set", "seed=1"])
+    assert message.startswith("interrupted while scoring fan; its scores are kept, and all")
+    assert message.endswith(": ganad score fan.yaml --set seed=1")

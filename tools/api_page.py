@@ -1,0 +1,65 @@
+"""Builds the pages of the Python API from the docstrings; nothing may be wrong with them.
+
+    python tools/api_page.py [FOLDER]
+
+Writes HTML to FOLDER (default: build/api), `index.html` first. The exit code is 1 if a module can't be imported, a
+docstring or an annotation can't be read, or a page shows a section of a docstring as plain text.
+"""
+
+import argparse
+import importlib
+import os
+import pkgutil
+import re
+import shutil
+import sys
+import warnings
+from pathlib import Path
+
+import pdoc
+
+import ganad_tf
+from ganad_tf import console
+
+os.environ["PDOC_ALLOW_EXEC"] = "1"  # TensorFlow's modules ask the system what it is when they are imported
+
+ROOT = Path(__file__).resolve().parents[1]
+SECTIONS = ("Args", "Attributes", "Raises", "Returns", "Yields")
+
+
+def main() -> int:
+    """0 if the pages are there and nothing is wrong with them, 1 otherwise."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "api", metavar="FOLDER")
+    folder = parser.parse_args().folder
+    console.import_tensorflow()
+    with console.silenced():  # what other packages warn of when they are imported
+        for module in pkgutil.walk_packages(ganad_tf.__path__, "ganad_tf."):
+            if module.name != "ganad_tf.__main__":
+                _import(module.name)
+    pdoc.render.configure(docformat="google", footer_text="ganad_tf")
+    shutil.rmtree(folder, ignore_errors=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pdoc.pdoc("ganad_tf", output_directory=folder)
+    faults = [str(warning.message) for warning in caught]
+    pages = sorted(folder.rglob("*.html"))
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for section in re.findall(rf"<p>(?:{'|'.join(SECTIONS)}):", text):
+            faults.append(f"{page.relative_to(folder)}: `{section[3:]}` is shown as text, not as a section.")
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    print(f"{len(pages)} pages in {folder}")
+    return 1 if faults else 0
+
+
+def _import(name: str) -> None:
+    """Imports a module with all that it offers; pdoc sees nothing that is loaded when it is asked for."""
+    module = importlib.import_module(name)
+    for offered in getattr(module, "__all__", ()):
+        setattr(module, offered, getattr(module, offered))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
