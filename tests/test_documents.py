@@ -1,7 +1,7 @@
 """Every command, every script and every settings file that README.md and docs/ show, run as far as a gate can.
 
 `ganad` lines and Python blocks run for real, page after page, in one folder with a few small recordings; what is made
-smaller for that is in `SMALL`, `BEFORE` and `PRELUDE` and nowhere else. What needs a cluster, a night or
+smaller for that is in `SMALL` and `PRELUDE` and nowhere else. What needs a cluster, a night or
 data that aren't here is checked for what can be: files, options and extras exist. A block that no rule covers is an
 error, so that a new kind of command needs a rule first.
 """
@@ -34,23 +34,17 @@ FEW = (
     f"{TINY} dataset.synthetic.n_train=8 dataset.synthetic.n_normal=3 dataset.synthetic.n_anomaly=3 "
     "dataset.synthetic.seconds=1"
 )
-# Where `ganad demo` has put them.
-TOYS = f"{FEW} dev_directory=ganad-demo/data cache_directory=ganad-demo/cache model_directory=ganad-demo/model"
-RESULTS = "--set result_directory=result/demo"
 # Added to the lines that begin so; the first that fits.
 SMALL = {
     "ganad demo": f"--machine fan --set {FEW}",
-    f"ganad run yaml/demo.yaml {RESULTS}": f"--machine fan --set {TOYS}",
-    "ganad run yaml/demo.yaml": f"--machine fan --set {TOYS} result_directory=ganad-demo/result",
-    "ganad export yaml/demo.yaml": f"--set {TOYS} result_directory=ganad-demo/result",
+    "ganad run yaml/demo.yaml": f"--machine fan --set {FEW}",
+    "ganad export yaml/demo.yaml": f"--set {FEW}",
     "ganad run yaml/spectrum_density.yaml": "--set fit.epochs=1",
     "ganad run yaml/ensemble.yaml": "",
     **{f"ganad {verb} ": f"--set {TINY}" for verb in ("run", "list", "prepare", "train", "score", "evaluate")},
     "ganad report": "--clips 1",
     "python my_ganad.py run": "--set fit.epochs=1",
 }
-# What a document takes for granted.
-BEFORE = {"docs/report.md": [f"ganad run yaml/demo.yaml {RESULTS}"]}
 WINDOWS = """
 import numpy as np
 import tensorflow as tf
@@ -200,7 +194,7 @@ def ran(folder, server, tmp_path_factory):
 
 def jobs_of(document: str, port: int) -> list[list[str]]:
     """What runs in the runner: `ganad` lines, unnamed Python blocks, and named ones where a line runs them."""
-    jobs = [reduced(command) for command in BEFORE.get(document, ())]
+    jobs = []
     for block in BLOCKS[document]:
         if block.language == "python" and not block.is_named:
             jobs.append([block.file])

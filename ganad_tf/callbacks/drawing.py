@@ -23,7 +23,7 @@ Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]  # by name: x and y
 
 
 class Spectrograms:
-    """A clip, what became of it, and the difference (reconstruction minus clip), one below the other.
+    """A clip, what became of it, and the difference (clip minus reconstruction, red is louder), one below the other.
 
     Clip and reconstruction have the same colours. What does not change from one picture to the next is made once.
 
@@ -54,7 +54,7 @@ class Spectrograms:
 
     def draw(self, reconstruction: np.ndarray) -> np.ndarray:
         """`[time, mels]` in dB → the picture, `[height, width, 3]` uint8."""
-        for image, values in zip(self._images[1:], (reconstruction, reconstruction - self.log_mel), strict=True):
+        for image, values in zip(self._images[1:], (reconstruction, self.log_mel - reconstruction), strict=True):
             image.set_data(values.T)
         return _pixels(self._canvas)
 
