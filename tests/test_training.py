@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 from conftest import write_machine
 
-from ganad_tf import building, callbacks, clips, datasets, pipeline, preparation, records, scoring, trained, training
+from ganad_tf import (
+    blocks,
+    building,
+    callbacks,
+    clips,
+    datasets,
+    pipeline,
+    preparation,
+    records,
+    scoring,
+    trained,
+    training,
+)
 from ganad_tf import config as configuration
 from ganad_tf.errors import ConfigError, DataError, TrainingError
 from ganad_tf.features import stack_frames, windows_of
@@ -98,6 +110,8 @@ class Rising(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
         if epoch == 1:
             self.model.w_enc = float("inf")
+            self.model.train_step = type(self.model).train_step.__get__(self.model)  # which knows it, made anew
+            blocks.prepare(self.model, batch_size=32, n_steps=1, pairs=False)
             self.model.make_train_function(force=True)
 
 
