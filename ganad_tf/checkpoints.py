@@ -20,7 +20,6 @@ from ganad_tf.interrupted import Sparingly
 
 logger = logging.getLogger(__name__)
 
-SUFFIX = ".unfinished.npz"  # of the file beside a detector's directory
 META, STATE, BEST = "meta", "state", "best"
 STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")  # attributes of Keras' EarlyStopping
 
@@ -129,10 +128,15 @@ class Checkpoint(keras.callbacks.Callback):
             np.savez(stream, **{META: np.array(json.dumps(meta)), **arrays})
 
 
+def path_of(directory: Path) -> Path:
+    """The file of an unfinished training, beside where its detector will be."""
+    return directory.with_name(f"{directory.name}.unfinished.npz")
+
+
 def epochs_kept(directory: Path) -> int:
     """How many epochs an unfinished training of the detector in `directory` goes on after."""
     try:
-        with directory.with_name(f"{directory.name}{SUFFIX}").open("rb") as stream, np.load(stream) as arrays:
+        with path_of(directory).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return int(json.loads(str(arrays[META]))["epoch"])
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return 0

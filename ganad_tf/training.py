@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf import atomic, blocks, boards, calibration, locks, pipeline, preparation, trained
+from ganad_tf import atomic, blocks, boards, calibration, checkpoints, locks, pipeline, preparation, trained
 from ganad_tf.building import build
 from ganad_tf.callbacks import ReportResets, StopAtNaN
 from ganad_tf.checkpoints import Checkpoint
@@ -90,7 +90,7 @@ def _train_detector(
     directory = config.model_path(mode, listing.machine)
     atomic.check_writable(directory)
     last_good = directory.with_name(f"{directory.name}.last_good.keras")
-    unfinished = directory.with_name(f"{directory.name}.unfinished.npz")
+    unfinished = checkpoints.path_of(directory)
     for path in (directory, unfinished):
         atomic.clear_leftovers(path)
     if fresh:

@@ -1,6 +1,6 @@
 """The verb `report`: result directories → page, pictures and tables in one folder."""
 
-import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,6 @@ from ganad_tf.report import facts, page, plots, tables, views
 from ganad_tf.report.facts import MachineFacts, ScoredClip
 from ganad_tf.report.page import Card, MachinePage, Picture, SystemPage, in_percent
 from ganad_tf.report.sound import Embedded
-
-logger = logging.getLogger(__name__)
 
 SOUND_MB = 12  # of recordings in the page; others are links
 CHALLENGE = ("dcase2020", "imported")  # layouts whose machine types are those of the published figures
@@ -110,7 +108,7 @@ def _pictures(own: MachineFacts, title: str, place: Path) -> Iterator[Picture]:
     plots.plot_histograms(path, {title: by_id}, {title: own.threshold}, training=own.train_scores, names=names)
     alt = f"Histogram of the anomaly scores of {title}: {', '.join(medians)}, threshold {own.threshold:.3g}."
     yield Picture(path, alt, "Scores of the test clips, of the normal training clips, and the threshold")
-    if own.is_labelled and own.rows[-1].auc.value == own.rows[-1].auc.value:
+    if own.is_labelled and not math.isnan(own.rows[-1].auc.value):
         path = place / "roc.png"
         plots.plot_rocs(path, {title: by_id}, own.config.max_fpr)
         areas = [f"id {row.name} AUC {in_percent(row.auc.value)}" for row in own.rows[:-1]]
