@@ -5,14 +5,13 @@ normalisation and optimizer go through memory operation by operation. Compiled b
 calls anything, and neighbours are computed at one go. What a step does, and on which windows, is the same.
 """
 
-import ctypes
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from ganad_tf import optimizers
+from ganad_tf import heap, optimizers
 from ganad_tf.models import Detector
 
 WINDOWS = 4096  # of a block at most, about 10 MB
@@ -20,16 +19,22 @@ STEPS = 100  # in a block at most; the last, smaller block of an epoch is not co
 WORTH_COMPILING = 2500  # steps of a training; compiling takes about as long as these gain
 
 
-def steps_per_block(batch_size: int) -> int:
-    """Batches in a block.
+def steps_per_block(batch_size: int, n_windows: int) -> int:
+    """Batches in a block, so many that nearly all of an epoch's lie in whole blocks.
 
-    >>> steps_per_block(16), steps_per_block(512), steps_per_block(10_000)
-    (100, 8, 1)
+    Args:
+      batch_size: Windows of a step.
+      n_windows: Of an epoch.
+
+    >>> steps_per_block(16, 7725), steps_per_block(512, 100_000), steps_per_block(10_000, 100_000)
+    (96, 7, 1)
     """
-    return max(1, min(STEPS, WINDOWS // batch_size))
+    most = max(1, min(STEPS, WINDOWS // batch_size))
+    n_batches = max(1, n_windows // batch_size)
+    return n_batches // -(-n_batches // most)
 
 
-def prepare(detector: Detector, batch_size: int, n_steps: int, *, pairs: bool) -> None:
+def prepare(detector: Detector, batch_size: int, n_windows: int, epochs: int, *, pairs: bool) -> int:
     """Makes `fit` take blocks, `[at most steps_per_block * batch_size, dims]`, and do a step on each batch of them.
 
     `train_step` is then a function of a block (or a pair of them) that returns what its last step does. Keras calls
@@ -39,10 +44,14 @@ def prepare(detector: Detector, batch_size: int, n_steps: int, *, pairs: bool) -
     Args:
       detector: Compiled, in Keras' sense.
       batch_size: Windows of a step.
-      n_steps: Of the whole training, all epochs together.
+      n_windows: Of an epoch.
+      epochs: Of the whole training.
       pairs: Whether there are two blocks each time.
+
+    Returns:
+      Windows of a block, which is what the dataset's batches must have.
     """
-    full = steps_per_block(batch_size) * batch_size
+    full = steps_per_block(batch_size, n_windows) * batch_size
     state = optimizers.state(detector)
     spec = tf.TensorSpec([None, detector.input_dim], tf.float32)
     specs = (spec, spec) if pairs else spec
@@ -57,7 +66,7 @@ def prepare(detector: Detector, batch_size: int, n_steps: int, *, pairs: bool) -
         shaped = tf.nest.map_structure(lambda windows: tf.reshape(windows, [full, detector.input_dim]), block)
         return _steps(step, shaped, batch_size, full)
 
-    is_compiled = n_steps >= WORTH_COMPILING
+    is_compiled = epochs * -(-n_windows // batch_size) >= WORTH_COMPILING
 
     def train_step(block: Any) -> dict[str, tf.Tensor]:
         is_full = len(tf.nest.flatten(block)[0]) == full
@@ -69,6 +78,7 @@ def prepare(detector: Detector, batch_size: int, n_steps: int, *, pairs: bool) -
     detector.train_step = train_step
     detector.test_step = tf.function(detector.test_step, autograph=False, input_signature=[spec])
     detector.run_eagerly = True
+    return full
 
 
 def _compile(call: Callable[[], Any], state: list[keras.Variable]) -> None:
@@ -77,9 +87,7 @@ def _compile(call: Callable[[], Any], state: list[keras.Variable]) -> None:
     call()
     for variable, value in zip(state, before, strict=True):
         variable.assign(value)
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
-    if trim:
-        trim(0)  # the compiler leaves some 150 MB that nobody else would get
+    heap.give_back()  # the compiler leaves some 150 MB that nobody else would get
 
 
 def _steps(step: Any, block: Any, batch_size: int, count: tf.Tensor | int) -> dict[str, tf.Tensor]:

@@ -10,18 +10,16 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from ganad_tf import records
-from ganad_tf.features import Normalizer, windows_of
+from ganad_tf.features import Normalizer
 from ganad_tf.manifest import Entry
 
 SHARDS_AT_ONCE = 4  # streamed training: shards read in turn
-CLIPS_IN_SHUFFLE = 256  # clips mixed at a time
-WINDOWS_IN_SHUFFLE = 16384  # and windows of those, about 40 MB
+CLIPS_AT_ONCE = 256  # and clips whose windows are mixed, about 40 MB
 AHEAD = 2  # batches made while the network works
 THREADS = os.cpu_count() or 1
 
@@ -113,28 +111,34 @@ def windows(
 
 def _from_memory(source: Source, batch_size: int, seed: int | None, pairs: bool, first_epoch: int) -> tf.data.Dataset:
     spectra, starts = _load(source)
-    n_windows = source.n_windows
-    n_batches = -(-n_windows // batch_size)
-    offsets = tf.range(source.frames, dtype=tf.int64)
-
-    def batches(number: tf.Tensor, epoch_seed: tf.Tensor) -> Any:
-        one = batch(number, epoch_seed)
-        return (one, batch(number, epoch_seed[::-1])) if pairs else one
-
-    def batch(number: tf.Tensor, epoch_seed: tf.Tensor) -> tf.Tensor:
-        chosen = tf.range(number * batch_size, tf.minimum((number + 1) * batch_size, n_windows))
-        if seed is not None:
-            chosen = tf.random.experimental.index_shuffle(
-                chosen, seed=epoch_seed, max_index=tf.constant(n_windows - 1, tf.int64)
-            )
-        rows = tf.gather(starts, chosen)[:, tf.newaxis] + offsets  # [batch, frames]
-        return tf.reshape(tf.gather(spectra, rows), [-1, source.frames * source.n_mels])
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.Dataset.range(n_batches).map(lambda number: (number, epoch_seed))
+        own = epoch_seed if seed is not None else None
+        one = _batches(spectra, starts, source.frames, batch_size, own)
+        if not pairs:
+            return one
+        return tf.data.Dataset.zip(one, _batches(spectra, starts, source.frames, batch_size, epoch_seed[::-1]))
 
-    epochs = _epoch_seeds(seed or 0, first_epoch)
-    return epochs.flat_map(epoch).map(batches, num_parallel_calls=THREADS, deterministic=True)
+    return _epoch_seeds(seed or 0, first_epoch).flat_map(epoch)
+
+
+def _batches(
+    spectra: tf.Tensor | tf.Variable, starts: tf.Tensor, frames: int, batch_size: int, seed: tf.Tensor | None
+) -> tf.data.Dataset:
+    """The windows of `frames` rows of `spectra` that begin at `starts`; shuffled if there is a seed, `[2]`."""
+    n_windows = tf.size(starts, tf.int64)
+    offsets = tf.range(frames, dtype=tf.int64)
+    n_mels = spectra.shape[1]
+
+    def batch(number: tf.Tensor) -> tf.Tensor:
+        chosen = tf.range(number * batch_size, tf.minimum((number + 1) * batch_size, n_windows))
+        if seed is not None:
+            chosen = tf.random.experimental.index_shuffle(chosen, seed=seed, max_index=n_windows - 1)
+        rows = tf.gather(starts, chosen)[:, tf.newaxis] + offsets  # [batch, frames]
+        return tf.reshape(tf.gather(spectra, rows), [-1, frames * n_mels])
+
+    numbers = tf.data.Dataset.range(-(-n_windows // batch_size))
+    return numbers.map(batch, num_parallel_calls=THREADS, deterministic=True)
 
 
 def _load(source: Source) -> tuple[tf.Variable, tf.Tensor]:
@@ -157,26 +161,32 @@ def _streamed(source: Source, batch_size: int, seed: int | None, first_epoch: in
     for entry in source.entries:
         places.setdefault(entry.shard, []).append(entry.index)
 
-    def clip_windows(record: tf.Tensor) -> tf.Tensor:
-        return windows_of(records.parse_log_mel(record, source.n_mels), source.frames, source.normalizer)
+    def spectra_of(record: tf.Tensor) -> tf.Tensor:
+        log_mel = records.parse_log_mel(record, source.n_mels)
+        return log_mel if source.normalizer is None else source.normalizer(log_mel)
 
     def records_of(shard: tf.Tensor) -> tf.data.Dataset:
         return _live_records(shard, source.cache, places)
 
-    def shuffled(epoch_seed: tf.Tensor) -> tf.data.Dataset:
-        def mixed(number: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-            return _shuffle_rows(rows, epoch_seed + number)
+    def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
+        def windows_of(number: tf.Tensor, clips: tf.RaggedTensor) -> tf.data.Dataset:
+            own = epoch_seed + number if seed is not None else None
+            return _batches(clips.values, _starts(clips, source.frames), source.frames, batch_size, own)
 
-        drawn = tf.data.Dataset.from_tensor_slices(_shuffle_rows(shards, epoch_seed))
-        clips = drawn.interleave(records_of, cycle_length=SHARDS_AT_ONCE).batch(CLIPS_IN_SHUFFLE).enumerate().map(mixed)
-        windows = clips.unbatch().map(clip_windows, num_parallel_calls=THREADS, deterministic=True)
-        return windows.rebatch(WINDOWS_IN_SHUFFLE).enumerate().map(mixed)
+        drawn = tf.data.Dataset.from_tensor_slices(shards if seed is None else _shuffle_rows(shards, epoch_seed))
+        clips = drawn.interleave(records_of, cycle_length=1 if seed is None else SHARDS_AT_ONCE)
+        spectra = clips.map(spectra_of, num_parallel_calls=THREADS, deterministic=True)
+        return spectra.ragged_batch(CLIPS_AT_ONCE).prefetch(1).enumerate().flat_map(windows_of)
 
     shards = tf.constant(sorted(os.fspath(source.cache / shard) for shard in places))
-    if seed is not None:
-        return _epoch_seeds(seed, first_epoch).flat_map(shuffled).rebatch(batch_size)
-    clips = tf.data.Dataset.from_tensor_slices(shards).interleave(records_of, cycle_length=1)
-    return clips.map(clip_windows, num_parallel_calls=THREADS, deterministic=True).rebatch(batch_size)
+    return _epoch_seeds(seed or 0, first_epoch).flat_map(epoch).rebatch(batch_size)
+
+
+def _starts(clips: tf.RaggedTensor, frames: int) -> tf.Tensor:
+    """Rows of `clips.values` at which a window of `frames` begins that ends within its clip, `[windows]`."""
+    ends = tf.gather(clips.row_limits(), clips.value_rowids())  # for each row
+    rows = tf.range(tf.size(ends, tf.int64))
+    return tf.boolean_mask(rows, rows + frames <= ends)
 
 
 def _live_records(shard: tf.Tensor, cache: Path, places: dict[str, list[int]]) -> tf.data.Dataset:

@@ -150,13 +150,11 @@ def fit(
     """Trains the detector from where the checkpoint is; that has the curves of every loss afterwards."""
     settings = config.fit
     pairs = detector.takes_pairs and settings.shuffle
-    n_steps = settings.epochs * -(-training.n_windows // settings.batch_size)
-    at_once = blocks.steps_per_block(settings.batch_size) * settings.batch_size
-    sizes: dict[str, Any] = {"batch_size": at_once, "memory_budget_mb": settings.memory_budget_mb}
     logger.debug("training on %d windows, validating on %d", training.n_windows, validation.n_windows)
     if checkpoint.epoch:
         logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
-    blocks.prepare(detector, settings.batch_size, n_steps, pairs=pairs)
+    at_once = blocks.prepare(detector, settings.batch_size, training.n_windows, settings.epochs, pairs=pairs)
+    sizes: dict[str, Any] = {"batch_size": at_once, "memory_budget_mb": settings.memory_budget_mb}
     detector.fit(
         pipeline.windows(
             training,

@@ -13,10 +13,11 @@ from ganad_tf.models.detector import LossMean
 
 SMALL = {"input_dim": 20, "hidden": [8], "latent": 3}
 BATCH = 16
-N_WINDOWS = 2 * blocks.STEPS * BATCH + 5 * BATCH + 7  # two full blocks, one that is not, and a batch that is not
+N_WINDOWS = 2 * blocks.STEPS * BATCH + 5 * BATCH + 7  # three full blocks of 68 steps, one of one, and a bit
+LONG = blocks.WORTH_COMPILING  # epochs
 
 
-def trained(name, rate, *, n_steps=None):
+def trained(name, rate, *, epochs=None):
     """The weights after one epoch, step by step as Keras has it, or by blocks."""
     keras.utils.set_random_seed(1)
     detector = DETECTORS[name](**SMALL)
@@ -25,9 +26,8 @@ def trained(name, rate, *, n_steps=None):
     windows = tf.random.stateless_normal([N_WINDOWS, 20], [1, 2])
     data = tf.data.Dataset.from_tensor_slices((windows, windows[::-1]) if detector.takes_pairs else windows)
     size = BATCH
-    if n_steps:
-        blocks.prepare(detector, BATCH, n_steps, pairs=detector.takes_pairs)
-        size *= blocks.steps_per_block(BATCH)
+    if epochs:
+        size = blocks.prepare(detector, BATCH, N_WINDOWS, epochs, pairs=detector.takes_pairs)
     logs = detector.fit(data.batch(size), verbose=0, shuffle=False).history
     counts = [int(mean.batches) for mean in detector.metrics if isinstance(mean, LossMean)]
     return detector.get_weights(), {key: value[0] for key, value in logs.items()}, counts
@@ -37,8 +37,7 @@ def trained(name, rate, *, n_steps=None):
 @pytest.mark.parametrize("is_compiled", [False, True])
 def test_blocks_do_the_steps_that_keras_does(name, is_compiled):
     expected, expected_logs, _ = trained(name, 1e-4)
-    n_steps = blocks.WORTH_COMPILING if is_compiled else 1
-    weights, logs, counts = trained(name, 1e-4, n_steps=n_steps)
+    weights, logs, counts = trained(name, 1e-4, epochs=LONG if is_compiled else 1)
     assert set(counts) == {-(-N_WINDOWS // BATCH)}
     assert logs.keys() == expected_logs.keys()
     is_other_noise = name == "EGBAD" and is_compiled  # XLA draws other random numbers
@@ -49,7 +48,7 @@ def test_blocks_do_the_steps_that_keras_does(name, is_compiled):
 
 
 def test_compiled_blocks_give_the_same_weights_every_time():
-    first, second = (trained("EGBAD", 1e-3, n_steps=blocks.WORTH_COMPILING)[0] for _ in range(2))
+    first, second = (trained("EGBAD", 1e-3, epochs=LONG)[0] for _ in range(2))
     assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
 
 

@@ -44,9 +44,10 @@ def in_order(windows):
     return windows[np.lexsort(windows.T[:8])]
 
 
-@pytest.mark.parametrize("budget_mb", [1024, 0], ids=["in memory", "streamed"])
+@pytest.mark.parametrize(("budget_mb", "at_once"), [(1024, 256), (0, 256), (0, 7)])
 @pytest.mark.parametrize("batch_size", [16, 512, 100_000])
-def test_every_window_once_per_epoch(source, budget_mb, batch_size):
+def test_every_window_once_per_epoch(source, budget_mb, at_once, batch_size, monkeypatch):
+    monkeypatch.setattr(pipeline, "CLIPS_AT_ONCE", at_once)  # of 30
     expected = stacked_by_hand(source)
     assert len(expected) == source.n_windows
     dataset = pipeline.windows(source, batch_size=batch_size, seed=3, memory_budget_mb=budget_mb)
@@ -60,8 +61,9 @@ def test_every_window_once_per_epoch(source, budget_mb, batch_size):
     assert not np.array_equal(first, expected)
 
 
-@pytest.mark.parametrize("budget_mb", [1024, 0], ids=["in memory", "streamed"])
-def test_order_of_the_clips_without_a_seed(source, budget_mb):
+@pytest.mark.parametrize(("budget_mb", "at_once"), [(1024, 256), (0, 256), (0, 7)])
+def test_order_of_the_clips_without_a_seed(source, budget_mb, at_once, monkeypatch):
+    monkeypatch.setattr(pipeline, "CLIPS_AT_ONCE", at_once)
     dataset = pipeline.windows(source, batch_size=64, seed=None, memory_budget_mb=budget_mb)
     for _ in range(2):
         np.testing.assert_allclose(np.concatenate(list(dataset)), stacked_by_hand(source), rtol=0, atol=1e-6)

@@ -111,7 +111,7 @@ class Rising(keras.callbacks.Callback):
         if epoch == 1:
             self.model.w_enc = float("inf")
             self.model.train_step = type(self.model).train_step.__get__(self.model)  # which knows it, made anew
-            blocks.prepare(self.model, batch_size=32, n_steps=1, pairs=False)
+            blocks.prepare(self.model, batch_size=32, n_windows=32, epochs=1, pairs=False)
             self.model.make_train_function(force=True)
 
 

@@ -52,10 +52,11 @@ def files(folder: Path, machine: str, split: str) -> list[Path]:
 
 
 def experiment(folder: Path, machine: str, **changes: object):
-    """Configuration and listing of one machine; everything else as the package has it."""
+    """Configuration and listing of one machine; everything else as the command line has it."""
     from ganad_tf import config as configuration
-    from ganad_tf import datasets
+    from ganad_tf import datasets, heap
 
+    heap.share_heap()
     places = {f"{name}_directory": str(folder / name) for name in ("cache", "model", "result")}
     mapping = {"dev_directory": str(folder / "dev_data"), **places, **changes}
     config = configuration.from_mapping(mapping, source="benchmark")

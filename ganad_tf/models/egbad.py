@@ -9,6 +9,7 @@ from keras import layers
 
 from ganad_tf.models.adversarial import TwoOptimizers, bce, update_means
 from ganad_tf.models.detector import LossMean
+from ganad_tf.models.dropout import Dropout
 from ganad_tf.models.networks import dense_blocks
 
 LOSSES = ("loss", "generator_loss", "encoder_loss", "discriminator_loss")
@@ -108,8 +109,9 @@ class EGBAD(TwoOptimizers):
         """Every loss on one batch and its random codes, by the names in the class's docstring."""
         encoded = self.networks["encoder"](windows, training=training)  # [batch, latent]
         generated = self.networks["generator"](z, training=training)  # [batch, dims]
-        _, real_logit = self._discriminate(self.networks, windows, encoded, training)
-        _, fake_logit = self._discriminate(self.networks, generated, z, training)
+        pairs = tf.concat([windows, generated], axis=0), tf.concat([encoded, z], axis=0)
+        _, logits = self._discriminate(self.networks, *pairs, training=training)  # all at once: nothing mixes them
+        real_logit, fake_logit = tf.split(logits, 2)
         generator, encoder = bce(fake_logit, 1.0), bce(real_logit, 0.0)
         return {
             "loss": generator + encoder,
@@ -187,7 +189,7 @@ class EGBAD(TwoOptimizers):
         features: list[layers.Layer] = [layers.Input([self.input_dim + self.latent])]
         for units in self.hidden:
             dense = layers.Dense(units, kernel_initializer=self.kernel_initializer)
-            features += [dense, layers.LeakyReLU(0.1), layers.Dropout(self.discriminator_dropout)]
+            features += [dense, layers.LeakyReLU(0.1), Dropout(self.discriminator_dropout)]
         return {
             "encoder": dense_blocks(self.input_dim, self.hidden, self.latent, name=f"{prefix}encoder", **shape),
             "generator": dense_blocks(

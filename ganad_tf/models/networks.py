@@ -6,6 +6,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from ganad_tf.models.dropout import Dropout
+
 
 def dense_blocks(
     input_dim: int,
@@ -104,4 +106,4 @@ def _block(units: int, dropout: float, kernel_initializer: str) -> list[layers.L
     if not 0 <= dropout < 1:
         raise ValueError(f"Expected dropout from 0 to below 1. Received: {dropout!r}.")
     block = [layers.Dense(units, kernel_initializer=kernel_initializer), layers.BatchNormalization(), layers.ReLU()]
-    return [*block, layers.Dropout(dropout)] if dropout else block
+    return [*block, Dropout(dropout)] if dropout else block
