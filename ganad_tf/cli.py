@@ -193,7 +193,7 @@ def _shipped(name: str) -> Path:
 
 def _experiment(options: argparse.Namespace, config: Config | None = None) -> tuple[Config, Mode, list[Listing]]:
     """What a verb works on; before TensorFlow has threads."""
-    heap.share_heap()
+    heap.limit()
     config = config or configuration.load(options.config, options.set)
     return config, options.mode, datasets.list_clips(config, options.mode, options.machine)
 

@@ -3,17 +3,18 @@
 import ctypes
 
 M_ARENA_MAX = -8  # malloc.h
+ARENAS = 4
 
 
-def share_heap() -> None:
-    """One heap for all threads that are still to come.
+def limit() -> None:
+    """At most `ARENAS` heaps from now on; best before there are threads.
 
-    With one for each thread, batches made by one and freed by another leave holes that add up to hundreds of
-    megabytes in ten epochs.
+    glibc gives each thread one, up to eight for each core, and what one thread makes and another frees leaves holes in
+    all of them: hundreds of megabytes in ten epochs. With a single one, the threads of a step wait for each other.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
-        mallopt(M_ARENA_MAX, 1)
+        mallopt(M_ARENA_MAX, ARENAS)
 
 
 def give_back() -> None:

@@ -19,8 +19,8 @@ from ganad_tf.features import Normalizer
 from ganad_tf.manifest import Entry
 
 SHARDS_AT_ONCE = 4  # streamed training: shards read in turn
-CLIPS_AT_ONCE = 256  # and clips whose windows are mixed, about 40 MB
-AHEAD = 2  # batches made while the network works
+CLIPS_AT_ONCE = 128  # and clips whose windows are mixed, about 20 MB
+AHEAD = 1  # batch made while the network works
 THREADS = os.cpu_count() or 1
 
 

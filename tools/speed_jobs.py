@@ -56,7 +56,7 @@ def experiment(folder: Path, machine: str, **changes: object):
     from ganad_tf import config as configuration
     from ganad_tf import datasets, heap
 
-    heap.share_heap()
+    heap.limit()
     places = {f"{name}_directory": str(folder / name) for name in ("cache", "model", "result")}
     mapping = {"dev_directory": str(folder / "dev_data"), **places, **changes}
     config = configuration.from_mapping(mapping, source="benchmark")
