@@ -5,6 +5,7 @@ normalisation and optimizer go through memory operation by operation. Compiled b
 calls anything, and neighbours are computed at one go. What a step does, and on which windows, is the same.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from ganad_tf.models import Detector
 
 WINDOWS = 4096  # of a block at most, about 10 MB
 STEPS = 100  # in a block at most; the last, smaller block of an epoch is not compiled
+TIDY_AFTER = 50  # blocks, a few seconds; it takes 14 ms
 WORTH_COMPILING = 2500  # steps of a training; compiling takes about as long as these gain
 
 
@@ -68,7 +70,11 @@ def prepare(detector: Detector, batch_size: int, n_windows: int, epochs: int, *,
 
     is_compiled = epochs * -(-n_windows // batch_size) >= WORTH_COMPILING
 
+    numbers = itertools.count(1)
+
     def train_step(block: Any) -> dict[str, tf.Tensor]:
+        if next(numbers) % TIDY_AFTER == 0:
+            heap.give_back()
         is_full = len(tf.nest.flatten(block)[0]) == full
         return full_block(block) if is_compiled and is_full else any_block(block)
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf import atomic, blocks, boards, calibration, checkpoints, heap, locks, pipeline, preparation, trained
+from ganad_tf import atomic, blocks, boards, calibration, checkpoints, locks, pipeline, preparation, trained
 from ganad_tf.building import build
 from ganad_tf.callbacks import ReportResets, StopAtNaN
 from ganad_tf.checkpoints import Checkpoint
@@ -153,7 +153,6 @@ def fit(
     logger.debug("training on %d windows, validating on %d", training.n_windows, validation.n_windows)
     if checkpoint.epoch:
         logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
-    before = [ReportResets(), keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: heap.give_back())]
     at_once = blocks.prepare(detector, settings.batch_size, training.n_windows, settings.epochs, pairs=pairs)
     sizes: dict[str, Any] = {"batch_size": at_once, "memory_budget_mb": settings.memory_budget_mb}
     detector.fit(
@@ -169,7 +168,7 @@ def fit(
         epochs=checkpoint.epoch if checkpoint.is_stopped else settings.epochs,
         shuffle=False,  # the pipeline has shuffled
         verbose=0,
-        callbacks=[*before, *([checkpoint.stopping] if checkpoint.stopping else []), *callbacks, checkpoint],
+        callbacks=[ReportResets(), *([checkpoint.stopping] if checkpoint.stopping else []), *callbacks, checkpoint],
     )
 
 
