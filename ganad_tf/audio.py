@@ -57,9 +57,10 @@ def read(path: Path, settings: Audio) -> np.ndarray:
         )
     if not len(samples):
         raise DataError(f"{path}: expected a recording, but the file holds no samples.")
-    chosen = samples.mean(axis=1, dtype=np.float32) if settings.channel == "mean" else samples[:, settings.channel]
-    waveform = chosen * np.float32(2**-15 if is_16_bit else 1)
-    loudest = max(waveform.max(), -waveform.min())
+    with np.errstate(invalid="ignore", over="ignore"):  # of NaN and the like, which are refused below
+        chosen = samples.mean(axis=1, dtype=np.float32) if settings.channel == "mean" else samples[:, settings.channel]
+        waveform = chosen * np.float32(2**-15 if is_16_bit else 1)
+        loudest = max(waveform.max(), -waveform.min())
     if not np.isfinite(loudest):
         count = int((~np.isfinite(waveform)).sum())
         raise DataError(f"{path}: expected numbers, but {count} of {len(waveform)} samples are NaN or infinite.")

@@ -62,6 +62,8 @@ def _bad_files(folder):
     (folder / "header.wav").write_bytes(data[:44])
     write_wav(folder / "no_samples.wav", np.zeros(0, np.float32))
     write_wav(folder / "nan.wav", np.full(16000, np.nan, np.float32), subtype="FLOAT")
+    signalling = np.full(16000, 0x7F800001, np.uint32).view(np.float32)
+    write_wav(folder / "signalling_nan.wav", signalling, subtype="FLOAT")
     one_infinite = tone()
     one_infinite[77] = np.inf
     write_wav(folder / "inf.wav", one_infinite, subtype="FLOAT")
@@ -91,6 +93,7 @@ def _bad_files(folder):
         ("header.wav", "cut off"),
         ("no_samples.wav", "holds no samples"),
         ("nan.wav", "16000 of 16000 samples are NaN or infinite"),
+        ("signalling_nan.wav", "16000 of 16000 samples are NaN or infinite"),
         ("inf.wav", "1 of 16000 samples are NaN or infinite"),
         ("rate.wav", "expected a sample rate of 16000 Hz, received 44100 Hz; set .*resample: true"),
         ("cut.flac", "expected an audio file that can be read"),
