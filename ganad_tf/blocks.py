@@ -17,7 +17,7 @@ from ganad_tf.models import Detector
 
 WINDOWS = 4096  # of a block at most, about 10 MB
 STEPS = 100  # in a block at most; the last, smaller block of an epoch is not compiled
-TIDY_AFTER = 50  # blocks, a few seconds; it takes 14 ms
+TIDY_AFTER = 20  # blocks, one or two seconds; it takes 14 ms
 WORTH_COMPILING = 2500  # steps of a training; compiling takes about as long as these gain
 
 
@@ -69,7 +69,6 @@ def prepare(detector: Detector, batch_size: int, n_windows: int, epochs: int, *,
         return _steps(step, shaped, batch_size, full)
 
     is_compiled = epochs * -(-n_windows // batch_size) >= WORTH_COMPILING
-
     numbers = itertools.count(1)
 
     def train_step(block: Any) -> dict[str, tf.Tensor]:

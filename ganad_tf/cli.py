@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganad_tf import arguments, console, datasets, deployment, evaluation, heap
+from ganad_tf import arguments, console, datasets, deployment, evaluation
 from ganad_tf import config as configuration
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
@@ -192,8 +192,7 @@ def _shipped(name: str) -> Path:
 
 
 def _experiment(options: argparse.Namespace, config: Config | None = None) -> tuple[Config, Mode, list[Listing]]:
-    """What a verb works on; before TensorFlow has threads."""
-    heap.limit()
+    """What a verb works on."""
     config = config or configuration.load(options.config, options.set)
     return config, options.mode, datasets.list_clips(config, options.mode, options.machine)
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from ganad_tf import heap
 from ganad_tf.errors import Interrupted
 from ganad_tf.sections import Fit
 
@@ -130,6 +131,8 @@ def import_tensorflow(*, for_serving: bool = False) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if for_serving:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    else:
+        heap.limit()  # before there are threads
     with silenced():
         import tensorflow as tf
 

@@ -12,13 +12,15 @@ def limit() -> None:
     glibc gives each thread one, up to eight for each core, and what one thread makes and another frees leaves holes in
     all of them: hundreds of megabytes in ten epochs. With a single one, the threads of a step wait for each other.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
-        mallopt(M_ARENA_MAX, ARENAS)
+    _call("mallopt", M_ARENA_MAX, ARENAS)
 
 
 def give_back() -> None:
     """Returns to the system what is free."""
-    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if malloc_trim:
-        malloc_trim(0)
+    _call("malloc_trim", 0)
+
+
+def _call(name: str, *arguments: int) -> None:
+    function = getattr(ctypes.CDLL(None), name, None)
+    if function:
+        function(*arguments)

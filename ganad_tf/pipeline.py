@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -51,6 +52,10 @@ class Source:
     def n_bytes(self) -> int:
         """What the spectra take in memory."""
         return sum(entry.frames for entry in self.entries) * self.n_mels * 4
+
+    def normalized(self, log_mel: Any) -> Any:
+        """A clip's spectra, `[frames, mels]` in dB, as windows are made of them; the same shape."""
+        return log_mel if self.normalizer is None else self.normalizer(log_mel)
 
 
 def split_by_file(entries: Sequence[Entry], share: float, seed: int) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
@@ -149,8 +154,7 @@ def _load(source: Source) -> tuple[tf.Variable, tf.Tensor]:
         # A variable filled in place: a constant made from an array would hold everything twice.
         spectra = tf.Variable(tf.zeros([sum(entry.frames for entry in source.entries), source.n_mels]), trainable=False)
         for entry, log_mel in records.read(source.cache, source.entries):
-            values = log_mel if source.normalizer is None else source.normalizer(log_mel)
-            spectra.scatter_update(tf.IndexedSlices(values, np.arange(row, row + entry.frames)))
+            spectra.scatter_update(tf.IndexedSlices(source.normalized(log_mel), np.arange(row, row + entry.frames)))
             starts.append(np.arange(row, row + entry.frames - source.frames + 1))
             row += entry.frames
         return spectra, tf.constant(np.concatenate(starts), tf.int64)
@@ -162,8 +166,7 @@ def _streamed(source: Source, batch_size: int, seed: int | None, first_epoch: in
         places.setdefault(entry.shard, []).append(entry.index)
 
     def spectra_of(record: tf.Tensor) -> tf.Tensor:
-        log_mel = records.parse_log_mel(record, source.n_mels)
-        return log_mel if source.normalizer is None else source.normalizer(log_mel)
+        return source.normalized(records.parse_log_mel(record, source.n_mels))
 
     def records_of(shard: tf.Tensor) -> tf.data.Dataset:
         return _live_records(shard, source.cache, places)

@@ -204,8 +204,7 @@ def test_logs_are_small(watched):
     assert 10_000 < sum(path.stat().st_size for path in files) < 2_000_000
 
 
-# The others are measured in the same way, see below.
-@pytest.mark.parametrize("name", ["DenseAE", "EGBAD", "GANomaly"])
+@pytest.mark.parametrize("name", DETECTORS)
 def test_watching_changes_no_weight_and_needs_no_other_training(tmp_path, recordings, name):
     finals = []
     fit = {"epochs": 2, "batch_size": 32}

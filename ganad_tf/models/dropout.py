@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-LARGEST = 2**32  # one more than a hash can be
+N_HASHES = 2**32
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
@@ -30,7 +30,7 @@ class Dropout(keras.layers.Dropout):
         seed, call = tf.unstack(tf.cast(self.seed_generator.next(), tf.uint32))
         element = tf.cast(tf.reshape(tf.range(tf.size(inputs)), tf.shape(inputs)), tf.uint32)
         drawn = _hash(_hash(element + _hash(seed)) + _hash(call))
-        is_kept = drawn >= tf.constant(round(self.rate * LARGEST), tf.uint32)
+        is_kept = drawn >= tf.constant(round(self.rate * N_HASHES), tf.uint32)
         return tf.where(is_kept, inputs / (1 - self.rate), tf.zeros([], inputs.dtype))
 
 

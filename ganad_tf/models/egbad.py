@@ -107,11 +107,7 @@ class EGBAD(TwoOptimizers):
 
     def losses_of(self, windows: tf.Tensor, z: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Every loss on one batch and its random codes, by the names in the class's docstring."""
-        encoded = self.networks["encoder"](windows, training=training)  # [batch, latent]
-        generated = self.networks["generator"](z, training=training)  # [batch, dims]
-        pairs = tf.concat([windows, generated], axis=0), tf.concat([encoded, z], axis=0)
-        _, logits = self._discriminate(self.networks, *pairs, training=training)  # all at once: nothing mixes them
-        real_logit, fake_logit = tf.split(logits, 2)
+        real_logit, fake_logit = self._logits(windows, z, training)
         generator, encoder = bce(fake_logit, 1.0), bce(real_logit, 0.0)
         return {
             "loss": generator + encoder,
@@ -163,12 +159,7 @@ class EGBAD(TwoOptimizers):
 
     def discriminate(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Logits of windows with their codes and of random codes with their windows, `[batch, 1]` each."""
-        z = self._same_codes(windows)
-        encoded = self.networks["encoder"](windows, training=False)
-        generated = self.networks["generator"](z, training=False)
-        pairs = ((windows, encoded), (generated, z))
-        real_logit, fake_logit = (self._discriminate(self.networks, *pair, training=False)[1] for pair in pairs)
-        return real_logit, fake_logit
+        return self._logits(windows, self._same_codes(windows), training=False)
 
     def objectives(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:
         """Each side's loss and weights."""
@@ -204,6 +195,15 @@ class EGBAD(TwoOptimizers):
                 name=f"{prefix}discriminator_logit",
             ),
         }
+
+    def _logits(self, windows: tf.Tensor, z: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """What D, as it is being trained, says of (x, E(x)) and of (G(z), z), `[batch, 1]` each."""
+        encoded = self.networks["encoder"](windows, training=training)  # [batch, latent]
+        generated = self.networks["generator"](z, training=training)  # [batch, dims]
+        pairs = tf.concat([windows, generated], axis=0), tf.concat([encoded, z], axis=0)
+        _, logits = self._discriminate(self.networks, *pairs, training=training)  # at once: nothing in D mixes windows
+        real_logit, fake_logit = tf.split(logits, 2)
+        return real_logit, fake_logit
 
     def _discriminate(
         self, networks: dict[str, keras.Model], windows: tf.Tensor, z: tf.Tensor, training: bool
