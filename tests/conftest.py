@@ -1,9 +1,10 @@
 """What tests share: real recordings, small trees of real WAV files, and the real command line."""
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +27,29 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def ganad() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the command line in a process of its own."""
+def ganad(tmp_path_factory) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Runs the command line, each time in a process of its own; see forks.py."""
+    command = [sys.executable, Path(__file__).with_name("forks.py")]
+    forks = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    place = tmp_path_factory.mktemp("ganad")
 
-    def run(*arguments: object, cwd: Path, check: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "ganad_tf", *map(str, arguments)]
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
-        assert done.returncode == check, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
-        return done
+    def run(*arguments: object, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+        files = [place / name for name in ("stdout", "stderr")]
+        for path in files:
+            path.write_bytes(b"")
+        words = [str(argument) for argument in arguments]
+        job = {"words": words, "cwd": str(cwd), "stdout": str(files[0]), "stderr": str(files[1])}
+        print(json.dumps(job), file=forks.stdin, flush=True)
+        code = int(forks.stdout.readline())
+        stdout, stderr = (path.read_text() for path in files)
+        assert check in (code, None), f"exit {code}\n{stdout}\n{stderr}"
+        assert "Traceback" not in stderr
+        return subprocess.CompletedProcess(words, code, stdout, stderr)
 
-    return run
+    yield run
+    forks.stdin.close()
+    forks.wait(60)
+    forks.stdout.close()
 
 
 def tone(seconds: float = 1.0, hz: float = 440.0, noise: float = 0.01, seed: int = 0) -> np.ndarray:

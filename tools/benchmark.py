@@ -4,9 +4,9 @@
     python tools/benchmark.py growth --sizes 250 1000 4000 16000
     python tools/benchmark.py serve [--model exported_models/demo] [--seconds 60]
 
-Rows: `prepare`, `train`, `small-batches`, `score`, `end-to-end`, `start`, `tensorboard`, `growth`, `serve`; without
-any, all but the last three. Each measurement is a process of its own; ours and the plain one take turns, and medians
-are shown with the lowest and the highest. Peak memory is the whole process's, with TensorFlow in it.
+Rows: `prepare`, `train`, `small-batches`, `score`, `end-to-end`, `start`, `floor`, `tensorboard`, `growth`, `serve`;
+without any, all but the last three. Each measurement is a process of its own; ours and the plain one take turns, and
+medians are shown with the lowest and the highest. Peak memory is the whole process's, with TensorFlow in it.
 """
 
 import argparse
@@ -99,6 +99,20 @@ def end_to_end(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, 
     yield from _against("end-to-end, clips/s", place, options, ("end-to-end",), options.clips)
 
 
+def floor(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+    """The arithmetic alone, and our steps beside it, in milliseconds."""
+    jobs: dict[str, Job] = {
+        "FFTs of a clip, one core": ("fft", ""),
+        "products of a step of DenseAE, NumPy": ("products", "numpy"),
+        "products of a step of DenseAE, compiled": ("products", "compiled"),
+        "step of DenseAE, batch 512": ("step", "ours", "DenseAE", "512"),
+        **{f"step of {name}, batch 16": ("step", "ours", name, "16") for name in GANS},
+        "step of GANomaly, batch 16, a single heap": ("step", "one-heap", "GANomaly", "16"),
+    }
+    for title, job in jobs.items():
+        yield f"{title}, ms", [1000 * _run(place, job)["seconds"] for _ in range(options.repetitions)]
+
+
 def tensorboard(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """The section `tensorboard`, in the default training of at most 300 clips: what it takes more."""
     clips = min(options.clips, 300)
@@ -127,6 +141,7 @@ ROWS: dict[str, Callable[[Path, argparse.Namespace], Iterator[tuple[str, object]
     "score": score,
     "end-to-end": end_to_end,
     "start": start,
+    "floor": floor,
     "tensorboard": tensorboard,
 }
 IF_ASKED_FOR = ("tensorboard", "growth", "serve")  # minutes to hours

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import floor
 import numpy as np
 
 SAMPLE_RATE, SECONDS = 16000, 10
@@ -169,6 +170,24 @@ def tensorboard(side: str, folder: Path) -> float:
     return _seconds(lambda: training.train(config, listing, "dev", fresh=True))
 
 
+def step(side: str, folder: Path, name: str, batch_size: int) -> float:
+    """One compiled step on windows that are at hand, `ours` or with a single heap (`one-heap`). Seconds."""
+    import tensorflow as tf
+
+    from ganad_tf import blocks, building, heap, training
+
+    heap.ARENAS = 1 if side == "one-heap" else heap.ARENAS
+    config, _ = experiment(folder, "fan", model={"name": name, **ARGUMENTS.get(name, {})})
+    training.seed_everything(config)
+    detector = building.build(config)
+    n_windows = 40 * WINDOWS_PER_CLIP
+    at_once = blocks.prepare(detector, batch_size, n_windows, OF_EPOCHS, pairs=detector.takes_pairs)
+    windows = tf.random.normal([at_once, detector.input_dim])
+    block = (windows, windows) if detector.takes_pairs else windows
+    times = [_seconds(lambda: detector.train_step(block)) for _ in range(20)]
+    return statistics.median(times[5:]) / (at_once // batch_size)
+
+
 def _plain_fit(folder: Path, name: str, batch_size: int) -> float:
     import reference
 
@@ -242,12 +261,14 @@ JOBS = {
     "score": score,
     "end-to-end": end_to_end,
     "tensorboard": tensorboard,
+    "products": floor.products,
+    "fft": floor.fft,
 }
 
 if __name__ == "__main__":
     job, where, place, *more = sys.argv[1:]
-    if job == "train":
-        took = train(where, Path(place), more[0], int(more[1]))
+    if more:
+        took = {"train": train, "step": step}[job](where, Path(place), more[0], int(more[1]))
     else:
         took = JOBS[job](where, Path(place))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
