@@ -19,6 +19,7 @@ _CUT_OFF = re.compile(r"(\w[\w ]*?)\s*: (\d+) \(should be (\d+)\)")
 
 # Formats in which libsndfile can't tell a cut-off file from a whole one.
 _UNCHECKABLE = frozenset({"AVR", "MAT4", "MAT5", "MPC2K", "NIST", "RAW", "VOC", "WVE", "XI"})
+MOST_UPSAMPLING = 100  # times; a small file whose header says 1 Hz would fill the memory
 LOUDEST = 8.0  # times full scale: beyond it samples were not scaled to [-1, 1], such as whole numbers of 16 bits
 _OGG_PAGE = 65307  # bytes at most
 
@@ -92,6 +93,11 @@ def _check_header(path: Path, file: soundfile.SoundFile, settings: Audio) -> Non
         raise DataError(
             f"{path}: expected a sample rate of {settings.sample_rate} Hz, received {file.samplerate} Hz; "
             "set `audio.sample_rate`, or `audio.resample: true`."
+        )
+    if file.samplerate * MOST_UPSAMPLING < settings.sample_rate:
+        raise DataError(
+            f"{path}: expected a recording that can be resampled to {settings.sample_rate} Hz, "
+            f"received {file.samplerate} Hz."
         )
     if settings.channel != "mean" and settings.channel >= file.channels:
         raise DataError(

@@ -7,7 +7,6 @@ far, and what early stopping remembers. The order of the windows follows from th
 import json
 import logging
 import time
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ganad_tf import atomic, optimizers, schema
+from ganad_tf import atomic, optimizers, schema, sealed
 from ganad_tf.interrupted import Sparingly
 
 logger = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ class Checkpoint(keras.callbacks.Callback):
             meta = json.loads(str(loaded.pop(META)))
             epoch, history, seconds = int(meta["epoch"]), dict(meta["history"]), float(meta["seconds"])
             made_with, stopped = dict(meta["made_with"]), bool(meta["is_stopped"])
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except sealed.DAMAGED as error:
             logger.warning("%s can't be read (%s); training begins again.", self.path, error)
             return
         mend = "set another `model_directory`, or add --fresh to begin again"
@@ -138,5 +137,5 @@ def epochs_kept(directory: Path) -> int:
     try:
         with path_of(directory).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return int(json.loads(str(arrays[META]))["epoch"])
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    except sealed.DAMAGED:
         return 0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ganad_tf import atomic
+from ganad_tf import atomic, sealed
 
 SHARE = 0.05  # of the time at most goes into writing down
 
@@ -47,10 +47,10 @@ class ScoredSoFar:
     def read(self) -> None:
         """Takes over what an interrupted pass has left."""
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
+            found = sealed.loads("scored", self.path.read_text(encoding="utf-8"))
             if found["made_with"] == self.made_with:
                 self.scores = {str(file): [float(value) for value in row] for file, row in found["scores"].items()}
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except sealed.DAMAGED:
             self.scores = {}
 
     def add(self, file: str, scores: Sequence[float]) -> None:
@@ -63,4 +63,4 @@ class ScoredSoFar:
         self.path.unlink(missing_ok=True)
 
     def _write(self) -> None:
-        atomic.write_text(self.path, json.dumps({"made_with": self.made_with, "scores": self.scores}))
+        atomic.write_text(self.path, sealed.dumps("scored", {"made_with": self.made_with, "scores": self.scores}))

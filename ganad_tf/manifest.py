@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganad_tf import atomic
+from ganad_tf import atomic, sealed
 from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError
 
@@ -90,8 +90,7 @@ class Manifest:
 
 def save(directory: Path, manifest: Manifest) -> None:
     """Writes the manifest in one step, sealed with a checksum of its own."""
-    body = json.dumps(manifest, default=vars, sort_keys=True)
-    atomic.write_text(directory / FILE, f'{{"sha256": "{_seal(body)}", "manifest": {body}}}\n')
+    atomic.write_text(directory / FILE, sealed.dumps("manifest", manifest, default=vars))
 
 
 def load(directory: Path) -> Manifest:
@@ -102,10 +101,7 @@ def load(directory: Path) -> Manifest:
     """
     path = directory / FILE
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        body = document["manifest"]
-        if document["sha256"] != _seal(json.dumps(body, sort_keys=True)):
-            raise ValueError("its checksum does not match")
+        body = sealed.loads("manifest", path.read_text(encoding="utf-8"))
         return Manifest(
             fingerprint=body["fingerprint"],
             features=body["features"],
@@ -174,7 +170,3 @@ def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, sourc
 
 def _statistics(body: dict[str, Any] | None) -> Statistics | None:
     return Statistics(body["n_frames"], tuple(body["mean"]), tuple(body["std"])) if body else None
-
-
-def _seal(body: str) -> str:
-    return hashlib.sha256(body.encode()).hexdigest()

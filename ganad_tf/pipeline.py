@@ -5,6 +5,9 @@ and windows are gathered from them by index; others are streamed from the shards
 same windows, the same number of times; only the order differs.
 """
 
+import hashlib
+import itertools
+import json
 import os
 import random
 from collections.abc import Sequence
@@ -52,6 +55,17 @@ class Source:
     def n_bytes(self) -> int:
         """What the spectra take in memory."""
         return sum(entry.frames for entry in self.entries) * self.n_mels * 4
+
+    def fits(self, memory_budget_mb: int) -> bool:
+        """Whether the spectra may be held in memory; others are streamed."""
+        return self.n_bytes <= memory_budget_mb * 2**20
+
+    def order(self, memory_budget_mb: int) -> str:
+        """Names what the order of shuffled windows depends on, besides the seed."""
+        if self.fits(memory_budget_mb):
+            return "in memory"
+        places = sorted((entry.clip.file, entry.shard, entry.index) for entry in self.entries)
+        return f"streamed, {hashlib.sha256(json.dumps(places).encode()).hexdigest()[:16]}"
 
     def normalized(self, log_mel: Any) -> Any:
         """A clip's spectra, `[frames, mels]` in dB, as windows are made of them; the same shape."""
@@ -101,7 +115,7 @@ def windows(
       pairs: Whether each element is two batches, each shuffled on its own; needs a seed.
       first_epoch: How often the dataset counts as gone through already, where training goes on.
     """
-    if source.n_bytes <= memory_budget_mb * 2**20:
+    if source.fits(memory_budget_mb):
         dataset = _from_memory(source, batch_size, seed, pairs, first_epoch)
     elif pairs and seed is not None:
         both = (_streamed(source, batch_size, own, first_epoch) for own in (seed, seed + 1))
@@ -147,16 +161,19 @@ def _batches(
 
 
 def _load(source: Source) -> tuple[tf.Variable, tf.Tensor]:
-    """All spectra `[frames, mels]`, held once, and the row at which each window starts `[windows]`."""
-    starts: list[np.ndarray] = []
-    row = 0
+    """All spectra `[frames, mels]`, held once, and the row at which each window starts `[windows]`.
+
+    In the order of the clips' names: in which shard they are is history.
+    """
+    order = sorted(source.entries, key=lambda entry: entry.clip.file)
+    begins = dict(zip(order, itertools.accumulate((entry.frames for entry in order), initial=0), strict=False))
     with tf.device("CPU:0"):
         # A variable filled in place: a constant made from an array would hold everything twice.
         spectra = tf.Variable(tf.zeros([sum(entry.frames for entry in source.entries), source.n_mels]), trainable=False)
         for entry, log_mel in records.read(source.cache, source.entries):
-            spectra.scatter_update(tf.IndexedSlices(source.normalized(log_mel), np.arange(row, row + entry.frames)))
-            starts.append(np.arange(row, row + entry.frames - source.frames + 1))
-            row += entry.frames
+            rows = begins[entry] + np.arange(entry.frames)
+            spectra.scatter_update(tf.IndexedSlices(source.normalized(log_mel), rows))
+        starts = [begins[entry] + np.arange(entry.frames - source.frames + 1) for entry in order]
         return spectra, tf.constant(np.concatenate(starts), tf.int64)
 
 

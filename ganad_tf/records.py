@@ -114,8 +114,11 @@ def _serialise(clip: Clip, log_mel: np.ndarray) -> bytes:
 
 def _parse(record: bytes, entry: Entry) -> np.ndarray:
     """`[frames, mels]` float32; outside the graph because the record may be anything."""
-    values = tf.train.Example.FromString(record).features.feature["log_mel"].bytes_list.value[0]
-    return np.frombuffer(values, "<f4").reshape(entry.frames, -1)
+    features = tf.train.Example.FromString(record).features.feature
+    file = features["file"].bytes_list.value[0].decode()
+    if file != entry.clip.file:  # another process has prepared the recordings again
+        raise ValueError(f"expected the record of {entry.clip.file}, received that of {file}")
+    return np.frombuffer(features["log_mel"].bytes_list.value[0], "<f4").reshape(entry.frames, -1)
 
 
 def _place(entry: Entry) -> tuple[str, int]:

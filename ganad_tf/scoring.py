@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import boards, clips, locks, preparation, records, scorers, trained
+from ganad_tf import atomic, boards, clips, locks, preparation, records, scorers, trained
 from ganad_tf.clips import Clip, ClipScore, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
@@ -83,9 +83,13 @@ def _score(
             "detector": trained.identity(directory),
         },
     )
+    for path in (so_far.path, *(path for own in reported for path in _files(own, listing, mode))):
+        atomic.clear_leftovers(path)
     if not fresh:
         so_far.read()
     scores = of_each_clip(model, functions, cache, current.entries, progress=progress, so_far=so_far)
+    for machine_id in _by_id(listing, scores[0]):  # those of earlier scores
+        config.decision_path(listing.machine, machine_id).unlink(missing_ok=True)
     for own, scorer, scored in zip(reported, fitted, scores, strict=True):
         origin = own.origin(command) | {"cache": current.digest(), "detector": str(directory)}
         clips.write_origin(own.origin_path(mode, listing.machine), origin, is_complete=False)
@@ -190,6 +194,13 @@ def of_each_clip(
         if so_far:
             so_far.add(entry.clip.file, [float(result[entry.clip]) for result in results])
     return results
+
+
+def _files(config: Config, listing: Listing, mode: Mode) -> list[Path]:
+    """All that is written for a machine type; a process that was killed may have left a part of any."""
+    machine, ids = listing.machine, clips.by_id(listing.of("test"))
+    of_each_id = [path(machine, each) for path in (config.score_path, config.decision_path) for each in ids]
+    return [config.origin_path(mode, machine), config.train_score_path(mode, machine), *of_each_id]
 
 
 def _by_id(listing: Listing, scores: Mapping[Clip, np.ndarray]) -> dict[str, list[ClipScore]]:

@@ -9,7 +9,6 @@ clips in `train_scores.csv` and, for a density, its constants in `density.npz`.
 import hashlib
 import json
 import platform
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import __version__, atomic, clips, schema
+from ganad_tf import __version__, atomic, clips, schema, sealed
 from ganad_tf.clips import ClipScore
 from ganad_tf.config import Config, to_dict
 from ganad_tf.densities import Density
@@ -84,7 +83,7 @@ def load(directory: Path) -> Trained:
         normalizer = record["normalizer"] and Normalizer(**record["normalizer"])
         feature = record["config"]["feature"]
         return Trained(detector, normalizer, feature["frames"], feature["n_mels"], record)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except sealed.DAMAGED as error:
         raise _unreadable(directory, error) from error
 
 
@@ -97,8 +96,10 @@ def scorer_directory(directory: Path, settings: Scorer) -> Path:
 
 
 def save_scorer(directory: Path, fitted: Fitted) -> None:
-    """Writes a way of scoring beside the detector in `directory`; complete or not there."""
-    with atomic.new_directory(scorer_directory(directory, fitted.settings)) as temporary:
+    """Writes a way of scoring beside the detector in `directory`, where nobody else writes; complete or not there."""
+    folder = scorer_directory(directory, fitted.settings)
+    atomic.clear_leftovers(folder)
+    with atomic.new_directory(folder) as temporary:
         clips.write_scores(temporary / SCORES, fitted.train_scores)
         atomic.write_text(temporary / SETTINGS, json.dumps(fitted.settings.in_use(), indent=1))
         if fitted.density:
@@ -134,7 +135,7 @@ def load_scorer(directory: Path, settings: Scorer) -> Fitted:
             return Fitted(settings, None, train_scores)
         with np.load(folder / DENSITY, allow_pickle=False) as arrays:
             return Fitted(settings, Density(settings.density, dict(arrays)), train_scores)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, DataError) as error:
+    except (*sealed.DAMAGED, DataError) as error:
         raise _unreadable(folder, error) from error
 
 

@@ -60,7 +60,7 @@ def train(
     entries = tuple(entry for entry in current.entries if entry.clip.label == 0)
     calibration.check_enough(config, listing.machine, len(entries))
     with locks.alone_at(directory):
-        is_new = fresh or not directory.exists()
+        is_new = fresh or not directory.exists() or checkpoints.path_of(directory).exists()
         if is_new:
             _train_detector(config, listing, mode, current, entries, callbacks, fresh=fresh)
         else:
@@ -95,8 +95,6 @@ def _train_detector(
         atomic.clear_leftovers(path)
     if fresh:
         unfinished.unlink(missing_ok=True)
-    checkpoint = Checkpoint(unfinished, _made_with(config, current.digest()), _stopping(config.fit))
-    checkpoint.read()
     seed_everything(config)
     cache = config.cache_path(mode, listing.machine, "train")
     normalizer = _normalizer(current.statistics) if config.feature.standardize else None
@@ -104,6 +102,8 @@ def _train_detector(
         Source(cache, part, config.feature.n_mels, config.feature.frames, normalizer)
         for part in pipeline.split_by_file(entries, config.fit.validation_split, config.seed)
     )
+    checkpoint = Checkpoint(unfinished, _made_with(config, current.digest(), training), _stopping(config.fit))
+    checkpoint.read()
     shown = boards.of_training(config, listing, mode, training, validation, is_new=not checkpoint.epoch)
     detector = build(config)
     try:
@@ -184,10 +184,17 @@ def _stopping(settings: Fit) -> keras.callbacks.EarlyStopping | None:
     )
 
 
-def _made_with(config: Config, digest: str) -> dict[str, Any]:
+def _made_with(config: Config, digest: str, training: Source) -> dict[str, Any]:
     """All that the course of a training depends on; dotted keys."""
     versions = {f"versions.{name}": version for name, version in trained.versions().items()}
-    return config.training_settings() | versions | {"training clips": digest}
+    return (
+        config.training_settings()
+        | versions
+        | {
+            "training clips": digest,
+            "windows": training.order(config.fit.memory_budget_mb),
+        }
+    )
 
 
 def _normalizer(statistics: Statistics | None) -> Normalizer:

@@ -115,6 +115,12 @@ def test_a_file_that_is_not_whole_is_named_with_what_is_wrong(tmp_path, name, me
     assert "\n" not in str(raised.value)
 
 
+def test_a_rate_that_would_make_it_a_hundred_times_longer_is_refused(tmp_path):
+    path = write_wav(tmp_path / "slow.wav", tone(seconds=0.1), rate=100)
+    with pytest.raises(DataError, match="can be resampled to 16000 Hz, received 100 Hz"):
+        audio.read(path, Audio(resample=True))
+
+
 def test_a_missing_channel_is_refused(tmp_path):
     path = write_wav(tmp_path / "mono.wav", tone())
     with pytest.raises(DataError, match=r"expected a channel 3, but the file has channels 0 to 0; set `audio\.channel"):

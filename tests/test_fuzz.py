@@ -6,6 +6,7 @@ import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import yaml
-from ganad_tf import audio, clips, datasets, manifest, pipeline, preparation, records
+from ganad_tf import audio, checkpoints, clips, datasets, interrupted, manifest, pipeline, preparation, records
 from ganad_tf import config as configuration
 from ganad_tf.errors import DataError, GanadError
 from ganad_tf.input_sections import Audio
@@ -188,6 +189,8 @@ def test_shards(cached):
             assert "Run `ganad prepare`" in str(error)
         else:
             assert found.keys() == expected.keys()
+            for clip, log_mel in found.items():
+                np.testing.assert_array_equal(log_mel, expected[clip])
         with suppress(tf.errors.OpError, UnicodeDecodeError):  # in training, one that the cache's checksums explain
             for _ in streamed:
                 pass
@@ -210,6 +213,38 @@ def test_manifests(cached, tmp_path):
             manifest.load(tmp_path)
         except DataError as error:
             assert "corrupted" in str(error)
+
+    check()
+
+
+def test_unfinished_trainings_and_scorings(tmp_path):
+    """Each goes on from what it was, or begins again."""
+    training, scoring = tmp_path / "fan.unfinished.npz", tmp_path / "fan.json"
+    written = checkpoints.Checkpoint(training, {"seed": 0})
+    written.set_model(keras.Sequential([keras.Input([2]), keras.layers.Dense(2)]))
+    written.model.compile(loss="mse")
+    interrupted.SHARE, share = 1e9, interrupted.SHARE
+    try:
+        written.on_epoch_end(2, {"loss": 0.5})
+        scored = interrupted.ScoredSoFar(scoring, {"seed": 0})
+        scored.add("a.wav", [0.5, 1.5])
+    finally:
+        interrupted.SHARE = share
+    good = training.read_bytes(), scoring.read_bytes()
+
+    @fuzzed
+    @given(spoilt(good[0], len(good[0])), spoilt(good[1], len(good[1])))
+    def check(training_content, scoring_content):
+        training.write_bytes(training_content)
+        scoring.write_bytes(scoring_content)
+        found = checkpoints.Checkpoint(training, {"seed": 0})
+        with suppress(GanadError):  # of other settings
+            found.read()
+        assert (found.epoch, found.history) in ((0, {}), (3, {"loss": [0.5]}))
+        assert checkpoints.epochs_kept(training.with_name("fan")) in (0, 3)
+        again = interrupted.ScoredSoFar(scoring, {"seed": 0})
+        again.read()
+        assert again.scores in ({}, {"a.wav": [0.5, 1.5]})
 
     check()
 

@@ -1,9 +1,14 @@
+import dataclasses
+import shutil
+
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import tone, write_wav
 
 from ganad_tf import datasets, pipeline, preparation, records
 from ganad_tf.config import Config
+from ganad_tf.errors import DataError
 from ganad_tf.features import Normalizer
 from ganad_tf.pipeline import Source
 
@@ -92,6 +97,39 @@ def test_shuffling_reaches_across_clips(source, budget_mb):
     known = [owners[rows[window[:8].tobytes()]] for window in batch if window[:8].tobytes() in rows]
     assert len(known) > 50
     assert len(set(known)) > 15
+
+
+def test_the_order_is_that_of_the_names_not_of_the_shards(source, tmp_path):
+    """A clip that was mended and prepared later lies in the last shard; windows in memory come as ever."""
+    (listing,) = datasets.list_clips(config := Config(dev_directory=str(source.cache.parents[3] / "data")), "dev")
+    config = dataclasses.replace(config, cache_directory=str(tmp_path))
+    later = dataclasses.replace(listing, clips=listing.clips[3:])
+    for some in (later, listing):
+        preparation.prepare(config, some, "dev", "train")
+    found = preparation.current_cache(config, listing, "dev", "train")
+    other = dataclasses.replace(source, cache=config.cache_path("dev", "fan", "train"), entries=found.entries)
+    assert [entry.clip for entry in other.entries] != [entry.clip for entry in source.entries]
+
+    def batches(of, budget_mb):
+        dataset = pipeline.windows(of, batch_size=64, seed=1, memory_budget_mb=budget_mb)
+        return np.concatenate(list(dataset.as_numpy_iterator()))
+
+    np.testing.assert_array_equal(batches(other, 64), batches(source, 64))
+    assert source.order(64) == other.order(64)
+    assert (batches(other, 0) != batches(source, 0)).any()
+    assert len({source.order(64), source.order(0), other.order(0)}) == 3
+
+
+def test_a_record_of_another_clip_is_refused(source, tmp_path):
+    """Such as when the recordings are prepared again while a process reads them."""
+    shutil.copytree(source.cache, tmp_path / "cache")
+    shard = tmp_path / "cache" / source.entries[0].shard
+    first, second, *others = [record.numpy() for record in tf.data.TFRecordDataset(str(shard))]
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for record in (second, first, *others):
+            writer.write(record)
+    with pytest.raises(DataError, match="corrupted"):
+        list(records.read(tmp_path / "cache", source.entries))
 
 
 def test_some_clips_of_a_shard(source):

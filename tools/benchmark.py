@@ -181,7 +181,7 @@ def _against(
             found[side].append(_run(place, (*job, side, *more)))
     for side in sides:
         yield f"{title}: {side}", [count / done["seconds"] for done in found[side]]
-        yield f"{title.split(',')[0]}: {side}, peak MB", [done["peak_mb"] for done in found[side]]
+        yield f"{title.rsplit(',', 1)[0]}: {side}, peak MB", [done["peak_mb"] for done in found[side]]
     for side in set(sides) - {"ours", "streamed"}:
         pairs = zip(found["ours"], found[side], strict=True)
         yield f"{title}: ours / {side}", [theirs["seconds"] / ours["seconds"] for ours, theirs in pairs]

@@ -7,6 +7,7 @@ imports and the first traces come before the clock starts.
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import resource
@@ -115,7 +116,10 @@ def train_once(_: str, folder: Path) -> float:
 def end_to_end(side: str, folder: Path) -> float:
     """Recordings of one machine to trained detector and scores. Seconds, imports apart."""
     if side == "plain":
+        import keras  # noqa: F401
         import reference
+
+        reference.load_all(files(folder, "warm", "train"))
 
         def plain() -> None:
             windows = reference.load_all(files(folder, "fan", "train"))
@@ -140,7 +144,7 @@ def train(side: str, folder: Path, name: str, batch_size: int) -> float:
     """Windows in memory, through the network once: `ours`, `streamed`, a `bare` loop, or `plain` fit. Seconds."""
     if side == "plain":
         return _plain_fit(folder, name, batch_size)
-    from ganad_tf import building, checkpoints, pipeline, preparation, training
+    from ganad_tf import building, callbacks, checkpoints, pipeline, preparation, training
 
     budget = 0 if side == "streamed" else 10**6
     fit = {"batch_size": batch_size, "epochs": OF_EPOCHS, "memory_budget_mb": budget, "validation_split": 0.0}
@@ -156,7 +160,8 @@ def train(side: str, folder: Path, name: str, batch_size: int) -> float:
     none = dataclasses.replace(source, entries=())
     checkpoint = checkpoints.Checkpoint(folder / "unfinished.npz", {}, None)
     clock = _clock()
-    training.fit(detector, config, source, none, (clock,), checkpoint)
+    watched = (callbacks.StopAtNaN(folder / "last_good.keras"), clock)
+    training.fit(detector, config, source, none, watched, checkpoint)
     return statistics.median(clock.times[1:])
 
 
@@ -222,7 +227,9 @@ def _bare_loop(detector, source, batch_size: int) -> float:
 
     @tf.function
     def epoch(seed):
-        orders = [tf.random.experimental.stateless_shuffle(tf.range(source.n_windows), [seed, k]) for k in (0, 1)]
+        n_orders = 2 if detector.takes_pairs else 1
+        numbers = tf.range(source.n_windows)
+        orders = [tf.random.experimental.stateless_shuffle(numbers, [seed, own]) for own in range(n_orders)]
         for number in tf.range(n_batches):
             picked = [batch(order[number * batch_size : (number + 1) * batch_size]) for order in orders]
             detector.train_step(tuple(picked) if detector.takes_pairs else picked[0])
@@ -235,16 +242,24 @@ def _clock():
     import keras
 
     class Clock(keras.callbacks.Callback):
+        """From each epoch's beginning to the next one's, with all that callbacks do in between."""
+
         def __init__(self):
             super().__init__()
-            self.times = []
+            self.moments = []
+
+        @property
+        def times(self):
+            return [end - begin for begin, end in itertools.pairwise(self.moments)]
 
         def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
-            self.begin = time.perf_counter()
+            self.moments.append(time.perf_counter())
 
         def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
-            self.times.append(time.perf_counter() - self.begin)
-            self.model.stop_training = len(self.times) == EPOCHS
+            self.model.stop_training = len(self.moments) == EPOCHS
+
+        def on_train_end(self, logs=None):  # noqa: ARG002
+            self.moments.append(time.perf_counter())
 
     return Clock()
 

@@ -32,7 +32,6 @@ class StopAtNaN(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Remembers the weights as they are."""
-        self._check_weights(epoch)
         self.epoch = epoch
         self.last_good = self.model.get_weights()
 
@@ -48,13 +47,14 @@ class StopAtNaN(keras.callbacks.Callback):
         self._stop(f"`{first.name}` became {float(first.result())} at {step}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Looks at the validation losses too."""
+        """Looks at the validation losses too, and at what the last step made, before anything of it is kept."""
         for name, value in (logs or {}).items():
             if not math.isfinite(value):
                 self._stop(f"`{name}` became {float(value)} in epoch {epoch + 1}")
+        self._check_weights(epoch + 1)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Looks at what the last step made."""
+        """Looks at what later callbacks may have made of them."""
         self._check_weights(self.epoch + 1)
 
     def _check_weights(self, epochs: int) -> None:
