@@ -15,9 +15,10 @@ from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.evaluation import Areas, read_areas
 
 RESULT_FILE = "result.csv"
+UNITS = "AUC / pAUC in %; ± over seeds but for the last column."
 NOTE = (
-    "AUC / pAUC in %; ± over seeds but for the last column. A measured row can be compared with a published one only "
-    "if it was measured on the challenge's own split; those of the paper may have been chosen on the test clips."
+    f"{UNITS} A measured row can be compared with a published one only if it was measured on the challenge's own "
+    "split; those of the paper may have been chosen on the test clips."
 )
 
 
@@ -82,7 +83,7 @@ def read_systems(arguments: Sequence[str]) -> list[System]:
             name, directories = Path(argument).resolve().name, [Path(argument)]
         systems.append(_read_system(name, directories))
         papers = [directory / "paper" for directory in directories]
-        if all((paper / RESULT_FILE).exists() and _same_detectors(paper) for paper in papers):
+        if all((paper / RESULT_FILE).exists() and same_detectors(paper) for paper in papers):
             systems.append(_read_system(f"{systems[-1].name}, paper's score", papers))
     names = [system.name for system in systems]
     for name in names:
@@ -149,13 +150,18 @@ def table(systems: Sequence[System]) -> list[list[str]]:
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
     """Cells as a Markdown table, the first row being the head."""
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def write(directory: Path, systems: Sequence[System]) -> None:
-    """Writes `comparison.md` and, with one number per cell, `comparison.csv`."""
+    """Writes `comparison.md` and `comparison.csv`."""
     atomic.write_text(directory / "comparison.md", f"{markdown(table(systems))}\n\n{NOTE}\n")
+    write_csv(directory / "comparison.csv", systems)
+
+
+def write_csv(path: Path, systems: Sequence[System]) -> None:
+    """Writes the comparison with one number per cell, areas in percent."""
     machines = _machines(systems)
     numbers = [
         "AUC",
@@ -174,7 +180,7 @@ def write(directory: Path, systems: Sequence[System]) -> None:
         for machine, *pairs in lines:
             cells = ["" if math.isnan(value) else f"{value:.4f}" for pair in pairs for value in pair]
             rows.append([system.name, system.origin, len(system.runs), machine, *cells])
-    clips.write_rows(directory / "comparison.csv", rows)
+    clips.write_rows(path, rows)
 
 
 def bars(systems: Sequence[System]) -> dict[str, dict[str, tuple[float, float, float, float]]]:
@@ -197,7 +203,7 @@ def bars(systems: Sequence[System]) -> dict[str, dict[str, tuple[float, float, f
     return panels
 
 
-def _same_detectors(paper: Path) -> bool:
+def same_detectors(paper: Path) -> bool:
     """Whether the scores in `paper/` are of the detectors whose scores are beside it, and not left from others."""
     for path in paper.glob("score_origin_*.json"):
         ours, theirs = (clips.read_origin(place / path.name) for place in (paper.parent, paper))

@@ -98,6 +98,11 @@ def test_a_paper_s_score_left_from_another_detector_is_no_row(tmp_path):
     assert [system.name for system in comparison.read_systems([str(tmp_path / "gan")])] == ["gan"]
 
 
+def test_a_bar_in_a_name_begins_no_cell():
+    head, line, row = comparison.markdown([["system", "fan"], ["a|b", "1"]]).splitlines()
+    assert (head, line, row) == ("| system | fan |", "|---|---|", r"| a\|b | 1 |")
+
+
 def test_a_directory_may_have_an_equals_sign_and_a_file_no_last_line(tmp_path):
     write_result(tmp_path / "lr=0.1", fan=(0.9, 0.8), pump=(0.7, 0.6))
     path = tmp_path / "lr=0.1" / "result.csv"

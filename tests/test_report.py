@@ -1,19 +1,31 @@
 """The report, opened in a browser as its readers open it."""
 
+import base64
 import csv
+import io
+import os
+import re
 import shutil
 
+import numpy as np
 import pytest
+import soundfile
+import tensorflow as tf
 from conftest import tone, write_machine, write_wav
 
+from ganad_tf.callbacks import drawing
+from ganad_tf.features import Normalizer, windows_of
 from ganad_tf.input_sections import Audio
-from ganad_tf.report import facts
+from ganad_tf.models import SpectrumDensity
+from ganad_tf.reconstruction import reconstruction
+from ganad_tf.report import facts, plots, views
 from ganad_tf.report.sound import Embedded
 
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
 QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync")
 FAST = ["--set", "fit.epochs=2", "model.hidden=[16]"]
 ODD = '<img src=x onerror="document.title=1">&amp;'
+DATED = ("2024-05-01_a.wav", "2024-07-02_b.wav")
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +41,8 @@ def results(tmp_path_factory, ganad):
         write_wav(place / "mine" / "normal" / f"{number:02d}.wav", tone(seed=number))
     for number in range(2):
         write_wav(place / "new" / "mine" / f"{ODD.replace('/', '')}{number}.wav", tone(hz=1500, seed=number))
+    for name, hz in zip(DATED, (1500, 3000), strict=True):
+        write_wav(place / "new" / "mine" / name, tone(hz=hz))
     (place / "mine.yaml").write_text(
         "dataset: {name: folder}\ndev_directory: ./mine\neval_directory: ./new\n"
         "result_directory: ./result/mine\nmodel_directory: ./model/mine\n"
@@ -44,6 +58,26 @@ def report(results, ganad):
     done = ganad("report", "result/ae", "result/density", "--out", "page", "--clips", "2", cwd=results)
     assert done.stdout == "report: page/report.html\n"
     return results / "page"
+
+
+@pytest.fixture(scope="module")
+def mine(results, ganad):
+    """The folder of the report on recordings without anomalies, and on new ones without labels."""
+    for mode in ("--dev", "--eval"):
+        ganad("run", "mine.yaml", mode, *FAST, cwd=results)
+    ganad("report", "result/mine", cwd=results)
+    return results / "result" / "mine" / "report"
+
+
+@pytest.fixture
+def copied(results, tmp_path):
+    """A copy of what the results were made of and of the results, to be spoilt."""
+    for folder in ("result", "cache", "model", "dev_data"):
+        shutil.copytree(results / folder, tmp_path / folder)
+    shutil.copy(results / "ae.yaml", tmp_path)
+    for path in (tmp_path / "result").rglob("score_origin_*.json"):
+        path.write_text(path.read_text().replace(str(results), str(tmp_path)))
+    return tmp_path
 
 
 @pytest.fixture(scope="module")
@@ -167,25 +201,93 @@ def test_no_serious_fault_for_those_who_read_otherwise(page, scheme):
 def test_the_page_fits_a_phone_and_a_sheet_of_paper(page):
     page.set_viewport_size({"width": 360, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.evaluate(
+        "addEventListener('beforeprint', () => (printed = document.querySelectorAll('details[open]').length))"
+    )
     assert page.pdf(format="A4").startswith(b"%PDF")
+    assert page.evaluate("printed") == page.locator("details").count() > 0
+    assert page.locator("details[open]").count() == 0
     page.emulate_media(media="print")
     assert not page.locator("nav").is_visible()
     assert not page.locator("audio").first.is_visible()
 
 
-def test_new_recordings_have_a_report_and_their_names_are_only_names(results, browser, ganad):
-    for mode in ("--dev", "--eval"):
-        ganad("run", "mine.yaml", mode, *FAST, cwd=results)
-    ganad("report", "result/mine", cwd=results)
-    path = results / "result" / "mine" / "report" / "report.html"
+def test_new_recordings_have_a_report_and_their_names_are_only_names(mine, browser):
     page = browser.new_page()
-    page.goto(path.as_uri())
+    page.goto((mine / "report.html").as_uri())
     assert page.title() == "Anomaly scores of mine"
     new = page.locator("section.machine", has_text="mine, eval").last
-    assert new.locator("h5").first.inner_text().startswith(ODD)
+    assert any(name.startswith(ODD) for name in new.locator("h5").all_inner_texts())
     assert page.locator("img[src=x]").count() == 0
-    rows = [row for row in rows_of(path.parent / "machines.csv") if row["mode"] == "eval"]
-    assert [(row["auc"], row["unlabelled"]) for row in rows] == [("", "2")] * 2
+    rows = [row for row in rows_of(mine / "machines.csv") if row["mode"] == "eval"]
+    assert [(row["auc"], row["unlabelled"]) for row in rows] == [("", "4")] * 2
+    assert "| mine, eval | mean | n/a | n/a |" in (mine / "report.md").read_text()
+    assert "0 of 0" not in (mine / "report.md").read_text()
+
+
+def test_names_that_begin_with_a_number_are_sorted_as_names(mine, browser):
+    page = browser.new_page()
+    page.goto((mine / "report.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    table = page.locator("table", has_text="mine, eval: test clips").first
+    for order in (1, -1):
+        table.get_by_role("button", name="clip", exact=True).click()  # the arrow is no part of what is read out
+        names = [name for name in table.locator("tbody th").all_inner_texts() if name in DATED]
+        assert names == sorted(DATED)[::order]
+
+
+def test_a_clip_of_several_kinds_is_shown_once_and_linked_to(mine):
+    text = (mine / "report.html").read_text()
+    links = re.findall(r'<a href="#(system-0-1-clip_\d+)">[^<]* is shown above</a>', text)
+    anchors = re.findall(r'<article class="card" id="(system-0-1-clip_\d+)">', text)
+    assert len(anchors) == len(set(anchors)) == 4
+    assert links and set(links) <= set(anchors)
+    assert len(re.findall(r"<audio ", text)) == len(re.findall(r'<article class="card" id=', text))
+
+
+def test_tables_name_their_rows_and_regions_and_no_caption_is_empty(report):
+    text = (report / "report.html").read_text()
+    for body in re.findall(r"<tbody>(.*?)</tbody>", text, re.DOTALL):
+        rows = re.findall(r"<tr.*?</tr>", body, re.DOTALL)
+        assert rows and all(row.count('<th scope="row">') == 1 for row in rows)
+    regions = re.findall(r'role="region" aria-label="(.*?)"', text)
+    assert len(regions) == len(set(regions)) == 9
+    assert "<figcaption></figcaption>" not in text
+
+
+def test_systems_are_compared_by_the_report_s_own_numbers(copied, ganad):
+    (copied / "result" / "density" / "result.csv").unlink()
+    path = copied / "result" / "ae" / "result.csv"
+    path.write_text(re.sub(r"Average,.*", "Average,nan,nan", path.read_text()))
+    ganad("report", "result/ae", "result/density", "--out", "page", "--clips", "1", cwd=copied)
+    means = {row["system"]: row for row in rows_of(copied / "page" / "machines.csv") if row["id"] == "mean"}
+    compared = {row["system"]: row for row in rows_of(copied / "page" / "comparison.csv") if row["machine"] == "fan"}
+    for system in ("ae", "density"):
+        assert float(compared[system]["AUC"]) == pytest.approx(100 * float(means[system]["auc"]), abs=1e-3)
+        assert float(compared[system]["pAUC"]) == pytest.approx(100 * float(means[system]["pauc"]), abs=1e-3)
+    assert float(compared["density, paper's score"]["AUC"]) == pytest.approx(float(compared["ae"]["AUC"]))
+    assert compared["GANomaly (paper)"]["origin"] == "published"
+
+
+def test_what_has_no_areas_is_left_out_of_the_comparison_and_so_are_others_data(results, mine, ganad):
+    ganad("report", "result/ae", mine.parent, "--out", "mixed", "--clips", "1", cwd=results)
+    text = (results / "mixed" / "report.md").read_text()
+    compared = text.partition("## ae")[0]
+    assert "lack of labels, normal clips or anomalies: mine of mine; mine, eval of mine." in compared
+    assert "published" not in compared
+    assert "GANomaly (paper), published" in text  # beside the challenge's machine type it stays
+    assert [row["system"] for row in rows_of(results / "mixed" / "comparison.csv") if row["machine"] == "fan"] == [
+        "ae",
+        "best of the measured (oracle)",
+    ]
+
+
+def test_the_clips_that_are_shown_are_in_the_markdown_too(report):
+    lines = (report / "report.md").read_text().splitlines()
+    (first, *_) = rows_of(report / "clips.csv")
+    assert any(
+        line.startswith(f"| Most anomalous | {first['clip']} | {float(first['score']):.4g} | ") for line in lines
+    )
 
 
 def test_recordings_that_do_not_fit_are_links(tmp_path):
@@ -193,6 +295,37 @@ def test_recordings_that_do_not_fit_are_links(tmp_path):
     embedded = Embedded(tmp_path / "page", limit_mb=1.5 * path.stat().st_size / 2**20)
     assert embedded.player(path, Audio()).startswith("data:audio/flac;base64,")
     assert embedded.player(path, Audio()) == "../a%20%231.wav"
+    (tmp_path / "b.wav").write_text("not read when there is no room left")
+    assert embedded.player(tmp_path / "b.wav", Audio()) == "../b.wav"
+
+
+def test_a_dollar_sign_in_a_name_is_one(tmp_path):
+    scored = {"pump_$5_$": {"$x_$": ([0, 1], [0.0, 1.0])}}
+    plots.plot_histograms(tmp_path / "scores.png", scored, {"pump_$5_$": 0.5})
+    plots.plot_rocs(tmp_path / "roc.png", scored, 0.1)
+    plots.plot_bars(tmp_path / "bars.png", {"pump_$5_$": {"$x_$": (90.0, 80.0, np.nan, np.nan)}})
+    for path in tmp_path.iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG")
+    curve = {"$x_$": (np.array([0.0, 1.0]), np.array([0.0, 1.0]))}
+    assert drawing.rates(curve, curve).ndim == 3
+
+
+def test_what_the_page_says_of_a_detector_without_a_network_is_so(report):
+    text = (report / "report.html").read_text()
+    assert (
+        "the mean spectrum of the training clips where the features are standardised, 0 dB where they are not" in text
+    )
+    log_mel = tf.random.stateless_normal([9, 4], seed=(0, 0))
+    mean = np.array([-10.0, -20.0, -30.0, -40.0], np.float32)
+    for normalizer, expected in ((Normalizer(mean, np.full(4, 5.0)), mean), (None, np.zeros(4))):
+        windows = windows_of(log_mel, 3, normalizer)
+        again = reconstruction(SpectrumDensity(input_dim=12), windows, 4, normalizer)
+        np.testing.assert_allclose(again, np.tile(expected, (9, 1)), rtol=1e-6)
+
+
+def test_losses_of_zero_are_drawn(tmp_path):
+    plots.plot_curves(tmp_path / "curves.png", {"loss": [0.0, 0.0], "val_loss": [0.0, 0.0]})
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -202,17 +335,29 @@ def test_recordings_that_do_not_fit_are_links(tmp_path):
         (lambda place: shutil.rmtree(place / "cache"), "Expected a cache"),
         (lambda place: (place / "model" / "ae" / "dev" / "fan" / "detector.keras").write_bytes(b"x"), "can't be read"),
         (lambda place: next((place / "dev_data" / "fan" / "test").iterdir()).unlink(), "does not list the test clips"),
+        (
+            lambda place: os.utime(place / "dev_data" / "fan" / "test" / "normal_id_02_00000001.wav"),
+            "have changed since they were scored (1 of 16, such as fan/test/normal_id_02_00000001.wav); "
+            "run `ganad score` again.",
+        ),
     ],
 )
-def test_what_is_missing_is_said_in_one_sentence(results, tmp_path, ganad, spoil, message):
-    for folder in ("result", "cache", "model", "dev_data"):
-        shutil.copytree(results / folder, tmp_path / folder)
-    for path in (tmp_path / "result").rglob("score_origin_*.json"):
-        path.write_text(path.read_text().replace(str(results), str(tmp_path)))
-    spoil(tmp_path)
-    done = ganad("report", "result/ae", cwd=tmp_path, check=2)
+def test_what_is_missing_is_said_in_one_sentence(copied, ganad, spoil, message):
+    spoil(copied)
+    done = ganad("report", "result/ae", cwd=copied, check=2)
     assert message in done.stderr
-    assert not (tmp_path / "result" / "ae" / "report" / "report.html").exists()
+    assert not (copied / "result" / "ae" / "report" / "report.html").exists()
+
+
+def test_scores_of_another_detector_than_is_there_now_are_refused(copied, ganad):
+    ganad("train", "ae.yaml", "--fresh", *FAST, cwd=copied)
+    ganad("report", "result/ae", "--clips", "1", cwd=copied)
+    other = ["--set", "fit.epochs=1", "model.hidden=[16]"]
+    ganad("train", "ae.yaml", "--fresh", *other, cwd=copied)
+    done = ganad("report", "result/ae", cwd=copied, check=2)
+    assert "is not the one that made the scores, which had `fit.epochs: 2`; run `ganad score` again." in done.stderr
+    ganad("score", "ae.yaml", *other, cwd=copied)
+    ganad("report", "result/ae", "--clips", "1", cwd=copied)
 
 
 def test_an_ensemble_has_a_report(results, ganad):
@@ -221,7 +366,32 @@ def test_an_ensemble_has_a_report(results, ganad):
         "ensemble: {members: [./result/ae, ./result/density]}\n"
     )
     ganad("run", "both.yaml", cwd=results)
+    plots_of = results / "result" / "both" / "report" / "plots"
+    for left in ("comparison.png", "system-7-0/clip_00.png", "own.png"):
+        write_wav(plots_of / left, tone(), format="WAV")
     ganad("report", "result/both", "--clips", "1", cwd=results)
+    assert sorted(path.name for path in plots_of.iterdir()) == ["own.png", "system-0-0"]
     text = (results / "result" / "both" / "report" / "report.html").read_text()
     assert "Ensemble of ae and density." in text
     assert text.count("<audio") >= 2
+
+
+def test_an_ensemble_is_seen_and_heard_as_its_members_see_and_hear(results, ganad):
+    small = ["--set", "feature.n_mels=64", "feature.hop_length=256", "audio.sample_rate=8000", "audio.resample=true"]
+    for name in ("ae", "density"):
+        folders = [f"{kind}_directory=./{kind}_small/{name}" for kind in ("cache", "model", "result")]
+        ganad("run", f"{name}.yaml", *FAST, *small, "--set", *folders, cwd=results)
+    (results / "small.yaml").write_text(
+        "result_directory: ./result_small/both\nthreshold: {method: quantile}\n"
+        "ensemble: {members: [./result_small/ae, ./result_small/density]}\n"
+    )
+    ganad("run", "small.yaml", cwd=results)
+    ganad("report", "result_small/both", "--clips", "1", cwd=results)
+    (fan,) = facts.gather(results / "result_small" / "both")
+    ((_, seen),) = views.look(fan, [fan.scored[0].clip])
+    assert seen.log_mel.shape[1] == len(seen.hz) == 64
+    assert seen.hz[-1] < 4000
+    assert len(seen.log_mel) * seen.seconds_per_spectrum == pytest.approx(1.0, abs=0.05)
+    text = (results / "result_small" / "both" / "report" / "report.html").read_text()
+    sound = base64.b64decode(re.search(r'src="data:audio/flac;base64,([^"]+)"', text)[1])
+    assert soundfile.info(io.BytesIO(sound)).samplerate == 8000

@@ -350,16 +350,26 @@ def test_the_middle_of_an_autoencoder_is_what_its_latent_vector_is():
 
 
 @pytest.mark.parametrize("log", ["baseline", "relative_80db"])
-def test_a_waveform_made_of_its_log_mel_is_the_tone_that_it_was(log):
+@pytest.mark.parametrize(("n_fft", "hop_length"), [(1024, 512), (1000, 300), (1000, 1000)])
+def test_a_waveform_made_of_its_log_mel_is_the_tone_that_it_was(log, n_fft, hop_length):
     samples = tone(1.0, hz=1000)
-    features = LogMel(log=log)
+    features = LogMel(n_fft=n_fft, hop_length=hop_length, n_mels=64, log=log)
     again = sounds.waveform_of(features(samples[np.newaxis])[0].numpy(), features)
-    assert len(again) == 512 * 31
+    assert len(again) == len(samples) // hop_length * hop_length
+    assert np.isfinite(again).all()
     spectrum = np.abs(np.fft.rfft(again))
     assert np.argmax(spectrum) * 16000 / len(again) == pytest.approx(1000, abs=20)
     if log == "baseline":
         assert np.std(again) == pytest.approx(np.std(samples), rel=0.3)
     np.testing.assert_array_equal(again, sounds.waveform_of(features(samples[np.newaxis])[0].numpy(), features))
+
+
+def test_a_training_with_spectra_of_any_even_length_ends_with_sounds(tmp_path, recordings):
+    feature = {"n_fft": 1000, "hop_length": 1000}
+    config, listing = project(tmp_path, recordings, feature=feature, cache_directory=str(tmp_path / "cache"))
+    training.train(config, listing, "dev")
+    heard = [tag for tag, _ in events(tmp_path / "logs") if tag.endswith(" reconstruction")]
+    assert len(heard) == 2
 
 
 def test_scores_of_one_class_have_a_histogram_and_no_curve(tmp_path):

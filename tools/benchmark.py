@@ -111,6 +111,9 @@ def floor(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, objec
     }
     for title, job in jobs.items():
         yield f"{title}, ms", [1000 * _run(place, job)["seconds"] for _ in range(options.repetitions)]
+    for title, side in (("one", "ours"), ("six in a process", "sixth")):
+        done = _run(place, ("step", side, "GANomaly", "16"))
+        yield f"compiled trainings of GANomaly, {title}, peak MB", done["peak_mb"]
 
 
 def tensorboard(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:

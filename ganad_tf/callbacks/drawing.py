@@ -1,23 +1,19 @@
 """Figures as arrays, as TensorBoard takes them."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 
-import librosa
-import matplotlib
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ganad_tf import figures
 from ganad_tf.features import LogMel
 
-DPI = 80
-TICKS_HZ = (250, 500, 1000, 2000, 4000, 8000, 16000)
+DPI, LETTERS = 80, 10  # read where TensorBoard shows pictures 350 pixels wide
 SHADES = 20  # with more, the files of noisy sounds grow
 RESIDUAL_DB = 12.0  # at either end of the colours, so that all pictures of a training can be compared
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
 
 Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]  # by name: x and y
 
@@ -35,18 +31,20 @@ class Spectrograms:
     def __init__(self, log_mel: np.ndarray, axes_of: LogMel) -> None:
         self.log_mel = log_mel
         low, high = np.percentile(log_mel, 1), log_mel.max()
-        level = {"vmin": low, "vmax": max(high, low + 1), "cmap": colormaps["magma"].resampled(SHADES)}
-        change = {"vmin": -RESIDUAL_DB, "vmax": RESIDUAL_DB, "cmap": colormaps["RdBu_r"].resampled(SHADES)}
-        layout = {"origin": "lower", "aspect": "auto", "interpolation": "nearest", "extent": _extent(log_mel, axes_of)}
+        level = ((low, max(high, low + 1)), colormaps["magma"].resampled(SHADES))
+        change = ((-RESIDUAL_DB, RESIDUAL_DB), colormaps["RdBu_r"].resampled(SHADES))
+        seconds = axes_of.hop_length / axes_of.sample_rate
+        ticks, marked = figures.mel_ticks(figures.mel_edges(axes_of.n_mels, axes_of.sample_rate)[1:-1])
         panels = (("log-mel, dB", level), ("reconstruction, dB", level), ("residual, dB", change))
         self._images = []
-        with _readable():
+        with figures.letters(LETTERS):
             figure = Figure(figsize=(5.4, 6.8), dpi=DPI)
             figure.subplots_adjust(left=0.14, right=1.03, top=0.96, bottom=0.08, hspace=0.22)
             for axes, (title, colours) in zip(figure.subplots(3, 1, sharex=True), panels, strict=True):
-                image = axes.imshow(log_mel.T, **layout, **colours)
+                image = figures.spectrogram(axes, log_mel, seconds, *colours)
                 axes.set_title(title, loc="left", pad=3)
-                _label_mels(axes, axes_of)
+                axes.set_yticks(ticks, [str(hz) for hz in marked])
+                axes.set_ylabel("Hz")
                 figure.colorbar(image, ax=axes, pad=0.015, extend="both" if colours is change else "neither")
                 self._images.append(image)
             axes.set_xlabel("seconds")
@@ -61,7 +59,7 @@ class Spectrograms:
 
 def rates(roc: Curves, precision_recall: Curves) -> np.ndarray:
     """ROC curves and precision over recall beside each other, `[height, width, 3]` uint8."""
-    with _readable():
+    with figures.letters(LETTERS):
         figure = Figure(figsize=(7.6, 4.0), dpi=DPI, layout="constrained")
         left, right = figure.subplots(1, 2)
         left.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
@@ -72,32 +70,12 @@ def rates(roc: Curves, precision_recall: Curves) -> np.ndarray:
 
 def _lines(axes: Axes, curves: Curves, title: str, x: str, y: str) -> None:
     for number, (name, points) in enumerate(curves.items()):
-        axes.plot(*points, color=COLOURS[number % len(COLOURS)], label=name)
+        axes.plot(*points, **figures.line_style(number), label=name)
     axes.set(title=title, xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(0, 1.01))
     axes.legend(fontsize=8)
 
 
-def _extent(values: np.ndarray, axes_of: LogMel) -> tuple[float, float, float, float]:
-    """Seconds at left and right, mel bands at bottom and top."""
-    hop = axes_of.hop_length / axes_of.sample_rate
-    return -hop / 2, (len(values) - 0.5) * hop, -0.5, values.shape[1] - 0.5
-
-
-def _label_mels(axes: Axes, axes_of: LogMel) -> None:
-    """Round frequencies at the mel bands where they lie."""
-    top = axes_of.sample_rate / 2
-    centres = librosa.mel_frequencies(axes_of.n_mels + 2, fmin=0.0, fmax=top)[1:-1]
-    ticks: Sequence[int] = [hz for hz in TICKS_HZ if centres[0] <= hz <= top]
-    axes.set_yticks(np.interp(ticks, centres, np.arange(axes_of.n_mels)), [str(hz) for hz in ticks])
-    axes.set_ylabel("Hz")
-
-
-def _readable() -> AbstractContextManager[None]:
-    """Letters that can be read where TensorBoard shows pictures 350 pixels wide."""
-    return matplotlib.rc_context({"font.size": 10, "axes.titlesize": 10})
-
-
 def _pixels(canvas: FigureCanvasAgg) -> np.ndarray:
-    with _readable():
+    with figures.letters(LETTERS):
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, :3]

@@ -13,6 +13,7 @@ from ganad_tf.reconstruction import reconstruction
 
 ITERATIONS = 16  # more change little that can be heard
 PEAK = 0.5  # of a reconstruction whose features don't know the level
+LEAST = 0.1  # to divide by where windows hardly overlap; a smaller one makes clicks of rounding errors
 
 
 class Sounds(Board):
@@ -69,7 +70,7 @@ def waveform_of(spectra: np.ndarray, log_mel: LogMel) -> np.ndarray:
     magnitude = np.maximum(np.linalg.pinv(filters) @ mel, 0) ** (1 / log_mel.power)
     samples = griffin_lim(tf.constant(magnitude.T, tf.float32), log_mel.n_fft, log_mel.hop_length).numpy()
     if log_mel.log == "relative_80db":
-        samples = samples * (PEAK / max(float(np.abs(samples).max()), 1e-9))
+        samples = samples * (PEAK / max(float(np.abs(samples).max(initial=0)), 1e-9))
     return np.clip(samples, -1, 1).astype(np.float32)
 
 
@@ -86,11 +87,21 @@ def griffin_lim(magnitude: tf.Tensor, n_fft: int, hop_length: int) -> tf.Tensor:
     Returns:
       `[hop_length * (time - 1)]` float32.
     """
-    inverse_window = tf.signal.inverse_stft_window_fn(hop_length)
+    inverse_window = _inverse_window(n_fft, hop_length)
     turn = tf.random.stateless_uniform(tf.shape(magnitude), seed=(0, 0), maxval=2 * np.pi)
     for _ in range(ITERATIONS):
         spectra = tf.cast(magnitude, tf.complex64) * tf.exp(tf.complex(0.0, turn))
-        samples = tf.signal.inverse_stft(spectra, n_fft, hop_length, window_fn=inverse_window)
-        turn = tf.math.angle(tf.signal.stft(samples, n_fft, hop_length))
+        samples = tf.signal.inverse_stft(
+            spectra, n_fft, hop_length, fft_length=n_fft, window_fn=lambda *_, **__: inverse_window
+        )
+        turn = tf.math.angle(tf.signal.stft(samples, n_fft, hop_length, fft_length=n_fft))
     edge = n_fft // 2
     return samples[edge : edge + hop_length * (tf.shape(magnitude)[0] - 1)]
+
+
+def _inverse_window(n_fft: int, hop_length: int) -> tf.Tensor:
+    """By what overlapping windowed spectra are multiplied to add up to the sound, `[n_fft]` float32."""
+    window = tf.signal.hann_window(n_fft).numpy()
+    place = np.arange(n_fft) % hop_length
+    overlap = np.bincount(place, weights=np.square(window))
+    return tf.constant(window / np.maximum(overlap, LEAST)[place], tf.float32)

@@ -1,6 +1,5 @@
 """What result directories and recordings say, gathered for the page: numbers and clips, no pictures, no TensorFlow."""
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,11 +10,13 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 from ganad_tf import clips, datasets, evaluation
-from ganad_tf import config as configuration
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
+from ganad_tf.input_sections import Audio, Feature
+from ganad_tf.manifest import Manifest
 from ganad_tf.metrics import auc, bootstrap_interval, mean_of_defined, pauc
+from ganad_tf.report import origins
 from ganad_tf.thresholds import threshold
 
 
@@ -77,6 +78,8 @@ class MachineFacts:
       mode: `dev` or `eval`.
       config: What made the scores, directories as absolute paths.
       listing: The recordings.
+      cache: Where the log-mels of the test clips are; of an ensemble, those that its first member has.
+      cached: What is in it.
       threshold: Above which a clip is called anomalous.
       train_scores: Of the normal training clips.
       scored: The test clips, highest score first.
@@ -89,12 +92,19 @@ class MachineFacts:
     mode: Mode
     config: Config
     listing: Listing
+    cache: Path
+    cached: Manifest
     threshold: float
     train_scores: tuple[float, ...]
     scored: tuple[ScoredClip, ...]
     rows: tuple[Row, ...]
     origin: dict[str, Any]
     training: dict[str, Any] | None
+
+    @property
+    def title(self) -> str:
+        """What the page calls it."""
+        return self.machine if self.mode == "dev" else f"{self.machine}, {self.mode}"
 
     @property
     def is_labelled(self) -> bool:
@@ -104,7 +114,17 @@ class MachineFacts:
     @property
     def detector(self) -> Path | None:
         """Where the detector is; None for an ensemble."""
-        return _from(self.origin, self.origin["detector"]) if "detector" in self.origin else None
+        return origins.detector_of(self.origin)
+
+    @property
+    def audio(self) -> Audio:
+        """How the recordings were read."""
+        return Audio(**self.cached.features["audio"])
+
+    @property
+    def feature(self) -> Feature:
+        """What the log-mels are."""
+        return Feature(**self.cached.features["feature"])
 
     def by_id(self) -> dict[str, tuple[list[int], list[float]]]:
         """Labels and scores by machine ID; where there are no labels, everything counts as normal."""
@@ -133,7 +153,8 @@ def gather(directory: Path) -> list[MachineFacts]:
     """The machine types that a result directory has scores of.
 
     Raises:
-      DataError: If there are none, they are not complete, were made by an older version, or the recordings are gone.
+      DataError: If there are none, they are not complete, were made by an older version, or recordings, cache or
+        detector are gone or others by now.
     """
     modes: tuple[Mode, ...] = get_args(Mode)
     found = [
@@ -147,59 +168,33 @@ def gather(directory: Path) -> list[MachineFacts]:
 
 
 def _machine(path: Path, mode: Mode, machine: str) -> MachineFacts:
-    origin = clips.read_origin(path)
-    if not origin or "config" not in origin:
-        raise DataError(
-            f"Expected the configuration in {path}, but an earlier version wrote it; run `ganad score` again."
-        )
-    config = _config(origin, path.parent)
+    origin = origins.read(path)
+    config = origins.config_of(origin, path.parent)
     (listing,) = datasets.list_clips(config, mode, [machine])
     train_scores = tuple(score.score for score in clips.read_scores(config.train_score_path(mode, machine)))
     limit = threshold(train_scores, config.threshold)
+    cache, cached = origins.cache_of(config, origin, mode, machine)
     by_id = {
         machine_id: [ScoredClip(clip, score, score > limit) for clip, score in scored]
         for machine_id, scored in evaluation.scored_clips(config, listing, mode).items()
     }
     rows = [_row(machine_id, [scored], config.max_fpr) for machine_id, scored in by_id.items()]
     everything = [each for scored in by_id.values() for each in scored]
+    origins.check_recordings(config, machine, [each.clip for each in everything], cached)
     return MachineFacts(
         machine=machine,
         mode=mode,
         config=config,
         listing=listing,
+        cache=cache,
+        cached=cached,
         threshold=limit,
         train_scores=train_scores,
         scored=tuple(sorted(everything, key=lambda each: -each.score)),
         rows=(*rows, _row("mean", list(by_id.values()), config.max_fpr)),
         origin=origin,
-        training=_training(_from(origin, origin["detector"])) if "detector" in origin else None,
+        training=origins.training_of(origin),
     )
-
-
-def _config(origin: dict[str, Any], results: Path) -> Config:
-    """The configuration with its directories where they were when the scores were made."""
-    mapping = dict(origin["config"])
-    for key in ("dev_directory", "eval_directory", "cache_directory", "model_directory", "export_directory"):
-        mapping[key] = str(_from(origin, mapping[key]))
-    if mapping["ensemble"]["members"]:
-        members = [str(_from(origin, member)) for member in mapping["ensemble"]["members"]]
-        mapping["ensemble"] = {**mapping["ensemble"], "members": members}
-    mapping["result_directory"] = str(results)
-    return configuration.from_mapping(mapping, source=str(results))
-
-
-def _from(origin: dict[str, Any], path: str) -> Path:
-    """A path as it was meant where the command ran; as it is meant here, if that place is gone."""
-    there = Path(origin["working_directory"])
-    return there / path if there.is_dir() else Path(path)
-
-
-def _training(detector: Path) -> dict[str, Any]:
-    path = detector / "training.json"
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"Can't read what is kept of the training in {path}: {error}.") from error
 
 
 def _row(name: str, groups: Sequence[Sequence[ScoredClip]], max_fpr: float) -> Row:

@@ -3,11 +3,12 @@
 function value(row, column) {
   const cell = row.cells[column];
   const text = cell.dataset.value ?? cell.textContent.trim();
+  if (cell.dataset.value === undefined && !cell.classList.contains("number")) return text;
   const number = Number.parseFloat(text);
-  return /^[-+]?[\d.]/.test(text) && !Number.isNaN(number) ? number : text;
+  return Number.isNaN(number) ? Number.NEGATIVE_INFINITY : number;
 }
 function compare(one, other) {
-  if (typeof one === "number" && typeof other === "number") return one - other;
+  if (typeof one === "number" && typeof other === "number") return Math.sign(one - other) || 0; // NaN: both infinite
   return String(one).localeCompare(String(other), "en", { numeric: true });
 }
 for (const table of document.querySelectorAll("table.sortable")) {
@@ -21,3 +22,10 @@ for (const table of document.querySelectorAll("table.sortable")) {
     table.tBodies[0].append(...rows);
   }));
 }
+// What is closed would be missing on paper.
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = [...document.querySelectorAll("details:not([open])")];
+  opened.forEach((each) => (each.open = true));
+});
+addEventListener("afterprint", () => opened.forEach((each) => (each.open = false)));

@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from ganad_tf import __version__, atomic
+from ganad_tf.comparison import System
 from ganad_tf.evaluation import Areas
 from ganad_tf.report.facts import MachineFacts
 
@@ -38,20 +39,22 @@ class Card:
     """A clip to look at and to listen to.
 
     Attributes:
+      key: The anchor of the clip's first card.
       name: Of the clip.
       score: Its anomaly score.
       verdict: Label and decision in words.
       bands: The bands with the largest residual in words; empty where there is none.
-      image: Its spectrograms.
+      image: Its spectrograms; None where an earlier card has them, with the recording.
       sound: What the player plays; None where there is no recording.
       silence: Why there is none.
     """
 
+    key: str
     name: str
     score: float
     verdict: str
     bands: str
-    image: Picture
+    image: Picture | None
     sound: str | None
     silence: str = ""
 
@@ -61,7 +64,6 @@ class MachinePage:
     """What the page says of one machine type; `key` is its anchor."""
 
     key: str
-    title: str
     facts: MachineFacts
     published: Sequence[tuple[str, Areas]]
     pictures: Sequence[Picture]
@@ -81,11 +83,12 @@ class SystemPage:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The systems side by side, and beside published ones: cells, the first row being the head."""
+    """The systems side by side as cells, the first row being the head; nothing but a note where none has areas."""
 
+    systems: Sequence[System]
     rows: Sequence[Sequence[str]]
     note: str
-    picture: Picture
+    picture: Picture | None
 
 
 def write(path: Path, systems: Sequence[SystemPage], comparison: Comparison | None) -> None:

@@ -5,22 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import LogLocator, NullLocator
 
-from ganad_tf import atomic
+from ganad_tf import atomic, figures
 from ganad_tf.metrics import auc, roc_curve
 
-NORMAL, ANOMALY, LIMIT = "#0072b2", "#d55e00", "#000000"  # told apart by colour-blind readers (Okabe, Ito)
-ID_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-
-TRAINING = "#009e73"
+NORMAL, ANOMALY, TRAINING = figures.COLOURS[:3]
+LIMIT = "#000000"
 WIDE = 20  # times the smallest score: from there on the axis of a histogram is logarithmic
-TICKS_HZ = (250, 500, 1000, 2000, 4000, 8000, 16000)
 
 Scored = Mapping[str, tuple[Sequence[int], Sequence[float]]]  # machine ID → labels and scores of its clips
 
@@ -115,10 +111,9 @@ def plot_rocs(path: Path, machines: Mapping[str, Scored], max_fpr: float) -> Non
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
         for number, (machine_id, (labels, scores)) in enumerate(machines[machine].items()):
             if 0 < sum(labels) < len(labels):
-                colour = ID_COLOURS[number % len(ID_COLOURS)]
                 axes.plot(
                     *roc_curve(labels, scores),
-                    color=colour,
+                    **figures.line_style(number),
                     label=f"id {machine_id}: AUC {100 * auc(labels, scores):.1f} %",
                 )
         axes.set(title=machine, xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
@@ -144,8 +139,8 @@ def plot_curves(path: Path, history: Mapping[str, Sequence[float]]) -> None:
                 axes.plot(range(1, len(values) + 1), values, style, color=colour, label=label, marker=".", markersize=3)
         axes.set(title=name.replace("_", " "), xlabel="epoch")
 
-    names = [name for name, values in history.items() if not name.startswith("val_") and any(values)]
-    _save_panels(path, names, draw, height=2.6)
+    names = [name for name in history if not name.startswith("val_")]
+    _save_panels(path, [name for name in names if any(history[name])] or names, draw, height=2.6)
 
 
 def plot_clip(path: Path, seen: Seen, levels: tuple[float, float], farthest: float) -> None:
@@ -157,25 +152,24 @@ def plot_clip(path: Path, seen: Seen, levels: tuple[float, float], farthest: flo
       levels: Lowest and highest level of the colours in dB, the same for the sound and its reconstruction.
       farthest: Largest residual of the colours in dB, either way.
     """
-    marked = [hz for hz in TICKS_HZ if seen.hz[0] <= hz <= seen.hz[-1]]
-    ticks = np.interp(marked, seen.hz, range(len(seen.hz)))
-    with matplotlib.rc_context({"font.size": 8}):
+    ticks, marked = figures.mel_ticks(seen.hz)
+    with figures.letters(8):
         figure = Figure(figsize=(6.8 if seen.reconstruction is not None else 3.0, 2.1))
         edges = {"left": 0.08, "right": 0.92, "bottom": 0.18, "top": 0.89, "wspace": 0.1}
         if seen.reconstruction is None:
             sound, bar = figure.subplots(
                 1, 2, width_ratios=[1, 0.05], gridspec_kw={**edges, "left": 0.15, "right": 0.85}
             )
-            figure.colorbar(_spectrogram(sound, "sound", seen.log_mel, seen, levels), cax=bar, label="dB")
+            figure.colorbar(_panel(sound, "sound", seen.log_mel, seen, levels), cax=bar, label="dB")
         else:
             widths = [1, 1, 0.05, 0.17, 1, 0.05]  # a gap between the scales
             sound, model, bar, gap, residual, other_bar = figure.subplots(1, 6, width_ratios=widths, gridspec_kw=edges)
             gap.set_visible(False)
-            _spectrogram(sound, "sound", seen.log_mel, seen, levels)
-            image = _spectrogram(model, "reconstruction", seen.reconstruction, seen, levels)
+            _panel(sound, "sound", seen.log_mel, seen, levels)
+            image = _panel(model, "reconstruction", seen.reconstruction, seen, levels)
             figure.colorbar(image, cax=bar)
             difference = seen.log_mel - seen.reconstruction
-            image = _spectrogram(residual, "residual", difference, seen, (-farthest, farthest), "RdBu_r")
+            image = _panel(residual, "residual", difference, seen, (-farthest, farthest), "RdBu_r")
             figure.colorbar(image, cax=other_bar, label="dB")
             for axes in (model, residual):
                 axes.set_yticks(ticks, [])
@@ -185,20 +179,11 @@ def plot_clip(path: Path, seen: Seen, levels: tuple[float, float], farthest: flo
             figure.savefig(temporary, format="png", dpi=110)
 
 
-def _spectrogram(
+def _panel(
     axes: Axes, title: str, values: np.ndarray, seen: Seen, limits: tuple[float, float], colours: str = "viridis"
 ) -> AxesImage:
     axes.set(title=title, xlabel="seconds")
-    return axes.imshow(
-        values.T,
-        origin="lower",
-        aspect="auto",
-        cmap=colours,
-        vmin=limits[0],
-        vmax=limits[1],
-        extent=(0, len(values) * seen.seconds_per_spectrum, -0.5, values.shape[1] - 0.5),
-        interpolation="nearest",
-    )
+    return figures.spectrogram(axes, values, seen.seconds_per_spectrum, limits, colours)
 
 
 def plot_bars(path: Path, panels: Mapping[str, Mapping[str, tuple[float, float, float, float]]]) -> None:
@@ -232,7 +217,7 @@ def _save_panels(
 ) -> None:
     n_columns = min(3, len(titles))
     n_rows = -(-len(titles) // n_columns)
-    with matplotlib.rc_context({"font.size": 9}):
+    with figures.letters(9):
         figure = Figure(figsize=(width * n_columns, height * n_rows), layout="constrained")
         panels = np.atleast_1d(figure.subplots(n_rows, n_columns)).ravel()
         for panel, title in zip(panels, titles, strict=False):

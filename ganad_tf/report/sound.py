@@ -13,7 +13,7 @@ from ganad_tf.report.page import data_uri
 
 
 class Embedded:
-    """Puts recordings into a page until `limit_mb` of them are in it; later ones are links.
+    """Puts recordings into a page until one does not fit into `limit_mb`; that one and later ones are links.
 
     Args:
       page: The page's folder, from where links lead.
@@ -30,10 +30,12 @@ class Embedded:
         Raises:
           DataError: If the recording can't be read.
         """
-        content = io.BytesIO()
-        soundfile.write(content, audio.read(path, settings), settings.sample_rate, format="FLAC", subtype="PCM_16")
-        address = data_uri("audio/flac", content.getvalue())
-        if len(address) > self.left:
-            return quote(os.path.relpath(path.resolve(), self.page.resolve()))
-        self.left -= len(address)
-        return address
+        if self.left:
+            content = io.BytesIO()
+            soundfile.write(content, audio.read(path, settings), settings.sample_rate, format="FLAC", subtype="PCM_16")
+            address = data_uri("audio/flac", content.getvalue())
+            if len(address) <= self.left:
+                self.left -= len(address)
+                return address
+            self.left = 0
+        return quote(os.path.relpath(path.resolve(), self.page.resolve()))

@@ -1,17 +1,28 @@
 """The page's tables as Markdown and as CSV."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ganad_tf import atomic, clips
-from ganad_tf.comparison import markdown
+from ganad_tf.comparison import markdown, write_csv
 from ganad_tf.report.facts import Area
-from ganad_tf.report.page import LABELS, Comparison, SystemPage
+from ganad_tf.report.page import LABELS, Comparison, MachinePage, SystemPage
 
 MACHINES = ("system", "mode", "machine", "id", "auc", "auc_low", "auc_high", "pauc", "pauc_low", "pauc_high")
 COUNTS = ("threshold", "normal_below", "normal_above", "anomaly_below", "anomaly_above", "unlabelled")
 CLIPS = ("system", "mode", "machine", "id", "clip", "score", "label", "decision")
+MARKDOWN = ("machine type", "id", "AUC", "pAUC", "threshold", "normal above", "anomalies below")
+MARKDOWN_CLIPS = ("kind", "clip", "score", "verdict", "largest residual")
+
+
+def write(out: Path, systems: Sequence[SystemPage], comparison: Comparison | None) -> None:
+    """Writes `report.md`, `machines.csv`, `clips.csv` and, where something is compared, `comparison.csv`."""
+    write_markdown(out / "report.md", systems, comparison)
+    write_machines(out / "machines.csv", systems)
+    write_clips(out / "clips.csv", systems)
+    if comparison and comparison.systems:
+        write_csv(out / "comparison.csv", comparison.systems)
 
 
 def write_machines(path: Path, systems: Sequence[SystemPage]) -> None:
@@ -36,26 +47,38 @@ def write_clips(path: Path, systems: Sequence[SystemPage]) -> None:
 
 
 def write_markdown(path: Path, systems: Sequence[SystemPage], comparison: Comparison | None) -> None:
-    """The tables for a README or a pull request."""
-    parts = [f"## Comparison\n\n{markdown(comparison.rows)}\n\n{comparison.note}"] if comparison else []
+    """The tables for a README or a pull request; of the clips, those that the page shows."""
+    parts = (
+        ["## Comparison", *([markdown(comparison.rows)] if comparison.rows else []), comparison.note]
+        if comparison
+        else []
+    )
     for system in systems:
-        head = ["machine type", "id", "AUC", "pAUC", "threshold", "normal above", "anomalies below"]
-        rows = [head]
+        parts += [f"## {system.name}", "Areas in %, with 95 % bootstrap intervals over test clips."]
+        parts.append(markdown([MARKDOWN, *(row for page in system.machines for row in _machine_rows(page))]))
         for page in system.machines:
-            facts = page.facts
-            for row in facts.rows:
-                counts = [f"{row.counts[1]} of {sum(row.counts[:2])}", f"{row.counts[2]} of {sum(row.counts[2:])}"]
-                rows.append(
-                    [page.title, row.name, _shown(row.auc), _shown(row.pauc), f"{facts.threshold:.4g}", *counts]
-                )
-            rows += [
-                [page.title, f"{name}, published", f"{areas.auc:.1f}", f"{areas.pauc:.1f}", "", "", ""]
-                for name, areas in page.published
-            ]
-        parts.append(
-            f"## {system.name}\n\nAreas in %, with 95 % bootstrap intervals over test clips.\n\n{markdown(rows)}"
-        )
+            parts += [f"### {page.facts.title}: clips", markdown([MARKDOWN_CLIPS, *_clip_rows(page)])]
     atomic.write_text(path, "\n\n".join(parts) + "\n")
+
+
+def _machine_rows(page: MachinePage) -> Iterator[list[str]]:
+    facts = page.facts
+    for row in facts.rows:
+        counts = row.counts
+        wrong = (_of(counts.normal_above, counts.normal_below), _of(counts.anomaly_below, counts.anomaly_above))
+        yield [facts.title, row.name, _shown(row.auc), _shown(row.pauc), f"{facts.threshold:.4g}", *wrong]
+    for name, areas in page.published:
+        yield [facts.title, f"{name}, published", f"{areas.auc:.1f}", f"{areas.pauc:.1f}", "", "", ""]
+
+
+def _clip_rows(page: MachinePage) -> Iterator[list[str]]:
+    for kind, members in page.kinds.items():
+        for card in members:
+            yield [kind, card.name, f"{card.score:.4g}", card.verdict, card.bands]
+
+
+def _of(wrong: int, right: int) -> str:
+    return f"{wrong} of {wrong + right}" if wrong + right else "n/a"
 
 
 def _all_facts(systems: Sequence[SystemPage]):  # type: ignore[no-untyped-def]

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-import librosa
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import manifest, records, trained
+from ganad_tf import figures, records, trained
 from ganad_tf.clips import Clip
-from ganad_tf.errors import DataError
 from ganad_tf.features import windows_of
 from ganad_tf.reconstruction import reconstruction
 from ganad_tf.report.facts import MachineFacts
@@ -24,20 +22,16 @@ def look(facts: MachineFacts, chosen: Sequence[Clip]) -> Iterator[tuple[Clip, Se
     Raises:
       DataError: If the cache or the detector is missing or damaged.
     """
-    cache = facts.config.cache_path(facts.mode, facts.machine, "test")
-    current = manifest.load(cache)
-    if facts.origin.get("cache", current.digest()) != current.digest():
-        raise DataError(f"The cache in {cache} has changed since the clips were scored; run `ganad score` again.")
-    wanted = {clip.file for clip in chosen}
-    entries = [entry for entry in current.entries if entry.clip.file in wanted]
+    wanted = set(chosen)
+    entries = [entry for entry in facts.cached.entries if entry.clip in wanted]
     model = trained.load(facts.detector) if facts.detector else None
-    for entry, log_mel in records.read(cache, entries):
+    for entry, log_mel in records.read(facts.cache, entries):
         yield entry.clip, _seen(facts, model, log_mel)
 
 
 def _seen(facts: MachineFacts, model: Trained | None, log_mel: np.ndarray) -> Seen:
-    audio, feature = facts.config.audio, facts.config.feature
-    edges = librosa.mel_frequencies(feature.n_mels + 2, fmin=0.0, fmax=audio.sample_rate / 2)
+    audio, feature = facts.audio, facts.feature
+    edges = figures.mel_edges(feature.n_mels, audio.sample_rate)
     reproduced: np.ndarray | None = None
     bands: tuple[Band, ...] = ()
     if model is not None:

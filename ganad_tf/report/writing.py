@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ganad_tf import comparison
 from ganad_tf.errors import ConfigError
-from ganad_tf.report import facts, page, plots, tables, views
-from ganad_tf.report.facts import MachineFacts, ScoredClip
-from ganad_tf.report.page import Card, MachinePage, Picture, SystemPage, in_percent
+from ganad_tf.report import cards, compared, facts, page, plots, tables
+from ganad_tf.report.facts import MachineFacts
+from ganad_tf.report.page import Comparison, MachinePage, Picture, SystemPage, in_percent
 from ganad_tf.report.sound import Embedded
 
 SOUND_MB = 12  # of recordings in the page; others are links
-CHALLENGE = ("dcase2020", "imported")  # layouts whose machine types are those of the published figures
 PAGE, PLOTS = "report.html", "plots"
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
@@ -23,7 +21,7 @@ Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 def write(
     directories: Sequence[Path], out: Path, *, n_clips: int = 3, progress: Progress = lambda items, _: items
 ) -> Path:
-    """Writes `report.html`, `report.md`, `machines.csv`, `clips.csv` and `plots/`.
+    """Writes `report.html`, the tables as `report.md` and CSV files, and `plots/`.
 
     Args:
       directories: Result directories.
@@ -42,6 +40,7 @@ def write(
     if len(set(names)) < len(names):
         raise ConfigError(f"Expected result directories with names of their own. Received: {', '.join(names)}.")
     gathered = {name: facts.gather(directory) for name, directory in zip(names, directories, strict=True)}
+    beside = compared.with_paper_scores(gathered, directories) if len(directories) > 1 else {}
     sounds = Embedded(out, SOUND_MB)
     todo = [(name, number, own) for name, machines in gathered.items() for number, own in enumerate(machines)]
     pages: dict[str, list[MachinePage]] = {name: [] for name in names}
@@ -50,11 +49,10 @@ def write(
     systems = [
         SystemPage(_key(names, name), name, _about(machines[0].facts), machines) for name, machines in pages.items()
     ]
-    beside = _compared(directories, out) if len(directories) > 1 else None
-    page.write(out / PAGE, systems, beside)
-    tables.write_markdown(out / "report.md", systems, beside)
-    tables.write_machines(out / "machines.csv", systems)
-    tables.write_clips(out / "clips.csv", systems)
+    comparison = compared.compare(beside, out / PLOTS / "comparison.png") if beside else None
+    page.write(out / PAGE, systems, comparison)
+    tables.write(out, systems, comparison)
+    _remove_others(out / PLOTS, systems, comparison)
     return out / PAGE
 
 
@@ -70,34 +68,23 @@ def _about(own: MachineFacts) -> str:
     return f"{own.config.model.name}, judged by {by}."
 
 
-def _compared(directories: Sequence[Path], out: Path) -> page.Comparison:
-    systems = comparison.read_systems([str(directory) for directory in directories])
-    rows = [*comparison.published_systems(), *systems, comparison.best_of(systems)]
-    path = out / PLOTS / "comparison.png"
-    plots.plot_bars(path, comparison.bars(rows))
-    alt = "Bars of AUC and pAUC of every system for each machine type; the numbers are in the table above."
-    return page.Comparison(comparison.table(rows), comparison.NOTE, Picture(path, alt))
-
-
 def _machine(key: str, own: MachineFacts, place: Path, sounds: Embedded, n_clips: int) -> MachinePage:
-    title = own.machine if own.mode == "dev" else f"{own.machine}, {own.mode}"
     return MachinePage(
         key=key,
-        title=title,
         facts=own,
-        published=[
-            (system.name, system.areas[own.machine])
-            for system in comparison.published_systems()
-            if own.mode == "dev" and own.machine in system.areas and own.config.dataset.name in CHALLENGE
-        ],
-        pictures=list(_pictures(own, title, place / key)),
-        kinds=_cards(own, place / key, sounds, n_clips),
+        published=compared.published_for(own),
+        pictures=list(_pictures(own, place / key)),
+        kinds=cards.draw(own, key, place / key, sounds, n_clips),
         made=_made(own),
     )
 
 
-def _pictures(own: MachineFacts, title: str, place: Path) -> Iterator[Picture]:
-    by_id, kinds = own.by_id(), [(0, "normal"), (1, "anomalous")] if own.is_labelled else [(None, "new")]
+def _pictures(own: MachineFacts, place: Path) -> Iterator[Picture]:
+    title, by_id, kinds = (
+        own.title,
+        own.by_id(),
+        [(0, "normal"), (1, "anomalous")] if own.is_labelled else [(None, "new")],
+    )
     medians = [
         f"median of {len(scores)} {name} clips {np.median(scores):.3g}"
         for label, name in kinds
@@ -122,53 +109,6 @@ def _pictures(own: MachineFacts, title: str, place: Path) -> Iterator[Picture]:
         yield Picture(path, f"Training curves of {title}: {', '.join(ends)}.", "Losses by epoch")
 
 
-def _cards(own: MachineFacts, place: Path, sounds: Embedded, n_clips: int) -> dict[str, list[Card]]:
-    kinds = own.chosen(n_clips)
-    chosen = list(dict.fromkeys(each.clip for members in kinds.values() for each in members))
-    seen = dict(views.look(own, chosen))
-    levels = [np.percentile(each.log_mel, [1, 99.9]) for each in seen.values()]
-    lowest, highest = float(min(low for low, _ in levels)), float(max(high for _, high in levels))
-    residuals = [each.log_mel - each.reconstruction for each in seen.values() if each.reconstruction is not None]
-    farthest = max((float(np.percentile(np.abs(values), 99.5)) for values in residuals), default=1.0)
-    pictures, players = {}, {}
-    for number, clip in enumerate(chosen):
-        path = place / f"clip_{number:02d}.png"
-        plots.plot_clip(path, seen[clip], (lowest, highest), farthest)
-        pictures[clip] = Picture(path, f"Spectrograms of {clip.name}: {_words(seen[clip])}.")
-        is_there = own.config.dataset.name != "imported"
-        players[clip] = sounds.player(own.listing.directory / clip.file, own.config.audio) if is_there else None
-    return {
-        kind: [
-            Card(
-                name=each.clip.name,
-                score=each.score,
-                verdict=_verdict(each),
-                bands=_bands(seen[each.clip]),
-                image=pictures[each.clip],
-                sound=players[each.clip],
-                silence="Imported as a log-mel: there is no recording to listen to.",
-            )
-            for each in members
-        ]
-        for kind, members in kinds.items()
-    }
-
-
-def _verdict(each: ScoredClip) -> str:
-    decision = f"{'above' if each.is_anomaly else 'below'} the threshold"
-    return f"{page.LABELS[each.clip.label]}, {decision}" if each.clip.label is not None else decision
-
-
-def _bands(seen: plots.Seen) -> str:
-    return ", ".join(f"{band.low_hz:.0f} to {band.high_hz:.0f} Hz ({100 * band.share:.0f} %)" for band in seen.bands)
-
-
-def _words(seen: plots.Seen) -> str:
-    if seen.reconstruction is None:
-        return "the sound"
-    return f"the sound, its reconstruction, and the residual, largest at {_bands(seen)}"
-
-
 def _made(own: MachineFacts) -> dict[str, Any]:
     """How the results were made, line by line."""
     training = own.training or {}
@@ -183,3 +123,18 @@ def _made(own: MachineFacts) -> dict[str, Any]:
         made |= {f"{part} clips": count for part, count in training["n_clips"].items()}
         made |= {f"version of {name}": version for name, version in training["versions"].items()}
     return made | own.origin["settings"]
+
+
+def _remove_others(place: Path, systems: Sequence[SystemPage], comparison: Comparison | None) -> None:
+    """Removes the pictures of an earlier report that are not in this one."""
+    machines = [machine for system in systems for machine in system.machines]
+    pictures = [picture for machine in machines for picture in machine.pictures]
+    pictures += [card.image for machine in machines for kind in machine.kinds.values() for card in kind if card.image]
+    pictures += [comparison.picture] if comparison and comparison.picture else []
+    kept = {picture.path for picture in pictures}
+    for path in (place / "comparison.png", *place.glob("system-*/*.png")):
+        if path not in kept:
+            path.unlink(missing_ok=True)
+    for folder in place.glob("system-*"):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
