@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -91,12 +92,12 @@ def _score(
     for machine_id in _by_id(listing, scores[0]):  # those of earlier scores
         config.decision_path(listing.machine, machine_id).unlink(missing_ok=True)
     for own, scorer, scored in zip(reported, fitted, scores, strict=True):
-        origin = own.origin(command) | {"cache": current.digest(), "detector": str(directory)}
-        clips.write_origin(own.origin_path(mode, listing.machine), origin, is_complete=False)
-        for machine_id, group in _by_id(listing, scored).items():
-            clips.write_scores(own.score_path(listing.machine, machine_id), group)
-        clips.write_scores(own.train_score_path(mode, listing.machine), scorer.train_scores)
-        clips.write_origin(own.origin_path(mode, listing.machine), origin)
+        origin = own.origin(command) | {
+            "cache": current.digest(),
+            "detector": str(directory),
+            "trained_on": model.record["cache"],
+        }
+        _write(own, listing, mode, scored, scorer, origin)
     limit = threshold([score.score for score in fitted[0].train_scores], config.threshold)
     for machine_id, group in _by_id(listing, scores[0]).items():
         decisions = [(clip.name, int(clip.score > limit)) for clip in group]
@@ -105,6 +106,22 @@ def _score(
     boards.show_scores(config, listing, mode, model, fitted[0], scored=scores[0])
     logger.info("%s: scored %d clips, threshold %.6g", listing.machine, len(scores[0]), limit)
     return limit
+
+
+def _write(
+    config: Config,
+    listing: Listing,
+    mode: Mode,
+    scores: Mapping[Clip, np.ndarray],
+    scorer: Fitted,
+    origin: Mapping[str, Any],
+) -> None:
+    """One way of scoring's files; what they come from is last, and says that they are all there."""
+    clips.write_origin(config.origin_path(mode, listing.machine), origin, is_complete=False)
+    for machine_id, group in _by_id(listing, scores).items():
+        clips.write_scores(config.score_path(listing.machine, machine_id), group)
+    clips.write_scores(config.train_score_path(mode, listing.machine), scorer.train_scores)
+    clips.write_origin(config.origin_path(mode, listing.machine), origin)
 
 
 def find_detector(config: Config, listing: Listing, mode: Mode) -> Path:

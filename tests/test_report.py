@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+import json
 import os
 import re
 import shutil
@@ -358,6 +359,9 @@ def test_scores_of_another_detector_than_is_there_now_are_refused(copied, ganad)
     assert "is not the one that made the scores, which had `fit.epochs: 2`; run `ganad score` again." in done.stderr
     ganad("score", "ae.yaml", *other, cwd=copied)
     ganad("report", "result/ae", "--clips", "1", cwd=copied)
+    record = copied / "model" / "ae" / "dev" / "fan" / "training.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"cache": "of other recordings"}))
+    assert "which had `recordings: " in ganad("report", "result/ae", cwd=copied, check=2).stderr
 
 
 def test_an_ensemble_has_a_report(results, ganad):

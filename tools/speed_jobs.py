@@ -176,7 +176,7 @@ def tensorboard(side: str, folder: Path) -> float:
 
 
 def step(side: str, folder: Path, name: str, batch_size: int) -> float:
-    """A compiled step on windows at hand: `ours`, of a `sixth` training in a process, with `one-heap` alone. Seconds."""
+    """A compiled step on windows at hand: `ours`, of the `sixth` training in a process, with `one-heap`. Seconds."""
     import tensorflow as tf
 
     from ganad_tf import blocks, building, heap, training

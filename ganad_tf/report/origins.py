@@ -60,6 +60,8 @@ def training_of(origin: dict[str, Any]) -> dict[str, Any] | None:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"Can't read what is kept of the training in {path}: {error}.") from error
     ours = {key: value for key, value in origin["settings"].items() if not key.startswith("scorer.")}
+    if "trained_on" in origin:
+        ours, there = ours | {"recordings": origin["trained_on"]}, there | {"recordings": record.get("cache")}
     different = sorted(key for key in ours.keys() | there.keys() if ours.get(key) != there.get(key))
     if different:
         raise DataError(
