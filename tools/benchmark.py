@@ -4,8 +4,8 @@
     python tools/benchmark.py growth --sizes 250 1000 4000 16000
     python tools/benchmark.py serve [--model exported_models/demo] [--seconds 60]
 
-Rows: `prepare`, `train`, `small-batches`, `score`, `end-to-end`, `start`, `floor`, `tensorboard`, `growth`, `serve`;
-without any, all but the last three. Each measurement is a process of its own; ours and the plain one take turns, and
+Rows: `prepare`, `train`, `small-batches`, `score`, `end-to-end`, `start`, `floor`, `report`, `tensorboard`, `growth`,
+`serve`; without any, all but the last four. Each measurement is a process of its own; ours and plain ones take turns, and
 medians are shown with the lowest and the highest. Peak memory is the whole process's, with TensorFlow in it.
 """
 
@@ -27,6 +27,7 @@ import serving_load
 import speed_jobs
 
 ROOT = Path(__file__).resolve().parents[1]
+MACHINES = 12  # of the demo: two of each of six types
 GANS = ("EGBAD", "GANomaly", "SkipGANomaly")
 TOOLS = ("tensorflow", "keras", "librosa", "numpy")
 Job = tuple[str, ...]
@@ -126,6 +127,16 @@ def tensorboard(place: Path, options: argparse.Namespace) -> Iterator[tuple[str,
     yield "train with tensorboard: logs, MB", logs / 1e6
 
 
+def report(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+    """The page about six machine types with so many test clips of 10 s in all."""
+    count = options.clips // (2 * MACHINES)
+    numbers = [f"dataset.synthetic.{name}" for name in (f"n_normal={count}", f"n_anomaly={count}", "seconds=10")]
+    _ganad("demo", "--out", str(place / "demo"), "--set", "fit.epochs=1", *numbers)
+    n_clips = 2 * MACHINES * count
+    yield f"report on {n_clips} clips, seconds", _ganad("report", str(place / "demo" / "result"), "--out", str(place))
+    yield f"report on {n_clips} clips, MB", (place / "report.html").stat().st_size / 1e6
+
+
 def start(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """What needs no TensorFlow, on a small experiment that is done."""
     folders = {"dev": "data", "cache": "cache", "model": "model", "result": "result"}
@@ -145,9 +156,10 @@ ROWS: dict[str, Callable[[Path, argparse.Namespace], Iterator[tuple[str, object]
     "end-to-end": end_to_end,
     "start": start,
     "floor": floor,
+    "report": report,
     "tensorboard": tensorboard,
 }
-IF_ASKED_FOR = ("tensorboard", "growth", "serve")  # minutes to hours
+IF_ASKED_FOR = ("report", "tensorboard", "growth", "serve")  # minutes to hours
 
 
 def growth(place: Path, sizes: list[int]) -> dict[str, object]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ganad_tf import atomic, clips
 from ganad_tf.comparison import markdown, write_csv
-from ganad_tf.report.facts import Area
+from ganad_tf.report.facts import Area, MachineFacts
 from ganad_tf.report.page import LABELS, Comparison, MachinePage, SystemPage
 
 MACHINES = ("system", "mode", "machine", "id", "auc", "auc_low", "auc_high", "pauc", "pauc_low", "pauc_high")
@@ -81,7 +81,7 @@ def _of(wrong: int, right: int) -> str:
     return f"{wrong} of {wrong + right}" if wrong + right else "n/a"
 
 
-def _all_facts(systems: Sequence[SystemPage]):  # type: ignore[no-untyped-def]
+def _all_facts(systems: Sequence[SystemPage]) -> Iterator[tuple[SystemPage, MachineFacts]]:
     return ((system, page.facts) for system in systems for page in system.machines)
 
 
