@@ -5,8 +5,8 @@
     python tools/benchmark.py serve [--model exported_models/demo] [--seconds 60]
 
 Rows: `prepare`, `train`, `small-batches`, `score`, `end-to-end`, `start`, `floor`, `report`, `tensorboard`, `growth`,
-`serve`; without any, all but the last four. Each measurement is a process of its own; ours and plain ones take turns, and
-medians are shown with the lowest and the highest. Peak memory is the whole process's, with TensorFlow in it.
+`serve`; without any, all but the last four. Each measurement is a process of its own; ours and plain ones take turns,
+and medians are shown with the lowest and the highest. Peak memory is the whole process's, with TensorFlow in it.
 """
 
 import argparse
