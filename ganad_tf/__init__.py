@@ -1,6 +1,6 @@
 """Anomaly detection in machine sound with generative adversarial networks.
 
-Clips go in at the left, one number per clip comes out at the right, and no module looks back:
+Clips go in at the left, one number per clip comes out at the right:
 
     config → datasets → audio → features → records → pipeline → models → training → scoring → evaluation → report
 
