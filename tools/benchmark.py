@@ -141,8 +141,10 @@ def start(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, objec
     """What needs no TensorFlow, on a small experiment that is done."""
     folders = {"dev": "data", "cache": "cache", "model": "model", "result": "result"}
     where = [f"{key}_directory={place / 'demo' / folder}" for key, folder in folders.items()]
-    experiment = [str(ROOT / "yaml" / "demo.yaml"), "--machine", "fan", "--set", "fit.epochs=1", *where]
-    _ganad("demo", "--out", str(place / "demo"), *experiment[1:5])
+    small = [f"dataset.synthetic.{name}" for name in ("n_train=8", "n_normal=3", "n_anomaly=3", "seconds=1")]
+    settings = ["--machine", "fan", "--set", "fit.epochs=1", *small]
+    experiment = [str(ROOT / "yaml" / "demo.yaml"), *settings, *where]
+    _ganad("demo", "--out", str(place / "demo"), *settings)
     systems = [str(place / "demo" / "result"), "--out", str(place / "comparison")]
     for arguments in (["--help"], ["list", *experiment], ["evaluate", *experiment], ["compare", *systems]):
         yield f"ganad {arguments[0]}, seconds", [_ganad(*arguments) for _ in range(options.repetitions)]
