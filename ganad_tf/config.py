@@ -6,14 +6,12 @@ that its file runs here unchanged. Keys it does not have have defaults that leav
 
 import copy
 import dataclasses
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ganad_tf import schema
+from ganad_tf import schema, sealed
 from ganad_tf.errors import ConfigError
 from ganad_tf.input_sections import Audio, Dataset, Feature
 from ganad_tf.sections import Ensemble, Fit, Model, Scorer, TensorBoard, Threshold
@@ -140,7 +138,7 @@ class Config:
 
     def feature_fingerprint(self) -> str:
         """Names the cache: the same for the same `feature_settings`."""
-        return hashlib.sha256(json.dumps(self.feature_settings(), sort_keys=True).encode()).hexdigest()[:16]
+        return sealed.fingerprint(self.feature_settings())
 
     def training_settings(self) -> dict[str, Any]:
         """Everything that a trained detector depends on, apart from the recordings; dotted keys."""

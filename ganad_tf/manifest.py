@@ -5,7 +5,6 @@ TensorFlow; `records.py` writes and reads the shards.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +84,7 @@ class Manifest:
     def digest(self) -> str:
         """Names the cached clips: the same for the same clips and features."""
         clips = [(entry.clip.file, entry.clip.size, entry.clip.mtime_ns) for entry in self.entries]
-        return hashlib.sha256(json.dumps([self.fingerprint, sorted(clips)]).encode()).hexdigest()[:16]
+        return sealed.fingerprint([self.fingerprint, sorted(clips)])
 
 
 def save(directory: Path, manifest: Manifest) -> None:

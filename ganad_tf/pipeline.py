@@ -5,9 +5,7 @@ and windows are gathered from them by index; others are streamed from the shards
 same windows, the same number of times; only the order differs.
 """
 
-import hashlib
 import itertools
-import json
 import os
 import random
 from collections.abc import Sequence
@@ -18,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import records
+from ganad_tf import records, sealed
 from ganad_tf.features import Normalizer
 from ganad_tf.manifest import Entry
 
@@ -65,7 +63,7 @@ class Source:
         if self.fits(memory_budget_mb):
             return "in memory"
         places = sorted((entry.clip.file, entry.shard, entry.index) for entry in self.entries)
-        return f"streamed, {hashlib.sha256(json.dumps(places).encode()).hexdigest()[:16]}"
+        return f"streamed, {sealed.fingerprint(places)}"
 
     def normalized(self, log_mel: Any) -> Any:
         """A clip's spectra, `[frames, mels]` in dB, as windows are made of them; the same shape."""

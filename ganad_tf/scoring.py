@@ -89,7 +89,7 @@ def _score(
     if not fresh:
         so_far.read()
     scores = of_each_clip(model, functions, cache, current.entries, progress=progress, so_far=so_far)
-    for machine_id in _by_id(listing, scores[0]):  # those of earlier scores
+    for machine_id in clips.by_id(listing.of("test")):  # those of earlier scores
         config.decision_path(listing.machine, machine_id).unlink(missing_ok=True)
     for own, scorer, scored in zip(reported, fitted, scores, strict=True):
         origin = own.origin(command) | {

@@ -1,4 +1,7 @@
-"""JSON that shows whether it is as it was written, and what reading a damaged file of any kind may raise."""
+"""JSON by its checksum: files that show whether they are as they were written, names for settings.
+
+Also what reading a damaged file of any kind may raise.
+"""
 
 import hashlib
 import json
@@ -38,6 +41,15 @@ def loads(name: str, text: str) -> Any:
     if document["sha256"] != _checksum(json.dumps(body, sort_keys=True)):
         raise ValueError("its checksum does not match")
     return body
+
+
+def fingerprint(value: Any, digits: int = 16) -> str:
+    """A short name of what JSON can hold: another one for another value.
+
+    >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1}), fingerprint([1], digits=8)
+    (True, '080a9ed4')
+    """
+    return _checksum(json.dumps(value, sort_keys=True))[:digits]
 
 
 def _checksum(text: str) -> str:

@@ -6,7 +6,6 @@ scoring with it has a folder of its own there, named after its settings: the sco
 clips in `train_scores.csv` and, for a density, its constants in `density.npz`.
 """
 
-import hashlib
 import json
 import platform
 from dataclasses import dataclass
@@ -91,8 +90,7 @@ def scorer_directory(directory: Path, settings: Scorer) -> Path:
     """Where a way of scoring with the detector in `directory` is kept."""
     if settings.name == "paper":
         return directory / "paper"
-    fingerprint = hashlib.sha256(json.dumps(settings.in_use(), sort_keys=True).encode()).hexdigest()[:8]
-    return directory / f"{settings.density}-{fingerprint}"
+    return directory / f"{settings.density}-{sealed.fingerprint(settings.in_use(), digits=8)}"
 
 
 def save_scorer(directory: Path, fitted: Fitted) -> None:

@@ -187,14 +187,8 @@ def _stopping(settings: Fit) -> keras.callbacks.EarlyStopping | None:
 def _made_with(config: Config, digest: str, training: Source) -> dict[str, Any]:
     """All that the course of a training depends on; dotted keys."""
     versions = {f"versions.{name}": version for name, version in trained.versions().items()}
-    return (
-        config.training_settings()
-        | versions
-        | {
-            "training clips": digest,
-            "windows": training.order(config.fit.memory_budget_mb),
-        }
-    )
+    windows = {"training clips": digest, "windows": training.order(config.fit.memory_budget_mb)}
+    return config.training_settings() | versions | windows
 
 
 def _normalizer(statistics: Statistics | None) -> Normalizer:

@@ -33,7 +33,7 @@ def ganad(tmp_path_factory) -> Iterator[Callable[..., subprocess.CompletedProces
     forks = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     place = tmp_path_factory.mktemp("ganad")
 
-    def run(*arguments: object, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: object, cwd: Path, check: int = 0) -> subprocess.CompletedProcess[str]:
         files = [place / name for name in ("stdout", "stderr")]
         for path in files:
             path.write_bytes(b"")
@@ -42,7 +42,7 @@ def ganad(tmp_path_factory) -> Iterator[Callable[..., subprocess.CompletedProces
         print(json.dumps(job), file=forks.stdin, flush=True)
         code = int(forks.stdout.readline())
         stdout, stderr = (path.read_text() for path in files)
-        assert check in (code, None), f"exit {code}\n{stdout}\n{stderr}"
+        assert code == check, f"exit {code}\n{stdout}\n{stderr}"
         assert "Traceback" not in stderr
         return subprocess.CompletedProcess(words, code, stdout, stderr)
 

@@ -217,19 +217,15 @@ def test_manifests(cached, tmp_path):
     check()
 
 
-def test_unfinished_trainings_and_scorings(tmp_path):
+def test_unfinished_trainings_and_scorings(tmp_path, monkeypatch):
     """Each goes on from what it was, or begins again."""
+    monkeypatch.setattr(interrupted, "SHARE", 1e9)  # written at once
     training, scoring = tmp_path / "fan.unfinished.npz", tmp_path / "fan.json"
     written = checkpoints.Checkpoint(training, {"seed": 0})
     written.set_model(keras.Sequential([keras.Input([2]), keras.layers.Dense(2)]))
     written.model.compile(loss="mse")
-    interrupted.SHARE, share = 1e9, interrupted.SHARE
-    try:
-        written.on_epoch_end(2, {"loss": 0.5})
-        scored = interrupted.ScoredSoFar(scoring, {"seed": 0})
-        scored.add("a.wav", [0.5, 1.5])
-    finally:
-        interrupted.SHARE = share
+    written.on_epoch_end(2, {"loss": 0.5})
+    interrupted.ScoredSoFar(scoring, {"seed": 0}).add("a.wav", [0.5, 1.5])
     good = training.read_bytes(), scoring.read_bytes()
 
     @fuzzed

@@ -23,7 +23,7 @@ def products(side: str, _: Path) -> float:
 def fft(_: str, __: Path) -> float:
     """The real FFTs of a clip, float64, on one core. Seconds."""
     frames = np.random.default_rng(0).normal(size=[FRAMES, N_FFT])
-    return _median(lambda: np.fft.rfft(frames))
+    return warm_seconds(lambda: np.fft.rfft(frames))
 
 
 def _numpy_products() -> float:
@@ -39,7 +39,7 @@ def _numpy_products() -> float:
             if number:
                 values[n_out] @ weight.T  # the input's
 
-    return _median(step)
+    return warm_seconds(step)
 
 
 def _compiled_products() -> float:
@@ -62,11 +62,11 @@ def _compiled_products() -> float:
     def steps() -> tf.Tensor:
         return tf.while_loop(lambda number: number < STEPS, step, (0,))[0]
 
-    return _median(lambda: steps().numpy()) / STEPS
+    return warm_seconds(lambda: steps().numpy()) / STEPS
 
 
-def _median(call: Callable[[], object]) -> float:
-    """Seconds that it takes, once it is warm."""
+def warm_seconds(call: Callable[[], object]) -> float:
+    """What a call takes once it is warm, the median of some."""
     times = []
     for _ in range(REPETITIONS):
         begin = time.perf_counter()

@@ -181,7 +181,8 @@ def step(side: str, folder: Path, name: str, batch_size: int) -> float:
 
     from ganad_tf import blocks, building, heap, training
 
-    heap.ARENAS = 1 if side == "one-heap" else heap.ARENAS
+    if side == "one-heap":
+        heap.ARENAS = 1
     config, _ = experiment(folder, "fan", model={"name": name, **ARGUMENTS.get(name, {})})
     n_windows = 40 * WINDOWS_PER_CLIP
     for _ in range(6 if side == "sixth" else 1):
@@ -190,8 +191,7 @@ def step(side: str, folder: Path, name: str, batch_size: int) -> float:
         at_once = blocks.prepare(detector, batch_size, n_windows, OF_EPOCHS, pairs=detector.takes_pairs)
     windows = tf.random.normal([at_once, detector.input_dim])
     block = (windows, windows) if detector.takes_pairs else windows
-    times = [_seconds(lambda: detector.train_step(block)) for _ in range(20)]
-    return statistics.median(times[5:]) / (at_once // batch_size)
+    return floor.warm_seconds(lambda: detector.train_step(block)) / (at_once // batch_size)
 
 
 def _plain_fit(folder: Path, name: str, batch_size: int) -> float:

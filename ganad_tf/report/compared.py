@@ -48,12 +48,13 @@ def with_paper_scores(gathered: Gathered, directories: Sequence[Path]) -> Gather
 
 def compare(gathered: Gathered, path: Path) -> Comparison:
     """The comparison, with its picture at `path`; its note names the machine types that have no areas."""
-    measured = [System(name, "measured", (_areas(machines),)) for name, machines in gathered.items()]
+    areas = {name: _areas(machines) for name, machines in gathered.items()}
+    measured = [System(name, "measured", (means,)) for name, means in areas.items()]
     left_out = [
         f"{own.title} of {name}"
         for name, machines in gathered.items()
         for own in machines
-        if own.title not in _areas(machines)
+        if own.title not in areas[name]
     ]
     lacking = f"Left out, for lack of labels, normal clips or anomalies: {'; '.join(left_out)}." if left_out else ""
     best = comparison.best_of(measured)

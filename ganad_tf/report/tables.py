@@ -48,11 +48,9 @@ def write_clips(path: Path, systems: Sequence[SystemPage]) -> None:
 
 def write_markdown(path: Path, systems: Sequence[SystemPage], comparison: Comparison | None) -> None:
     """The tables for a README or a pull request; of the clips, those that the page shows."""
-    parts = (
-        ["## Comparison", *([markdown(comparison.rows)] if comparison.rows else []), comparison.note]
-        if comparison
-        else []
-    )
+    parts = []
+    if comparison:
+        parts += ["## Comparison", *([markdown(comparison.rows)] if comparison.rows else []), comparison.note]
     for system in systems:
         parts += [f"## {system.name}", "Areas in %, with 95 % bootstrap intervals over test clips."]
         parts.append(markdown([MARKDOWN, *(row for page in system.machines for row in _machine_rows(page))]))

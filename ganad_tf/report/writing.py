@@ -80,11 +80,8 @@ def _machine(key: str, own: MachineFacts, place: Path, sounds: Embedded, n_clips
 
 
 def _pictures(own: MachineFacts, place: Path) -> Iterator[Picture]:
-    title, by_id, kinds = (
-        own.title,
-        own.by_id(),
-        [(0, "normal"), (1, "anomalous")] if own.is_labelled else [(None, "new")],
-    )
+    title, by_id = own.title, own.by_id()
+    kinds = [(0, "normal"), (1, "anomalous")] if own.is_labelled else [(None, "new")]
     medians = [
         f"median of {len(scores)} {name} clips {np.median(scores):.3g}"
         for label, name in kinds
