@@ -57,33 +57,37 @@ def prepare(detector: Detector, batch_size: int, n_windows: int, epochs: int, *,
     state = optimizers.state(detector)
     spec = tf.TensorSpec([None, detector.input_dim], tf.float32)
     specs = (spec, spec) if pairs else spec
-    step = tf.function(detector.train_step, autograph=False).get_concrete_function(specs)
+    step = _traced(detector.train_step, specs)
 
-    @tf.function(autograph=False, input_signature=[specs])
     def any_block(block: Any) -> dict[str, tf.Tensor]:
         return _steps(step, block, batch_size, tf.shape(tf.nest.flatten(block)[0])[0])
 
-    @tf.function(autograph=False, input_signature=[specs], jit_compile=True)
     def full_block(block: Any) -> dict[str, tf.Tensor]:
         shaped = tf.nest.map_structure(lambda windows: tf.reshape(windows, [full, detector.input_dim]), block)
         return _steps(step, shaped, batch_size, full)
 
     is_compiled = epochs * -(-n_windows // batch_size) >= WORTH_COMPILING
+    smaller = _traced(any_block, specs)
+    larger = _traced(full_block, specs, jit_compile=True) if is_compiled else smaller
     numbers = itertools.count(1)
 
     def train_step(block: Any) -> dict[str, tf.Tensor]:
         if next(numbers) % TIDY_AFTER == 0:
             heap.give_back()
-        is_full = len(tf.nest.flatten(block)[0]) == full
-        return full_block(block) if is_compiled and is_full else any_block(block)
+        return (larger if len(tf.nest.flatten(block)[0]) == full else smaller)(block)
 
     if is_compiled:
         nothing = tf.zeros([full, detector.input_dim])
-        _compile(lambda: full_block((nothing, nothing) if pairs else nothing), state)
+        _compile(lambda: larger((nothing, nothing) if pairs else nothing), state)
     detector.train_step = train_step
-    detector.test_step = tf.function(detector.test_step, autograph=False, input_signature=[spec])
+    detector.test_step = _traced(detector.test_step, spec)
     detector.run_eagerly = True
     return full
+
+
+def _traced(call: Callable[[Any], dict[str, tf.Tensor]], specs: Any, **how: bool) -> Any:
+    """The graph of a function; TensorFlow neither traces it again nor warns that it did, whatever it is called with."""
+    return tf.function(call, autograph=False, input_signature=[specs], **how).get_concrete_function()
 
 
 def _compile(call: Callable[[], Any], state: list[keras.Variable]) -> None:

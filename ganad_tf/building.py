@@ -5,6 +5,7 @@ import inspect
 import keras
 import tensorflow as tf
 
+from ganad_tf import precision
 from ganad_tf.config import Config
 from ganad_tf.errors import ConfigError
 from ganad_tf.models import DETECTORS, Detector
@@ -20,6 +21,7 @@ def build(config: Config) -> Detector:
       ConfigError: If the detector, an argument of its constructor, the optimizer or the loss is not known
         or can't be used.
     """
+    precision.full()
     name, arguments = config.model.name, dict(config.model.arguments)
     if name not in DETECTORS:
         raise ConfigError(f"Unknown `model.name` {name!r}{nearest(name, DETECTORS)}")

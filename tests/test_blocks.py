@@ -52,6 +52,16 @@ def test_compiled_blocks_give_the_same_weights_every_time():
     assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
 
 
+@pytest.mark.parametrize("name", DETECTORS)
+def test_nothing_that_a_step_counts_is_int32(name):
+    """TensorFlow keeps int32 variables out of a GPU's memory, and a compiled step there may not reach for them."""
+    detector = DETECTORS[name](input_dim=20)
+    detector.compile(optimizer=optimizers.Adam(), **({"loss": "mse"} if name in ("DenseAE", "IDNN") else {}))
+    counted = [variable for metric in detector.metrics for variable in metric.variables]
+    kinds = {variable.dtype for variable in [*counted, *optimizers.state(detector)]}
+    assert kinds == {"float32", "int64"}
+
+
 @pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.01, "clipnorm": 0.1, "beta_1": 0.5}, {"amsgrad": True}])
 def test_adam_moves_as_keras_adam_does(settings):
     rng = np.random.default_rng(0)

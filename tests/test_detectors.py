@@ -52,6 +52,9 @@ NON_DEFAULT = {
     },
     "SpectrumDensity": {"input_dim": 24},
 }
+# A GPU is held to what a processor does: sums in one order, products with all digits.
+tf.config.experimental.enable_op_determinism()
+tf.config.experimental.enable_tensor_float_32_execution(False)
 LOSS = {name: {"loss": "mean_squared_error"} if name in ("DenseAE", "IDNN") else {} for name in DETECTORS}
 LEARNERS = [name for name in DETECTORS if name != "SpectrumDensity"]
 ADVERSARIAL = [name for name in LEARNERS if name not in ("DenseAE", "IDNN")]

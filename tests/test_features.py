@@ -171,3 +171,11 @@ def test_number_of_spectra_of_the_challenge_s_clips(seconds, spectra):
 def test_a_band_that_never_changes_is_not_blown_up():
     values = Normalizer(mean=[-156.5], std=[0.0])(tf.constant([[-156.5]])).numpy()
     assert values == [[0.0]]
+
+
+def test_no_product_is_left_to_a_gpus_three_digits():
+    layer = LogMel(sample_rate=16000, n_fft=1024, hop_length=512, n_mels=128)
+    graph = tf.function(layer).get_concrete_function(tf.TensorSpec([1, None], tf.float32)).graph
+    products = [operation for operation in graph.get_operations() if "MatMul" in operation.type]
+    assert products
+    assert {product.inputs[0].dtype for product in products} == {tf.float64}

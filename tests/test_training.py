@@ -6,7 +6,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import write_machine
+import tensorflow as tf
+from conftest import ROOT, write_machine
 
 from ganad_tf import (
     blocks,
@@ -26,6 +27,7 @@ from ganad_tf.errors import ConfigError, DataError, TrainingError
 from ganad_tf.features import stack_frames, windows_of
 from ganad_tf.models import DETECTORS
 from ganad_tf.sections import Model, Scorer
+from ganad_tf.serving.artifact import Artifact
 
 
 @pytest.fixture
@@ -274,3 +276,17 @@ def test_paired_batches_are_the_same_windows_in_another_order(config):
         assert len(first) == len(second) == source.n_windows
         assert not np.array_equal(first, second)
         np.testing.assert_allclose(np.sort(first[:, 0]), np.sort(second[:, 0]), rtol=1e-6)
+
+
+def test_float32_is_full_float32_where_a_gpu_would_use_three_digits(config):
+    listing = prepared(config)
+    training.train(config, listing, "dev")
+    directory = config.model_path("dev", "fan")
+    for use in (
+        lambda: building.build(config),
+        lambda: trained.load(directory),
+        lambda: Artifact(ROOT / "exported_models/demo"),
+    ):
+        tf.config.experimental.enable_tensor_float_32_execution(True)  # TensorFlow's default
+        use()
+        assert not tf.config.experimental.tensor_float_32_execution_enabled()

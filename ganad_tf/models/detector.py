@@ -60,8 +60,8 @@ class LossMean(keras.metrics.Mean):
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
-        self.batches = self.add_variable(shape=(), initializer="zeros", dtype="int32", name="batches")
-        self.first_bad = self.add_variable(shape=(), initializer="zeros", dtype="int32", name="first_bad")
+        self.batches = self.add_variable(shape=(), initializer="zeros", dtype="int64", name="batches")
+        self.first_bad = self.add_variable(shape=(), initializer="zeros", dtype="int64", name="first_bad")
 
     def update_state(self, values: tf.Tensor, sample_weight: tf.Tensor | None = None) -> None:
         """Adds a batch's loss, weighted by the batch's size."""

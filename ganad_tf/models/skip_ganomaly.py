@@ -87,7 +87,7 @@ class SkipGANomaly(TwoOptimizers):
             latent, [], 1, kernel_initializer=kernel_initializer, name="discriminator_logit"
         )
         self.discriminator_resets = self.add_weight(
-            shape=(), dtype="int32", initializer="zeros", trainable=False, name="discriminator_resets"
+            shape=(), dtype="int64", initializer="zeros", trainable=False, name="discriminator_resets"
         )
         self.reset_seeds = keras.random.SeedGenerator(seed)
         self.loss_means = {name: LossMean(name=name) for name in LOSSES}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ganad_tf import precision
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.input_sections import Audio
 from ganad_tf.serving.fields import Field, Signature
@@ -42,6 +43,7 @@ class Artifact:
         self.metadata = _metadata(self.directory)
         self.audio = Audio(**self.metadata["config"]["audio"])
         self.fewest_samples = int(self.metadata["input"]["fewest_samples"])
+        precision.full()
         try:
             self._loaded = tf.saved_model.load(str(self.directory))  # kept: it owns the variables
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
