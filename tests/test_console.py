@@ -21,6 +21,7 @@ from ganad_tf.errors import Interrupted
 from ganad_tf.sections import Fit
 
 EPOCHS = 80
+N_NEW = 3000
 YAML = f"""
 dev_directory: ./my_fan
 dataset: {{name: folder}}
@@ -51,12 +52,16 @@ def start(folder, *arguments, stderr):
 @pytest.fixture(scope="module")
 def interrupted(folder):
     """The standard error of a training with a pipe for it, interrupted when some epochs are kept, and the exit code."""
-    process = start(folder, "run", "fan.yaml", "--fresh", stderr=subprocess.PIPE)
+    return interrupt(folder, "model/dev/my_fan.unfinished.npz", "run", "fan.yaml", "--fresh")
+
+
+def interrupt(folder, kept, *arguments):
+    """The standard error of a command that was interrupted when there was something that fits `kept`, and its code."""
+    process = start(folder, *arguments, stderr=subprocess.PIPE)
     lines = []
     reader = threading.Thread(target=lambda: lines.extend(process.stderr))
     reader.start()
-    kept = folder / "model" / "dev" / "my_fan.unfinished.npz"
-    while not kept.exists() and process.poll() is None:
+    while not list(folder.glob(kept)) and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     code = process.wait(60)
@@ -112,6 +117,32 @@ def test_the_same_command_goes_on_from_there(interrupted, on_terminal, folder):
     shown, _ = on_terminal
     assert f"going on after epoch {n_kept} of {EPOCHS}" in shown
     assert (folder / "model" / "dev" / "my_fan" / "detector.keras").exists()
+
+
+def test_ctrl_c_while_preparing_and_while_scoring(folder, on_terminal):
+    assert on_terminal  # the detector is there
+    new = folder / "new" / "my_fan"
+    new.mkdir(parents=True)
+    for number in range(N_NEW):
+        os.link(folder / "my_fan" / "normal" / "0.wav", new / f"{number}.wav")
+    command = ("score", "fan.yaml", "--eval", "--set", "eval_directory=./new")
+    again = f" To go on: ganad {' '.join(command)}"
+    preparing, code = interrupt(folder, "cache/eval/my_fan/test/manifest.json", *command)
+    assert code == 130
+    found = re.fullmatch(
+        rf"ganad: interrupted while preparing my_fan test; (\d+) of {N_NEW} clips are in the cache, "
+        rf"and all that was finished before\.{re.escape(again)}",
+        preparing.splitlines()[-1],
+    )
+    assert 0 < int(found[1]) < N_NEW
+    scoring, code = interrupt(folder, "result/.unfinished_eval_my_fan.json", *command)
+    assert code == 130
+    assert f"my_fan test: {N_NEW - int(found[1])} clips prepared, {found[1]} kept, 0 dropped" in scoring
+    assert scoring.splitlines()[-1] == (
+        "ganad: interrupted while scoring my_fan; its scores are kept, but perhaps for the last ones, "
+        f"and all that was finished before.{again}"
+    )
+    assert not (folder / "result" / "anomaly_score_my_fan_id_new.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import html
 import io
 import json
 import os
@@ -291,6 +292,15 @@ def test_the_clips_that_are_shown_are_in_the_markdown_too(report):
     )
 
 
+def test_how_it_was_made_is_in_every_form(report):
+    made = {row["what"]: row["value"] for row in rows_of(report / "made.csv") if row["system"] == "density"}
+    assert made["command"].startswith("ganad run density.yaml ")
+    assert made["fit.epochs"] == "2"
+    assert {"version of keras", "training took", "fingerprint of the training clips", "scorer.pooling"} <= made.keys()
+    for text in ((report / "report.md").read_text(), html.unescape((report / "report.html").read_text())):
+        assert all(value in text for value in made.values())
+
+
 def test_recordings_that_do_not_fit_are_links(tmp_path):
     path = write_wav(tmp_path / "a #1.wav", tone())
     embedded = Embedded(tmp_path / "page", limit_mb=1.5 * path.stat().st_size / 2**20)
@@ -378,6 +388,12 @@ def test_an_ensemble_has_a_report(results, ganad):
     text = (results / "result" / "both" / "report" / "report.html").read_text()
     assert "Ensemble of ae and density." in text
     assert text.count("<audio") >= 2
+    scores = results / "result" / "ae" / "anomaly_score_fan_id_00.csv"
+    good = scores.read_text()
+    scores.write_text(good.replace(",", ",1", 1))
+    done = ganad("report", "result/both", cwd=results, check=2)
+    scores.write_text(good)
+    assert "/result/ae are not those that were combined; run `ganad score` on the ensemble again." in done.stderr
 
 
 def test_an_ensemble_is_seen_and_heard_as_its_members_see_and_hear(results, ganad):

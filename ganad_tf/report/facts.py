@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from ganad_tf import clips, datasets, evaluation
+from ganad_tf import clips, datasets, ensemble, evaluation
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
@@ -171,6 +171,7 @@ def _machine(path: Path, mode: Mode, machine: str) -> MachineFacts:
     origin = origins.read(path)
     config = origins.config_of(origin, path.parent)
     (listing,) = datasets.list_clips(config, mode, [machine])
+    ensemble.check_unchanged(config, listing, mode, {"members": origins.members_of(origin)})
     train_scores = tuple(score.score for score in clips.read_scores(config.train_score_path(mode, machine)))
     limit = threshold(train_scores, config.threshold)
     cache, cached = origins.cache_of(config, origin, mode, machine)

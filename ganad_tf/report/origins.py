@@ -44,6 +44,11 @@ def detector_of(origin: dict[str, Any]) -> Path | None:
     return _from(origin, origin["detector"]) if "detector" in origin else None
 
 
+def members_of(origin: dict[str, Any]) -> dict[str, str]:
+    """Where the members of an ensemble are, and the digests of the scores that were combined."""
+    return {str(_from(origin, member)): digest for member, digest in origin.get("members", {}).items()}
+
+
 def training_of(origin: dict[str, Any]) -> dict[str, Any] | None:
     """What is kept beside the detector; None for an ensemble.
 

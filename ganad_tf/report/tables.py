@@ -12,15 +12,17 @@ from ganad_tf.report.page import LABELS, Comparison, MachinePage, SystemPage
 MACHINES = ("system", "mode", "machine", "id", "auc", "auc_low", "auc_high", "pauc", "pauc_low", "pauc_high")
 COUNTS = ("threshold", "normal_below", "normal_above", "anomaly_below", "anomaly_above", "unlabelled")
 CLIPS = ("system", "mode", "machine", "id", "clip", "score", "label", "decision")
+MADE = ("system", "mode", "machine", "what", "value")
 MARKDOWN = ("machine type", "id", "AUC", "pAUC", "threshold", "normal above", "anomalies below")
 MARKDOWN_CLIPS = ("kind", "clip", "score", "verdict", "largest residual")
 
 
 def write(out: Path, systems: Sequence[SystemPage], comparison: Comparison | None) -> None:
-    """Writes `report.md`, `machines.csv`, `clips.csv` and, where something is compared, `comparison.csv`."""
+    """Writes `report.md`, `machines.csv`, `clips.csv`, `made.csv`, and `comparison.csv` where something is compared."""
     write_markdown(out / "report.md", systems, comparison)
     write_machines(out / "machines.csv", systems)
     write_clips(out / "clips.csv", systems)
+    write_made(out / "made.csv", systems)
     if comparison and comparison.systems:
         write_csv(out / "comparison.csv", comparison.systems)
 
@@ -46,6 +48,16 @@ def write_clips(path: Path, systems: Sequence[SystemPage]) -> None:
     clips.write_rows(path, rows)
 
 
+def write_made(path: Path, systems: Sequence[SystemPage]) -> None:
+    """How each system's results were made: command, fingerprints, versions, duration and settings, a line of each."""
+    rows: list[Sequence[object]] = [MADE]
+    for system in systems:
+        for page in system.machines:
+            place = [system.name, page.facts.mode, page.facts.machine]
+            rows += [[*place, what, value] for what, value in page.made.items()]
+    clips.write_rows(path, rows)
+
+
 def write_markdown(path: Path, systems: Sequence[SystemPage], comparison: Comparison | None) -> None:
     """The tables for a README or a pull request; of the clips, those that the page shows."""
     parts = []
@@ -56,6 +68,8 @@ def write_markdown(path: Path, systems: Sequence[SystemPage], comparison: Compar
         parts.append(markdown([MARKDOWN, *(row for page in system.machines for row in _machine_rows(page))]))
         for page in system.machines:
             parts += [f"### {page.facts.title}: clips", markdown([MARKDOWN_CLIPS, *_clip_rows(page)])]
+            made = [(what, f"`{' '.join(str(value).split())}`") for what, value in page.made.items()]
+            parts += [f"### {page.facts.title}: how it was made", markdown([("what", "value"), *made])]
     atomic.write_text(path, "\n\n".join(parts) + "\n")
 
 
