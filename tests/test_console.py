@@ -127,7 +127,7 @@ def test_ctrl_c_while_preparing_and_while_scoring(folder, on_terminal):
         os.link(folder / "my_fan" / "normal" / "0.wav", new / f"{number}.wav")
     command = ("score", "fan.yaml", "--eval", "--set", "eval_directory=./new")
     again = f" To go on: ganad {' '.join(command)}"
-    preparing, code = interrupt(folder, "cache/eval/my_fan/test/manifest.json", *command)
+    preparing, code = interrupt(folder, "cache/eval/my_fan/test/*-00002.tfrecord", *command)
     assert code == 130
     found = re.fullmatch(
         rf"ganad: interrupted while preparing my_fan test; (\d+) of {N_NEW} clips are in the cache, "
