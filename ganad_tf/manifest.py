@@ -15,6 +15,7 @@ from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError
 
 FILE = "manifest.json"
+LAYOUT = 2  # of the records; 1 had them in either order of the fields
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Manifest:
       skipped: Clips that could not be used.
       foreign: Files that don't fit the layout and were left out.
       statistics: None until complete.
+      layout: Of the records.
     """
 
     fingerprint: str
@@ -80,6 +82,7 @@ class Manifest:
     skipped: tuple[Skipped, ...] = ()
     foreign: tuple[str, ...] = ()
     statistics: Statistics | None = None
+    layout: int = LAYOUT
 
     def digest(self) -> str:
         """Names the cached clips: the same for the same clips and features."""
@@ -101,6 +104,8 @@ def load(directory: Path) -> Manifest:
     path = directory / FILE
     try:
         body = sealed.loads("manifest", path.read_text(encoding="utf-8"))
+        if body.get("layout") != LAYOUT:
+            raise DataError(f"The cache in {directory} was made by another version.")
         return Manifest(
             fingerprint=body["fingerprint"],
             features=body["features"],

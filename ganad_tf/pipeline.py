@@ -8,8 +8,9 @@ same windows, the same number of times; only the order differs.
 import itertools
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -176,28 +177,43 @@ def _load(source: Source) -> tuple[tf.Variable, tf.Tensor]:
 
 
 def _streamed(source: Source, batch_size: int, seed: int | None, first_epoch: int) -> tf.data.Dataset:
-    places: dict[str, list[int]] = {}
-    for entry in source.entries:
-        places.setdefault(entry.shard, []).append(entry.index)
+    shards = records.by_shard(source.entries)
+    records_of = _records_in_use(source, shards)
 
-    def spectra_of(record: tf.Tensor) -> tf.Tensor:
-        return source.normalized(records.parse_log_mel(record, source.n_mels))
-
-    def records_of(shard: tf.Tensor) -> tf.data.Dataset:
-        return _live_records(shard, source.cache, places)
+    def spectra_of(numbered: tuple[tf.Tensor, tf.Tensor], expected: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        return source.normalized(records.spectra_of(numbered[1], *expected, source.n_mels))
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         def windows_of(number: tf.Tensor, clips: tf.RaggedTensor) -> tf.data.Dataset:
             own = epoch_seed + number if seed is not None else None
             return _batches(clips.values, _starts(clips, source.frames), source.frames, batch_size, own)
 
-        drawn = tf.data.Dataset.from_tensor_slices(shards if seed is None else _shuffle_rows(shards, epoch_seed))
+        numbers = tf.range(len(shards))
+        if seed is not None:
+            numbers = tf.random.experimental.index_shuffle(numbers, seed=epoch_seed, max_index=len(shards) - 1)
+        drawn = tf.data.Dataset.from_tensor_slices(numbers)
         clips = drawn.interleave(records_of, cycle_length=1 if seed is None else SHARDS_AT_ONCE)
         spectra = clips.map(spectra_of, num_parallel_calls=THREADS, deterministic=True)
         return spectra.ragged_batch(CLIPS_AT_ONCE).prefetch(1).enumerate().flat_map(windows_of)
 
-    shards = tf.constant(sorted(os.fspath(source.cache / shard) for shard in places))
     return _epoch_seeds(seed or 0, first_epoch).flat_map(epoch).rebatch(batch_size)
+
+
+def _records_in_use(source: Source, shards: Mapping[str, list[Entry]]) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """By a shard's number: its records that are used, numbered, each with its opening and how many spectra it has."""
+    paths = tf.constant([os.fspath(source.cache / shard) for shard in shards])
+    indices, openings, frames = (
+        tf.ragged.constant([[of(entry) for entry in group] for group in shards.values()])
+        for of in (attrgetter("index"), lambda entry: records.opening(entry, source.n_mels), attrgetter("frames"))
+    )
+
+    def of_shard(number: tf.Tensor) -> tf.data.Dataset:
+        wanted = tf.cast(indices[number], tf.int64)
+        numbered = tf.data.TFRecordDataset(paths[number]).enumerate()
+        used = numbered.filter(lambda index, _: tf.reduce_any(index == wanted))
+        return tf.data.Dataset.zip(used, tf.data.Dataset.from_tensor_slices((openings[number], frames[number])))
+
+    return of_shard
 
 
 def _starts(clips: tf.RaggedTensor, frames: int) -> tf.Tensor:
@@ -205,21 +221,6 @@ def _starts(clips: tf.RaggedTensor, frames: int) -> tf.Tensor:
     ends = tf.gather(clips.row_limits(), clips.value_rowids())  # for each row
     rows = tf.range(tf.size(ends, tf.int64))
     return tf.boolean_mask(rows, rows + frames <= ends)
-
-
-def _live_records(shard: tf.Tensor, cache: Path, places: dict[str, list[int]]) -> tf.data.Dataset:
-    """The records of a shard that belong to a clip in use."""
-    names = sorted(places)
-    used = tf.ragged.constant([sorted(places[name]) for name in names], dtype=tf.int64)
-    paths = tf.constant([os.fspath(cache / name) for name in names])
-    indices = used[tf.argmax(tf.cast(paths == shard, tf.int32))]
-    numbered = tf.data.TFRecordDataset(shard).enumerate()
-    return numbered.filter(lambda index, _: tf.reduce_any(indices == index)).map(lambda _, record: record)
-
-
-def _shuffle_rows(stacked: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    count = tf.shape(stacked)[0]
-    return tf.gather(stacked, tf.random.experimental.index_shuffle(tf.range(count), seed=seed, max_index=count - 1))
 
 
 def _epoch_seeds(seed: int, first_epoch: int) -> tf.data.Dataset:

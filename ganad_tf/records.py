@@ -84,7 +84,7 @@ def read(cache: Path, entries: Sequence[Entry]) -> Iterator[tuple[Entry, np.ndar
     Raises:
       DataError: If a shard is not as it was written.
     """
-    for shard, group in itertools.groupby(sorted(entries, key=_place), key=lambda entry: entry.shard):
+    for shard, group in by_shard(entries).items():
         wanted = {entry.index: entry for entry in group}
         try:
             for index, record in enumerate(tf.data.TFRecordDataset(os.fspath(cache / shard)).as_numpy_iterator()):
@@ -97,10 +97,31 @@ def read(cache: Path, entries: Sequence[Entry]) -> Iterator[tuple[Entry, np.ndar
             raise DataError(f"The cache in {cache} is corrupted: {shard} ends too early. {MEND}")
 
 
-def parse_log_mel(record: tf.Tensor, n_mels: int) -> tf.Tensor:
-    """One serialised clip → `[frames, mels]` float32 in dB, in the graph."""
-    features = tf.io.parse_single_example(record, {"log_mel": tf.io.FixedLenFeature([], tf.string)})
-    return tf.reshape(tf.io.decode_raw(features["log_mel"], tf.float32), [-1, n_mels])
+def by_shard(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """The entries of each shard in the order of its records."""
+    return {
+        shard: list(group)
+        for shard, group in itertools.groupby(sorted(entries, key=_place), key=lambda entry: entry.shard)
+    }
+
+
+def opening(entry: Entry, n_mels: int) -> bytes:
+    """What the record of a clip begins with: its name, and how much follows. The spectra end it."""
+    spectra = np.zeros([entry.frames, n_mels], np.float32)
+    record = _serialise(entry.clip, spectra)
+    return record[: len(record) - spectra.nbytes]
+
+
+def spectra_of(record: tf.Tensor, begins: tf.Tensor, frames: tf.Tensor, n_mels: int) -> tf.Tensor:
+    """In the graph: the spectra that end a record, `[frames, mels]` float32 in dB, if its opening is `begins`.
+
+    TensorFlow's own parser of examples dies of records with wrong lengths in them.
+    """
+    size = tf.strings.length(begins)
+    is_right = tf.strings.substr(record, 0, size) == begins
+    with tf.control_dependencies([tf.debugging.Assert(is_right, ["the record is of another clip"])]):
+        values = tf.strings.substr(record, size, tf.strings.length(record) - size)
+    return tf.reshape(tf.io.decode_raw(values, tf.float32), [frames, n_mels])
 
 
 def _serialise(clip: Clip, log_mel: np.ndarray) -> bytes:
@@ -109,7 +130,8 @@ def _serialise(clip: Clip, log_mel: np.ndarray) -> bytes:
         "file": tf.train.Feature(bytes_list=tf.train.BytesList(value=[clip.file.encode()])),
         "log_mel": tf.train.Feature(bytes_list=tf.train.BytesList(value=[values])),
     }
-    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    return example.SerializeToString(deterministic=True)  # in the order of the names
 
 
 def _parse(record: bytes, entry: Entry) -> np.ndarray:

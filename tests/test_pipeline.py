@@ -120,18 +120,38 @@ def test_the_order_is_that_of_the_names_not_of_the_shards(source, tmp_path):
     assert len({source.order(64), source.order(0), other.order(0)}) == 3
 
 
-def test_a_record_of_another_clip_is_refused(source, tmp_path):
+def of_another_clip(record):
+    """As long as it was: its length must not be what tells."""
+    example = tf.train.Example.FromString(record)
+    example.features.feature["file"].bytes_list.value[0] = b"fan/train/normal_id_00_00000099.wav"
+    return example.SerializeToString(deterministic=True)
+
+
+def that_claims_4_gb(record):
+    """For the spectra; TensorFlow's parser of examples does not survive it."""
+
+    def field(number, content):
+        assert len(content) < 128  # its length is one byte
+        return bytes([8 * number + 2, len(content)]) + content
+
+    values = b"\x0a\xff\xff\xff\xff\x0f" + record[-80:]
+    return field(1, field(1, field(1, b"log_mel") + field(2, field(1, values))))
+
+
+@pytest.mark.parametrize("spoilt", [of_another_clip, that_claims_4_gb, lambda record: record[:-4], lambda _: b""])
+def test_a_record_that_is_not_the_clip_s_is_refused(source, tmp_path, spoilt):
     """Such as when the recordings are prepared again while a process reads them."""
     shutil.copytree(source.cache, tmp_path / "cache")
     shard = tmp_path / "cache" / source.entries[0].shard
     first, *others = [record.numpy() for record in tf.data.TFRecordDataset(str(shard))]
-    example = tf.train.Example.FromString(first)  # as long as it was: its length must not be what tells
-    example.features.feature["file"].bytes_list.value[0] = b"fan/train/normal_id_00_00000099.wav"
     with tf.io.TFRecordWriter(str(shard)) as writer:
-        for record in (example.SerializeToString(), *others):
+        for record in (spoilt(first), *others):
             writer.write(record)
     with pytest.raises(DataError, match="corrupted"):
         list(records.read(tmp_path / "cache", source.entries))
+    streamed = dataclasses.replace(source, cache=tmp_path / "cache")
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        list(pipeline.windows(streamed, batch_size=50, seed=1, memory_budget_mb=0))
 
 
 def test_some_clips_of_a_shard(source):
