@@ -86,7 +86,7 @@ def prepare(detector: Detector, batch_size: int, n_windows: int, epochs: int, *,
 
 
 def _traced(call: Callable[[Any], dict[str, tf.Tensor]], specs: Any, **how: bool) -> Any:
-    """The graph of a function; TensorFlow neither traces it again nor warns that it did, whatever it is called with."""
+    """The graph of a function; TensorFlow neither traces it again, nor warns of that after some trainings."""
     return tf.function(call, autograph=False, input_signature=[specs], **how).get_concrete_function()
 
 

@@ -21,8 +21,8 @@ Mode = Literal["dev", "eval"]
 # What may differ from one machine type to the next within one experiment.
 OWN_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold")
 
-# Raised whenever the same settings would give other log-mels, so that old caches are refused.
-FEATURE_VERSION = 1
+# Raised whenever the same settings would give other log-mels or records, so that old caches are refused.
+FEATURE_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError
 
 FILE = "manifest.json"
-LAYOUT = 2  # of the records; 1 had them in either order of the fields
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,6 @@ class Manifest:
       skipped: Clips that could not be used.
       foreign: Files that don't fit the layout and were left out.
       statistics: None until complete.
-      layout: Of the records.
     """
 
     fingerprint: str
@@ -82,7 +80,6 @@ class Manifest:
     skipped: tuple[Skipped, ...] = ()
     foreign: tuple[str, ...] = ()
     statistics: Statistics | None = None
-    layout: int = LAYOUT
 
     def digest(self) -> str:
         """Names the cached clips: the same for the same clips and features."""
@@ -104,8 +101,6 @@ def load(directory: Path) -> Manifest:
     path = directory / FILE
     try:
         body = sealed.loads("manifest", path.read_text(encoding="utf-8"))
-        if body.get("layout") != LAYOUT:
-            raise DataError(f"The cache in {directory} was made by another version.")
         return Manifest(
             fingerprint=body["fingerprint"],
             features=body["features"],

@@ -10,7 +10,6 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -180,8 +179,8 @@ def _streamed(source: Source, batch_size: int, seed: int | None, first_epoch: in
     shards = records.by_shard(source.entries)
     records_of = _records_in_use(source, shards)
 
-    def spectra_of(numbered: tuple[tf.Tensor, tf.Tensor], expected: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        return source.normalized(records.spectra_of(numbered[1], *expected, source.n_mels))
+    def normalized(record: tf.Tensor, opening: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
+        return source.normalized(records.spectra_of(record, opening, frames, source.n_mels))
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         def windows_of(number: tf.Tensor, clips: tf.RaggedTensor) -> tf.data.Dataset:
@@ -193,25 +192,24 @@ def _streamed(source: Source, batch_size: int, seed: int | None, first_epoch: in
             numbers = tf.random.experimental.index_shuffle(numbers, seed=epoch_seed, max_index=len(shards) - 1)
         drawn = tf.data.Dataset.from_tensor_slices(numbers)
         clips = drawn.interleave(records_of, cycle_length=1 if seed is None else SHARDS_AT_ONCE)
-        spectra = clips.map(spectra_of, num_parallel_calls=THREADS, deterministic=True)
+        spectra = clips.map(normalized, num_parallel_calls=THREADS, deterministic=True)
         return spectra.ragged_batch(CLIPS_AT_ONCE).prefetch(1).enumerate().flat_map(windows_of)
 
     return _epoch_seeds(seed or 0, first_epoch).flat_map(epoch).rebatch(batch_size)
 
 
 def _records_in_use(source: Source, shards: Mapping[str, list[Entry]]) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    """By a shard's number: its records that are used, numbered, each with its opening and how many spectra it has."""
+    """By a shard's number: its records that are used, each with its opening and how many spectra it has."""
+    groups = shards.values()
     paths = tf.constant([os.fspath(source.cache / shard) for shard in shards])
-    indices, openings, frames = (
-        tf.ragged.constant([[of(entry) for entry in group] for group in shards.values()])
-        for of in (attrgetter("index"), lambda entry: records.opening(entry, source.n_mels), attrgetter("frames"))
-    )
+    indices = tf.ragged.constant([[entry.index for entry in group] for group in groups], tf.int64)
+    openings = tf.ragged.constant([[records.opening(entry, source.n_mels) for entry in group] for group in groups])
+    frames = tf.ragged.constant([[entry.frames for entry in group] for group in groups])
 
     def of_shard(number: tf.Tensor) -> tf.data.Dataset:
-        wanted = tf.cast(indices[number], tf.int64)
         numbered = tf.data.TFRecordDataset(paths[number]).enumerate()
-        used = numbered.filter(lambda index, _: tf.reduce_any(index == wanted))
-        return tf.data.Dataset.zip(used, tf.data.Dataset.from_tensor_slices((openings[number], frames[number])))
+        used = numbered.filter(lambda index, _: tf.reduce_any(index == indices[number])).map(lambda _, record: record)
+        return tf.data.Dataset.zip(used, *(tf.data.Dataset.from_tensor_slices(of[number]) for of in (openings, frames)))
 
     return of_shard
 

@@ -112,14 +112,14 @@ def opening(entry: Entry, n_mels: int) -> bytes:
     return record[: len(record) - spectra.nbytes]
 
 
-def spectra_of(record: tf.Tensor, begins: tf.Tensor, frames: tf.Tensor, n_mels: int) -> tf.Tensor:
-    """In the graph: the spectra that end a record, `[frames, mels]` float32 in dB, if its opening is `begins`.
+def spectra_of(record: tf.Tensor, opening: tf.Tensor, frames: tf.Tensor, n_mels: int) -> tf.Tensor:
+    """In the graph: the spectra that end a record, `[frames, mels]` float32 in dB, if it begins with its opening.
 
     TensorFlow's own parser of examples dies of records with wrong lengths in them.
     """
-    size = tf.strings.length(begins)
-    is_right = tf.strings.substr(record, 0, size) == begins
-    with tf.control_dependencies([tf.debugging.Assert(is_right, ["the record is of another clip"])]):
+    size = tf.strings.length(opening)
+    is_right = tf.strings.substr(record, 0, size) == opening
+    with tf.control_dependencies([tf.debugging.Assert(is_right, ["the record is not that of the clip"])]):
         values = tf.strings.substr(record, size, tf.strings.length(record) - size)
     return tf.reshape(tf.io.decode_raw(values, tf.float32), [frames, n_mels])
 

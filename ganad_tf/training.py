@@ -111,8 +111,8 @@ def _train_detector(
     except TrainingError:  # going on would end the same way
         unfinished.unlink(missing_ok=True)
         raise
-    except (tf.errors.OpError, UnicodeDecodeError):  # the latter of a message that quotes a damaged record
-        preparation.current_cache(config, listing, mode, "train")  # says so, if it has changed under our hands
+    except tf.errors.OpError:
+        _check_unchanged(config, listing, mode, current)
         raise
     record = trained.make_record(
         config,
@@ -129,6 +129,14 @@ def _train_detector(
     trained.save(directory, Trained(detector, normalizer, feature.frames, feature.n_mels, record))
     unfinished.unlink(missing_ok=True)
     logger.info("%s: trained on %d clips in %.0f s", listing.machine, len(training.entries), checkpoint.seconds)
+
+
+def _check_unchanged(config: Config, listing: Listing, mode: Mode, used: Manifest) -> None:
+    """Refuses a cache that has changed while a training streamed from it."""
+    if preparation.current_cache(config, listing, mode, "train") != used:
+        raise DataError(
+            f"The log-mels of {listing.machine} were prepared anew while they were read; run `ganad train` again."
+        )
 
 
 def seed_everything(config: Config) -> None:

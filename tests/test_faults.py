@@ -1,5 +1,6 @@
 """Full disks, folders that may not be written, files that vanish or change: one sentence, and nothing is lost."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -119,6 +120,38 @@ def test_a_recording_that_vanishes_while_others_are_read_is_named(finished, tmp_
     assert preparation.prepare(config, listing, "dev", "train").n_kept == 69
 
 
+def streamed(finished, place):
+    """What trains from the cache in `place` without holding it in memory."""
+    places = [f"{name}_directory={place / name}" for name in (CACHE, MODEL, RESULT)]
+    config = configuration.load(finished / "fan.yaml", [*places, "fit.memory_budget_mb=0", "fit.epochs=5"])
+    (listing,) = datasets.list_clips(config, "dev")
+    return config, listing
+
+
+class AfterAnEpoch(keras.callbacks.Callback):
+    """Does something once the first epoch is over."""
+
+    def __init__(self, what):
+        super().__init__()
+        self.what = what
+
+    def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
+        if epoch == 0:
+            self.what()
+
+
+def test_a_cache_that_is_made_anew_while_training_streams_from_it_is_named(finished, tmp_path):
+    shutil.copytree(finished / CACHE, tmp_path / CACHE, copy_function=shutil.copy2)
+    config, listing = streamed(finished, tmp_path)
+    backwards = dataclasses.replace(listing, clips=listing.clips[::-1])
+
+    def make_anew():
+        preparation.prepare(config, backwards, "dev", "train", fresh=True)
+
+    with pytest.raises(DataError, match="The log-mels of fan were prepared anew while they were read"):
+        training.train(config, listing, "dev", callbacks=(AfterAnEpoch(make_anew),))
+
+
 @pytest.mark.parametrize(
     "harm",
     [
@@ -130,17 +163,13 @@ def test_a_recording_that_vanishes_while_others_are_read_is_named(finished, tmp_
 )
 def test_a_cache_that_changes_while_training_streams_from_it_is_named(finished, tmp_path, harm):
     shutil.copytree(finished / CACHE, tmp_path / CACHE, copy_function=shutil.copy2)
-    places = [f"{name}_directory={tmp_path / name}" for name in (CACHE, MODEL, RESULT)]
-    config = configuration.load(finished / "fan.yaml", [*places, "fit.memory_budget_mb=0", "fit.epochs=5"])
-    (listing,) = datasets.list_clips(config, "dev")
+    config, listing = streamed(finished, tmp_path)
 
-    class Harm(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
-            if epoch == 0:
-                harm(max((tmp_path / CACHE).rglob("train/*.tfrecord"), key=lambda path: path.stat().st_size))
+    def spoil():
+        harm(max((tmp_path / CACHE).rglob("train/*.tfrecord"), key=lambda path: path.stat().st_size))
 
     with pytest.raises(DataError, match=r"The cache in .* is corrupted: .*Run `ganad prepare`"):
-        training.train(config, listing, "dev", callbacks=(Harm(),))
+        training.train(config, listing, "dev", callbacks=(AfterAnEpoch(spoil),))
     assert not config.model_path("dev", "fan").exists()
     preparation.prepare(config, listing, "dev", "train")
     assert training.train(config, listing, "dev")

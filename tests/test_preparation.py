@@ -118,7 +118,7 @@ def _flip_a_byte(path, position):
         (lambda cache: os.truncate(cache / "manifest.json", 3000), "corrupted: manifest.json"),
         (lambda cache: (cache / "manifest.json").unlink(), "Expected a cache in .* but there is none"),
         (lambda cache: _edit(cache, is_complete=False), "is not finished"),
-        (lambda cache: _edit(cache, layout=1), "was made by another version"),
+        (lambda cache: _edit(cache, fingerprint="of an earlier version"), "was made with other feature settings"),
     ],
 )
 def test_a_damaged_cache_is_refused_and_mended(config, damage, message):

@@ -38,9 +38,7 @@ def finished(tmp_path_factory, ganad):
         ("score", "--dev"),
         ("evaluate", "-d"),
     ):
-        command = [sys.executable, "-m", "ganad_tf", verb, "baseline.yaml", mode, *FAST]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        done = ganad(verb, "baseline.yaml", mode, *FAST, cwd=folder)
         (folder / f"{verb}.out").write_text(done.stdout)
         (folder / f"{verb}.err").write_text(done.stderr)
     (folder / "run.out").write_text(ganad("run", "baseline.yaml", "--eval", *FAST, cwd=folder).stdout)

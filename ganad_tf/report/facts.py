@@ -153,8 +153,8 @@ def gather(directory: Path) -> list[MachineFacts]:
     """The machine types that a result directory has scores of.
 
     Raises:
-      DataError: If there are none, they are not complete, were made by an older version, or recordings, cache or
-        detector are gone or others by now.
+      DataError: If there are none, they are not complete, were made by an older version, or recordings, cache,
+        detector or an ensemble's members are gone or others by now.
     """
     modes: tuple[Mode, ...] = get_args(Mode)
     found = [
@@ -171,7 +171,6 @@ def _machine(path: Path, mode: Mode, machine: str) -> MachineFacts:
     origin = origins.read(path)
     config = origins.config_of(origin, path.parent)
     (listing,) = datasets.list_clips(config, mode, [machine])
-    ensemble.check_unchanged(config, listing, mode, {"members": origins.members_of(origin)})
     train_scores = tuple(score.score for score in clips.read_scores(config.train_score_path(mode, machine)))
     limit = threshold(train_scores, config.threshold)
     cache, cached = origins.cache_of(config, origin, mode, machine)
@@ -182,6 +181,7 @@ def _machine(path: Path, mode: Mode, machine: str) -> MachineFacts:
     rows = [_row(machine_id, [scored], config.max_fpr) for machine_id, scored in by_id.items()]
     everything = [each for scored in by_id.values() for each in scored]
     origins.check_recordings(config, machine, [each.clip for each in everything], cached)
+    ensemble.check_unchanged(config, listing, mode, {"members": origins.members_of(origin)})
     return MachineFacts(
         machine=machine,
         mode=mode,

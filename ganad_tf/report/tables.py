@@ -54,7 +54,7 @@ def write_made(path: Path, systems: Sequence[SystemPage]) -> None:
     for system in systems:
         for page in system.machines:
             place = [system.name, page.facts.mode, page.facts.machine]
-            rows += [[*place, what, value] for what, value in page.made.items()]
+            rows += [[*place, what, str(value)] for what, value in page.made.items()]
     clips.write_rows(path, rows)
 
 
@@ -68,7 +68,7 @@ def write_markdown(path: Path, systems: Sequence[SystemPage], comparison: Compar
         parts.append(markdown([MARKDOWN, *(row for page in system.machines for row in _machine_rows(page))]))
         for page in system.machines:
             parts += [f"### {page.facts.title}: clips", markdown([MARKDOWN_CLIPS, *_clip_rows(page)])]
-            made = [(what, f"`{' '.join(str(value).split())}`") for what, value in page.made.items()]
+            made = [(what, f"`{value}`".replace("\n", " ")) for what, value in page.made.items()]
             parts += [f"### {page.facts.title}: how it was made", markdown([("what", "value"), *made])]
     atomic.write_text(path, "\n\n".join(parts) + "\n")
 
