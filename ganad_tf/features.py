@@ -1,8 +1,7 @@
 """Waveform → log-mel spectra → windows, in the graph: the only implementation of the features.
 
 Source: DCASE 2020 Task 2 baseline (`common.py`, `file_to_vector_array`), on librosa's Slaney mel scale.
-The transform runs in float64 because a float32 FFT misses a clean tone's quiet bands by tens of dB; so do the
-sums over mel bands, for which GPUs may use numbers of three digits otherwise.
+The transform runs in float64 because a float32 FFT misses a clean tone's quiet bands by tens of dB.
 """
 
 import warnings
@@ -82,7 +81,7 @@ class LogMel(keras.layers.Layer):
         self.pad_mode = pad_mode
         self.log = log
         self.fft = fft
-        self._filters = _in_groups(_mel_matrix(sample_rate, n_fft, n_mels).astype(fft))
+        self._filters = _in_groups(_mel_matrix(sample_rate, n_fft, n_mels))
 
     def call(self, waveform: tf.Tensor) -> tf.Tensor:
         """`[batch, samples]` → `[batch, frames, mels]` in dB."""
@@ -90,15 +89,15 @@ class LogMel(keras.layers.Layer):
         padded = tf.pad(waveform, [[0, 0], [half, half]], mode=self.pad_mode.upper())
         pieces = tf.cast(tf.signal.frame(padded, self.n_fft, self.hop_length), self.fft)  # [batch, frames, n_fft]
         window = tf.signal.hann_window(self.n_fft, periodic=True, dtype=tf.as_dtype(self.fft))
-        spectrum = tf.signal.rfft(pieces * window)
+        spectrum = tf.cast(tf.signal.rfft(pieces * window), tf.complex64)  # what follows needs no more digits
         if self.fft == "float64":
             squared = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
         else:
             squared = tf.square(tf.abs(spectrum))  # the form that can be converted
         energy = squared if self.power == 2 else squared ** (self.power / 2)
-        mel = tf.concat([energy[:, :, bins] @ filters for bins, filters in self._filters], axis=2)
-        decibels = 20 / self.power / np.log(10)
-        level = decibels * tf.math.log(tf.cast(mel, tf.float32) + EPSILON)  # [batch, frames, mels]
+        with tf.device("CPU:0"):  # a GPU would use three of them
+            mel = tf.concat([energy[:, :, bins] @ filters for bins, filters in self._filters], axis=2)
+        level = (20 / self.power / np.log(10)) * tf.math.log(mel + EPSILON)  # [batch, frames, mels]
         return level if self.log == "baseline" else _below_maximum(level)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
