@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ganad_tf import atomic, clips
 from ganad_tf.comparison import markdown, write_csv
-from ganad_tf.report.facts import Area, MachineFacts
+from ganad_tf.report.facts import Area
 from ganad_tf.report.page import LABELS, Comparison, MachinePage, SystemPage
 
 MACHINES = ("system", "mode", "machine", "id", "auc", "auc_low", "auc_high", "pauc", "pauc_low", "pauc_high")
@@ -30,31 +30,27 @@ def write(out: Path, systems: Sequence[SystemPage], comparison: Comparison | Non
 def write_machines(path: Path, systems: Sequence[SystemPage]) -> None:
     """One line per system, machine type and ID, and one of the mean: areas from 0 to 1 with intervals, and counts."""
     rows: list[Sequence[object]] = [[*MACHINES, *COUNTS]]
-    for system, facts in _all_facts(systems):
-        for row in facts.rows:
+    for place, page in _all_machines(systems):
+        for row in page.facts.rows:
             areas = ["" if math.isnan(value) else f"{value:.6f}" for area in (row.auc, row.pauc) for value in area]
-            place = [system.name, facts.mode, facts.machine, row.name]
-            rows.append([*place, *areas, facts.threshold, *row.counts, row.n_unlabelled])
+            rows.append([*place, row.name, *areas, page.facts.threshold, *row.counts, row.n_unlabelled])
     clips.write_rows(path, rows)
 
 
 def write_clips(path: Path, systems: Sequence[SystemPage]) -> None:
     """Every test clip of every system, most anomalous first."""
     rows: list[Sequence[object]] = [CLIPS]
-    for system, facts in _all_facts(systems):
-        for clip, score, is_anomaly in facts.scored:
-            place = [system.name, facts.mode, facts.machine, clip.machine_id, clip.name]
-            rows.append([*place, score, LABELS[clip.label], LABELS[int(is_anomaly)]])
+    for place, page in _all_machines(systems):
+        for clip, score, is_anomaly in page.facts.scored:
+            rows.append([*place, clip.machine_id, clip.name, score, LABELS[clip.label], LABELS[int(is_anomaly)]])
     clips.write_rows(path, rows)
 
 
 def write_made(path: Path, systems: Sequence[SystemPage]) -> None:
     """How each system's results were made: command, fingerprints, versions, duration and settings, a line of each."""
     rows: list[Sequence[object]] = [MADE]
-    for system in systems:
-        for page in system.machines:
-            place = [system.name, page.facts.mode, page.facts.machine]
-            rows += [[*place, what, str(value)] for what, value in page.made.items()]
+    for place, page in _all_machines(systems):
+        rows += [[*place, what, str(value)] for what, value in page.made.items()]
     clips.write_rows(path, rows)
 
 
@@ -93,8 +89,11 @@ def _of(wrong: int, right: int) -> str:
     return f"{wrong} of {wrong + right}" if wrong + right else "n/a"
 
 
-def _all_facts(systems: Sequence[SystemPage]) -> Iterator[tuple[SystemPage, MachineFacts]]:
-    return ((system, page.facts) for system in systems for page in system.machines)
+def _all_machines(systems: Sequence[SystemPage]) -> Iterator[tuple[tuple[str, str, str], MachinePage]]:
+    """What each line begins with, system, mode and machine type, and what the page says of that machine type."""
+    return (
+        ((system.name, page.facts.mode, page.facts.machine), page) for system in systems for page in system.machines
+    )
 
 
 def _shown(area: Area) -> str:
