@@ -1,11 +1,11 @@
 """One process at a time where something is written; whoever comes second is told who is there.
 
-The lock is the operating system's: it goes with the process that holds it, however that ends, so that a file left
-behind locks nobody out. What stands in the file is for people only.
+The lock is the operating system's (`filelock`): it goes with the process that holds it, however that ends, so that a
+file left behind locks nobody out. The holder's name stands in a file of its own, for people only: a locked file can't
+be read by others everywhere.
 """
 
 import errno
-import fcntl
 import logging
 import os
 import platform
@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from ganad_tf.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-BUSY = (errno.EAGAIN, errno.EACCES)
+PATIENCE_SECONDS = 0.2  # whoever has finished may be taking the lock's file away at this moment
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextmanager
@@ -29,47 +32,42 @@ def alone_at(path: Path) -> Iterator[None]:
     Raises:
       DataError: If another process holds it; names the process and its host.
     """
-    lock = path.with_name(f".{path.name}.lock")
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        place = _open(lock)
-    except OSError as error:
-        logger.debug("no lock on %s: %s", path, error)
+    file = path.with_name(f".{path.name}.lock")
+    holder = path.with_name(f".{path.name}.holder")
+    lock = FileLock(file, timeout=PATIENCE_SECONDS, fallback_to_soft=False)  # a soft lock outlives a killed process
+    if not _is_acquired(lock, path, holder):
         yield
         return
     try:
-        _acquire(place, path)
-        while not _is_at(place, lock):  # whoever held it has taken the file away
-            os.close(place)
-            place = _open(lock)
-            _acquire(place, path)
         with suppress(OSError):  # on a full disk the lock holds without a name too
-            os.ftruncate(place, 0)
-            os.pwrite(place, f"process {os.getpid()} on {platform.node()}".encode(), 0)
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+            holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        yield
     finally:
-        os.close(place)  # and with it the lock
+        for leftover in (holder, file):  # before the release: afterwards they may be another process's
+            with suppress(OSError):  # Windows keeps a file that is open
+                leftover.unlink()
+        lock.release()
 
 
-def _open(lock: Path) -> int:
-    return os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-
-
-def _is_at(place: int, lock: Path) -> bool:
-    with suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(place), lock.stat())
-    return False
-
-
-def _acquire(place: int, path: Path) -> None:
+def _is_acquired(lock: FileLock, path: Path, holder: Path) -> bool:
+    """Whether the lock is held now; not where there are no locks or nothing can be written."""
     try:
-        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise DataError(
+            f"{path} is being written by {_name(holder)}; wait for it, or choose another directory."
+        ) from error
     except OSError as error:
-        if error.errno not in BUSY:  # a file system without locks
+        if error.errno in NO_LOCKS:
             logger.warning("%s can't be locked (%s); let no other process write there.", path, error.strerror)
-            return
-        holder = os.pread(place, 200, 0).decode(errors="replace") or "another process"
-        raise DataError(f"{path} is being written by {holder}; wait for it, or choose another directory.") from error
+        else:
+            logger.debug("no lock on %s: %s", path, error)
+        return False
+    return True
+
+
+def _name(holder: Path) -> str:
+    with suppress(OSError):  # not written yet, or not by us to read
+        return holder.read_text(encoding="utf-8", errors="replace") or "another process"
+    return "another process"

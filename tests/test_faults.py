@@ -84,7 +84,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(finished, small_disk, gan
     assert contents(small_disk).items() >= before.items()
     filler.unlink()
     ganad(verb, "fan.yaml", cwd=small_disk)
-    assert not [path for path in small_disk.rglob(".*") if path.suffix in (".tmp", ".lock")]
+    assert not [path for path in small_disk.rglob(".*") if path.suffix in (".tmp", ".lock", ".holder")]
 
 
 @pytest.mark.parametrize("verb", ["prepare", "train", "score", "export"])

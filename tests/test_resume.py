@@ -146,7 +146,7 @@ def test_killed_again_and_again_a_run_ends_with_the_same_results(tmp_path, recor
     said += ganad("run", paths[1], cwd=tmp_path).stderr
     assert "going on after epoch" in said or epochs == 1
     assert_same(result_of(paths[1]), result_of(paths[0]))
-    assert not [each for each in tmp_path.rglob(".*") if each.suffix in (".tmp", ".lock")]
+    assert not [each for each in tmp_path.rglob(".*") if each.suffix in (".tmp", ".lock", ".holder")]
 
 
 def test_an_unfinished_training_of_other_settings_is_refused_unless_fresh(tmp_path, recordings, monkeypatch):
@@ -235,7 +235,8 @@ def test_a_second_process_is_told_who_is_at_it_and_a_dead_one_locks_nobody_out(t
     ganad("prepare", path, cwd=tmp_path)
     first = started("train", path)
     lock = tmp_path / "model" / "dev" / ".fan.lock"
-    while not (lock.exists() and lock.read_text()):
+    holder = lock.with_suffix(".holder")
+    while not (holder.exists() and holder.read_text()):
         assert first.poll() is None
         time.sleep(0.05)
     said = ganad("train", path, cwd=tmp_path, check=2).stderr
@@ -244,7 +245,7 @@ def test_a_second_process_is_told_who_is_at_it_and_a_dead_one_locks_nobody_out(t
     first.communicate()
     assert lock.exists()
     ganad("train", path, "--set", "fit.epochs=2", "--fresh", cwd=tmp_path)
-    assert not lock.exists()
+    assert not lock.exists() and not holder.exists()
 
 
 def test_an_interrupted_scoring_goes_on_clip_by_clip(tmp_path, recordings, monkeypatch):
