@@ -1,6 +1,7 @@
 """The verbs: `ganad VERB CONFIG.yaml`. Configures logging and chooses exit codes; prints, as only `deployment` does.
 
-Exit 0 done, 1 a bug (traceback), 2 something that the user can mend (one sentence), 130 interrupted.
+Exit 0 done, 1 a bug (traceback), 2 something that the user can mend (one sentence), 130 interrupted, 141 when whoever
+reads the output has gone.
 Tables go to stdout, everything else to stderr. A verb imports what it needs when it runs, so that
 `--help`, `list` and `evaluate` don't wait for TensorFlow.
 """
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganad_tf import arguments, console, datasets, deployment, evaluation
+from ganad_tf import arguments, console, datasets, deployment, evaluation, streams
 from ganad_tf import config as configuration
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 def main(command_line: Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit code."""
+    streams.open_all()
     given = sys.argv[1:] if command_line is None else command_line
     options = arguments.parser(VERBS).parse_args(given)
     options.command = shlex.join(["ganad", *given])
@@ -35,6 +37,9 @@ def main(command_line: Sequence[str] | None = None) -> int:
     except GanadError as error:
         print(f"ganad: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `ganad list CONFIG.yaml | head -1` has seen enough
+        streams.abandon_output()
+        return 141
     except OSError as error:  # a folder without permission, a full disk: the user's to mend, wherever it shows
         if options.verbose:
             raise

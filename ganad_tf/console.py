@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ganad_tf import heap
+from ganad_tf import environment, heap
 from ganad_tf.errors import Interrupted
 from ganad_tf.sections import Fit
 
@@ -129,6 +129,7 @@ def import_tensorflow(*, for_serving: bool = False) -> None:
       for_serving: One thread per operation: clips in parallel are faster than parts of one clip in parallel.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    environment.settle_keras()
     if for_serving:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     else:

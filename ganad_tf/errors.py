@@ -29,6 +29,10 @@ class InputError(GanadError):
     """What was sent to an exported model is not what its signature takes; names the field."""
 
 
+class KerasBackendError(GanadError, ImportError):
+    """Keras is set for another backend or float type than the detectors and features work with."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C in the midst of a stage.
 

@@ -8,6 +8,9 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import ganad_tf.keras_backend  # noqa: F401 - before Keras
+
+# isort: split
 import keras
 import librosa
 import numpy as np

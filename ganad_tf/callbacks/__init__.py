@@ -4,6 +4,7 @@
 `TrainingHealth`, `WeightHistograms`, `SpectrogramImages`, `Sounds`, `Settings`, and `ScoreBoard`, which is no callback.
 """
 
+import ganad_tf.keras_backend  # noqa: F401 - before Keras
 from ganad_tf.callbacks.curves import LossCurves, TrainingHealth, WeightHistograms
 from ganad_tf.callbacks.pictures import SpectrogramImages
 from ganad_tf.callbacks.scores import ScoreBoard

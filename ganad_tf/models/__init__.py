@@ -1,5 +1,6 @@
 """The detectors. Adding one is a file here and a line in `DETECTORS`."""
 
+import ganad_tf.keras_backend  # noqa: F401 - before Keras
 from ganad_tf.models.dense_ae import DenseAE
 from ganad_tf.models.detector import Detector
 from ganad_tf.models.egbad import EGBAD
