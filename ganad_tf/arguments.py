@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ganad_tf import __version__
+from ganad_tf.locations import expand
 
 
 def parser(verbs: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.ArgumentParser:
@@ -26,7 +27,7 @@ def parser(verbs: Mapping[str, Callable[[argparse.Namespace], None]]) -> argpars
 def _add_place(parser: argparse.ArgumentParser) -> None:
     out = Path("ganad-demo")
     parser.add_argument(
-        "--out", type=Path, default=out, metavar="DIR", help="where everything goes (default: ./ganad-demo)"
+        "--out", type=_made, default=out, metavar="DIR", help="where everything goes (default: ./ganad-demo)"
     )
     parser.set_defaults(mode="dev", fresh=False)
     _add_changes(parser)
@@ -82,6 +83,14 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=_count, default=32, metavar="N", help="clips in one call (default: 32)")
 
 
+def _made(text: str) -> Path:
+    """What is written there: the shell leaves `--out=~/x` as it is, and a folder named `~` would be made."""
+    try:
+        return Path(expand(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected a path, but {error}.") from error
+
+
 def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
@@ -104,14 +113,16 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
         help="a result directory, or NAME=DIR,DIR,... for the seeds of one system",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("comparison"), metavar="DIR", help="where it goes (default: ./comparison)"
+        "--out", type=_made, default=Path("comparison"), metavar="DIR", help="where it goes (default: ./comparison)"
     )
     parser.add_argument("--bars", action="store_true", help="draw comparison.png too, as the paper's Figure 6")
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", metavar="RESULT_DIR", nargs="+", type=Path, help="a result directory")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default: report/ in the first of them)")
+    parser.add_argument(
+        "--out", type=_made, metavar="DIR", help="where it goes (default: report/ in the first of them)"
+    )
     what = "clips of each kind to look at, per machine type (default: 3)"
     parser.add_argument("--clips", type=_count, default=3, metavar="N", help=what)
 

@@ -7,6 +7,7 @@ Tables go to stdout, everything else to stderr. A verb imports what it needs whe
 """
 
 import argparse
+import json
 import logging
 import shlex
 import sys
@@ -153,7 +154,7 @@ def demo(options: argparse.Namespace) -> None:
         "model_directory": "model",
         "result_directory": "result",
     }
-    places = [f"{key}={options.out / folder}" for key, folder in folders.items()]
+    places = [f"{key}={json.dumps(str(options.out / folder))}" for key, folder in folders.items()]  # JSON is YAML too
     config = configuration.load(_shipped("demo.yaml"), [*places, *options.set])
     _run(options, config)
     _write_report([Path(config.result_directory)], options.out / "report", n_clips=2)

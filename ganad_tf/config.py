@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ganad_tf import schema, sealed
+from ganad_tf import schema, sealed, yaml_text
 from ganad_tf.errors import ConfigError
 from ganad_tf.input_sections import Audio, Dataset, Feature
+from ganad_tf.locations import Location
 from ganad_tf.sections import Ensemble, Fit, Model, Scorer, TensorBoard, Threshold
 
 Mode = Literal["dev", "eval"]
@@ -29,19 +30,21 @@ FEATURE_VERSION = 2
 class Config:
     """One experiment. Directories are relative to where the command runs, as in the baseline.
 
+    In paths, `~` and environment variables stand for what a shell would put there.
+
     Attributes:
       on_bad_clip: `error` stops and names every clip that can't be used; `skip` goes on without them.
       deterministic: Same file, same machine: the same scores to the last digit.
       machines: What one machine type has otherwise, by machine type; the sections in `OWN_SECTIONS`.
     """
 
-    dev_directory: str = "./dev_data"
-    eval_directory: str = "./eval_data"
-    cache_directory: str = "./cache"
-    model_directory: str = "./model"
-    result_directory: str = "./result"
-    export_directory: str = "./exported_models"
-    result_file: str = "result.csv"
+    dev_directory: Location = "./dev_data"
+    eval_directory: Location = "./eval_data"
+    cache_directory: Location = "./cache"
+    model_directory: Location = "./model"
+    result_directory: Location = "./result"
+    export_directory: Location = "./exported_models"
+    result_file: Location = "result.csv"
     max_fpr: float = 0.1
     seed: int = 0
     deterministic: bool = True
@@ -175,7 +178,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(
             f"Can't read the configuration {path}: {getattr(error, 'strerror', None) or error}."
         ) from error
-    mapping = schema.parse_yaml(text, str(path))
+    mapping = yaml_text.parse(text, str(path))
     if not isinstance(mapping, dict | None):
         raise ConfigError(f"Expected a YAML file of `key: value` lines in {path}. Received: {type(mapping).__name__}.")
     return from_mapping(mapping or {}, source=str(path), overrides=overrides)
@@ -183,6 +186,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence[str] = ()) -> Config:
     """Builds a configuration from what a YAML file holds; `source` names it in messages."""
+    schema.refuse_unusual(mapping, source=source)
     values: dict[str, Any] = copy.deepcopy(dict(mapping))
     machines = values.get("machines") or {}
     for override in overrides:
@@ -222,7 +226,8 @@ def _lay_over(mapping: dict[str, Any], override: str) -> None:
         if not isinstance(mapping.get(section), dict):
             mapping[section] = {}
         mapping = mapping[section]
-    mapping[name] = schema.parse_yaml(text, f"--set {key}")
+    mapping[name] = yaml_text.parse_override(text, f"--set {key}")
+    schema.refuse_unusual(mapping[name], source="--set", key=key)
 
 
 def _check_own(machine: str, own: object, source: str) -> None:

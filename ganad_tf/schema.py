@@ -7,48 +7,18 @@ import dataclasses
 import difflib
 import json
 import math
-import re
 import types
 import typing
-from collections.abc import Hashable, Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from ganad_tf.errors import ConfigError
+from ganad_tf.locations import Location, expand
 
 T = TypeVar("T")
 
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, reading `2e-4` as the number it is and refusing a key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key `{key}` stands here twice", node.start_mark
-                )
-        return super().construct_mapping(node, deep=deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
-
-
-def parse_yaml(text: str, source: str) -> Any:
-    """The value that `text` spells.
-
-    Raises:
-      ConfigError: If `text` is not YAML; names `source` and the line.
-    """
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
-        raise ConfigError(f"Expected YAML in {source}. Received: {' '.join(str(error).split())}") from error
+DEEPEST = 20  # sections and lists within one another
+QUOTES = "a text that YAML takes for something else, such as `no`, `1` or `~`, stands in quotes"
 
 
 def read_section(section: type[T], mapping: object, *, source: str, key: str = "") -> T:
@@ -67,7 +37,7 @@ def read_section(section: type[T], mapping: object, *, source: str, key: str = "
         mapping = {}
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"{source}: expected a section with keys under `{key or 'the top'}`. Received: {mapping!r}.")
-    hints = typing.get_type_hints(section)
+    hints = typing.get_type_hints(section, include_extras=True)
     known = [field.name for field in dataclasses.fields(section)]  # type: ignore[arg-type]
     values = {}
     for name, value in mapping.items():
@@ -79,6 +49,29 @@ def read_section(section: type[T], mapping: object, *, source: str, key: str = "
         return section(**values)
     except ValueError as error:
         raise ConfigError(f"{source}: {error}") from error
+
+
+def refuse_unusual(value: object, *, source: str, key: str = "", depth: int = 0) -> None:
+    """Refuses what YAML can spell and no setting can be: keys that are no texts, NaN, infinity, sets, bytes.
+
+    Raises:
+      ConfigError: Names the first of them.
+    """
+    if depth > DEEPEST:  # or within itself, by an alias
+        raise ConfigError(f"{source}: expected at most {DEEPEST} sections and lists within one another under `{key}`.")
+    if isinstance(value, Mapping):
+        for name, deeper in value.items():
+            if not isinstance(name, str):
+                where = f"`{key}`" if key else "the top"
+                raise ConfigError(f"{source}: expected texts as keys under {where}. Received: {name!r}; {QUOTES}.")
+            refuse_unusual(deeper, source=source, key=f"{key}.{name}" if key else name, depth=depth + 1)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            refuse_unusual(item, source=source, key=key, depth=depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{source}: expected a number for `{key}`. Received: {value!r}.")
+    elif not isinstance(value, str | int | float | None):
+        raise ConfigError(f"{source}: expected a text, a number, a list or a section for `{key}`. Received: {value!r}.")
 
 
 def nearest(name: str, known: typing.Iterable[str]) -> str:
@@ -104,8 +97,25 @@ def _convert(value: object, expected: Any, *, source: str, key: str) -> Any:
         return read_section(typing.cast(type, expected), value, source=source, key=key)
     for option in _options(expected):
         if _fits(value, option):
-            return float(value) if option is float else value  # type: ignore[arg-type]
-    raise ConfigError(f"{source}: expected {_describe(expected)} for `{key}`. Received: {value!r}.")
+            return _read(value, option, source=source, key=key)
+    wants_text = _describe(expected) == "a text" and (value is None or isinstance(value, bool | int | float))
+    hint = f"; {QUOTES}." if wants_text else "."
+    raise ConfigError(f"{source}: expected {_describe(expected)} for `{key}`. Received: {value!r}{hint}")
+
+
+def _read(value: Any, expected: Any, *, source: str, key: str) -> Any:
+    """A value that fits, as what is used: numbers as `float` where that is expected, paths expanded."""
+    if expected is float:
+        return float(value)
+    if expected == Location:
+        try:
+            return expand(value)
+        except ValueError as error:
+            raise ConfigError(f"{source}: expected a path for `{key}`, but {error}.") from error
+    if typing.get_origin(expected) is list:
+        (kind,) = typing.get_args(expected)
+        return [_convert(item, kind, source=source, key=key) for item in value]
+    return value
 
 
 def _options(expected: Any) -> tuple[Any, ...]:
@@ -116,6 +126,8 @@ def _options(expected: Any) -> tuple[Any, ...]:
 def _fits(value: object, expected: Any) -> bool:
     if typing.get_origin(expected) is Literal:
         return value in typing.get_args(expected) and not isinstance(value, bool)
+    if typing.get_origin(expected) is Annotated:
+        return _fits(value, typing.get_args(expected)[0])
     if typing.get_origin(expected) is not None:
         return isinstance(value, typing.get_origin(expected))
     if isinstance(value, bool):
@@ -129,8 +141,12 @@ def _describe(expected: Any) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", types.NoneType: "nothing"}
     words: list[str] = []
     for option in _options(expected):
-        if typing.get_origin(option) is Literal:
+        if typing.get_origin(option) is Annotated:
+            words.append(_describe(typing.get_args(option)[0]))
+        elif typing.get_origin(option) is Literal:
             words.extend(str(choice) for choice in typing.get_args(option))
+        elif typing.get_origin(option) is list:
+            words.append("a list of texts")
         else:
             words.append(names.get(option, "a section with keys"))
     return " or ".join(words)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ganad_tf.locations import Location
 from ganad_tf.schema import in_range
 
 LARGEST_COUNT = 10_000_000
@@ -153,7 +154,7 @@ class TensorBoard:
       every: Epochs from one set of pictures and weight histograms to the next.
     """
 
-    directory: str | None = None
+    directory: Location | None = None
     clips: int = 3
     every: int = 50
 
@@ -172,7 +173,7 @@ class Ensemble:
         the ranks among them.
     """
 
-    members: list[str] = field(default_factory=list)
+    members: list[Location] = field(default_factory=list)
     combine: Literal["mean", "max", "rank"] = "mean"
 
     def __post_init__(self) -> None:

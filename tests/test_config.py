@@ -1,11 +1,14 @@
 import dataclasses
+import typing
 
 import pytest
 from conftest import ROOT
 
 from ganad_tf import config as configuration
+from ganad_tf import yaml_text
 from ganad_tf.errors import ConfigError
 from ganad_tf.input_sections import Audio
+from ganad_tf.locations import Location
 from ganad_tf.sections import Model
 
 # As the challenge publishes it, comments aside.
@@ -86,6 +89,118 @@ def test_numbers_in_scientific_notation_are_numbers(tmp_path):
     assert load(tmp_path, "fit: {compile: {learning_rate: 2e-4}}").fit.compile.learning_rate == 0.0002
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [  # YAML 1.2's core schema: no octal numbers but 0o17, no numbers in base 60, no underscores, no dates
+        ("0512", 512),
+        ("-010", -10),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("2e-4", 0.0002),
+        ("1e3", 1000.0),
+        (".5", 0.5),
+        ("5.", 5.0),
+        ("-.5E-3", -0.0005),
+        ("1_000", "1_000"),
+        ("1:30", "1:30"),
+        ("0b11", "0b11"),
+        ("2026-11-01", "2026-11-01"),
+        ("'0512'", "0512"),
+        ("=", "="),
+        ("yes", True),
+        ("Off", False),
+        ("y", "y"),
+        ("~", None),
+        ("!!int 0512", 512),
+    ],
+)
+def test_nothing_means_another_number_than_it_says(text, value):
+    for parse in (yaml_text.parse, yaml_text.parse_override):
+        read = parse(text, "test")
+        assert (read, type(read)) == (value, type(value))
+
+
+@pytest.mark.parametrize("text", ["1_000", "1:30", "0b11", "2026-11-01"])
+def test_what_other_readers_take_for_a_number_is_refused_as_one(tmp_path, text):
+    with pytest.raises(ConfigError, match=rf"expected a whole number for `fit\.epochs`\. Received: '{text}'"):
+        load(tmp_path, f"fit: {{epochs: {text}}}")
+    with pytest.raises(ConfigError, match=rf"expected a whole number for `fit\.epochs`\. Received: '{text}'"):
+        load(tmp_path, "", f"fit.epochs={text}")
+
+
+def test_an_override_never_ends_in_a_comment(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"--set dev_directory without a comment\. Received: '/d/Line #1'; put a value"
+    ):
+        load(tmp_path, "", "dev_directory=/d/Line #1")
+    assert load(tmp_path, "", "dev_directory='/d/Line #1'").dev_directory == "/d/Line #1"
+    assert load(tmp_path, "", "dev_directory=/d/Line#1").dev_directory == "/d/Line#1"
+
+
+PATHS = [
+    *(f"{name}_directory" for name in ("dev", "eval", "cache", "model", "result", "export")),
+    "tensorboard.directory",
+]
+
+
+@pytest.mark.parametrize("key", PATHS)
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("~/x", "/home/me/x"),
+        ("~", "/home/me"),
+        ("$DATA/x", "/data/november/x"),
+        ("a/${DATA}/x", "a//data/november/x"),
+        ("${TILDE}", "/home/me/y"),
+        ("./a/../b//c/", "./a/../b//c/"),  # no path is otherwise than it was written
+        ("./~/x", "./~/x"),
+        ("cost$", "cost$"),
+    ],
+)
+def test_paths_are_what_a_shell_makes_of_them(tmp_path, monkeypatch, key, written, meant):
+    for name, value in {"HOME": "/home/me", "DATA": "/data/november", "TILDE": "~/y"}.items():
+        monkeypatch.setenv(name, value)
+    section, _, name = key.rpartition(".")
+    text = f"{section}: {{{name}: '{written}'}}" if section else f"{key}: '{written}'"
+    for config in (load(tmp_path, text), load(tmp_path, "", f"{key}='{written}'")):
+        config = config.for_machine("fan")  # which reads it once more
+        assert getattr(getattr(config, section) if section else config, name) == meant
+        assert configuration.to_dict(config)[section or key] in (meant, {"directory": meant, "clips": 3, "every": 50})
+
+
+def test_the_members_of_an_ensemble_are_paths_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert load(tmp_path, "ensemble: {members: [~/a, $HOME/b, c]}").ensemble.members == [
+        "/home/me/a",
+        "/home/me/b",
+        "c",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("$GANAD_NOT_SET/x", "the environment variable `GANAD_NOT_SET` is not set"),
+        ("${GANAD_NOT_SET}/x", "the environment variable `GANAD_NOT_SET` is not set"),
+        ("$EMPTY/x", "the environment variable `EMPTY` is not set"),  # or `/x` would be written
+        ("${HOME", "which has variables again"),
+        ("$AGAIN/x", "which has variables again"),
+        ("~nobody-of-this-name/x", "there is no home folder of that user"),
+    ],
+)
+def test_a_path_that_can_t_be_expanded_is_refused(tmp_path, monkeypatch, written, message):
+    for name, value in {"HOME": "/home/me", "EMPTY": "", "AGAIN": "$HOME"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=rf"experiment\.yaml: expected a path for `dev_directory`, but .*{message}"):
+        load(tmp_path, f"dev_directory: '{written}'")
+
+
+def test_every_setting_that_is_a_path_says_so():
+    hints = typing.get_type_hints(configuration.Config, include_extras=True)
+    directories = {name for name in hints if name.endswith(("_directory", "_file"))}
+    assert {name for name in directories if hints[name] == Location} == directories
+
+
 def test_a_configuration_survives_being_written_down(tmp_path):
     config = load(tmp_path, OFFICIAL, "model.name=GANomaly", "model.latent=16", "audio.channel=mean")
     assert configuration.from_mapping(configuration.to_dict(config), source="again") == config
@@ -121,10 +236,24 @@ def test_a_configuration_survives_being_written_down(tmp_path):
         ("fit: {batch_size: 1000000000000}", r"expected `fit.batch_size` from 1"),
         ("fit: {compile: {learning_rate: -1}}", r"expected a positive `fit.compile.learning_rate`"),
         ("fit: {compile: {beta_1: 2}}", r"expected `fit.compile.beta_1` from 0 to below 1"),
-        ("result_file: ''", r"expected a file name without folders"),
+        ("result_file: ''", r"expected a path for `result_file`, but it is empty"),
+        ("dev_directory: ''", r"expected a path for `dev_directory`, but it is empty"),
         ("model_directory: ./cache", r"expected different `cache_directory` and `model_directory`"),
-        ("feature: {yes: 1, true: 2}", r"unknown key `feature.True`"),
-        ("seed: 2020-99-99", r"Expected YAML"),
+        (
+            "feature: {yes: 1, true: 2}",
+            r"expected texts as keys under `feature`. Received: True; a text that YAML takes",
+        ),
+        ("seed: 2020-99-99", r"expected a whole number for `seed`. Received: '2020-99-99'"),
+        ("seed: !!int many", r"Expected YAML in .*experiment\.yaml"),
+        ("model: {hidden: &a [*a]}", "expected at most 20 sections and lists within one another under `model.hidden`"),
+        ("model: " + 2000 * "[", "too many brackets within one another"),
+        ("model: {w_adv: .nan}", r"expected a number for `model.w_adv`. Received: nan"),
+        ("model: {w_adv: 1e999}", r"expected a number for `model.w_adv`. Received: inf"),
+        ("model: {hidden: !!set {8}}", r"expected a text, a number, a list or a section for `model.hidden`"),
+        ("dev_directory: no", r"expected a text for `dev_directory`. Received: False; a text that YAML takes for"),
+        ("dev_directory: ~", r"expected a text for `dev_directory`. Received: None; a text that YAML takes for"),
+        ("ensemble: {members: a}", r"expected a list of texts for `ensemble.members`. Received: 'a'"),
+        ("ensemble: {members: [a, 1]}", r"expected a text for `ensemble.members`. Received: 1"),
         ("result_file: ../result.csv", "expected a file name without folders"),
         ("- a\n- b", "Expected a YAML file of `key: value` lines"),
         ("a: [", r"Expected YAML in .*experiment\.yaml"),
@@ -203,6 +332,13 @@ def test_the_command_line_has_the_last_word(tmp_path):
         ("machines: {fan: {seed: 3}}", r"unknown key `machines\.fan\.seed`\. Known: audio"),
         ("machines: {fan: 3}", r"expected a section with keys under `machines\.fan`"),
         ("machines: [fan]", r"expected a section with keys for `machines`"),
+        ("machines: {1: {fit: {epochs: 3}}}", r"expected texts as keys under `machines`. Received: 1; .* in quotes"),
+        (
+            "machines: {no: {fit: {epochs: 3}}}",
+            r"expected texts as keys under `machines`. Received: False; .* in quotes",
+        ),
+        ("machines: {~: {fit: {epochs: 3}}}", r"expected texts as keys under `machines`. Received: None; .* in quotes"),
+        ("machines: {00: {fit: {epochs: 3}}}", r"expected texts as keys under `machines`. Received: 0; .* in quotes"),
     ],
 )
 def test_own_settings_are_as_strict(tmp_path, text, message):

@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 
 from ganad_tf import config as configuration
-from ganad_tf import datasets, preparation, records, schema
+from ganad_tf import datasets, preparation, records, yaml_text
 from ganad_tf.errors import DataError
 
 NPY = b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}".ljust(117) + b"\n" * 9
@@ -144,7 +144,7 @@ def test_bad_files_are_one_sentence_and_leave_no_cache(tmp_path, monkeypatch, ma
     import import_logmel
 
     monkeypatch.chdir(tmp_path)
-    config = configuration.from_mapping(schema.parse_yaml(YAML, "test"), source="test")
+    config = configuration.from_mapping(yaml_text.parse(YAML, "test"), source="test")
     with pytest.raises(DataError, match=re.escape(message)):
         import_logmel.import_files(config, [*tmp_path.glob("*.[nb][pi][zn]")], "ToyCar", (0, 0))
     assert not (tmp_path / "cache").exists()

@@ -1,5 +1,6 @@
 """Where recordings come from: one module per layout. Adding one is a file here and a line in `DATASETS`."""
 
+import difflib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +42,7 @@ def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list
     for machine in machines:
         if machine not in known:
             raise ConfigError(f"No machine `{machine}` in {directory}{nearest(machine, known)}")
+    _warn_of_unlisted(config, known, directory)
     chosen = [listing for listing in listings if not machines or listing.machine in machines]
     empty = [listing.machine for listing in chosen if not listing.clips and not listing.foreign]
     if not chosen or empty:
@@ -50,6 +52,17 @@ def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list
             f"set `{key}` or `dataset.name`."
         )
     return chosen
+
+
+def _warn_of_unlisted(config: Config, known: Sequence[str], directory: Path) -> None:
+    """Warns of settings that nothing will use, such as those of a machine type that is misspelt."""
+    unlisted = [machine for machine in config.machines if machine not in known]
+    guesses = {machine: difflib.get_close_matches(machine, known, n=1) for machine in unlisted}
+    names = [
+        f"`{machine}` (did you mean `{close[0]}`?)" if close else f"`{machine}`" for machine, close in guesses.items()
+    ]
+    if names:
+        logger.warning("`machines` has settings of %s, of which there are no clips in %s.", ", ".join(names), directory)
 
 
 def _refuse_inside(config: Config, directory: Path, key: str) -> None:
