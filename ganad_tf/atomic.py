@@ -22,7 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb") as stream:
+        with temporary.open("rb+") as stream:  # Windows writes through only what may be written
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
@@ -54,7 +54,8 @@ def new_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
         yield temporary
         if replace and path.exists():
             former = _temporary_directory(path)
-            path.rename(former)  # onto an empty directory
+            former.rmdir()  # the name is free: Windows renames onto nothing
+            path.rename(former)
             temporary.rename(path)
             shutil.rmtree(former, ignore_errors=True)
         else:

@@ -1,6 +1,7 @@
 """The C library's heap (glibc's; elsewhere nothing happens): a long training shall not grow by what it has freed."""
 
 import ctypes
+import sys
 
 M_ARENA_MAX = -8  # malloc.h
 ARENAS = 4
@@ -21,6 +22,8 @@ def give_back() -> None:
 
 
 def _call(name: str, *arguments: int) -> None:
+    if sys.platform == "win32":  # where no library stands for the process
+        return
     function = getattr(ctypes.CDLL(None), name, None)
     if function:
         function(*arguments)
