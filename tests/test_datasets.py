@@ -257,3 +257,19 @@ def test_unknown_dataset_and_machine_name_the_nearest(tmp_path):
     write_machine(tmp_path, "slider")
     with pytest.raises(ConfigError, match="did you mean `slider`"):
         listed(tmp_path, machines=("slidr",))
+
+
+def test_settings_of_a_machine_type_that_is_not_there_are_warned_of(tmp_path, caplog):
+    write_machine(tmp_path, "slider")
+    write_machine(tmp_path, "fan")
+    own = {"fit": {"epochs": 1}}
+    listed(tmp_path, machines={"fan": own, "slider": own})
+    assert not caplog.messages
+    config = dataclasses.replace(
+        Config(), dev_directory=str(tmp_path), machines={"slidr": own, "fan": own, "ToyTrain": own}
+    )
+    assert [listing.machine for listing in datasets.list_clips(config, "dev", ["fan"])] == ["fan"]
+    assert caplog.messages == [
+        "`machines` has settings of `slidr` (did you mean `slider`?), `ToyTrain`, of which there are no clips in "
+        f"{tmp_path}."
+    ]

@@ -5,9 +5,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, tone, write_wav
+
+from ganad_tf import arguments, cli
 
 MACHINE = "größe"
 YAML = """
@@ -155,6 +158,18 @@ def test_output_that_nobody_takes(recordings, closing, code, said):
     script = f"{words} list machine.yaml {closing}; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], cwd=recordings, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == (f"{code}\n", said)
+
+
+def test_no_folder_named_after_the_home_is_made(recordings, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    parser = arguments.parser(cli.VERBS)
+    assert parser.parse_args(["report", "result", "--out=~/x"]).out == Path("/home/me/x")
+    assert parser.parse_args(["demo", "--out=${HOME}/x"]).out == Path("/home/me/x")
+    assert parser.parse_args(["compare", "a", "--out=a$"]).out == Path("a$")
+    _, said = command("list", "machine.yaml", "--set", "dev_directory=~/none", cwd=recordings, check=2, HOME="/home/me")
+    assert said == b"ganad: Expected a folder of recordings in /home/me/none, but there is none; set `dev_directory`.\n"
+    _, said = command("report", "result", "--out=$NOT_SET/x", cwd=recordings, check=2)
+    assert b"--out: expected a path, but the environment variable `NOT_SET` is not set" in said
 
 
 @pytest.mark.parametrize("module", ["models", "features", "callbacks"])
