@@ -13,7 +13,7 @@ import soundfile
 from ganad_tf import sealed
 from ganad_tf.input_sections import Audio
 
-SILENT, CLIPPED = "digital silence", "clipped"
+SILENT, CLIPPED, CONSTANT = "digital silence", "clipped", "constant channel"
 # Flat tops are what clipping leaves. A sound that was only brought up to full scale touches it for a sample or two, and
 # a low tone at full scale bends there; 8-bit and mu-law formats end at 0.98 of full scale.
 FULL_SCALE = 0.98
@@ -110,7 +110,7 @@ def _remarks(channels: list[Peaks], settings: Audio) -> Iterator[str]:
         yield CLIPPED
     for number, channel in enumerate(channels):
         if channel.is_constant and not (is_silent and channel in used):
-            yield f"constant channel {number}"
+            yield f"{CONSTANT} {number}"
 
 
 def _samples_in_flat_tops(is_extreme: np.ndarray) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ganad_tf.errors import DataError
+from ganad_tf.errors import DataError, ThresholdError
 from ganad_tf.sections import Threshold
 
 SAME = 1e-6  # scores that differ by less, relatively, have no distribution to speak of
@@ -21,7 +21,8 @@ def threshold(scores: Sequence[float], settings: Threshold) -> float:
       settings: Method and quantile.
 
     Raises:
-      DataError: If `gamma` is asked for and the scores are not positive or are all the same.
+      ThresholdError: If `gamma` is asked for and the scores are not positive or are all the same.
+      DataError: If there are no scores.
     """
     values = np.asarray(scores, dtype=np.float64)
     if not values.size:
@@ -29,7 +30,7 @@ def threshold(scores: Sequence[float], settings: Threshold) -> float:
     if settings.method == "quantile":
         return float(np.quantile(values, settings.quantile))
     if values.min() <= 0 or np.ptp(values) <= SAME * values.max():
-        raise DataError(
+        raise ThresholdError(
             "Expected positive training scores that differ, to fit a gamma distribution to. "
             f"Received: {values.size} from {values.min()} to {values.max()}; set `threshold.method: quantile`."
         )
