@@ -62,6 +62,7 @@ def train(
     with locks.alone_at(directory):
         is_new = fresh or not directory.exists() or checkpoints.path_of(directory).exists()
         if is_new:
+            calibration.foresee_no_threshold(config, listing.machine, entries)
             _train_detector(config, listing, mode, current, entries, callbacks, fresh=fresh)
         else:
             _check_same(directory, config, current.digest(), listing.machine)
