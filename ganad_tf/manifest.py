@@ -106,10 +106,17 @@ class Manifest:
 
         Where an earlier version kept no checksum, the time of last modification stands for the contents.
         """
-        clips = [
-            (entry.clip.file, entry.clip.size, entry.sha256 or entry.clip.mtime_ns)
-            for entry in sorted(self.entries, key=lambda entry: entry.clip.file)
-        ]
+        return self._digest([(clip.file, clip.size, sha256 or clip.mtime_ns) for clip, sha256 in self._contents()])
+
+    def has_digest(self, digest: object) -> bool:
+        """Whether `digest` names these clips, as this version or an earlier one does, which went by times alone."""
+        by_times = [(clip.file, clip.size, clip.mtime_ns) for clip, _ in self._contents()]
+        return digest in (self.digest(), self._digest(by_times))
+
+    def _contents(self) -> list[tuple[Clip, str]]:
+        return sorted(((entry.clip, entry.sha256) for entry in self.entries), key=lambda pair: pair[0].file)
+
+    def _digest(self, clips: Sequence[tuple[str, int, str | int]]) -> str:
         return sealed.fingerprint([self.fingerprint, clips])
 
 

@@ -114,13 +114,13 @@ def _known(config: Config, listing: Listing, mode: Mode) -> dict[Clip, Examined]
             continue
         cached = manifest.recognised(cached, clips, listing.directory)
         entries = {entry.clip: Examined(entry.sha256, entry.remarks) for entry in cached.entries if entry.sha256}
-        left_out = {(clip.file, clip.size, clip.mtime_ns): clip.sha256 for clip in cached.skipped}
+        left_out = {(clip.file, clip.size, clip.mtime_ns) for clip in cached.skipped}  # of which `prepare` has told
         for clip in clips:
             stamp = (clip.file, clip.size, clip.mtime_ns)
             if clip in entries:
                 known[clip] = entries[clip]
             elif stamp in left_out:
-                known[clip] = Examined(left_out[stamp], ())
+                known[clip] = Examined("", ())
     return known
 
 

@@ -153,6 +153,9 @@ def test_a_project_of_an_earlier_version_stays_as_it_is(finished, tmp_path, gana
     write_wav(project / "data" / "fan" / "test" / "normal_id_00_00000077.wav", tone(seed=5))
     done = ganad("run", "fan.yaml", "-v", cwd=project)
     assert "fan test: 1 clips prepared, 6 kept" in done.stderr
+    ganad("prepare", "fan.yaml", "--fresh", cwd=project)  # now there are checksums; the detector knows the times
+    done = ganad("run", "fan.yaml", "-v", cwd=project)
+    assert "fan: already trained with this configuration" in done.stderr
 
 
 def test_the_digest_names_contents_and_a_detector_s_identity_too(finished, tmp_path):

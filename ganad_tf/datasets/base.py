@@ -73,7 +73,7 @@ def recordings(folder: Path) -> tuple[list[Path], list[str]]:
     files: list[Path] = []
     others: list[str] = []
     for path in _files(folder, (folder.resolve(),)):
-        if not path.name.isprintable():
+        if not path.relative_to(folder).as_posix().isprintable():
             others.append(f"{path}: expected a name in printable characters")
         elif path.is_file() and path.suffix.lower() in known:
             files.append(path)
