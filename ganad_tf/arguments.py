@@ -62,7 +62,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="MODEL_DIR|URL", help="exported_models/NAME, or http://HOST:PORT/v1/models/NAME"
     )
-    parser.add_argument("files", metavar="WAV", nargs="+", type=Path, help="recordings")
+    parser.add_argument("files", metavar="WAV|DIR", nargs="+", type=Path, help="recordings, and folders of them")
     forms = parser.add_mutually_exclusive_group()
     parser.set_defaults(form="table")
     for form in ("json", "csv"):

@@ -1,5 +1,6 @@
 """Fits what turns residuals into scores to the normal training clips, once the detector is trained."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from ganad_tf.errors import DataError
 from ganad_tf.manifest import Entry
 from ganad_tf.sections import Scorer
 from ganad_tf.trained import Fitted
+
+logger = logging.getLogger(__name__)
 
 
 def check_enough(config: Config, machine: str, n_clips: int) -> None:
@@ -29,6 +32,19 @@ def check_enough(config: Config, machine: str, n_clips: int) -> None:
         raise DataError(
             f"Expected at least {densities.fewest(settings)} normal training clips of {machine} for "
             f"`scorer.density: {settings.density}`{own.get(settings.density, '')}. Received: {n_clips}."
+        )
+
+
+def foresee_no_threshold(config: Config, machine: str, entries: Sequence[Entry]) -> None:
+    """Warns where the training clips are one recording, whose scores give no threshold by `gamma`; before training."""
+    contents = {entry.sha256 or entry.clip.file for entry in entries}
+    if config.threshold.method == "gamma" and len(contents) == 1:
+        which = "one normal training clip" if len(entries) == 1 else f"{len(entries)} identical normal training clips"
+        logger.warning(
+            "%s: there will be scores but no decisions: `threshold.method: gamma` needs training scores that differ, "
+            "and there is no more than %s; add recordings, or set `threshold.method: quantile`.",
+            machine,
+            which,
         )
 
 

@@ -63,6 +63,8 @@ def list_(options: argparse.Namespace) -> None:
             kinds = [("train" if c.split == "train" else c.label) for c in listing.clips if c.machine_id == machine_id]
             counts = [kinds.count(kind) for kind in ("train", 0, 1, None)]
             print(f"{listing.machine:<14}{machine_id:<6}{counts[0]:>7}{counts[1]:>8}{counts[2]:>9}{counts[3]:>12}")
+    sys.stdout.flush()
+    _warn_of_oddities(config, mode, listings)
 
 
 def prepare(options: argparse.Namespace) -> None:
@@ -74,6 +76,7 @@ def prepare(options: argparse.Namespace) -> None:
     _make_synthetic(config, options.mode)
     config, mode, listings = _experiment(options, config)
     stages.prepare(config, mode, listings, ("train", "test"), fresh=options.fresh)
+    _warn_of_oddities(config, mode, listings)
 
 
 def train(options: argparse.Namespace) -> None:
@@ -102,6 +105,7 @@ def score(options: argparse.Namespace) -> None:
         from ganad_tf import stages
 
         stages.score(config, mode, listings, fresh=options.fresh, command=options.command)
+        _warn_of_oddities(config, mode, listings)
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -178,6 +182,7 @@ def _run(options: argparse.Namespace, config: Config) -> None:
     for listing in listings:
         listing.need("test")
     stages.prepare(config, mode, listings, ("train", "test"), fresh=options.fresh)
+    _warn_of_oddities(config, mode, listings)
     stages.train(config, mode, listings, fresh=options.fresh)
     stages.score(config, mode, listings, command=options.command)
     _evaluate_labelled(config, mode, listings, keep=bool(options.machine))
@@ -201,6 +206,14 @@ def _experiment(options: argparse.Namespace, config: Config | None = None) -> tu
     """What a verb works on."""
     config = config or configuration.load(options.config, options.set)
     return config, options.mode, datasets.list_clips(config, options.mode, options.machine)
+
+
+def _warn_of_oddities(config: Config, mode: Mode, listings: Sequence[Listing]) -> None:
+    """Names recordings that are silent, clipped or there twice."""
+    from ganad_tf import oddities
+
+    with console.bar("recordings") as progress:
+        oddities.warn(config, listings, mode, progress=progress)
 
 
 def _make_synthetic(config: Config, mode: Mode) -> None:

@@ -1,13 +1,17 @@
 """The verbs that make and use exported models: `export`, `predict`, `serve`. Prints, as only `cli` does."""
 
 import argparse
+import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ganad_tf import config as configuration
 from ganad_tf import console, datasets
 from ganad_tf.errors import ConfigError, DataError, GanadError
 from ganad_tf.serving import client, predictions
+
+logger = logging.getLogger(__name__)
 
 
 def export(options: argparse.Namespace) -> None:
@@ -35,19 +39,43 @@ def export(options: argparse.Namespace) -> None:
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Scores files by an exported model, in this process or on a server."""
+    """Scores files, and the recordings in folders, by an exported model, in this process or on a server."""
+    files, empty = _recordings(options.files)
     if client.is_url(options.model):
-        found = list(client.predict(options.model, options.files))
+        found = list(client.predict(options.model, files))
     else:
         console.import_tensorflow(for_serving=True)
         from ganad_tf.serving import local
 
-        found = list(local.predict(Path(options.model), options.files))
+        found = list(local.predict(Path(options.model), files))
     write = {"table": predictions.as_table, "json": predictions.as_json, "csv": predictions.as_csv}[options.form]
     print(write([each for each in found if isinstance(each, predictions.Prediction)]))
-    faults = [str(each) for each in found if isinstance(each, GanadError)]
+    faults = [*empty, *(str(each) for each in found if isinstance(each, GanadError))]
     if faults:
         raise DataError("\n".join(faults))
+
+
+def _recordings(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The files that are named, with those of a folder in its place, and the folders that hold no recordings.
+
+    Raises:
+      DataError: If there is nothing but such folders.
+    """
+    files: list[Path] = []
+    empty: list[str] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        recordings, others = datasets.recordings(path)
+        for line in others:
+            logger.warning("left out: %s", line)
+        files.extend(recordings)
+        if not recordings:
+            empty.append(f"{path}: expected recordings (WAV, FLAC, OGG, ...) in this folder, but there are none.")
+    if not files:
+        raise DataError("\n".join(empty))
+    return files, empty
 
 
 def serve(options: argparse.Namespace) -> None:

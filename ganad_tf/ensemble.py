@@ -17,12 +17,12 @@ from ganad_tf.clips import Clip, ClipScore, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
 from ganad_tf.sections import Ensemble
-from ganad_tf.thresholds import threshold
+from ganad_tf.thresholds import shown, threshold_if_any
 
 logger = logging.getLogger(__name__)
 
 
-def score(config: Config, listing: Listing, mode: Mode, *, command: str = "") -> float:
+def score(config: Config, listing: Listing, mode: Mode, *, command: str = "") -> float | None:
     """Combines the members' scores of one machine type and writes score and decision files, one pair per ID.
 
     Args:
@@ -32,7 +32,7 @@ def score(config: Config, listing: Listing, mode: Mode, *, command: str = "") ->
       command: What the user typed; kept beside the scores.
 
     Returns:
-      The threshold above which a clip is called anomalous.
+      The threshold above which a clip is called anomalous; None, after a warning, if there are scores but no decisions.
 
     Raises:
       DataError: If a member lacks scores or lists other clips than the first; no file is written then.
@@ -47,16 +47,19 @@ def score(config: Config, listing: Listing, mode: Mode, *, command: str = "") ->
         _check_names(names, group, members[0].score_path(listing.machine, machine_id), config)
         combined[machine_id] = _combined((names, scores), training, config.ensemble)
     train_scores = _combined(training, training, config.ensemble)
-    limit = threshold([score.score for score in train_scores], config.threshold)
+    limit = threshold_if_any([score.score for score in train_scores], config.threshold, listing.machine)
     origin = config.origin(command) | {"members": _digests(config, listing, mode)}
     clips.write_origin(config.origin_path(mode, listing.machine), origin, is_complete=False)
     for machine_id, scored in combined.items():
         clips.write_scores(config.score_path(listing.machine, machine_id), scored)
-        decisions = [(clip.name, int(clip.score > limit)) for clip in scored]
-        clips.write_rows(config.decision_path(listing.machine, machine_id), decisions)
+        path = config.decision_path(listing.machine, machine_id)
+        if limit is None:  # those of earlier scores
+            path.unlink(missing_ok=True)
+        else:
+            clips.write_rows(path, [(clip.name, int(clip.score > limit)) for clip in scored])
     clips.write_scores(config.train_score_path(mode, listing.machine), train_scores)
     clips.write_origin(config.origin_path(mode, listing.machine), origin)
-    logger.info("%s: combined %d members, threshold %.6g", listing.machine, len(members), limit)
+    logger.info("%s: combined %d members, threshold %s", listing.machine, len(members), shown(limit))
     return limit
 
 

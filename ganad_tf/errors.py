@@ -13,6 +13,10 @@ class DataError(GanadError):
     """A recording, a cache or a result file is missing, broken or not what its name promises."""
 
 
+class ThresholdError(DataError):
+    """Training scores give no threshold, such as those of one clip; scores, AUC and pAUC need none."""
+
+
 class WriteError(DataError):
     """A place can't be written, such as on a full disk; what else would be written there need not be tried."""
 

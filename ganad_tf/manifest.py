@@ -4,11 +4,13 @@ A cache directory holds the log-mels of one machine type's training or test clip
 TensorFlow; `records.py` writes and reads the shards.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ganad_tf import atomic, sealed
 from ganad_tf.clips import Clip
@@ -19,12 +21,23 @@ FILE = "manifest.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """Where the log-mel of `clip` is: record `index` of the file `shard`, `frames` spectra long."""
+    """Where the log-mel of `clip` is: record `index` of the file `shard`, `frames` spectra long.
+
+    Attributes:
+      clip: The recording.
+      shard: The file.
+      index: Of the record in it.
+      frames: Spectra of the clip.
+      sha256: Of the recording's file; empty where it is not known, as in caches of earlier versions.
+      remarks: What `sound_checks` says of the sound.
+    """
 
     clip: Clip
     shard: str
     index: int
     frames: int
+    sha256: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,12 +51,19 @@ class Shard:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A clip that `on_bad_clip: skip` left out; it has no log-mel and gets no score."""
+    """A clip that `on_bad_clip: skip` left out; it has no log-mel and gets no score.
+
+    `sha256` is of its file, empty where that is not known.
+    """
 
     file: str
     size: int
     mtime_ns: int
     reason: str
+    sha256: str = ""
+
+
+Stamped = TypeVar("Stamped", Clip, Skipped)
 
 
 @dataclass(frozen=True)
@@ -82,9 +102,22 @@ class Manifest:
     statistics: Statistics | None = None
 
     def digest(self) -> str:
-        """Names the cached clips: the same for the same clips and features."""
-        clips = [(entry.clip.file, entry.clip.size, entry.clip.mtime_ns) for entry in self.entries]
-        return sealed.fingerprint([self.fingerprint, sorted(clips)])
+        """Names the cached clips: the same for the same contents of the same files, and the same features.
+
+        Where an earlier version kept no checksum, the time of last modification stands for the contents.
+        """
+        return self._digest([(clip.file, clip.size, sha256 or clip.mtime_ns) for clip, sha256 in self._contents()])
+
+    def has_digest(self, digest: object) -> bool:
+        """Whether `digest` names these clips, as this version or an earlier one does, which went by times alone."""
+        by_times = [(clip.file, clip.size, clip.mtime_ns) for clip, _ in self._contents()]
+        return digest in (self.digest(), self._digest(by_times))
+
+    def _contents(self) -> list[tuple[Clip, str]]:
+        return sorted(((entry.clip, entry.sha256) for entry in self.entries), key=lambda pair: pair[0].file)
+
+    def _digest(self, clips: Sequence[tuple[str, int, str | int]]) -> str:
+        return sealed.fingerprint([self.fingerprint, clips])
 
 
 def save(directory: Path, manifest: Manifest) -> None:
@@ -106,7 +139,7 @@ def load(directory: Path) -> Manifest:
             features=body["features"],
             source=body["source"],
             is_complete=body["is_complete"],
-            entries=tuple(Entry(**{**entry, "clip": Clip(**entry["clip"])}) for entry in body["entries"]),
+            entries=tuple(_entry(entry) for entry in body["entries"]),
             shards=tuple(Shard(**shard) for shard in body["shards"]),
             skipped=tuple(Skipped(**clip) for clip in body["skipped"]),
             foreign=tuple(body["foreign"]),
@@ -132,14 +165,54 @@ def damage(directory: Path, shard: Shard) -> str | None:
     return None
 
 
-def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, source: str) -> Manifest:
+def recognised(manifest: Manifest, clips: Sequence[Clip], recordings: Path) -> Manifest:
+    """The manifest with the clips' present times, where a file has another time but the same contents.
+
+    A copy of a project has other times; reading its recordings tells that they are the same. Files without a known
+    checksum, and those whose size has changed, stay as the manifest has them.
+
+    Args:
+      manifest: Of a cache.
+      clips: What there is now.
+      recordings: The folder that `Clip.file` is relative to.
+    """
+    listed = {clip.file: clip for clip in clips}
+    stamps = [(entry.clip.file, entry.clip.size, entry.clip.mtime_ns, entry.sha256) for entry in manifest.entries]
+    stamps += [(clip.file, clip.size, clip.mtime_ns, clip.sha256) for clip in manifest.skipped]
+    expected = {
+        file: sha256
+        for file, size, mtime_ns, sha256 in stamps
+        if sha256 and file in listed and listed[file].size == size and listed[file].mtime_ns != mtime_ns
+    }
+    if not expected:
+        return manifest
+    with ThreadPoolExecutor() as pool:
+        received = dict(zip(expected, pool.map(_checksum, [recordings / file for file in expected]), strict=True))
+    times = {file: listed[file].mtime_ns for file in expected if received[file] == expected[file]}
+    return dataclasses.replace(
+        manifest,
+        entries=tuple(
+            dataclasses.replace(entry, clip=_at_time(entry.clip, times.get(entry.clip.file)))
+            for entry in manifest.entries
+        ),
+        skipped=tuple(_at_time(clip, times.get(clip.file)) for clip in manifest.skipped),
+    )
+
+
+def load_current(
+    directory: Path, clips: Sequence[Clip], fingerprint: str, source: str, *, recordings: Path
+) -> Manifest:
     """The manifest, if the cache is complete, sound, and holds just these clips with these features.
 
     Args:
       directory: The cache directory.
       clips: What it should hold.
       fingerprint: Of the feature settings.
-      source: The folder that the recordings are in.
+      source: The folder that the recordings are in, as configured.
+      recordings: The folder that `Clip.file` is relative to.
+
+    Returns:
+      It, with the clips as they are in `clips`.
 
     Raises:
       DataError: Otherwise; says what is the matter, to be followed by what to do.
@@ -151,6 +224,7 @@ def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, sourc
         raise DataError(f"The cache in {directory} is of recordings in {manifest.source}, not in {source}.")
     if not manifest.is_complete:
         raise DataError(f"The cache in {directory} is not finished.")
+    manifest = recognised(manifest, clips, recordings)
     known = {entry.clip for entry in manifest.entries}
     left_out = {(clip.file, clip.size, clip.mtime_ns) for clip in manifest.skipped}
     expected = {clip for clip in clips if (clip.file, clip.size, clip.mtime_ns) not in left_out}
@@ -165,6 +239,22 @@ def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, sourc
         if fault:
             raise DataError(f"The cache in {directory} is corrupted: {fault}.")
     return manifest
+
+
+def _at_time(known: Stamped, mtime_ns: int | None) -> Stamped:
+    return known if mtime_ns is None else dataclasses.replace(known, mtime_ns=mtime_ns)
+
+
+def _checksum(path: Path) -> str | None:
+    """Of a recording; None for one that can't be read, which is no known one then: `prepare` says why."""
+    try:
+        return sealed.file_checksum(path)
+    except OSError:
+        return None
+
+
+def _entry(body: dict[str, Any]) -> Entry:
+    return Entry(**{**body, "clip": Clip(**body["clip"]), "remarks": tuple(body.get("remarks", ()))})
 
 
 def _statistics(body: dict[str, Any] | None) -> Statistics | None:

@@ -73,6 +73,8 @@ class Source:
 def split_by_file(entries: Sequence[Entry], share: float, seed: int) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
     """Splits clips into training and validation: whole files, the same share of every machine ID.
 
+    A clip whose file has the same contents as one in training, whatever it is called, stays in training.
+
     Args:
       entries: Normal clips.
       share: For validation, at least 0 and below 1; rounded per ID, and every ID keeps a training clip.
@@ -91,7 +93,9 @@ def split_by_file(entries: Sequence[Entry], share: float, seed: int) -> tuple[tu
         count = min(round(share * len(group)), len(group) - 1)
         validation.extend(group[:count])
         training.extend(group[count:])
-    return tuple(training), tuple(validation)
+    trained_on = {entry.sha256 for entry in training if entry.sha256}
+    twins = [entry for entry in validation if entry.sha256 in trained_on]
+    return (*training, *twins), tuple(entry for entry in validation if entry.sha256 not in trained_on)
 
 
 def windows(

@@ -9,20 +9,22 @@ import functools
 import itertools
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import tensorflow as tf
 
-from ganad_tf import audio, locks, manifest, records
+from ganad_tf import audio, locks, manifest, records, sealed, sound_checks
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
 from ganad_tf.features import fewest_samples, log_mel_of
 from ganad_tf.interrupted import Sparingly
 from ganad_tf.manifest import Manifest, Skipped
+from ganad_tf.sound_checks import Examined
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +83,8 @@ def _bring_up_to_date(
 ) -> Prepared:
     cache, clips = config.cache_path(mode, listing.machine, split), listing.of(split)
     empty = Manifest(config.feature_fingerprint(), config.feature_settings(), _source(config, mode))
-    before = empty if fresh else _reusable(cache, empty)
+    found = empty if fresh else _reusable(cache, empty)
+    before = manifest.recognised(found, clips, listing.directory)
     kept, todo, skipped = _compare(before, clips, config)
     n_dropped = len(before.entries) - len(kept)
     if (
@@ -90,6 +93,8 @@ def _bring_up_to_date(
         and not n_dropped
         and (skipped, listing.foreign) == (before.skipped, before.foreign)
     ):
+        if before != found:  # so that the contents need not be looked at again
+            manifest.save(cache, before)
         return Prepared(0, len(kept), 0, skipped)
 
     current = dataclasses.replace(
@@ -100,11 +105,12 @@ def _bring_up_to_date(
     for _, log_mel in records.read(cache, kept):
         sums.add(log_mel)
     bad: list[Skipped] = []
+    looked_at: dict[str, Examined] = {}
     sparingly = Sparingly()
-    log_mels = progress(_log_mels(config, todo, listing.directory), len(todo))
+    log_mels = progress(_log_mels(config, todo, listing.directory, looked_at), len(todo))
     try:
-        for good in _shards(iter(log_mels), bad):
-            current = records.append(cache, current, good, sums)
+        for good in _shards(iter(log_mels), bad, looked_at):
+            current = _with_contents(records.append(cache, current, good, sums), len(good), looked_at)
             sparingly(functools.partial(manifest.save, cache, current))
     finally:
         manifest.save(cache, current)
@@ -131,7 +137,13 @@ def current_cache(config: Config, listing: Listing, mode: Mode, split: str) -> M
     cache = config.cache_path(mode, listing.machine, split)
     mend = "Import the log-mels again with these settings." if config.dataset.name == "imported" else records.MEND
     try:
-        found = manifest.load_current(cache, listing.of(split), config.feature_fingerprint(), _source(config, mode))
+        found = manifest.load_current(
+            cache,
+            listing.of(split),
+            config.feature_fingerprint(),
+            _source(config, mode),
+            recordings=listing.directory,
+        )
         if found.skipped and config.on_bad_clip == "error":
             raise DataError(f"The cache in {cache} leaves out {len(found.skipped)} clips that can't be used.")
     except DataError as error:
@@ -183,15 +195,20 @@ def _compare(before: Manifest, clips: Sequence[Clip], config: Config) -> tuple[t
     return kept, [clip for clip in todo if clip.file not in unusable], skipped
 
 
-def _log_mels(config: Config, clips: Sequence[Clip], directory: Path) -> LogMels:
-    """Each clip's `[frames, mels]` float32 in dB, or what is wrong with its file: on all cores, in order."""
+def _log_mels(config: Config, clips: Sequence[Clip], directory: Path, looked_at: dict[str, Examined]) -> LogMels:
+    """Each clip's `[frames, mels]` float32 in dB, or what is wrong with its file: on all cores, in order.
+
+    Notes in `looked_at`, by `Clip.file`, what else there is to say of a file.
+    """
     layer = log_mel_of(config.audio, config.feature)
     fewest = fewest_samples(config.feature)
     faults: dict[int, DataError] = {}
 
     def read(number: np.ndarray) -> np.ndarray:
+        file = clips[int(number)].file
         try:
-            return _read(directory / clips[int(number)].file, config)
+            looked_at[file] = _examined(directory / file, config)
+            return _read(directory / file, config)
         except DataError as error:
             faults[int(number)] = error
             return np.zeros(fewest, np.float32)  # any will do: it is not used
@@ -221,19 +238,43 @@ def _read(path: Path, config: Config) -> np.ndarray:
     return waveform
 
 
+def _examined(path: Path, config: Config) -> Examined:
+    """A recording's checksum and what is odd about it; of one that can't be read, `_read` says why."""
+    try:
+        return sound_checks.examine(path, config.audio)
+    except OSError:
+        return Examined("", ())
+    except (soundfile.SoundFileError, ValueError, MemoryError):
+        return Examined(sealed.file_checksum(path), ())
+
+
+def _with_contents(current: Manifest, n_new: int, looked_at: Mapping[str, Examined]) -> Manifest:
+    """The manifest with what is known of the contents of its last `n_new` clips."""
+    old, new = current.entries[: len(current.entries) - n_new], current.entries[len(current.entries) - n_new :]
+    contents = [looked_at[entry.clip.file] for entry in new]
+    known = (
+        dataclasses.replace(entry, sha256=examined.sha256, remarks=examined.remarks)
+        for entry, examined in zip(new, contents, strict=True)
+    )
+    return dataclasses.replace(current, entries=(*old, *known))
+
+
 def _finite(values: np.ndarray, path: Path) -> np.ndarray | DataError:
     if np.isfinite(values).all():
         return values
     return DataError(f"{path}: expected samples whose spectrum is finite; it is not.")
 
 
-def _shards(log_mels: LogMels, bad: list[Skipped]) -> Iterator[list[tuple[Clip, np.ndarray]]]:
+def _shards(
+    log_mels: LogMels, bad: list[Skipped], looked_at: Mapping[str, Examined]
+) -> Iterator[list[tuple[Clip, np.ndarray]]]:
     """Groups the usable log-mels by shard; adds the others to `bad`."""
     while group := list(itertools.islice(log_mels, CLIPS_PER_SHARD)):
         good = []
         for clip, log_mel in group:
             if isinstance(log_mel, DataError):
-                bad.append(Skipped(clip.file, clip.size, clip.mtime_ns, str(log_mel)))
+                sha256 = looked_at[clip.file].sha256
+                bad.append(Skipped(clip.file, clip.size, clip.mtime_ns, str(log_mel), sha256))
             else:
                 good.append((clip, log_mel))
         if good:

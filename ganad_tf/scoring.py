@@ -17,7 +17,7 @@ from ganad_tf.interrupted import ScoredSoFar
 from ganad_tf.manifest import Entry
 from ganad_tf.preparation import Progress
 from ganad_tf.sections import Scorer
-from ganad_tf.thresholds import threshold
+from ganad_tf.thresholds import shown, threshold_if_any
 from ganad_tf.trained import Fitted, Trained
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def score(
     progress: Progress = lambda items, _: items,
     fresh: bool = False,
     command: str = "",
-) -> float:
+) -> float | None:
     """Scores the test clips of one machine type and writes score and decision files, one pair per ID.
 
     Where the scorer is not the paper's, the paper's scores go to `paper/` below the result directory.
@@ -47,12 +47,12 @@ def score(
       command: What the user typed; kept beside the scores.
 
     Returns:
-      The threshold above which a clip is called anomalous.
+      The threshold above which a clip is called anomalous; None if the training scores give none. The scores are
+      written all the same and the decisions are not, which is warned of.
 
     Raises:
       DataError: If there are no test clips, no trained detector, a cache that is not up to date, a score that is
-        not a number, or another process is at it; no file is written then. If the training scores give no
-        threshold, the scores are written and the decisions are not.
+        not a number, or another process is at it; no file is written then.
       ConfigError: If the detector was trained with other settings.
     """
     directory = find_detector(config, listing, mode)
@@ -69,7 +69,7 @@ def _score(
     *,
     fresh: bool,
     command: str,
-) -> float:
+) -> float | None:
     model = trained.load(directory)
     reported = config.reported()
     fitted = [trained.load_scorer(directory, own.scorer) for own in reported]
@@ -98,14 +98,19 @@ def _score(
             "trained_on": model.record["cache"],
         }
         _write(own, listing, mode, scored, scorer, origin)
-    limit = threshold([score.score for score in fitted[0].train_scores], config.threshold)
-    for machine_id, group in _by_id(listing, scores[0]).items():
-        decisions = [(clip.name, int(clip.score > limit)) for clip in group]
-        clips.write_rows(config.decision_path(listing.machine, machine_id), decisions)
+    limit = threshold_if_any([score.score for score in fitted[0].train_scores], config.threshold, listing.machine)
+    if limit is not None:
+        _write_decisions(config, listing, scores[0], limit)
     so_far.remove()
     boards.show_scores(config, listing, mode, model, fitted[0], scored=scores[0])
-    logger.info("%s: scored %d clips, threshold %.6g", listing.machine, len(scores[0]), limit)
+    logger.info("%s: scored %d clips, threshold %s", listing.machine, len(scores[0]), shown(limit))
     return limit
+
+
+def _write_decisions(config: Config, listing: Listing, scores: Mapping[Clip, np.ndarray], limit: float) -> None:
+    for machine_id, group in _by_id(listing, scores).items():
+        decisions = [(clip.name, int(clip.score > limit)) for clip in group]
+        clips.write_rows(config.decision_path(listing.machine, machine_id), decisions)
 
 
 def _write(

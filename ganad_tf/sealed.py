@@ -8,6 +8,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 # Of the system, JSON, NumPy and zip archives (which call a flipped flag encryption, or a method that they don't know).
@@ -50,6 +51,16 @@ def fingerprint(value: Any, digits: int = 16) -> str:
     (True, '080a9ed4')
     """
     return _checksum(json.dumps(value, sort_keys=True))[:digits]
+
+
+def file_checksum(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+      OSError: If it can't be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _checksum(text: str) -> str:

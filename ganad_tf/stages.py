@@ -98,8 +98,8 @@ def train(config: Config, mode: Mode, listings: Sequence[Listing], *, fresh: boo
 
 def score(
     config: Config, mode: Mode, listings: Sequence[Listing], *, fresh: bool = False, command: str = ""
-) -> dict[str, float]:
-    """Scores the test clips of each machine type; the decision thresholds by machine type.
+) -> dict[str, float | None]:
+    """Scores the test clips of each machine type; the decision thresholds by machine type, None for none.
 
     Goes on with what was interrupted, unless `fresh`.
     """
@@ -108,7 +108,7 @@ def score(
             config.for_machine(listing.machine), listing, mode
         )  # before the time is spent on reading clips
     prepare(config, mode, listings, ("test",))
-    thresholds = {}
+    thresholds: dict[str, float | None] = {}
     for listing in listings:
         own = config.for_machine(listing.machine)
         with _scoring(listing), console.bar(f"{listing.machine} score") as bar:

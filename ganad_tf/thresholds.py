@@ -1,11 +1,14 @@
 """Above which score a clip is called anomalous: from the scores of normal training clips alone."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 
-from ganad_tf.errors import DataError
+from ganad_tf.errors import DataError, ThresholdError
 from ganad_tf.sections import Threshold
+
+logger = logging.getLogger(__name__)
 
 SAME = 1e-6  # scores that differ by less, relatively, have no distribution to speak of
 
@@ -21,7 +24,8 @@ def threshold(scores: Sequence[float], settings: Threshold) -> float:
       settings: Method and quantile.
 
     Raises:
-      DataError: If `gamma` is asked for and the scores are not positive or are all the same.
+      ThresholdError: If `gamma` is asked for and the scores are not positive or are all the same.
+      DataError: If there are no scores.
     """
     values = np.asarray(scores, dtype=np.float64)
     if not values.size:
@@ -29,7 +33,7 @@ def threshold(scores: Sequence[float], settings: Threshold) -> float:
     if settings.method == "quantile":
         return float(np.quantile(values, settings.quantile))
     if values.min() <= 0 or np.ptp(values) <= SAME * values.max():
-        raise DataError(
+        raise ThresholdError(
             "Expected positive training scores that differ, to fit a gamma distribution to. "
             f"Received: {values.size} from {values.min()} to {values.max()}; set `threshold.method: quantile`."
         )
@@ -37,3 +41,30 @@ def threshold(scores: Sequence[float], settings: Threshold) -> float:
 
     shape, start, scale = scipy.stats.gamma.fit(values, floc=0)
     return float(scipy.stats.gamma.ppf(settings.quantile, shape, start, scale))
+
+
+def threshold_if_any(scores: Sequence[float], settings: Threshold, machine: str) -> float | None:
+    """The threshold, or None after a warning where the training scores give none.
+
+    Args:
+      scores: Of normal training clips, `[clips]`.
+      settings: Method and quantile.
+      machine: Machine type, for the warning.
+
+    Raises:
+      DataError: If there are no scores.
+    """
+    try:
+        return threshold(scores, settings)
+    except ThresholdError as error:
+        logger.warning("%s: there are scores but no decisions. %s", machine, error)
+        return None
+
+
+def shown(limit: float | None, digits: int = 6) -> str:
+    """A threshold for people, to so many significant digits.
+
+    >>> shown(0.123456789), shown(None)
+    ('0.123457', 'none')
+    """
+    return "none" if limit is None else f"{limit:.{digits}g}"

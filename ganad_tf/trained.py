@@ -156,9 +156,8 @@ def read_record(directory: Path) -> dict[str, Any]:
 
 
 def identity(directory: Path) -> str:
-    """Other for another detector, and for another training of the same."""
-    status = (directory / DETECTOR).stat()
-    return f"{directory}:{status.st_size}:{status.st_mtime_ns}"
+    """Names the detector by its contents: other for another training, the same in a copy of the project."""
+    return sealed.file_checksum(directory / DETECTOR)
 
 
 def check_settings(directory: Path, record: dict[str, Any], config: Config) -> None:

@@ -62,9 +62,10 @@ def train(
     with locks.alone_at(directory):
         is_new = fresh or not directory.exists() or checkpoints.path_of(directory).exists()
         if is_new:
+            calibration.foresee_no_threshold(config, listing.machine, entries)
             _train_detector(config, listing, mode, current, entries, callbacks, fresh=fresh)
         else:
-            _check_same(directory, config, current.digest(), listing.machine)
+            _check_same(directory, config, current, listing.machine)
         settings = [own.scorer for own in config.reported()]
         missing = [own for own in settings if not trained.scorer_directory(directory, own).exists()]
         if missing:
@@ -204,10 +205,10 @@ def _normalizer(statistics: Statistics | None) -> Normalizer:
     return Normalizer(statistics.mean, statistics.std)
 
 
-def _check_same(directory: Path, config: Config, digest: str, machine: str) -> None:
+def _check_same(directory: Path, config: Config, current: Manifest, machine: str) -> None:
     record = trained.read_record(directory)
     trained.check_settings(directory, record, config)
-    if record["cache"] != digest:
+    if not current.has_digest(record["cache"]):
         raise DataError(
             f"The detector in {directory} was trained on other recordings than those of {machine} now; "
             "set another `model_directory`, or remove the folder to train again."

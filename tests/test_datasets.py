@@ -5,7 +5,8 @@ import pytest
 import soundfile
 from conftest import tone, write_machine, write_wav
 
-from ganad_tf import datasets
+from ganad_tf import datasets, manifest
+from ganad_tf.clips import Clip
 from ganad_tf.config import Config
 from ganad_tf.datasets import synthetic
 from ganad_tf.datasets.synthetic_machines import MACHINES
@@ -92,7 +93,7 @@ class TestDcase2020:
 class TestFolder:
     def test_a_folder_is_a_machine(self, tmp_path):
         for index in range(10):
-            write_wav(tmp_path / "my fan" / "normal" / f"monday {index}.wav", tone())
+            write_wav(tmp_path / "my fan" / "normal" / f"monday {index}.wav", tone(seed=index))
         write_wav(tmp_path / "my fan" / "anomaly" / "friday.flac", tone())
         (listing,) = listed(tmp_path / "my fan", dataset=folder_config(test_split=0.3))
         assert listing.machine == "my fan"
@@ -102,12 +103,60 @@ class TestFolder:
 
     def test_the_choice_of_test_clips_does_not_depend_on_dates_or_order(self, tmp_path):
         for index in range(20):
-            write_wav(tmp_path / "fan" / "normal" / f"{index}.wav", tone())
+            write_wav(tmp_path / "fan" / "normal" / f"{index}.wav", tone(seed=index))
         before = {clip.name for clip in listed(tmp_path / "fan", dataset=folder_config())[0].of("test")}
         for index in range(20):
-            write_wav(tmp_path / "fan" / "normal" / f"{index}.wav", tone(seed=1))
+            write_wav(tmp_path / "fan" / "normal" / f"{index}.wav", tone(seed=100 + index))
         assert {clip.name for clip in listed(tmp_path / "fan", dataset=folder_config())[0].of("test")} == before
-        assert len(before) == 4
+        assert before == {f"normal/{index}.wav" for index in (0, 1, 11, 17)}  # as it has always been
+
+    def test_the_same_recording_is_never_in_training_and_in_the_test(self, tmp_path):
+        """Clips 0, 1, 11 and 17 are held out; 0 is in training under another name, 11 and 17 are one recording."""
+        for index in range(20):
+            write_wav(tmp_path / "fan" / "normal" / f"{index}.wav", tone(seed={0: 2, 17: 11}.get(index, index)))
+        (listing,) = listed(tmp_path / "fan", dataset=folder_config())
+        assert {clip.name for clip in listing.of("test")} == {f"normal/{index}.wav" for index in (1, 11, 17)}
+        assert len(listing.of("train")) == 17
+
+    def test_recordings_that_are_all_the_same_are_all_for_training(self, tmp_path):
+        for index in range(5):
+            write_wav(tmp_path / "fan" / "normal" / f"{index}.wav", tone())
+        (listing,) = listed(tmp_path / "fan", dataset=folder_config())
+        assert (len(listing.of("train")), len(listing.of("test"))) == (5, 0)
+
+    def test_folders_in_the_folder(self, tmp_path):
+        """Recorders make one per day and begin to count anew in each."""
+        names = [f"2026-11-{day:02d}/{index:04d}.wav" for day in range(1, 6) for index in range(4)]
+        for number, name in enumerate(names):
+            write_wav(tmp_path / "fan" / "normal" / name, tone(seed=number))
+        write_wav(tmp_path / "fan" / "normal" / "first.wav", tone(seed=99))
+        write_wav(tmp_path / "fan" / "anomaly" / "bearing" / "outer" / "1.flac", tone(hz=2000))
+        (listing,) = listed(tmp_path / "fan", dataset=folder_config())
+        assert sorted(clip.name for clip in listing.clips if clip.label == 0) == sorted(
+            [*(f"normal/{name}" for name in names), "normal/first.wav"]
+        )
+        assert [clip.name for clip in listing.clips if clip.label == 1] == ["anomaly/bearing/outer/1.flac"]
+        held_out = [clip.name for clip in listing.of("test") if clip.label == 0]
+        assert len(held_out) == 4
+        assert len({name.rpartition("/")[2] for name in held_out}) > 1  # not one number of every day
+
+    def test_folders_of_new_recordings(self, tmp_path):
+        write_wav(tmp_path / "new" / "fan" / "2026-11-01" / "a.wav", tone())
+        write_wav(tmp_path / "new" / "fan" / "b.wav", tone())
+        (listing,) = listed(tmp_path / "new", "eval", dataset=folder_config())
+        assert (listing.machine, [clip.name for clip in listing.clips]) == ("fan", ["2026-11-01/a.wav", "b.wav"])
+
+    def test_a_folder_that_links_to_itself_is_gone_through_once(self, tmp_path):
+        write_wav(tmp_path / "fan" / "normal" / "2026" / "a.wav", tone())
+        (tmp_path / "fan" / "normal" / "2026" / "all").symlink_to(tmp_path / "fan" / "normal")
+        (listing,) = listed(tmp_path / "fan", dataset=folder_config())
+        assert [clip.name for clip in listing.clips] == ["normal/2026/a.wav"]
+
+    def test_a_foreign_file_deep_down_is_refused(self, tmp_path):
+        write_wav(tmp_path / "fan" / "normal" / "2026" / "a.wav", tone())
+        (tmp_path / "fan" / "normal" / "2026" / "log.txt").write_text("x")
+        with pytest.raises(DataError, match=r"2026/log\.txt: expected a recording"):
+            listed(tmp_path / "fan", dataset=folder_config())
 
     def test_several_folders_are_several_machines(self, tmp_path):
         for machine in ("left", "right"):
@@ -241,6 +290,50 @@ class TestSynthetic:
             power = np.abs(np.fft.rfft(samples)) ** 2
             shares[level] = power[2 * 3000 :].sum() / power[: 2 * 3000].sum()
         assert 10 * np.log10(shares[0.0] / shares[-20.0]) == pytest.approx(20, abs=2)
+
+
+OF_THE_SYSTEM = (
+    "Thumbs.db",
+    "desktop.ini",
+    "Desktop.ini",
+    "normal_id_00_00000000.wav:Zone.Identifier",
+    "normal_id_00_00000000.wav\uf03aZone.Identifier",
+    ".DS_Store",
+    "._normal_id_00_00000000.wav",
+    "@eaDir/normal_id_00_00000000.wav/SYNOINDEX_MEDIA_INFO",
+    "__MACOSX/._normal_id_00_00000000.wav",
+    "lost+found/normal_id_00_00000009.wav",
+    "$RECYCLE.BIN/$RX1.wav",
+    ".Trash-1000/files/a.wav",
+    "System Volume Information/IndexerVolumeGuid",
+)
+
+
+@pytest.mark.parametrize("layout", ["dcase2020", "folder", "folder, new", "synthetic", "imported"])
+def test_what_systems_leave_is_nobody_s_clip_in_any_layout(tmp_path, layout):
+    name, _, new = layout.partition(", ")
+    cases = {
+        "dcase2020": ("fan/train/normal_id_00_00000000.wav", ("", "fan", "fan/train")),
+        "synthetic": ("fan/test/normal_id_00_00000000.wav", ("", "fan", "fan/test")),
+        "folder": ("fan/normal/2026/a.wav", ("", "fan", "fan/normal", "fan/normal/2026")),
+        "folder, new": ("fan/2026/a.wav", ("", "fan", "fan/2026")),
+        "imported": ("fan/train/manifest.json", ("", "fan")),
+    }
+    file, folders = cases[layout]
+    write_wav(tmp_path / "data" / "a.wav", tone())
+    (tmp_path / "data" / file).parent.mkdir(parents=True)
+    (tmp_path / "data" / "a.wav").rename(tmp_path / "data" / file)
+    if name == "imported":
+        clip = Clip("fan/train/a.wav", "a.wav", "fan", "00", "train", 0, 1, 1)
+        entries = (manifest.Entry(clip, "a.tfrecord", 0, 1),)
+        manifest.save(tmp_path / "data" / "fan" / "train", manifest.Manifest("f", {}, "", entries=entries))
+    for folder in folders:
+        for left in OF_THE_SYSTEM:
+            path = tmp_path / "data" / folder / left
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+    (listing,) = listed(tmp_path / "data", "eval" if new else "dev", dataset=Dataset(name))
+    assert (listing.machine, len(listing.clips), listing.foreign) == ("fan", 1, ())
 
 
 def test_missing_and_empty_directories_are_named(tmp_path):

@@ -460,6 +460,27 @@ def test_predict_says_the_same_from_an_artifact_and_from_a_server(server, ganad,
     assert re.search(r"0\.wav +\S+ +\S+  (normal|ANOMALY)", table)
 
 
+def test_predict_takes_folders_for_the_recordings_in_them(server, ganad, tmp_path):
+    for name, clip in zip(("b/2.wav", "b/2026/1.wav", "a.wav"), CLIPS, strict=False):
+        write_wav(tmp_path / "new" / name, clip)
+    for left in ("Thumbs.db", ".DS_Store", "b/._2.wav", "b/2.wav:Zone.Identifier", "b/@eaDir/2.wav", "b/notes.txt"):
+        (tmp_path / "new" / left).parent.mkdir(exist_ok=True)
+        (tmp_path / "new" / left).write_bytes(b"x")
+    write_wav(tmp_path / "z.wav", CLIPS[0])
+    (tmp_path / "empty" / "lost+found").mkdir(parents=True)
+    for model in (DEMO, f"http://127.0.0.1:{server.port}/v1/models/demo"):
+        done = ganad("predict", model, "z.wav", "new", "new/b", "--csv", cwd=tmp_path)
+        found = [line.split(",")[0] for line in done.stdout.splitlines()[1:]]
+        in_b = ["new/b/2.wav", "new/b/2026/1.wav"]
+        assert found == ["z.wav", "new/a.wav", *in_b, *in_b]
+        assert "left out: new/b/notes.txt: expected a recording" in done.stderr
+        done = ganad("predict", model, "empty", "z.wav", "--csv", cwd=tmp_path, check=2)
+        assert [line.split(",")[0] for line in done.stdout.splitlines()[1:]] == ["z.wav"]
+        sentence = "ganad: empty: expected recordings (WAV, FLAC, OGG, ...) in this folder, but there are none.\n"
+        assert done.stderr == sentence
+        assert ganad("predict", model, "empty", cwd=tmp_path, check=2).stderr == sentence
+
+
 def test_predict_names_the_files_that_it_cannot_score_and_scores_the_others(server, ganad, tmp_path):
     write_wav(tmp_path / "good.wav", CLIPS[0])
     write_wav(tmp_path / "deep.wav", CLIPS[0], subtype="PCM_24")

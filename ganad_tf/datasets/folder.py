@@ -1,4 +1,4 @@
-"""Any folder of recordings: `normal/` and, if there are any, `anomaly/` or `abnormal/`.
+"""Any folder of recordings: `normal/` and, if there are any, `anomaly/` or `abnormal/`, each with folders in it or not.
 
 The folder's name is the machine type. The data directory is such a folder or holds several.
 MIMII's `id_00/{normal,abnormal}` fits as it is. For evaluation, the data directory holds a folder
@@ -11,7 +11,8 @@ from pathlib import Path
 from ganad_tf.audio import extensions
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
-from ganad_tf.datasets.base import clip_of, visible
+from ganad_tf.datasets.base import clip_of, recordings, visible
+from ganad_tf.datasets.identical import identical_files
 from ganad_tf.input_sections import Dataset
 
 _LABELS = {"normal": 0, "anomaly": 1, "abnormal": 1}
@@ -24,7 +25,7 @@ def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
     if mode == "dev":
         is_machine = (directory / "normal").is_dir()
     else:
-        is_machine = bool(_recordings(directory)[0])
+        is_machine = any(path.is_file() and path.suffix.lower() in extensions() for path in visible(directory))
     if is_machine and directory.name in ("", ".."):
         directory = directory.resolve()  # `.` has no name of its own
     folders = [directory] if is_machine else [path for path in visible(directory) if path.is_dir()]
@@ -39,9 +40,9 @@ def _list_labelled(folder: Path, test_split: float) -> Listing:
         if path.name not in _LABELS or not path.is_dir():
             foreign.append(f"{path}: expected only the folders `normal`, `anomaly` and `abnormal` here")
             continue
-        files, others = _recordings(path)
+        files, others = recordings(path)
         foreign.extend(others)
-        held_out = _held_out(files, test_split) if path.name == "normal" else set(files)
+        held_out = _held_out(files, path, test_split) if path.name == "normal" else set(files)
         clips.extend(
             _clip(file, folder, MACHINE_ID, "test" if file in held_out else "train", _LABELS[path.name])
             for file in files
@@ -51,7 +52,7 @@ def _list_labelled(folder: Path, test_split: float) -> Listing:
 
 def _list_unlabelled(folder: Path, test_split: float) -> Listing:
     del test_split  # nothing is kept out: all of it is to be scored
-    files, foreign = _recordings(folder)
+    files, foreign = recordings(folder)
     clips = tuple(_clip(file, folder, NEW_ID, "test", None) for file in files)
     return Listing(folder.name, folder.parent, clips, tuple(foreign))
 
@@ -62,22 +63,13 @@ def _clip(file: Path, folder: Path, machine_id: str, split: str, label: int | No
     return clip_of(file, folder.parent, machine=folder.name, machine_id=machine_id, split=split, label=label, name=name)
 
 
-def _recordings(folder: Path) -> tuple[list[Path], list[str]]:
-    """The audio files of a folder, and what else lies there."""
-    known = extensions()
-    files: list[Path] = []
-    others: list[str] = []
-    for path in visible(folder):
-        if not path.name.isprintable():
-            others.append(f"{path}: expected a name in printable characters")
-        elif path.is_file() and path.suffix.lower() in known:
-            files.append(path)
-        else:
-            others.append(f"{path}: expected a recording (WAV, FLAC, OGG, ...)")
-    return files, others
+def _held_out(files: list[Path], folder: Path, share: float) -> set[Path]:
+    """An arbitrary choice of test clips, the same for the same names: order and dates don't matter.
 
-
-def _held_out(files: list[Path], share: float) -> set[Path]:
-    """An arbitrary choice of test clips, the same for the same names: order and dates don't matter."""
+    A file whose contents are in training too is no test of anything: it stays in training.
+    """
     count = round(share * len(files))
-    return set(sorted(files, key=lambda path: hashlib.sha256(path.name.encode()).digest())[:count])
+    ordered = sorted(files, key=lambda path: hashlib.sha256(path.relative_to(folder).as_posix().encode()).digest())
+    chosen = set(ordered[:count])
+    split = [group for group in identical_files(files) if not chosen.issuperset(group)]
+    return chosen.difference(*split)

@@ -13,7 +13,7 @@ from ganad_tf import clips, ensemble, schema, scoring, trained
 from ganad_tf import config as configuration
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
-from ganad_tf.errors import ExportError
+from ganad_tf.errors import ExportError, ThresholdError
 from ganad_tf.exporting.graph import Member, Precision, SoundScorer, shortest_clip
 from ganad_tf.features import log_mel_of
 from ganad_tf.sections import Scorer
@@ -89,7 +89,7 @@ def gather(config: Config, listing: Listing, mode: Mode) -> Gathered:
     Raises:
       DataError: If something is missing or can't be read.
       ConfigError: If the detector was trained with other settings.
-      ExportError: If the members don't fit together.
+      ExportError: If the members don't fit together, or the training scores give no threshold.
     """
     if not config.ensemble.members:
         directory = scoring.detector_directory(config, listing, mode)
@@ -99,7 +99,10 @@ def gather(config: Config, listing: Listing, mode: Mode) -> Gathered:
         config = _shared(config, [own for own, _, _ in found])
     directories, members = [place for _, place, _ in found], [member for _, _, member in found]
     gathered = Gathered(config, tuple(members), tuple(directories), _training(members, config), threshold=np.nan)
-    limit = threshold(list(gathered.train_scores()), config.threshold)
+    try:
+        limit = threshold(list(gathered.train_scores()), config.threshold)
+    except ThresholdError as error:
+        raise ExportError(f"An exported model of {listing.machine} needs a threshold. {error}") from error
     return dataclasses.replace(gathered, threshold=limit)
 
 

@@ -71,7 +71,7 @@ def _player(own: MachineFacts, each: ScoredClip, sounds: Embedded) -> str | None
 
 
 def _verdict(each: ScoredClip) -> str:
-    decision = f"{'above' if each.is_anomaly else 'below'} the threshold"
+    decision = {None: "no decision", True: "above the threshold", False: "below the threshold"}[each.is_anomaly]
     return f"{page.LABELS[each.clip.label]}, {decision}" if each.clip.label is not None else decision
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from ganad_tf import clips, datasets, ensemble, evaluation
+from ganad_tf import clips, datasets, ensemble, evaluation, manifest
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
@@ -17,20 +17,20 @@ from ganad_tf.input_sections import Audio, Feature
 from ganad_tf.manifest import Manifest
 from ganad_tf.metrics import auc, bootstrap_interval, mean_of_defined, pauc
 from ganad_tf.report import origins
-from ganad_tf.thresholds import threshold
+from ganad_tf.thresholds import threshold_if_any
 
 
 class ScoredClip(NamedTuple):
-    """A test clip, its anomaly score, and whether that is above the threshold."""
+    """A test clip, its anomaly score, and whether that is above the threshold; None where there is no threshold."""
 
     clip: Clip
     score: float
-    is_anomaly: bool
+    is_anomaly: bool | None
 
     @property
     def is_wrong(self) -> bool:
-        """Whether the decision is not what the label says; False where there is no label."""
-        return self.clip.label is not None and bool(self.clip.label) != self.is_anomaly
+        """Whether the decision is not what the label says; False where there is no label or no decision."""
+        return None not in (self.clip.label, self.is_anomaly) and bool(self.clip.label) != self.is_anomaly
 
 
 class Area(NamedTuple):
@@ -58,14 +58,16 @@ class Row:
       name: The ID, or `mean`.
       auc: AUC.
       pauc: pAUC.
-      counts: Clips by label and decision.
-      n_unlabelled: Clips without a label.
+      counts: Clips by label and decision; None where there are no decisions.
+      n_normal, n_anomaly, n_unlabelled: Clips by label, and those without one.
     """
 
     name: str
     auc: Area
     pauc: Area
-    counts: Counts
+    counts: Counts | None
+    n_normal: int
+    n_anomaly: int
     n_unlabelled: int
 
 
@@ -80,7 +82,7 @@ class MachineFacts:
       listing: The recordings.
       cache: Where the log-mels of the test clips are; of an ensemble, those that its first member has.
       cached: What is in it.
-      threshold: Above which a clip is called anomalous.
+      threshold: Above which a clip is called anomalous; None where the training scores give none.
       train_scores: Of the normal training clips.
       scored: The test clips, highest score first.
       rows: Per ID, then the mean.
@@ -94,7 +96,7 @@ class MachineFacts:
     listing: Listing
     cache: Path
     cached: Manifest
-    threshold: float
+    threshold: float | None
     train_scores: tuple[float, ...]
     scored: tuple[ScoredClip, ...]
     rows: tuple[Row, ...]
@@ -172,10 +174,11 @@ def _machine(path: Path, mode: Mode, machine: str) -> MachineFacts:
     config = origins.config_of(origin, path.parent)
     (listing,) = datasets.list_clips(config, mode, [machine])
     train_scores = tuple(score.score for score in clips.read_scores(config.train_score_path(mode, machine)))
-    limit = threshold(train_scores, config.threshold)
+    limit = threshold_if_any(train_scores, config.threshold, machine)
     cache, cached = origins.cache_of(config, origin, mode, machine)
+    cached = manifest.recognised(cached, listing.clips, listing.directory)
     by_id = {
-        machine_id: [ScoredClip(clip, score, score > limit) for clip, score in scored]
+        machine_id: [ScoredClip(clip, score, None if limit is None else score > limit) for clip, score in scored]
         for machine_id, scored in evaluation.scored_clips(config, listing, mode).items()
     }
     rows = [_row(machine_id, [scored], config.max_fpr) for machine_id, scored in by_id.items()]
@@ -205,13 +208,17 @@ def _row(name: str, groups: Sequence[Sequence[ScoredClip]], max_fpr: float) -> R
         labels = [each.clip.label for each in group if each.clip.label is not None]
         if len(labels) == len(group) and 0 < sum(labels) < len(labels):
             usable.append((labels, np.array([each.score for each in group])))
+    all_labels = [each.clip.label for each in everything]
     counts = [(each.clip.label, each.is_anomaly) for each in everything]
+    has_decisions = all(each.is_anomaly is not None for each in everything)
     return Row(
         name,
         auc=_area(usable, auc),
         pauc=_area(usable, partial(pauc, max_fpr=max_fpr)),
-        counts=Counts(*(counts.count(kind) for kind in ((0, False), (0, True), (1, False), (1, True)))),
-        n_unlabelled=sum(label is None for label, _ in counts),
+        counts=Counts(*map(counts.count, ((0, False), (0, True), (1, False), (1, True)))) if has_decisions else None,
+        n_normal=all_labels.count(0),
+        n_anomaly=all_labels.count(1),
+        n_unlabelled=all_labels.count(None),
     )
 
 

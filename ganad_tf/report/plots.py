@@ -51,7 +51,7 @@ class Seen:
 def plot_histograms(
     path: Path,
     machines: Mapping[str, Scored],
-    thresholds: Mapping[str, float],
+    thresholds: Mapping[str, float | None],
     *,
     training: Sequence[float] = (),
     names: tuple[str, str] = ("normal", "anomaly"),
@@ -61,7 +61,7 @@ def plot_histograms(
     Args:
       path: Of the picture.
       machines: Labels and scores by machine type and ID.
-      thresholds: Above which a clip is called anomalous, by machine type.
+      thresholds: Above which a clip is called anomalous, by machine type; None for no line.
       training: Scores of the normal training clips, drawn as an outline beside the test clips.
       names: Of the clips labelled 0 and 1.
     """
@@ -69,7 +69,8 @@ def plot_histograms(
     def draw(axes: Axes, machine: str) -> None:
         labels = np.concatenate([np.asarray(labels) for labels, _ in machines[machine].values()])
         scores = np.concatenate([np.asarray(scores) for _, scores in machines[machine].values()])
-        everything = np.array([*scores, *training, thresholds[machine]])
+        limits = [limit for limit in (thresholds[machine],) if limit is not None]
+        everything = np.array([*scores, *training, *limits])
         edges: list[float] = np.histogram_bin_edges(everything, bins=30).tolist()
         if 0 < WIDE * everything.min() < everything.max():
             edges = np.geomspace(everything.min(), everything.max(), len(edges)).tolist()
@@ -91,7 +92,8 @@ def plot_histograms(
                 edgecolor="white",
                 label=name,
             )
-        axes.axvline(thresholds[machine], color=LIMIT, linestyle="--", label="threshold")
+        for limit in limits:
+            axes.axvline(limit, color=LIMIT, linestyle="--", label="threshold")
         axes.set(title=machine, xlabel="anomaly score", ylabel="clips")
 
     _save_panels(path, list(machines), draw)

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ganad_tf import atomic, clips
+from ganad_tf import atomic, clips, thresholds
 from ganad_tf.comparison import markdown, write_csv
-from ganad_tf.report.facts import Area
+from ganad_tf.report.facts import Area, Counts
 from ganad_tf.report.page import LABELS, Comparison, MachinePage, SystemPage
 
 MACHINES = ("system", "mode", "machine", "id", "auc", "auc_low", "auc_high", "pauc", "pauc_low", "pauc_high")
@@ -33,7 +33,8 @@ def write_machines(path: Path, systems: Sequence[SystemPage]) -> None:
     for place, page in _all_machines(systems):
         for row in page.facts.rows:
             areas = ["" if math.isnan(value) else f"{value:.6f}" for area in (row.auc, row.pauc) for value in area]
-            rows.append([*place, row.name, *areas, page.facts.threshold, *row.counts, row.n_unlabelled])
+            counts = row.counts or ("", "", "", "")
+            rows.append([*place, row.name, *areas, page.facts.threshold, *counts, row.n_unlabelled])
     clips.write_rows(path, rows)
 
 
@@ -42,7 +43,8 @@ def write_clips(path: Path, systems: Sequence[SystemPage]) -> None:
     rows: list[Sequence[object]] = [CLIPS]
     for place, page in _all_machines(systems):
         for clip, score, is_anomaly in page.facts.scored:
-            rows.append([*place, clip.machine_id, clip.name, score, LABELS[clip.label], LABELS[int(is_anomaly)]])
+            decision = "" if is_anomaly is None else LABELS[int(is_anomaly)]
+            rows.append([*place, clip.machine_id, clip.name, score, LABELS[clip.label], decision])
     clips.write_rows(path, rows)
 
 
@@ -72,9 +74,10 @@ def write_markdown(path: Path, systems: Sequence[SystemPage], comparison: Compar
 def _machine_rows(page: MachinePage) -> Iterator[list[str]]:
     facts = page.facts
     for row in facts.rows:
-        counts = row.counts
+        counts = row.counts or Counts(0, 0, 0, 0)
         wrong = (_of(counts.normal_above, counts.normal_below), _of(counts.anomaly_below, counts.anomaly_above))
-        yield [facts.title, row.name, _shown(row.auc), _shown(row.pauc), f"{facts.threshold:.4g}", *wrong]
+        threshold = thresholds.shown(facts.threshold, digits=4)
+        yield [facts.title, row.name, _shown(row.auc), _shown(row.pauc), threshold, *wrong]
     for name, areas in page.published:
         yield [facts.title, f"{name}, published", f"{areas.auc:.1f}", f"{areas.pauc:.1f}", "", "", ""]
 

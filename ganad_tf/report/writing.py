@@ -12,6 +12,7 @@ from ganad_tf.report import cards, compared, facts, page, plots, tables
 from ganad_tf.report.facts import MachineFacts
 from ganad_tf.report.page import Comparison, MachinePage, Picture, SystemPage, in_percent
 from ganad_tf.report.sound import Embedded
+from ganad_tf.thresholds import shown
 
 SOUND_MB = 12  # of recordings in the page; others are links
 PAGE, PLOTS = "report.html", "plots"
@@ -90,7 +91,9 @@ def _pictures(own: MachineFacts, place: Path) -> Iterator[Picture]:
     path = place / "scores.png"
     names = ("normal", "anomaly") if own.is_labelled else ("new recordings", "")
     plots.plot_histograms(path, {title: by_id}, {title: own.threshold}, training=own.train_scores, names=names)
-    alt = f"Histogram of the anomaly scores of {title}: {', '.join(medians)}, threshold {own.threshold:.3g}."
+    alt = (
+        f"Histogram of the anomaly scores of {title}: {', '.join(medians)}, threshold {shown(own.threshold, digits=3)}."
+    )
     yield Picture(path, alt, "Scores of the test clips, of the normal training clips, and the threshold")
     if own.is_labelled and not math.isnan(own.rows[-1].auc.value):
         path = place / "roc.png"

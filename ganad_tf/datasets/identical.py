@@ -1,0 +1,41 @@
+"""Files with the same contents, such as a recording that was copied under another name."""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
+from pathlib import Path
+
+from ganad_tf import sealed
+
+SAMPLE_BYTES = 4096  # from the middle of a file: of two recordings they are the same in silence only
+
+
+def identical_files(paths: Iterable[Path]) -> list[list[Path]]:
+    """Groups of files with the same contents, in the order of `paths`; files like no other are in none.
+
+    Sizes and a sample are compared first, so that few files are read whole. One that can't be read is like no other;
+    who reads the recordings names it.
+    """
+    groups = [list(paths)]
+    for trait in (_size, _sample, sealed.file_checksum):
+        groups = [part for group in groups for part in _alike(group, trait)]
+    return groups
+
+
+def _alike(paths: list[Path], trait: Callable[[Path], Hashable]) -> list[list[Path]]:
+    groups: dict[Hashable, list[Path]] = defaultdict(list)
+    for path in paths:
+        try:
+            groups[trait(path)].append(path)
+        except OSError:
+            continue
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _sample(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        stream.seek(_size(path) // 2)
+        return stream.read(SAMPLE_BYTES)
