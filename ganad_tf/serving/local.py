@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ganad_tf import audio
+from ganad_tf import audio, lengths, memory
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.predictions import Prediction
@@ -31,10 +31,23 @@ def predict(model: Path, paths: Sequence[Path]) -> Iterator[Prediction | DataErr
 
 def _predict_one(artifact: Artifact, path: Path) -> Prediction | DataError:
     try:
-        outputs = artifact("score_waveform", {"waveform": audio.read(path, artifact.audio)[np.newaxis]})
+        _refuse_too_long(artifact, path)
+        with memory.enough_for(path):
+            outputs = artifact("score_waveform", {"waveform": audio.read(path, artifact.audio)[np.newaxis]})
     except DataError as error:
         return error
     except InputError as error:
         return DataError(f"{path}: {str(error).removeprefix('waveform: ')}")
     score, is_anomaly, threshold = (outputs[name][0] for name in ("anomaly_score", "is_anomaly", "threshold"))
     return Prediction(str(path), float(score), bool(is_anomaly), float(threshold))
+
+
+def _refuse_too_long(artifact: Artifact, path: Path) -> None:
+    """Looks at the header alone; a header that tells no length is left to the artifact, which sees the samples."""
+    seconds = lengths.seconds(path)
+    limit = artifact.longest_seconds
+    if limit is not None and seconds is not None and seconds > limit:
+        raise DataError(
+            f"{path}: expected a clip of at most {limit:.6g} s, received {seconds:.6g} s; "
+            "cut it into shorter ones, or export the model with a larger --longest."
+        )

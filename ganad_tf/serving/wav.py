@@ -6,6 +6,7 @@ says of others what is wrong with them.
 
 import io
 import struct
+from collections.abc import Iterable
 
 import numpy as np
 import soundfile
@@ -14,6 +15,7 @@ from ganad_tf.errors import InputError
 
 PCM, EXTENSIBLE = 1, 0xFFFE
 SAMPLE_BYTES = 2
+HEADER_BYTES = 44  # of the plainest file
 SLACK = 16  # bytes by which writers get a file's own size wrong, without a loss of sound
 
 
@@ -53,6 +55,26 @@ def plain(file: bytes, name: str) -> bytes:
     fmt = struct.pack("<HHIIHH", PCM, channels, rate, rate * block, block, bits)
     riff = struct.pack("<4sI4s", b"RIFF", 4 + 8 + len(fmt) + 8 + len(samples), b"WAVE")
     return riff + struct.pack("<4sI", b"fmt ", len(fmt)) + fmt + struct.pack("<4sI", b"data", len(samples)) + samples
+
+
+def check_length(files: Iterable[bytes], longest_seconds: float) -> None:
+    """Refuses files that last too long, by their headers.
+
+    Args:
+      files: As `plain` makes them; what is wrong with others, whoever decodes them says.
+      longest_seconds: The limit.
+
+    Raises:
+      InputError: Says which file.
+    """
+    for number, file in enumerate(files):
+        if len(file) >= HEADER_BYTES and file[36:40] == b"data":
+            bytes_per_second, size = struct.unpack_from("<I", file, 28)[0], struct.unpack_from("<I", file, 40)[0]
+            seconds = min(size, len(file) - HEADER_BYTES) / max(1, bytes_per_second)
+            if seconds > longest_seconds:
+                raise InputError(
+                    f"wav_bytes[{number}]: expected clips of at most {longest_seconds:.6g} s, received {seconds:.6g} s."
+                )
 
 
 def _chunks(file: bytes, name: str) -> tuple[bytes, bytes]:
