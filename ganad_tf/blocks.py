@@ -57,7 +57,7 @@ def prepare(detector: Detector, batch_size: int, n_windows: int, epochs: int, *,
     state = optimizers.state(detector)
     spec = tf.TensorSpec([None, detector.input_dim], tf.float32)
     specs = (spec, spec) if pairs else spec
-    step = _traced(detector.train_step, specs)
+    step = _traced(_pair_step(detector) if pairs else detector.train_step, specs)
 
     def any_block(block: Any) -> dict[str, tf.Tensor]:
         return _steps(step, block, batch_size, tf.shape(tf.nest.flatten(block)[0])[0])
@@ -83,6 +83,12 @@ def prepare(detector: Detector, batch_size: int, n_windows: int, epochs: int, *,
     detector.test_step = _traced(detector.test_step, spec)
     detector.run_eagerly = True
     return full
+
+
+def _pair_step(detector: Detector) -> Callable[[Any], dict[str, tf.Tensor]]:
+    """A step on a pair of batches, which are a detector's x; the pipeline's datasets have them as two elements."""
+    train_step = detector.train_step
+    return lambda pair: train_step((pair,))
 
 
 def _traced(call: Callable[[Any], dict[str, tf.Tensor]], specs: Any, **how: bool) -> Any:

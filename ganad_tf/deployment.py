@@ -31,7 +31,8 @@ def export(options: argparse.Namespace) -> None:
         if options.format == "savedmodel":
             print(savedmodel.export(*what))
         else:
-            print(edge.export(*what, options.format, batch=options.batch or 1, seconds=options.seconds))
+            shape = {"batch": options.batch or 1, "seconds": options.seconds}
+            print(edge.export(*what, options.format, **shape, quietly=console.silenced))
 
 
 def predict(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf import atomic, blocks, boards, calibration, checkpoints, locks, pipeline, preparation, trained
+from ganad_tf import atomic, blocks, boards, calibration, checkpoints, locks, pipeline, preparation, runtime, trained
 from ganad_tf.building import build
 from ganad_tf.callbacks import ReportResets, StopAtNaN
 from ganad_tf.checkpoints import Checkpoint
@@ -122,6 +122,7 @@ def _train_detector(
         n_windows={"training": training.n_windows, "validation": validation.n_windows},
         normalizer=normalizer and {"mean": normalizer.mean, "std": normalizer.std},
         history=checkpoint.history,
+        deterministic=runtime.is_deterministic(),
         seconds=round(checkpoint.seconds, 1),
     )
     feature = config.feature
@@ -140,11 +141,21 @@ def _check_unchanged(config: Config, listing: Listing, mode: Mode, used: Manifes
 
 
 def seed_everything(config: Config) -> None:
-    """Makes what follows the same for the same configuration, whatever ran before in this process."""
-    keras.backend.clear_session()
+    """Seeds all random numbers, and says so where operations are not as `deterministic` has it.
+
+    That is a switch of the whole process, which the command line throws: see `runtime`.
+    """
     keras.utils.set_random_seed(config.seed)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
+    if config.deterministic and not runtime.is_deterministic():
+        logger.warning(
+            "`deterministic: true`, but this process has not called `ganad_tf.runtime.deterministic()`: another "
+            "training with the same seed may differ in the last digits."
+        )
+    if runtime.is_deterministic() and not config.deterministic:
+        logger.warning(
+            "`deterministic: false`, but operations stay deterministic in this process, where "
+            "`ganad_tf.runtime.deterministic()` was called; they are faster in a new one."
+        )
 
 
 def fit(
