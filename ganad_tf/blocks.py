@@ -51,7 +51,7 @@ def prepare(detector: Detector, batch_size: int, n_windows: int, epochs: int, *,
       pairs: Whether there are two blocks each time.
 
     Returns:
-      Windows of a block, which is what the dataset's batches must have.
+      Windows of a block, which is what the dataset's batches must have; until `undo`.
     """
     full = steps_per_block(batch_size, n_windows) * batch_size
     state = optimizers.state(detector)
@@ -83,6 +83,14 @@ def prepare(detector: Detector, batch_size: int, n_windows: int, epochs: int, *,
     detector.test_step = _traced(detector.test_step, spec)
     detector.run_eagerly = True
     return full
+
+
+def undo(detector: Detector) -> None:
+    """Gives the detector its steps on batches back, which `prepare` has put others before."""
+    del detector.train_step, detector.test_step
+    detector.run_eagerly = False
+    detector.make_train_function(force=True)
+    detector.make_test_function(force=True)
 
 
 def _pair_step(detector: Detector) -> Callable[[Any], dict[str, tf.Tensor]]:

@@ -174,21 +174,24 @@ def fit(
         logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
     at_once = blocks.prepare(detector, settings.batch_size, training.n_windows, settings.epochs, pairs=pairs)
     sizes: dict[str, Any] = {"batch_size": at_once, "memory_budget_mb": settings.memory_budget_mb}
-    detector.fit(
-        pipeline.windows(
-            training,
-            seed=config.seed if settings.shuffle else None,
-            pairs=pairs,
-            first_epoch=checkpoint.epoch,
-            **sizes,
-        ),
-        validation_data=pipeline.windows(validation, seed=None, **sizes) if validation.entries else None,
-        initial_epoch=checkpoint.epoch,
-        epochs=checkpoint.epoch if checkpoint.is_stopped else settings.epochs,
-        shuffle=False,  # the pipeline has shuffled
-        verbose=0,
-        callbacks=[ReportResets(), *([checkpoint.stopping] if checkpoint.stopping else []), *callbacks, checkpoint],
-    )
+    try:
+        detector.fit(
+            pipeline.windows(
+                training,
+                seed=config.seed if settings.shuffle else None,
+                pairs=pairs,
+                first_epoch=checkpoint.epoch,
+                **sizes,
+            ),
+            validation_data=pipeline.windows(validation, seed=None, **sizes) if validation.entries else None,
+            initial_epoch=checkpoint.epoch,
+            epochs=checkpoint.epoch if checkpoint.is_stopped else settings.epochs,
+            shuffle=False,  # the pipeline has shuffled
+            verbose=0,
+            callbacks=[ReportResets(), *([checkpoint.stopping] if checkpoint.stopping else []), *callbacks, checkpoint],
+        )
+    finally:
+        blocks.undo(detector)
 
 
 def _stopping(settings: Fit) -> keras.callbacks.EarlyStopping | None:

@@ -77,7 +77,7 @@ class TwoOptimizers(Detector):
         """
         rate = self.optimizer.learning_rate
         if self.has_twins and isinstance(rate, keras.Variable):
-            self.discriminator_optimizer.learning_rate = rate
+            self.discriminator_optimizer.learning_rate = tf.convert_to_tensor(rate)  # a variable would become its own
 
 
 def bce(logit: tf.Tensor, target: float) -> tf.Tensor:

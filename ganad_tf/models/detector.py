@@ -1,6 +1,5 @@
 """The contract that every detector keeps. It sees tensors and plain numbers: no files, no settings, no clips."""
 
-import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-_ALL_ALIKE = "expected no weights, for windows all count alike; leave some out, or give some more than once. Received:"
+from ganad_tf.models.refusals import ALL_ALIKE, refuse_arguments, refuse_other_than_float32, refuse_weights
 
 
 class Detector(keras.Model):
@@ -34,17 +33,7 @@ class Detector(keras.Model):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        kinds = {
-            "dtype": self.dtype_policy.name,
-            "keras.config.dtype_policy()": keras.config.dtype_policy().name,
-            "keras.config.floatx()": keras.config.floatx(),
-        }
-        other = [f"{setting} {kind}" for setting, kind in kinds.items() if kind != "float32"]
-        if other:
-            raise ValueError(
-                f"{type(self).__name__} computes in float32 alone, where mixed precision would cost digits and gain no "
-                f"time. Received: {', '.join(other)}; set it to float32 before a detector is made or loaded."
-            )
+        refuse_other_than_float32(self)
 
     def compile(
         self,
@@ -60,18 +49,19 @@ class Detector(keras.Model):
         Raises:
           ValueError: For an argument that training would not look at.
         """
+        method = f"{type(self).__name__}.compile"
         if not self.takes_loss:
             why = "its losses are fixed, and what weighs them are arguments of its constructor"
-            self._refuse(why, loss=loss, loss_weights=loss_weights)
-        self._refuse("its losses are what `fit` reports", metrics=metrics, weighted_metrics=weighted_metrics)
+            refuse_arguments(method, why, loss=loss, loss_weights=loss_weights)
+        why = "its losses are what `fit` reports"
+        refuse_arguments(method, why, metrics=metrics, weighted_metrics=weighted_metrics)
         super().compile(optimizer=optimizer, loss=loss, loss_weights=loss_weights, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as `get_compile_config` has recorded; `load_model` calls this."""
         settings = keras.saving.deserialize_keras_object(config)
-        if not self.takes_loss:  # files of earlier versions have recorded one that nothing looked at
-            settings = {name: value for name, value in settings.items() if not name.startswith("loss")}
-        self.compile(**settings)
+        unused = {"metrics", "weighted_metrics", *(() if self.takes_loss else ("loss", "loss_weights"))}
+        self.compile(**{name: value for name, value in settings.items() if name not in unused})  # version 0.1 has some
         self.optimizer.build(self.trainable_variables)
 
     def fit(self, *arguments: Any, **named: Any) -> keras.callbacks.History:
@@ -80,7 +70,7 @@ class Detector(keras.Model):
         Raises:
           ValueError: For weights of windows or classes.
         """
-        self._refuse_weights(super().fit, arguments, named)
+        refuse_weights(super().fit, arguments, named)
         return super().fit(*arguments, **named)
 
     def evaluate(self, *arguments: Any, **named: Any) -> Any:
@@ -89,7 +79,7 @@ class Detector(keras.Model):
         Raises:
           ValueError: For weights of windows.
         """
-        self._refuse_weights(super().evaluate, arguments, named)
+        refuse_weights(super().evaluate, arguments, named)
         return super().evaluate(*arguments, **named)
 
     def train_on_batch(self, *arguments: Any, **named: Any) -> Any:
@@ -98,7 +88,7 @@ class Detector(keras.Model):
         Raises:
           ValueError: For weights of windows or classes.
         """
-        self._refuse_weights(super().train_on_batch, arguments, named)
+        refuse_weights(super().train_on_batch, arguments, named)
         return super().train_on_batch(*arguments, **named)
 
     def test_on_batch(self, *arguments: Any, **named: Any) -> Any:
@@ -107,7 +97,7 @@ class Detector(keras.Model):
         Raises:
           ValueError: For weights of windows.
         """
-        self._refuse_weights(super().test_on_batch, arguments, named)
+        refuse_weights(super().test_on_batch, arguments, named)
         return super().test_on_batch(*arguments, **named)
 
     def export(
@@ -121,20 +111,6 @@ class Detector(keras.Model):
         """Writes a model without this package, windows `[batch, dims]` float32 → what calling the detector gives."""
         signature = input_signature or [tf.TensorSpec([None, self.input_dim], tf.float32, name="windows")]
         super().export(filepath, format=format, verbose=verbose, input_signature=signature, **kwargs)
-
-    def _refuse_weights(self, method: Any, arguments: Any, named: Any) -> None:
-        """Keras drops weights without a word where there are no targets; in a dataset, `batch_of` sees them."""
-        given = inspect.signature(method).bind(*arguments, **named).arguments
-        for name in ("sample_weight", "class_weight"):
-            if given.get(name) is not None:
-                raise ValueError(f"{type(self).__name__}.{method.__name__}: {_ALL_ALIKE} {name}.")
-
-    def _refuse(self, why: str, **arguments: Any) -> None:
-        given = ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value is not None)
-        if given:
-            raise ValueError(
-                f"{type(self).__name__}.compile takes no {' or '.join(arguments)}: {why}. Received: {given}."
-            )
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """The paper's score of each window.
@@ -186,7 +162,7 @@ def batch_of(data: Any) -> Any:
     """
     windows, _, weights = keras.utils.unpack_x_y_sample_weight(data)
     if weights is not None:
-        raise ValueError(f"A detector's step: {_ALL_ALIKE} weights of shape {weights.shape}.")
+        raise ValueError(f"A detector's step: {ALL_ALIKE} weights of shape {weights.shape}.")
     return tf.nest.map_structure(as_float32, windows)
 
 
