@@ -51,13 +51,13 @@ def prepare(detector: Detector, batch_size: int, n_windows: int, epochs: int, *,
       pairs: Whether there are two blocks each time.
 
     Returns:
-      Windows of a block, which is what the dataset's batches must have.
+      Windows of a block, which is what the dataset's batches must have; until `undo`.
     """
     full = steps_per_block(batch_size, n_windows) * batch_size
     state = optimizers.state(detector)
     spec = tf.TensorSpec([None, detector.input_dim], tf.float32)
     specs = (spec, spec) if pairs else spec
-    step = _traced(detector.train_step, specs)
+    step = _traced(_pair_step(detector) if pairs else detector.train_step, specs)
 
     def any_block(block: Any) -> dict[str, tf.Tensor]:
         return _steps(step, block, batch_size, tf.shape(tf.nest.flatten(block)[0])[0])
@@ -83,6 +83,20 @@ def prepare(detector: Detector, batch_size: int, n_windows: int, epochs: int, *,
     detector.test_step = _traced(detector.test_step, spec)
     detector.run_eagerly = True
     return full
+
+
+def undo(detector: Detector) -> None:
+    """Gives the detector its steps on batches back, which `prepare` has put others before."""
+    del detector.train_step, detector.test_step
+    detector.run_eagerly = False
+    detector.make_train_function(force=True)
+    detector.make_test_function(force=True)
+
+
+def _pair_step(detector: Detector) -> Callable[[Any], dict[str, tf.Tensor]]:
+    """A step on a pair of batches, which are a detector's x; the pipeline's datasets have them as two elements."""
+    train_step = detector.train_step
+    return lambda pair: train_step((pair,))
 
 
 def _traced(call: Callable[[Any], dict[str, tf.Tensor]], specs: Any, **how: bool) -> Any:

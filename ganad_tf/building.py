@@ -1,11 +1,11 @@
 """The sections `model` and `fit.compile` → a compiled detector, or one sentence about what does not fit."""
 
 import inspect
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from ganad_tf import precision
 from ganad_tf.config import Config
 from ganad_tf.errors import ConfigError
 from ganad_tf.models import DETECTORS, Detector
@@ -21,7 +21,6 @@ def build(config: Config) -> Detector:
       ConfigError: If the detector, an argument of its constructor, the optimizer or the loss is not known
         or can't be used.
     """
-    precision.full()
     name, arguments = config.model.name, dict(config.model.arguments)
     if name not in DETECTORS:
         raise ConfigError(f"Unknown `model.name` {name!r}{nearest(name, DETECTORS)}")
@@ -41,7 +40,7 @@ def build(config: Config) -> Detector:
     try:
         detector.compile(
             optimizer=_optimizer(config.fit.compile),
-            loss=keras.losses.get(config.fit.compile.loss),
+            loss=_loss(config.fit.compile, detector),
             jit_compile=False,  # `blocks.py` does it, where it pays
         )
         detector.test_step(tf.zeros([2, config.feature.dims]))  # what can't be computed shows here, not hours later
@@ -50,6 +49,18 @@ def build(config: Config) -> Detector:
         reason = " ".join(str(error).split())
         raise ConfigError(f"The sections `model` and `fit.compile` can't be used together: {reason}") from error
     return detector
+
+
+def _loss(settings: Compile, detector: Detector) -> Any:
+    """What `fit.compile.loss` names; the challenge's, which is the default, may stand where no loss can be chosen."""
+    if detector.takes_loss:
+        return keras.losses.get(settings.loss)
+    if settings.loss != Compile.loss:
+        raise ValueError(
+            f"the losses of {type(detector).__name__} are fixed, and what weighs them are keys of `model`; "
+            f"remove `fit.compile.loss`. Received: {settings.loss}"
+        )
+    return None
 
 
 def _optimizer(settings: Compile) -> keras.optimizers.Optimizer:

@@ -139,6 +139,9 @@ def import_tensorflow(*, for_serving: bool = False) -> None:
 
         tf.constant(0)
         logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice is for whoever writes the graph
+        from ganad_tf import runtime
+
+        runtime.full_float32()
 
 
 @contextmanager

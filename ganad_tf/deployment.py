@@ -39,7 +39,8 @@ def export(options: argparse.Namespace) -> None:
         if options.format == "savedmodel":
             print(savedmodel.export(*what, longest_seconds=options.longest or LONGEST_SECONDS))
         else:
-            print(edge.export(*what, options.format, batch=options.batch or 1, seconds=options.seconds))
+            shape = {"batch": options.batch or 1, "seconds": options.seconds}
+            print(edge.export(*what, options.format, **shape, quietly=console.silenced))
 
 
 def predict(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from ganad_tf import (
     datasets,
     manifest,
     preparation,
+    runtime,
     scoring,
     training,
 )
@@ -90,8 +91,11 @@ def train(config: Config, mode: Mode, listings: Sequence[Listing], *, fresh: boo
             f"Expected normal training clips in {config.data_directory(mode)}, but there are none of {names}; "
             "choose others with --machine."
         )
+    if config.deterministic:
+        runtime.deterministic()
     for listing in trainable:
         own = config.for_machine(listing.machine)
+        runtime.forget_models()
         with _training(own, listing, mode), console.epochs(own.fit, listing.machine) as callbacks:
             training.train(own, listing, mode, callbacks=callbacks, fresh=fresh)
 

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import __version__, atomic, clips, precision, schema, sealed
+from ganad_tf import __version__, atomic, clips, schema, sealed
 from ganad_tf.clips import ClipScore
 from ganad_tf.config import Config, to_dict
 from ganad_tf.densities import Density
@@ -77,7 +77,6 @@ def load(directory: Path) -> Trained:
       DataError: If it is missing or can't be read.
     """
     record = read_record(directory)
-    precision.full()
     try:
         detector = keras.saving.load_model(directory / DETECTOR, compile=False)
         normalizer = record["normalizer"] and Normalizer(**record["normalizer"])

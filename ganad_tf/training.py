@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf import atomic, blocks, boards, calibration, checkpoints, locks, pipeline, preparation, trained
+from ganad_tf import atomic, blocks, boards, calibration, checkpoints, locks, pipeline, preparation, runtime, trained
 from ganad_tf.building import build
 from ganad_tf.callbacks import ReportResets, StopAtNaN
 from ganad_tf.checkpoints import Checkpoint
@@ -123,6 +123,7 @@ def _train_detector(
         n_windows={"training": training.n_windows, "validation": validation.n_windows},
         normalizer=normalizer and {"mean": normalizer.mean, "std": normalizer.std},
         history=checkpoint.history,
+        deterministic=runtime.is_deterministic(),
         seconds=round(checkpoint.seconds, 1),
     )
     feature = config.feature
@@ -141,11 +142,21 @@ def _check_unchanged(config: Config, listing: Listing, mode: Mode, used: Manifes
 
 
 def seed_everything(config: Config) -> None:
-    """Makes what follows the same for the same configuration, whatever ran before in this process."""
-    keras.backend.clear_session()
+    """Seeds all random numbers, and says so where operations are not as `deterministic` has it.
+
+    That is a switch of the whole process, which the command line throws: see `runtime`.
+    """
     keras.utils.set_random_seed(config.seed)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
+    if config.deterministic and not runtime.is_deterministic():
+        logger.warning(
+            "`deterministic: true`, but this process has not called `ganad_tf.runtime.deterministic()`: another "
+            "training with the same seed may differ in the last digits."
+        )
+    if runtime.is_deterministic() and not config.deterministic:
+        logger.warning(
+            "`deterministic: false`, but operations stay deterministic in this process, where "
+            "`ganad_tf.runtime.deterministic()` was called; they are faster in a new one."
+        )
 
 
 def fit(
@@ -164,21 +175,24 @@ def fit(
         logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
     at_once = blocks.prepare(detector, settings.batch_size, training.n_windows, settings.epochs, pairs=pairs)
     sizes: dict[str, Any] = {"batch_size": at_once, "memory_budget_mb": settings.memory_budget_mb}
-    detector.fit(
-        pipeline.windows(
-            training,
-            seed=config.seed if settings.shuffle else None,
-            pairs=pairs,
-            first_epoch=checkpoint.epoch,
-            **sizes,
-        ),
-        validation_data=pipeline.windows(validation, seed=None, **sizes) if validation.entries else None,
-        initial_epoch=checkpoint.epoch,
-        epochs=checkpoint.epoch if checkpoint.is_stopped else settings.epochs,
-        shuffle=False,  # the pipeline has shuffled
-        verbose=0,
-        callbacks=[ReportResets(), *([checkpoint.stopping] if checkpoint.stopping else []), *callbacks, checkpoint],
-    )
+    try:
+        detector.fit(
+            pipeline.windows(
+                training,
+                seed=config.seed if settings.shuffle else None,
+                pairs=pairs,
+                first_epoch=checkpoint.epoch,
+                **sizes,
+            ),
+            validation_data=pipeline.windows(validation, seed=None, **sizes) if validation.entries else None,
+            initial_epoch=checkpoint.epoch,
+            epochs=checkpoint.epoch if checkpoint.is_stopped else settings.epochs,
+            shuffle=False,  # the pipeline has shuffled
+            verbose=0,
+            callbacks=[ReportResets(), *([checkpoint.stopping] if checkpoint.stopping else []), *callbacks, checkpoint],
+        )
+    finally:
+        blocks.undo(detector)
 
 
 def _stopping(settings: Fit) -> keras.callbacks.EarlyStopping | None:

@@ -12,11 +12,14 @@ label is looked at.
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from ganad_tf import config as configuration
+from ganad_tf import console
 from ganad_tf.metrics import auc, pauc
 from ganad_tf.sections import Scorer
 
@@ -48,7 +51,10 @@ def main() -> int:
     parser.add_argument("--set", nargs="+", default=[], metavar="key=value")
     options = parser.parse_args()
 
-    from ganad_tf import building, datasets, densities, pipeline, preparation, records, scoring, trained, training
+    console.import_tensorflow()
+    from ganad_tf import building, datasets, densities, pipeline, preparation, records, runtime, scoring
+    from ganad_tf import trained, training
+    from ganad_tf.checkpoints import Checkpoint
     from ganad_tf.features import Normalizer
     from ganad_tf.pipeline import Source
 
@@ -64,10 +70,13 @@ def main() -> int:
     normalizer = Normalizer(spectra.mean(axis=0).tolist(), spectra.std(axis=0).tolist())
     normalizer = normalizer if config.feature.standardize else None
 
+    if config.deterministic:
+        runtime.deterministic()
     training.seed_everything(config)
     detector = building.build(config)
     sources = (Source(cache, part, config.feature.n_mels, config.feature.frames, normalizer) for part in (kept, ()))
-    training.fit(detector, config, *sources, ())
+    with tempfile.TemporaryDirectory() as folder:
+        training.fit(detector, config, *sources, (), Checkpoint(Path(folder, "unfinished.npz"), {}))
     model = trained.Trained(detector, normalizer, config.feature.frames, config.feature.n_mels, {})
     functions = [scoring.residual_function(model, Scorer(name="density", **pooling)) for pooling in POOLINGS.values()]
 

@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--detectors", nargs="+", default=list(DETECTORS), choices=list(DETECTORS))
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--set", nargs="+", default=[], metavar="key=value", help=argparse.SUPPRESS)
+    parser.add_argument("--set", nargs="+", default=[], metavar="key=value", help="change a setting of every job")
     options = parser.parse_args()
     if options.what == "job":
         run_job(options.out, options.detectors[0], options.set)
@@ -65,7 +65,10 @@ def main() -> int:
 
 def run_job(out: Path, detector: str, overrides: list[str]) -> None:
     """Trains one detector on every machine type there is and writes score files for each scorer below `out`."""
-    from ganad_tf import calibration, clips, datasets, preparation, scoring, trained, training
+    from ganad_tf import console
+
+    console.import_tensorflow()
+    from ganad_tf import calibration, clips, datasets, preparation, runtime, scoring, trained, training
     from ganad_tf import config as configuration
     from ganad_tf.clips import ClipScore
     from ganad_tf.sections import Scorer
@@ -74,8 +77,11 @@ def run_job(out: Path, detector: str, overrides: list[str]) -> None:
     config = configuration.load(ROOT / "yaml" / f"{DETECTORS[detector]}.yaml", [*overrides, *places])
     wanted = {name: Scorer(**settings) for name, settings in SCORERS.items()}
     seconds = {}
+    if config.deterministic:
+        runtime.deterministic()
     for listing in datasets.list_clips(config, "dev"):
         begin = time.perf_counter()
+        runtime.forget_models()
         own = config.for_machine(listing.machine)
         for split in ("train", "test"):
             if own.dataset.name != "imported":
@@ -115,7 +121,7 @@ def _toycar(options: argparse.Namespace) -> list[tuple[Path, str, list[str]]]:
     plan = []
     for size in options.sizes:
         cache = options.out / str(size) / "cache"
-        common = ["dataset.name=imported", f"cache_directory={cache}", f"dev_directory={cache / 'dev'}"]
+        common = ["dataset.name=imported", f"cache_directory={cache}", f"dev_directory={cache / 'dev'}", *options.set]
         if not cache.exists():
             command = [sys.executable, str(ROOT / "tools" / "import_logmel.py"), str(ROOT / "yaml/toycar_logmel.yaml")]
             bounds = ["--machine", "ToyCar", "--train-below", str(size), "--test-from", "250"]
@@ -131,7 +137,7 @@ def _synthetic(options: argparse.Namespace) -> list[tuple[Path, str, list[str]]]
     from ganad_tf.datasets import synthetic
 
     data = options.out / "data"
-    common = ["dataset.name=synthetic", f"dev_directory={data}"]
+    common = ["dataset.name=synthetic", f"dev_directory={data}", *options.set]
     config = configuration.load(ROOT / "yaml" / "baseline.yaml", common)
     synthetic.write(data, config.dataset.synthetic)
     plan = []

@@ -26,21 +26,23 @@ CLIENTS, CROWD = 8, 200
 def measure(model: Path, seconds: float) -> dict[str, object]:
     """All rows: one process without a server, a steady load for so many seconds, a crowd."""
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1"}
-    command = [sys.executable, __file__, str(model)]
+    command = [sys.executable, __file__, str(model), str(seconds)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return json.loads(done.stdout) | over_http(model, seconds)
 
 
-def in_process(model: Path) -> dict[str, object]:
-    """Scores 10 s clips from waveform to score: latency of one, throughput of batches."""
+def in_process(model: Path, seconds: float) -> dict[str, object]:
+    """Scores 10 s clips from waveform to score: latency of one, throughput of batches; so many seconds each at most."""
     import tensorflow as tf
 
+    from ganad_tf import runtime
     from ganad_tf.serving.artifact import Artifact
 
+    runtime.full_float32()
     artifact = Artifact(model)
     noise = np.random.default_rng(0).normal(0, 0.05, [32, CLIP_SECONDS * SAMPLE_RATE]).astype(np.float32)
-    one = _times(lambda: artifact("score_waveform", {"waveform": noise[:1]}), 200)
-    batch = _times(lambda: artifact("score_waveform", {"waveform": noise}), 20)
+    one = _times(lambda: artifact("score_waveform", {"waveform": noise[:1]}), 200, seconds)
+    batch = _times(lambda: artifact("score_waveform", {"waveform": noise}), 20, seconds)
     return {
         "tensorflow": tf.__version__,
         "in process, batch 1: median ms": 1e3 * statistics.median(one),
@@ -65,7 +67,7 @@ def over_http(model: Path, seconds: float) -> dict[str, object]:
             f"HTTP, {CLIENTS} clients: 99th percentile / median": _percentile(times, 99) / statistics.median(times),
             f"HTTP, {CLIENTS} clients: memory before, after (MB)": [before, after],
         }
-        statuses, _ = _load(port, model.name, CROWD, 10)
+        statuses, _ = _load(port, model.name, CROWD, min(10.0, seconds))
         begin = time.perf_counter()
         status = _post(_connection(port), model.name, _body())
         rows[f"HTTP, {CROWD} clients: answers by status"] = dict(statuses)
@@ -129,11 +131,12 @@ def _body() -> bytes:
     return json.dumps({"signature_name": "score_wav", "instances": [{"b64": file}]}).encode()
 
 
-def _times(call, repetitions: int) -> list[float]:
+def _times(call, repetitions: int, seconds: float) -> list[float]:
+    end = time.perf_counter() + seconds
     for _ in range(5):
         call()
-    times = []
-    for _ in range(repetitions):
+    times: list[float] = []
+    while len(times) < repetitions and (not times or time.perf_counter() < end):
         begin = time.perf_counter()
         call()
         times.append(time.perf_counter() - begin)
@@ -150,4 +153,4 @@ def _resident_mb(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(in_process(Path(sys.argv[1]))))
+    print(json.dumps(in_process(Path(sys.argv[1]), float(sys.argv[2]))))

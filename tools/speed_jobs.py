@@ -57,9 +57,10 @@ def files(folder: Path, machine: str, split: str) -> list[Path]:
 def experiment(folder: Path, machine: str, **changes: object):
     """Configuration and listing of one machine; everything else as the command line has it."""
     from ganad_tf import config as configuration
-    from ganad_tf import datasets, heap
+    from ganad_tf import console, datasets, runtime
 
-    heap.limit()
+    console.import_tensorflow()
+    runtime.deterministic()
     places = {f"{name}_directory": str(folder / name) for name in ("cache", "model", "result")}
     mapping = {"dev_directory": str(folder / "dev_data"), **places, **changes}
     config = configuration.from_mapping(mapping, source="benchmark")
@@ -179,13 +180,14 @@ def step(side: str, folder: Path, name: str, batch_size: int) -> float:
     """A compiled step on windows at hand: `ours`, of the `sixth` training in a process, with `one-heap`. Seconds."""
     import tensorflow as tf
 
-    from ganad_tf import blocks, building, heap, training
+    from ganad_tf import blocks, building, heap, runtime, training
 
     if side == "one-heap":
         heap.ARENAS = 1
     config, _ = experiment(folder, "fan", model={"name": name, **ARGUMENTS.get(name, {})})
     n_windows = 40 * WINDOWS_PER_CLIP
     for _ in range(6 if side == "sixth" else 1):
+        runtime.forget_models()
         training.seed_everything(config)
         detector = building.build(config)
         at_once = blocks.prepare(detector, batch_size, n_windows, OF_EPOCHS, pairs=detector.takes_pairs)
@@ -233,7 +235,7 @@ def _bare_loop(detector, source, batch_size: int) -> float:
         orders = [tf.random.experimental.stateless_shuffle(numbers, [seed, own]) for own in range(n_orders)]
         for number in tf.range(n_batches):
             picked = [batch(order[number * batch_size : (number + 1) * batch_size]) for order in orders]
-            detector.train_step(tuple(picked) if detector.takes_pairs else picked[0])
+            detector.train_step((tuple(picked),) if detector.takes_pairs else picked[0])
 
     times = [_seconds(lambda number=number: epoch(tf.constant(number))) for number in range(EPOCHS)]
     return statistics.median(times[1:])

@@ -7,12 +7,13 @@
 import importlib
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from ganad_tf import atomic, console, metrics
+from ganad_tf import atomic, metrics
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ConfigError, DataError, ExportError
@@ -38,6 +39,7 @@ def export(
     *,
     batch: int = 1,
     seconds: float | None = None,
+    quietly: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Path:
     """Exports one machine type's detector, or an ensemble of them.
 
@@ -49,6 +51,7 @@ def export(
       form: `litert`, `litert-int8` or `onnx`.
       batch: Clips that the model takes at a time.
       seconds: Their length; that of the recordings unless it is given.
+      quietly: Around the converters, which write past Python; the command line silences them.
 
     Returns:
       The folder of the new version.
@@ -69,7 +72,7 @@ def export(
         file = temporary / runtime.FILE
         function = gathered.graph(precision="float32").fixed(batch, samples)
         calibration = _calibration(gathered, listing, batch, samples) if form == "litert-int8" else []
-        with console.silenced():
+        with quietly():
             runtime.convert(function, file, *([calibration] if calibration else []))
             run = _in_batches(runtime.load(file), batch)
             found = _compare(gathered, tests, run, is_exact=form != "litert-int8")

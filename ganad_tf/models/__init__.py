@@ -1,6 +1,10 @@
-"""The detectors. Adding one is a file here and a line in `DETECTORS`."""
+"""The detectors. Adding one is a file here and a line in `DETECTORS`.
+
+Importing this package registers all that a saved detector names, its optimizer too.
+"""
 
 import ganad_tf.keras_backend  # noqa: F401 - before Keras
+from ganad_tf.models.adam import Adam
 from ganad_tf.models.dense_ae import DenseAE
 from ganad_tf.models.detector import Detector
 from ganad_tf.models.egbad import EGBAD
@@ -18,4 +22,4 @@ DETECTORS: dict[str, type[Detector]] = {
     "SpectrumDensity": SpectrumDensity,
 }
 
-__all__ = ["DETECTORS", "EGBAD", "IDNN", "DenseAE", "Detector", "GANomaly", "SkipGANomaly", "SpectrumDensity"]
+__all__ = ["DETECTORS", "EGBAD", "IDNN", "Adam", "DenseAE", "Detector", "GANomaly", "SkipGANomaly", "SpectrumDensity"]

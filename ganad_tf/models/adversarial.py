@@ -14,8 +14,11 @@ RESET_BELOW = 1e-5  # a discriminator this sure of itself teaches the generator 
 class TwoOptimizers(Detector):
     """A detector whose generator and discriminator have an optimizer each; both survive saving and loading.
 
-    Only that is inherited: losses and steps stand in each detector as its paper has them.
+    Only that is inherited: losses and steps stand in each detector as its paper has them. A discriminator's optimizer
+    that was not given is the generator's twin and follows its learning rate, whoever changes that.
     """
+
+    takes_loss = False
 
     @property
     def generator_variables(self) -> list[keras.Variable]:
@@ -38,23 +41,43 @@ class TwoOptimizers(Detector):
         """
         raise NotImplementedError
 
-    def compile(self, optimizer: Any = "adam", discriminator_optimizer: Any = None, **kwargs: Any) -> None:
-        """As Keras; the discriminator has its own optimizer, by default one with the same settings."""
+    def compile(  # type: ignore[override]  # Keras' second argument is the loss, which there is none of
+        self, optimizer: Any = "adam", discriminator_optimizer: Any = None, **kwargs: Any
+    ) -> None:
+        """As Keras; the discriminator has its own optimizer, by default one with the same settings.
+
+        Raises:
+          ValueError: For `loss`, `metrics` and their weights, which nothing would look at.
+        """
         super().compile(optimizer=optimizer, **kwargs)
+        self.has_twins = discriminator_optimizer is None
         twin = self.optimizer.__class__.from_config(self.optimizer.get_config())
         self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer or twin)
         self.optimizer.build(self.generator_variables)
         self.discriminator_optimizer.build(self.discriminator_variables)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Both optimizers, so that `load_model` restores both; nothing where the detector is not compiled."""
-        names = ("optimizer", "discriminator_optimizer") if self.compiled else ()
+        """The optimizers, so that `load_model` restores both; nothing where the detector is not compiled."""
+        if not self.compiled:
+            return {}
+        names = ("optimizer",) if self.has_twins else ("optimizer", "discriminator_optimizer")
         return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """What `load_model` calls with `get_compile_config`'s result."""
+        if config.get("optimizer") == config.get("discriminator_optimizer"):  # as version 0.1 has written twins
+            config = {name: value for name, value in config.items() if name == "optimizer"}
         if config:
             self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+
+    def follow_learning_rate(self) -> None:
+        """Gives the discriminator's optimizer the learning rate that its twin has by now; each step begins with it.
+
+        Callbacks set the generator's alone. A schedule needs no help: each twin has it, and both count the same steps.
+        """
+        rate = self.optimizer.learning_rate
+        if self.has_twins and isinstance(rate, keras.Variable):
+            self.discriminator_optimizer.learning_rate = tf.convert_to_tensor(rate)  # a variable would become its own
 
 
 def bce(logit: tf.Tensor, target: float) -> tf.Tensor:

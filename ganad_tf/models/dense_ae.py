@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.detector import Detector, LossMean
+from ganad_tf.models.detector import Detector, LossMean, as_float32, batch_of
 from ganad_tf.models.networks import dense_blocks, output_of_block
 
 
@@ -52,11 +52,11 @@ class DenseAE(Detector):
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, dims]` → reconstruction `[batch, dims]`."""
-        return self.autoencoder(windows, training=training)
+        return self.autoencoder(as_float32(windows), training=training)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of the optimizer on one batch."""
-        windows, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        windows = batch_of(data)
         with tf.GradientTape() as tape:
             reconstruction = self(windows, training=True)
             loss = self.compute_loss(x=windows, y=windows, y_pred=reconstruction, training=True)
@@ -67,7 +67,7 @@ class DenseAE(Detector):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The loss on one batch, networks as in use."""
-        windows, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        windows = batch_of(data)
         loss = self.compute_loss(x=windows, y=windows, y_pred=self(windows, training=False), training=False)
         self.loss_mean.update_state(loss, sample_weight=tf.shape(windows)[0])
         return {"loss": self.loss_mean.result()}
@@ -78,10 +78,11 @@ class DenseAE(Detector):
 
     def latent_of(self, windows: tf.Tensor) -> tf.Tensor:
         """What the block in the middle puts out, `[batch, latent]`."""
-        return output_of_block(self.autoencoder, len(self.hidden) + 1, windows)
+        return output_of_block(self.autoencoder, len(self.hidden) + 1, as_float32(windows))
 
     def objectives(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:
         """The loss and all weights."""
+        windows = as_float32(windows)
         loss = self.compute_loss(x=windows, y=windows, y_pred=self(windows, training=False), training=False)
         return {"loss": (loss, self.trainable_variables)}
 

@@ -1,10 +1,13 @@
 """The contract that every detector keeps. It sees tensors and plain numbers: no files, no settings, no clips."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from ganad_tf.models.refusals import ALL_ALIKE, refuse_arguments, refuse_other_than_float32, refuse_weights
 
 
 class Detector(keras.Model):
@@ -16,16 +19,104 @@ class Detector(keras.Model):
     functions (`networks.py`), never by inheritance.
 
     Attributes:
-      takes_pairs: Whether training wants two independently shuffled batches per step, `(windows, others)`.
+      input_dim: Length of a window.
+      takes_pairs: Whether training wants two independently shuffled batches per step, `((windows, others),)`.
+      takes_loss: Whether `compile(loss=...)` says what training lowers; otherwise it is refused.
+
+    Raises:
+      ValueError: If Keras is told to compute in anything but float32.
     """
 
+    input_dim: int
     takes_pairs = False
+    takes_loss = True
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        refuse_other_than_float32(self)
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Sets optimizer and, where the detector takes one, loss, as Keras does.
+
+        Raises:
+          ValueError: For an argument that training would not look at.
+        """
+        method = f"{type(self).__name__}.compile"
+        if not self.takes_loss:
+            why = "its losses are fixed, and what weighs them are arguments of its constructor"
+            refuse_arguments(method, why, loss=loss, loss_weights=loss_weights)
+        why = "its losses are what `fit` reports"
+        refuse_arguments(method, why, metrics=metrics, weighted_metrics=weighted_metrics)
+        super().compile(optimizer=optimizer, loss=loss, loss_weights=loss_weights, **kwargs)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as `get_compile_config` has recorded; `load_model` calls this."""
+        settings = keras.saving.deserialize_keras_object(config)
+        unused = {"metrics", "weighted_metrics", *(() if self.takes_loss else ("loss", "loss_weights"))}
+        self.compile(**{name: value for name, value in settings.items() if name not in unused})  # version 0.1 has some
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(self, *arguments: Any, **named: Any) -> keras.callbacks.History:
+        """Trains, as Keras does.
+
+        Raises:
+          ValueError: For weights of windows or classes.
+        """
+        refuse_weights(super().fit, arguments, named)
+        return super().fit(*arguments, **named)
+
+    def evaluate(self, *arguments: Any, **named: Any) -> Any:
+        """Computes the losses, as Keras does.
+
+        Raises:
+          ValueError: For weights of windows.
+        """
+        refuse_weights(super().evaluate, arguments, named)
+        return super().evaluate(*arguments, **named)
+
+    def train_on_batch(self, *arguments: Any, **named: Any) -> Any:
+        """Does one step, as Keras does.
+
+        Raises:
+          ValueError: For weights of windows or classes.
+        """
+        refuse_weights(super().train_on_batch, arguments, named)
+        return super().train_on_batch(*arguments, **named)
+
+    def test_on_batch(self, *arguments: Any, **named: Any) -> Any:
+        """Computes the losses of one batch, as Keras does.
+
+        Raises:
+          ValueError: For weights of windows.
+        """
+        refuse_weights(super().test_on_batch, arguments, named)
+        return super().test_on_batch(*arguments, **named)
+
+    def export(
+        self,
+        filepath: str | Path,
+        format: str = "tf_saved_model",  # noqa: A002 - Keras' name
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Writes a model without this package, windows `[batch, dims]` float32 → what calling the detector gives."""
+        signature = input_signature or [tf.TensorSpec([None, self.input_dim], tf.float32, name="windows")]
+        super().export(filepath, format=format, verbose=verbose, input_signature=signature, **kwargs)
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """The paper's score of each window.
 
         Args:
-          windows: `[batch, dims]` float32.
+          windows: `[batch, dims]` numbers.
 
         Returns:
           `[batch]` float32; higher is more anomalous. Does not depend on the other windows of the batch.
@@ -34,6 +125,7 @@ class Detector(keras.Model):
 
     def residual(self, windows: tf.Tensor) -> tf.Tensor:
         """What the detector could not reproduce, reconstruction minus window: `[batch, dims]`."""
+        windows = as_float32(windows)
         return self(windows, training=False) - windows
 
     def latent_of(self, windows: tf.Tensor) -> tf.Tensor | None:  # noqa: ARG002
@@ -46,6 +138,32 @@ class Detector(keras.Model):
         Changes nothing: no average, no state of random numbers. Random codes are the same every time.
         """
         return {}
+
+
+def as_float32(windows: Any) -> tf.Tensor:
+    """Windows of any kind of number, tensor or NumPy array, as float32; float32 stays what it is.
+
+    >>> as_float32([[1, 2]]).dtype
+    tf.float32
+    """
+    return tf.cast(windows, tf.float32)
+
+
+def batch_of(data: Any) -> Any:
+    """The windows of `x`, `(x, y)` or `(x, y, sample_weight)`, which `fit` hands to a step, as float32.
+
+    Targets are not looked at: a detector's target is the window.
+
+    Returns:
+      `[batch, dims]`, or a pair of it where x is one.
+
+    Raises:
+      ValueError: If windows have weights.
+    """
+    windows, _, weights = keras.utils.unpack_x_y_sample_weight(data)
+    if weights is not None:
+        raise ValueError(f"A detector's step: {ALL_ALIKE} weights of shape {weights.shape}.")
+    return tf.nest.map_structure(as_float32, windows)
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")

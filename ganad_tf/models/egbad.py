@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganad_tf.models.adversarial import TwoOptimizers, bce, update_means
-from ganad_tf.models.detector import LossMean
+from ganad_tf.models.detector import LossMean, as_float32, batch_of
 from ganad_tf.models.dropout import Dropout
 from ganad_tf.models.networks import dense_blocks
 
@@ -31,7 +31,7 @@ class EGBAD(TwoOptimizers):
 
     `score: cross_entropy` takes BCE(D(x, E(x)), 1) in place of the features' distance, as the paper
     also does. One step of D, then one of G and E, on another batch: `fit` with pairs of independently
-    shuffled batches, `(windows, others)`; with single batches both steps see the same one. An
+    shuffled batches as its x, `((windows, others),)`; with single batches both steps see the same one. An
     exponential moving average of all weights is what reconstructs and scores; the losses are those of
     the weights being trained.
 
@@ -103,11 +103,11 @@ class EGBAD(TwoOptimizers):
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, dims]` → reconstruction `[batch, dims]`, by the averaged weights."""
         del training  # the average is only ever used, never trained
-        return self.averaged["generator"](self.averaged["encoder"](windows, training=False), training=False)
+        return self.averaged["generator"](self.latent_of(windows), training=False)
 
     def losses_of(self, windows: tf.Tensor, z: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Every loss on one batch and its random codes, by the names in the class's docstring."""
-        real_logit, fake_logit = self._logits(windows, z, training)
+        real_logit, fake_logit = self._logits(as_float32(windows), z, training)
         generator, encoder = bce(fake_logit, 1.0), bce(real_logit, 0.0)
         return {
             "loss": generator + encoder,
@@ -118,8 +118,8 @@ class EGBAD(TwoOptimizers):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Step the discriminator, then generator and encoder on the other batch, then the average."""
-        windows, others, _ = keras.utils.unpack_x_y_sample_weight(data)
-        others = windows if others is None else others
+        windows, others = self._pair(data)
+        self.follow_learning_rate()
         with tf.GradientTape() as tape:
             first = self.losses_of(windows, self._draw(windows), training=True)
         variables = self.discriminator_variables
@@ -137,13 +137,14 @@ class EGBAD(TwoOptimizers):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Every loss on one batch, networks as in use, with codes that are the same every time."""
-        windows, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        windows, _ = self._pair(data)
         return update_means(
             self.loss_means, self.losses_of(windows, self._same_codes(windows), training=False), windows
         )
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """0.9 of the reconstruction's distance and 0.1 of the discriminator's doubt for each window, `[batch]`."""
+        windows = as_float32(windows)
         z = self.averaged["encoder"](windows, training=False)
         reconstruction = self.averaged["generator"](z, training=False)
         real_features, logit = self._discriminate(self.averaged, windows, z, training=False)
@@ -155,10 +156,11 @@ class EGBAD(TwoOptimizers):
 
     def latent_of(self, windows: tf.Tensor) -> tf.Tensor:
         """E(x) by the averaged weights, `[batch, latent]`."""
-        return self.averaged["encoder"](windows, training=False)
+        return self.averaged["encoder"](as_float32(windows), training=False)
 
     def discriminate(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Logits of windows with their codes and of random codes with their windows, `[batch, 1]` each."""
+        windows = as_float32(windows)
         return self._logits(windows, self._same_codes(windows), training=False)
 
     def objectives(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:
@@ -174,6 +176,12 @@ class EGBAD(TwoOptimizers):
         own = ("score", "average", "discriminator_dropout")
         names = ("input_dim", "hidden", "latent", *own, "dropout", "kernel_initializer", "seed")
         return super().get_config() | {name: getattr(self, name) for name in names}
+
+    @staticmethod
+    def _pair(data: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Both batches of a step, `[batch, dims]` each: the same one twice unless x is a pair of them."""
+        windows = batch_of(data)
+        return tuple(windows) if isinstance(windows, tuple | list) else (windows, windows)
 
     def _networks(self, prefix: str) -> dict[str, keras.Model]:
         shape: dict[str, Any] = {"dropout": self.dropout, "kernel_initializer": self.kernel_initializer}

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from ganad_tf.models.adversarial import RESET_BELOW, TwoOptimizers, bce, start_afresh, total, update_means
-from ganad_tf.models.detector import LossMean
+from ganad_tf.models.detector import LossMean, as_float32, batch_of
 from ganad_tf.models.networks import dense_blocks
 
 LOSSES = ("loss", "adversarial_loss", "contextual_loss", "encoder_loss", "discriminator_loss")
@@ -117,10 +117,11 @@ class GANomaly(TwoOptimizers):
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, dims]` → reconstruction `[batch, dims]`."""
-        return self.decoder(self.encoder(windows, training=training), training=training)
+        return self.decoder(self.encoder(as_float32(windows), training=training), training=training)
 
     def losses_of(self, windows: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Every loss on one batch, by the names in the class's docstring."""
+        windows = as_float32(windows)
         z = self.encoder(windows, training=training)  # [batch, latent]
         reconstruction = self.decoder(z, training=training)  # [batch, dims]
         second_z = self.second_encoder(reconstruction, training=training)  # [batch, latent]
@@ -145,7 +146,8 @@ class GANomaly(TwoOptimizers):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Forward both, step the generator, step the discriminator, reset it if it has won."""
-        windows, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        windows = batch_of(data)
+        self.follow_learning_rate()
         generator, discriminator = self.generator_variables, self.discriminator_variables
         with tf.GradientTape(persistent=True) as tape:
             losses = self.losses_of(windows, training=True)
@@ -161,11 +163,12 @@ class GANomaly(TwoOptimizers):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Every loss on one batch, networks as in use."""
-        windows, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        windows = batch_of(data)
         return update_means(self.loss_means, self.losses_of(windows, training=False), windows)
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """The score chosen by `score` for each window, `[batch]`."""
+        windows = as_float32(windows)
         z = self.encoder(windows, training=False)
         reconstruction = self.decoder(z, training=False)
         by_input = tf.reduce_mean(tf.square(windows - reconstruction), axis=-1)
@@ -176,10 +179,11 @@ class GANomaly(TwoOptimizers):
 
     def latent_of(self, windows: tf.Tensor) -> tf.Tensor:
         """z, the code of each window, `[batch, latent]`."""
-        return self.encoder(windows, training=False)
+        return self.encoder(as_float32(windows), training=False)
 
     def discriminate(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Logits of windows and of their reconstructions, `[batch, 1]` each."""
+        windows = as_float32(windows)
         pair = (windows, self(windows, training=False))
         features = [self.discriminator_features(one, training=False) for one in pair]
         real_logit, fake_logit = (self.discriminator_logit(one, training=False) for one in features)

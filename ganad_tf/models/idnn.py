@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.detector import Detector, LossMean
+from ganad_tf.models.detector import Detector, LossMean, as_float32, batch_of
 from ganad_tf.models.networks import dense_blocks, output_of_block
 
 
@@ -68,13 +68,14 @@ class IDNN(Detector):
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, dims]` → the windows with their middle predicted, `[batch, dims]`."""
+        windows = as_float32(windows)
         _, predicted = self.interpolate(windows, training=training)
         start = self.n_mels * (self.frames // 2)
         return tf.concat([windows[:, :start], predicted, windows[:, start + self.n_mels :]], axis=-1)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of the optimizer on one batch."""
-        windows, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        windows = batch_of(data)
         with tf.GradientTape() as tape:
             middle, predicted = self.interpolate(windows, training=True)
             loss = self.compute_loss(x=windows, y=middle, y_pred=predicted, training=True)
@@ -85,7 +86,7 @@ class IDNN(Detector):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The loss on one batch, networks as in use."""
-        windows, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        windows = batch_of(data)
         middle, predicted = self.interpolate(windows, training=False)
         loss = self.compute_loss(x=windows, y=middle, y_pred=predicted, training=False)
         self.loss_mean.update_state(loss, sample_weight=tf.shape(windows)[0])
@@ -114,6 +115,7 @@ class IDNN(Detector):
 
     def _split(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """`[batch, dims]` → middle frame `[batch, mels]` and the frames around it `[batch, dims - mels]`."""
+        windows = as_float32(windows)
         start = self.n_mels * (self.frames // 2)
         middle = windows[:, start : start + self.n_mels]
         return middle, tf.concat([windows[:, :start], windows[:, start + self.n_mels :]], axis=-1)

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.detector import Detector, LossMean
+from ganad_tf.models.detector import Detector, LossMean, as_float32, batch_of
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
@@ -23,6 +23,8 @@ class SpectrumDensity(Detector):
       input_dim: Length of a window.
     """
 
+    takes_loss = False
+
     def __init__(self, input_dim: int = 640, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.input_dim = input_dim
@@ -31,7 +33,7 @@ class SpectrumDensity(Detector):
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:  # noqa: ARG002
         """`[batch, dims]` → zeros, `[batch, dims]`."""
-        return tf.zeros_like(windows)
+        return tf.zeros_like(as_float32(windows))
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Nothing to learn; the loss on one batch."""
@@ -39,13 +41,13 @@ class SpectrumDensity(Detector):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The loss on one batch."""
-        windows, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        windows = batch_of(data)
         self.loss_mean.update_state(tf.reduce_mean(tf.square(windows)), sample_weight=tf.shape(windows)[0])
         return {"loss": self.loss_mean.result()}
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """Mean square of each window, `[batch]`."""
-        return tf.reduce_mean(tf.square(windows), axis=-1)
+        return tf.reduce_mean(tf.square(as_float32(windows)), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""

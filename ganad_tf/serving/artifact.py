@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import precision
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.input_sections import Audio
 from ganad_tf.serving import wav
@@ -47,7 +46,6 @@ class Artifact:
         self.fewest_samples = int(self.metadata["input"]["fewest_samples"])
         longest = self.metadata["input"].get("longest_samples")
         self.longest_seconds = longest and int(longest) / self.audio.sample_rate
-        precision.full()
         try:
             self._loaded = tf.saved_model.load(str(self.directory))  # kept: it owns the variables
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:

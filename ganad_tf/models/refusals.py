@@ -1,0 +1,56 @@
+"""Sentences for what Keras would take from a script and no detector would look at."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+ALL_ALIKE = "expected no weights, for windows all count alike; leave some out, or give some more than once. Received:"
+
+
+def refuse_other_than_float32(detector: keras.Model) -> None:
+    """Refuses to compute in other numbers, whichever of Keras' three settings asks for them.
+
+    Raises:
+      ValueError: Names the setting.
+    """
+    kinds = {
+        "dtype": detector.dtype_policy.name,
+        "keras.config.dtype_policy()": keras.config.dtype_policy().name,
+        "keras.config.floatx()": keras.config.floatx(),
+    }
+    other = [f"{setting} {kind}" for setting, kind in kinds.items() if kind != "float32"]
+    if other:
+        raise ValueError(
+            f"{type(detector).__name__} computes in float32 alone, where mixed precision would cost digits and gain no "
+            f"time. Received: {', '.join(other)}; set it to float32 before a detector is made or loaded."
+        )
+
+
+def refuse_arguments(method: str, why: str, **arguments: Any) -> None:
+    """Refuses arguments that are not None.
+
+    Raises:
+      ValueError: Names them.
+    """
+    given = ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value is not None)
+    if given:
+        raise ValueError(f"{method} takes no {' or '.join(arguments)}: {why}. Received: {given}.")
+
+
+def refuse_weights(method: Callable[..., Any], arguments: Sequence[Any], named: Mapping[str, Any]) -> None:
+    """Refuses weights of windows and classes, which Keras drops without a word where there are no targets.
+
+    Args:
+      method: `fit`, or another of a detector's.
+      arguments: By position.
+      named: By name.
+
+    Raises:
+      ValueError: Names the argument.
+    """
+    given = inspect.signature(method).bind(*arguments, **named).arguments
+    for name in ("sample_weight", "class_weight"):
+        if given.get(name) is not None:
+            raise ValueError(f"{method.__name__}: {ALL_ALIKE} {name}.")

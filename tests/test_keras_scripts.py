@@ -1,0 +1,395 @@
+"""What the documentation promises to a script of one's own, each tried in a bare process in another folder."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, write_machine
+
+from ganad_tf import building
+from ganad_tf import config as configuration
+from ganad_tf.errors import ConfigError
+from ganad_tf.models import DETECTORS
+
+GOLDENS = sorted((ROOT / "tests" / "goldens").glob("*.zip"))
+GANS = ("EGBAD", "GANomaly", "SkipGANomaly")
+TAKES_LOSS = ("DenseAE", "IDNN")
+
+HEAD = """
+import json, sys, warnings
+import keras, numpy as np
+import ganad_tf.models
+from ganad_tf.models import DETECTORS
+
+warnings.simplefilter("error")
+warnings.filterwarnings("ignore", message="__array__ implementation")
+SMALL = {name: {"hidden": [4], "latent": 2} for name in DETECTORS} | {"SpectrumDensity": {}}
+found = {}
+
+
+def make(name, **compiled):
+    keras.utils.set_random_seed(0)
+    detector = DETECTORS[name](input_dim=12, **SMALL[name], **({"frames": 3} if name == "IDNN" else {}))
+    loss = {"loss": "mean_squared_error"} if name in ("DenseAE", "IDNN") else {}
+    detector.compile(**{"optimizer": keras.optimizers.Adam(0.01), **loss, **compiled})
+    return detector
+
+
+def sentence(call):
+    try:
+        return f"no error: {call()}"
+    except ValueError as error:
+        return str(error)
+
+
+WINDOWS = np.random.default_rng(0).normal(size=[32, 12]).astype(np.float32)
+"""
+
+
+def run(script, folder, *arguments):
+    """What a script leaves in `found`, run in a process that knows nothing but the installed package."""
+    path = folder / "script.py"
+    path.write_text(f"{HEAD}\n{script}\nprint(json.dumps(found))\n")
+    command = [sys.executable, path.name, *map(str, arguments)]
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("golden", GOLDENS, ids=lambda path: path.stem)
+def test_what_earlier_versions_have_trained_loads_scores_and_trains_on(golden, tmp_path):
+    zipfile.ZipFile(golden).extractall(tmp_path)
+    expected = json.loads((tmp_path / "expected.json").read_text())
+    script = """
+with open("expected.json") as stream:
+    expected = json.load(stream)
+windows = np.array(expected["windows"], np.float32)
+for name in DETECTORS:
+    detector = keras.models.load_model(f"{name}.keras")
+    found[name] = {
+        "scores": detector.anomaly_score(windows).numpy().tolist(),
+        "iterations": int(detector.optimizer.iterations),
+        "learning_rate": float(detector.optimizer.learning_rate),
+    }
+    for _ in range(3):
+        detector.train_on_batch(windows)
+    found[name]["scores after"] = detector.anomaly_score(windows).numpy().tolist()
+"""
+    found = run(script, tmp_path)
+    assert found.keys() == DETECTORS.keys()
+    for name, facts in found.items():
+        for key, value in facts.items():
+            np.testing.assert_allclose(value, expected[name][key], rtol=1e-4, err_msg=f"{name}, {key}")
+        is_learner = name != "SpectrumDensity"
+        assert (facts["scores"] != facts["scores after"]) == is_learner
+
+
+def test_there_is_a_golden():
+    assert GOLDENS
+
+
+def test_what_the_command_line_has_trained_loads_compiled(ganad, tmp_path):
+    write_machine(tmp_path / "data", "fan", ids=("00",), n_train=4, n_test=1)
+    (tmp_path / "fan.yaml").write_text(
+        "dev_directory: data\nmodel: {name: GANomaly, hidden: [4], latent: 2}\n"
+        "fit: {epochs: 1, compile: {learning_rate: 0.0003, beta_1: 0.5}}\n"
+    )
+    for verb in ("prepare", "train"):
+        ganad(verb, "fan.yaml", "--dev", cwd=tmp_path)
+    record = json.loads((tmp_path / "model/dev/fan/training.json").read_text())
+    assert record["deterministic"] is True
+    script = """
+detector = keras.models.load_model(sys.argv[1])
+detector.fit(np.zeros([4, 640], np.float32), verbose=0)
+for name in ("optimizer", "discriminator_optimizer"):
+    optimizer = getattr(detector, name)
+    found[name] = [float(optimizer.learning_rate), optimizer.beta_1, int(optimizer.iterations)]
+"""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    found = run(script, elsewhere, tmp_path / "model/dev/fan/detector.keras")
+    assert set(map(tuple, found.values())) == {(pytest.approx(0.0003), 0.5, found["optimizer"][2])}
+    assert found["optimizer"][2] > 1
+
+
+@pytest.fixture(scope="module")
+def promised(tmp_path_factory):
+    """What many small things come to, for every detector."""
+    script = """
+import tensorflow as tf
+
+def rates(detector):
+    names = ("optimizer", "discriminator_optimizer")
+    return [float(getattr(detector, name).learning_rate) for name in names if hasattr(detector, name)]
+
+def dataset(*parts):
+    return tf.data.Dataset.from_tensors(parts if len(parts) > 1 else parts[0])
+
+fit = {"verbose": 0, "batch_size": 16}
+for name in DETECTORS:
+    facts = found[name] = {}
+
+    detector = make(name)
+    detector.fit(WINDOWS, **fit)
+    detector.export("exported", verbose=False)
+    facts["export"] = float(np.abs(tf.saved_model.load("exported").serve(WINDOWS) - detector(WINDOWS)).max())
+
+    whole = np.round(8 * WINDOWS)
+    scores = {}
+    for kind in ("float32", "float64", "float16", "int64", "int8"):
+        detector = make(name)
+        windows = whole.astype(kind)
+        detector.fit(windows, validation_data=(windows,), shuffle=False, **fit)
+        detector.evaluate(dataset(windows), verbose=0)
+        score = detector.anomaly_score(windows)
+        assert score.dtype == detector(windows).dtype == detector.residual(windows).dtype == "float32", kind
+        detector.latent_of(windows), detector.objectives(windows), detector.predict(windows, verbose=0)
+        scores[kind] = score.numpy().tolist()
+    facts["kinds of numbers"] = scores
+
+    weights = np.ones(32)
+    facts["weights"] = [
+        sentence(call)
+        for call in (
+            lambda: make(name).fit(WINDOWS, sample_weight=weights, **fit),
+            lambda: make(name).fit(WINDOWS, WINDOWS, 16, 1, 0, None, 0.0, None, True, None, weights),
+            lambda: make(name).fit(WINDOWS, class_weight={0: 2.0}, **fit),
+            lambda: make(name).fit(WINDOWS, np.zeros(32), class_weight={0: 2.0}, **fit),
+            lambda: make(name).fit(dataset(WINDOWS, WINDOWS, weights), shuffle=False, verbose=0),
+            lambda: make(name).fit(WINDOWS, validation_data=(WINDOWS, WINDOWS, weights), **fit),
+            lambda: make(name).evaluate(WINDOWS, sample_weight=weights, verbose=0),
+            lambda: make(name).train_on_batch(WINDOWS, sample_weight=weights),
+            lambda: make(name).test_on_batch(WINDOWS, sample_weight=weights),
+        )
+    ]
+    facts["compile"] = {
+        argument: sentence(lambda: make(name, **{argument: value}))
+        for argument, value in {
+            "loss": "mean_absolute_error",
+            "loss_weights": [2.0],
+            "metrics": ["mae"],
+            "weighted_metrics": ["mae"],
+        }.items()
+    }
+
+    def halved(epoch, rate):
+        return rate / 2
+
+    detector = make(name)
+    detector.fit(WINDOWS, epochs=3, callbacks=[keras.callbacks.LearningRateScheduler(halved)], **fit)
+    facts["scheduler"] = rates(detector)
+    detector.save("scheduled.keras")
+    detector = keras.models.load_model("scheduled.keras")
+    detector.fit(WINDOWS, callbacks=[keras.callbacks.LearningRateScheduler(halved)], **fit)
+    facts["scheduler after loading"] = rates(detector)
+    detector = make(name)
+    plateau = keras.callbacks.ReduceLROnPlateau("loss", factor=0.1, patience=0, min_delta=1e9, mode="min")
+    detector.fit(WINDOWS, epochs=3, callbacks=[plateau], **fit)
+    detector.fit(WINDOWS, epochs=1, **fit)
+    facts["plateau"] = rates(detector)
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.01, decay_steps=1, decay_rate=0.5)
+    detector = make(name, optimizer=keras.optimizers.Adam(schedule))
+    detector.fit(WINDOWS, epochs=3, **fit)
+    facts["schedule"] = rates(detector)
+    if len(facts["schedule"]) == 2:
+        detector = make(name, discriminator_optimizer=keras.optimizers.Adam(0.02))
+        detector.save("separate.keras")
+        for each in (detector, keras.models.load_model("separate.keras")):
+            each.fit(WINDOWS, epochs=3, callbacks=[keras.callbacks.LearningRateScheduler(halved)], **fit)
+            facts.setdefault("separate", []).append(rates(each))
+"""
+    return run(script, tmp_path_factory.mktemp("promised"))
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+class TestEveryDetectorInAScript:
+    def test_export_after_fit_gives_what_calling_gives(self, promised, name):
+        assert promised[name]["export"] < 1e-5
+
+    def test_any_kind_of_number_trains_and_scores_as_float32_does(self, promised, name):
+        scores = promised[name]["kinds of numbers"]
+        for kind, own in scores.items():
+            np.testing.assert_allclose(own, scores["float32"], rtol=1e-4, err_msg=kind)
+
+    def test_weights_of_windows_and_classes_are_refused(self, promised, name):
+        sentences = promised[name]["weights"]
+        assert len(sentences) == 9
+        for sentence in sentences:
+            assert "expected no weights, for windows all count alike; leave some out" in sentence
+
+    def test_what_compile_would_not_look_at_is_refused(self, promised, name):
+        refused = ["metrics", "weighted_metrics"] + ([] if name in TAKES_LOSS else ["loss", "loss_weights"])
+        for argument, sentence in promised[name]["compile"].items():
+            if argument in refused:
+                assert sentence.startswith(f"{name}.compile takes no ")
+                assert f"Received: {argument}=" in sentence
+            else:
+                assert sentence.startswith("no error")
+
+    def test_a_changing_learning_rate_moves_both_optimizers(self, promised, name):
+        facts, count = promised[name], 2 if name in GANS else 1
+        is_learner = name != "SpectrumDensity"  # what learns nothing counts no steps
+        assert facts["scheduler"] == pytest.approx([0.01 / 8] * count)
+        assert facts["scheduler after loading"] == pytest.approx([0.01 / 16] * count)
+        assert facts["plateau"] == pytest.approx([facts["plateau"][0]] * count)
+        assert facts["plateau"][0] < 0.0011
+        assert facts["schedule"] == pytest.approx([0.01 / 2**6 if is_learner else 0.01] * count)
+        for generator, discriminator in facts.get("separate", []):
+            assert (generator, discriminator) == pytest.approx((0.01 / 8, 0.02))
+        assert ("separate" in facts) == (name in GANS)
+
+
+def test_egbad_takes_another_batch_only_where_x_is_a_pair(tmp_path):
+    script = """
+def weights(call):
+    detector = make("EGBAD")
+    call(detector)
+    return [float(np.sum(np.abs(weight))) for weight in detector.get_weights()]
+
+other = WINDOWS[::-1].copy()
+options = {"batch_size": 16, "shuffle": False, "verbose": 0}
+found["alone"] = weights(lambda detector: detector.fit(WINDOWS, **options))
+found["with targets"] = weights(lambda detector: detector.fit(WINDOWS, other, **options))
+found["with labels"] = weights(lambda detector: detector.fit(WINDOWS, np.zeros(32), **options))
+found["pair"] = weights(lambda detector: detector.fit((WINDOWS, other), validation_data=(WINDOWS,), **options))
+"""
+    found = run(script, tmp_path)
+    assert found["alone"] == pytest.approx(found["with targets"], rel=1e-5)
+    assert found["alone"] == pytest.approx(found["with labels"], rel=1e-5)
+    assert found["alone"] != pytest.approx(found["pair"], rel=1e-5)
+
+
+def test_other_numbers_than_float32_are_refused_when_a_detector_is_made_or_loaded(tmp_path):
+    script = """
+make("GANomaly").save("ganomaly.keras")
+for name in DETECTORS:
+    for kind in ("mixed_float16", "mixed_bfloat16", "float64", "float16"):
+        found[f"{name}, dtype, {kind}"] = sentence(lambda: DETECTORS[name](dtype=kind))
+        keras.config.set_dtype_policy(kind)
+        found[f"{name}, policy, {kind}"] = sentence(lambda: DETECTORS[name]())
+        keras.config.set_dtype_policy("float32")
+    for kind in ("float16", "float64"):
+        keras.config.set_floatx(kind)
+        found[f"{name}, floatx, {kind}"] = sentence(lambda: DETECTORS[name]())
+        keras.config.set_floatx("float32")
+keras.mixed_precision.set_global_policy("mixed_float16")
+found["GANomaly, loaded, mixed_float16"] = sentence(lambda: keras.models.load_model("ganomaly.keras"))
+keras.mixed_precision.set_global_policy("float32")
+keras.models.load_model("ganomaly.keras")
+"""
+    found = run(script, tmp_path)
+    assert len(found) == 10 * len(DETECTORS) + 1
+    for case, sentence in found.items():
+        name, _, kind = case.split(", ")
+        assert sentence.startswith(f"{name} computes in float32 alone"), case
+        assert kind in sentence
+
+
+SWITCHES = """
+import logging, os, pathlib
+import tensorflow as tf
+from tensorflow.python.framework import config as framework
+from ganad_tf import building, datasets, preparation, runtime, trained, training
+from ganad_tf import config as configuration
+from ganad_tf.serving.artifact import Artifact
+
+logged = []
+logging.getLogger("ganad_tf").addHandler(type("Kept", (logging.Handler,), {"emit": lambda self, record:
+    logged.append(record.getMessage())})())
+tf.config.experimental.enable_tensor_float_32_execution(True)  # TensorFlow's default
+
+def switches():
+    number = int(keras.layers.Dense(1).name.partition("_")[2] or 0)
+    there = os.fstat(2)
+    return {
+        "TF32": tf.config.experimental.tensor_float_32_execution_enabled(),
+        "determinism": framework.is_op_determinism_enabled(),
+        "file 2": [there.st_dev, there.st_ino],
+        "layers go on being counted": number >= switches.number,
+    }
+
+for _ in range(5):
+    keras.layers.Dense(1)
+switches.number = 5
+found["before"] = switches()
+switches.number = 6
+Artifact(pathlib.Path(sys.argv[1]))
+mapping = {"dev_directory": "data", "model": {"name": "GANomaly", "hidden": [4], "latent": 2}, "fit": {"epochs": 1}}
+
+def train(place, **settings):
+    config = configuration.from_mapping(mapping | {"model_directory": place} | settings, source="script")
+    (listing,) = datasets.list_clips(config, "dev")
+    preparation.prepare(config, listing, "dev", "train")
+    building.build(config)
+    logged.clear()
+    training.train(config, listing, "dev")
+    trained.load(config.model_path("dev", "fan"))
+    record = json.loads((config.model_path("dev", "fan") / "training.json").read_text())
+    return record["deterministic"], [line for line in logged if "deterministic" in line]
+
+found["asked for, not in force"] = train("one")
+found["neither"] = train("two", deterministic=False)
+found["after"] = switches()
+runtime.deterministic()
+found["both"] = train("three")
+found["in force, not asked for"] = train("four", deterministic=False)
+runtime.full_float32()
+found["TF32 by request"] = switches()["TF32"]
+"""
+
+
+def test_loading_and_training_in_a_script_throw_no_switch_of_the_process(tmp_path):
+    write_machine(tmp_path / "data", "fan", ids=("00",), n_train=4, n_test=1)
+    found = run(SWITCHES, tmp_path, ROOT / "exported_models" / "demo")
+    assert found["before"] == found["after"]
+    assert found["after"]["TF32"]
+    assert not found["after"]["determinism"]
+    assert found["after"]["layers go on being counted"]
+    assert not found["TF32 by request"]
+    in_force, (line,) = found["asked for, not in force"]
+    assert not in_force
+    assert "`deterministic: true`, but this process has not called `ganad_tf.runtime.deterministic()`" in line
+    assert found["neither"] == [False, []]
+    assert found["both"] == [True, []]
+    in_force, (line,) = found["in force, not asked for"]
+    assert in_force
+    assert "`deterministic: false`, but operations stay deterministic in this process" in line
+
+
+def test_the_command_line_throws_them(tmp_path):
+    """Full float32 on GPUs, for whoever asks no more than that something be scored."""
+    script = """
+import tensorflow as tf
+from ganad_tf import console
+tf.config.experimental.enable_tensor_float_32_execution(True)
+console.import_tensorflow()
+found["TF32"] = tf.config.experimental.tensor_float_32_execution_enabled()
+"""
+    assert run(script, tmp_path) == {"TF32": False}
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_loss_in_the_yaml_is_used_or_refused(name):
+    model = {"name": name} | ({"hidden": [4], "latent": 2} if name != "SpectrumDensity" else {})
+
+    def build(loss):
+        fit = {"compile": {"loss": loss}} if loss else {}
+        return building.build(configuration.from_mapping({"model": model, "fit": fit}, source="test"))
+
+    assert build("mean_squared_error").compiled  # the challenge's, which is the default
+    if name in TAKES_LOSS:
+        assert build("mean_absolute_error").loss.__name__ == "mean_absolute_error"
+    else:
+        with pytest.raises(ConfigError, match=rf"losses of {name} are fixed.*remove `fit.compile.loss`.*mean_absolute"):
+            build("mean_absolute_error")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "yaml").glob("*.yaml")), ids=lambda path: path.name)
+def test_the_files_of_this_repository_still_make_their_detectors(path: Path):
+    config = configuration.load(path)
+    for machine in {"": None, **config.machines}:
+        assert building.build(config.for_machine(machine)).compiled

@@ -1,0 +1,97 @@
+"""Trains a tiny detector of each kind and packs what `ganad train` wrote, for tests/test_keras_scripts.py to load.
+
+    python tools/golden_detectors.py tests/goldens/detectors_VERSION.zip
+
+Beside each `NAME.keras`, `expected.json` holds what this version makes of it: the scores of some windows, the state of
+the optimizer, and the scores after another three steps of training. A file that is there is not replaced: it says what
+an earlier version wrote, which every later one must read.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+FRAMES, N_MELS = 3, 4
+STEPS = 3
+SMALL = {"n_train": 8, "n_normal": 2, "n_anomaly": 2, "seconds": 1}
+
+
+def main() -> int:
+    """Writes the archive; 2 if it is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, metavar="OUT.zip")
+    parser.add_argument("--detectors", nargs="+", metavar="NAME", help="default: all")
+    options = parser.parse_args()
+    if options.out.exists():
+        print(f"golden_detectors: expected no file in {options.out}.", file=sys.stderr)
+        return 2
+
+    from ganad_tf import console
+
+    console.import_tensorflow()
+    from ganad_tf.models import DETECTORS
+    from ganad_tf.trained import versions
+
+    windows = np.random.default_rng(0).normal(size=[5, FRAMES * N_MELS]).astype(np.float32)
+    expected: dict[str, object] = {"versions": versions(), "windows": windows.tolist()}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(options.out, "x", zipfile.ZIP_DEFLATED) as archive:
+        for name in options.detectors or DETECTORS:
+            file = train(Path(place), name)
+            archive.write(file, f"{name}.keras")
+            expected[name] = facts(file, windows)
+        archive.writestr("expected.json", json.dumps(expected, indent=1))
+    return 0
+
+
+def train(place: Path, name: str) -> Path:
+    """Trains a detector as the command line does; its file."""
+    from ganad_tf import config as configuration
+    from ganad_tf import datasets, stages
+    from ganad_tf.datasets import synthetic
+
+    model = {"name": name} | ({"hidden": [4], "latent": 2} if name != "SpectrumDensity" else {})
+    folders = {
+        "dev_directory": "data",
+        "cache_directory": "cache",
+        "model_directory": name,
+        "result_directory": "result",
+    }
+    mapping = {
+        **{key: str(place / folder) for key, folder in folders.items()},
+        "dataset": {"name": "synthetic", "synthetic": SMALL},
+        "feature": {"standardize": True, "frames": FRAMES, "n_mels": N_MELS},
+        "model": model,
+        "fit": {"epochs": 3, "batch_size": 32, "compile": {"learning_rate": 0.0003, "beta_1": 0.5}},
+    }
+    config = configuration.from_mapping(mapping, source="golden_detectors")
+    synthetic.write(config.data_directory("dev"), config.dataset.synthetic)
+    listings = datasets.list_clips(config, "dev", ["fan"])
+    stages.prepare(config, "dev", listings, ("train",))
+    stages.train(config, "dev", listings)
+    return config.model_path("dev", "fan") / "detector.keras"
+
+
+def facts(file: Path, windows: np.ndarray) -> dict[str, object]:
+    """What the detector in the file says of windows, before and after some more steps, and its optimizer's state."""
+    import keras
+
+    detector = keras.models.load_model(file)
+    found = {
+        "scores": detector.anomaly_score(windows).numpy().tolist(),
+        "iterations": int(detector.optimizer.iterations),
+        "learning_rate": float(detector.optimizer.learning_rate),
+    }
+    for _ in range(STEPS):
+        detector.train_on_batch(windows)
+    return found | {"scores after": detector.anomaly_score(windows).numpy().tolist()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
