@@ -46,10 +46,14 @@ class Batcher:
     Args:
       n_workers: Calls that are made at the same time.
       largest: Clips in one call, but for requests that have more by themselves.
+      observe: Told the number of clips of each call.
     """
 
-    def __init__(self, n_workers: int = 2, largest: int = 32) -> None:
+    def __init__(
+        self, n_workers: int = 2, largest: int = 32, observe: Callable[[int], None] = lambda n_clips: None
+    ) -> None:
         self._largest = largest
+        self._observe = observe
         self._waiting: deque[Request] = deque()
         self._changed = threading.Condition()
         self._is_open = True
@@ -74,6 +78,7 @@ class Batcher:
 
     def _work(self) -> None:
         while group := self._next_group():
+            self._observe(sum(request.n_clips for request in group))
             _answer(group)
 
     def _next_group(self) -> list[Request]:
