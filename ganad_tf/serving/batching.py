@@ -49,9 +49,7 @@ class Batcher:
       observe: Told the number of clips of each call.
     """
 
-    def __init__(
-        self, n_workers: int = 2, largest: int = 32, observe: Callable[[int], None] = lambda n_clips: None
-    ) -> None:
+    def __init__(self, n_workers: int = 2, largest: int = 32, observe: Callable[[int], None] | None = None) -> None:
         self._largest = largest
         self._observe = observe
         self._waiting: deque[Request] = deque()
@@ -78,7 +76,8 @@ class Batcher:
 
     def _work(self) -> None:
         while group := self._next_group():
-            self._observe(sum(request.n_clips for request in group))
+            if self._observe:
+                self._observe(sum(request.n_clips for request in group))
             _answer(group)
 
     def _next_group(self) -> list[Request]:

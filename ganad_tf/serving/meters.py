@@ -1,7 +1,7 @@
 """Counts for Prometheus, in its text format: `GET /metrics`.
 
-Labels are names of models, versions and signatures that are there, and statuses: no request makes a new series by asking
-for something else. Versions come and go for months, so that the series of the longest unused one go at last.
+Labels are names of models, versions and signatures that are there, and statuses: no request makes a new series by
+asking for something else. Versions come and go for months, so that the series of the longest unused one go at last.
 """
 
 import threading
@@ -48,7 +48,9 @@ class Meters:
             buckets=SECONDS,
             registry=self.registry,
         )
-        self._rejected = Counter("ganad_rejected", "Requests with an error, by status.", ["status"], registry=self.registry)
+        self._rejected = Counter(
+            "ganad_rejected", "Requests with an error, by status.", ["status"], registry=self.registry
+        )
         self._refused = Counter("ganad_refused_connections", "Connections over the limit.", registry=self.registry)
         self._clips = Counter("ganad_clips", "Scored clips.", labels[:2], registry=self.registry)
         self._alarms = Counter("ganad_alarms", "Clips above the threshold.", labels[:2], registry=self.registry)

@@ -1,9 +1,9 @@
 """Bodies of requests: inflated within a limit, and JSON that is bounded before it is parsed.
 
-A parser makes a Python object of every two or three bytes, which takes twenty times their room. A request has few lists,
-objects and texts, and no more numbers than the model takes; so their marks are counted in the bytes first, in blocks, by
-NumPy, which lets other threads run meanwhile. Marks inside of texts count too: a request has no long texts but base64,
-which has none of these.
+A parser makes a Python object of every two or three bytes, which takes twenty times their room. A request has few
+lists, objects and texts, and no more numbers than the model takes; so their marks are counted in the bytes first, in
+blocks, by NumPy, which lets other threads run meanwhile. Marks inside of texts count too: a request has no long texts
+but base64, which has none of these.
 """
 
 import json
@@ -21,8 +21,7 @@ from ganad_tf.serving.fields import Signature
 from ganad_tf.serving.refusals import TooLargeError
 
 DEPTH = 32  # the deepest request, nested tensors of the Open Inference Protocol, has 7
-MARGIN = 1000  # marks of a request beside those of its clips
-MARKS_PER_CLIP = 16  # {"wav_bytes": {"b64": "..."}} has 6 quotes, the most of any
+FEW = 1_000_000  # lists that hold no row of a model, and marks of objects and texts; some 100 MB when they are parsed
 MOST_NUMBERS = 16_000_000  # 17 minutes at 16 kHz; some 700 MB while they are parsed
 BLOCK = 1 << 20  # bytes
 _STEPS = np.zeros(256, np.int8)
@@ -37,12 +36,10 @@ class Bound:
     """Most marks of a JSON request.
 
     Attributes:
-      clips: In one request.
       numbers: In one request.
       row: Numbers in the shortest innermost list of those inputs that have a list for each frame; None if none has.
     """
 
-    clips: int
     numbers: int
     row: int | None
 
@@ -57,7 +54,7 @@ class Bound:
         """
         shapes = [field.shape for signature in signatures.values() for field in signature.inputs.values()]
         rows = [shape[-1] or 1 for shape in shapes if len(shape) > 2]
-        return cls(clips, min(clips * samples, MOST_NUMBERS), min(rows, default=None))
+        return cls(min(clips * samples, MOST_NUMBERS), min(rows, default=None))
 
     def check(self, content: Content) -> None:
         """Refuses a body that would take more room, or be nested deeper, than a request can.
@@ -68,18 +65,17 @@ class Bound:
         """
         array = np.frombuffer(content, np.uint8)
         commas = lists = others = depth = 0
-        few = MARGIN + MARKS_PER_CLIP * self.clips
         for begin in range(0, array.size, BLOCK):
             block = array[begin : begin + BLOCK]
-            commas += np.count_nonzero(block == ord(","))
-            lists += np.count_nonzero(block == ord("["))
-            others += sum(np.count_nonzero(block == ord(mark)) for mark in '{:"')
-            if commas > MARGIN + self.numbers:
+            commas += _count(block, ",")
+            lists += _count(block, "[")
+            others += sum(_count(block, mark) for mark in '{:"')
+            if commas > FEW + self.numbers:
                 raise TooLargeError(f"the body: expected at most {self.numbers} numbers; send fewer or shorter clips.")
-            if lists > few + (commas // self.row if self.row else 0):
-                raise TooLargeError(f"the body: expected at most {self.clips} clips, and one list for each.")
-            if others > few:
-                raise TooLargeError(f"the body: expected at most {self.clips} clips, and few names and texts.")
+            if lists > FEW + (commas // self.row if self.row else 0):
+                raise TooLargeError(f"the body: expected at most {FEW} lists; one for each clip, or frame, is enough.")
+            if others > FEW:
+                raise TooLargeError("the body: expected few names and texts beside numbers or files.")
             steps = _STEPS[block]
             course = depth + np.cumsum(steps[steps != 0], dtype=np.int64)
             if course.size:
@@ -126,6 +122,10 @@ def inflated(content: Content, largest: int) -> bytes:
             raise InputError("the body: expected gzip data, as Content-Encoding says, but it is cut off.")
         rest = inflater.unused_data
     return b"".join(parts)
+
+
+def _count(block: np.ndarray, mark: str) -> int:
+    return int(np.count_nonzero(block == ord(mark)))
 
 
 def samples(seconds: float, sample_rate: int) -> int:

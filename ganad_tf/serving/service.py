@@ -1,7 +1,8 @@
 """Inputs → outputs of the models of a repository; and how much of that at a time. No HTTP here, and no gRPC.
 
 A front (`http_front`, `grpc_front`) brings a request into arrays by name and calls `score`; or it calls `answer` with a
-function that does that for a body in bytes, which then happens in another thread, inside the request's place in the queue.
+function that does that for a body in bytes, which then happens in another thread, inside the request's place in the
+queue.
 """
 
 import asyncio
@@ -20,10 +21,12 @@ from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.batching import Arrays, Batcher
 from ganad_tf.serving.limits import Limits
 from ganad_tf.serving.meters import Meters
-from ganad_tf.serving.refusals import BusyError
+from ganad_tf.serving.refusals import BusyError, TooLargeError
 from ganad_tf.serving.repository import Repository
 
 LARGE = 8_000_000  # bytes of a body: such are parsed one at a time, and their room goes back to the system
+MANY = 1_000_000  # values of an answer: such are encoded one at a time
+LEAST_BYTES = 4  # of a value in an answer
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,13 @@ class Service:
         self._batcher = Batcher(n_workers=cores, largest=limits.batch, observe=self.meters.batch)
         self._parsers = ThreadPoolExecutor(cores, "parse")
         self._large = ThreadPoolExecutor(1, "parse-large")
+        self._in_order = ThreadPoolExecutor(1, "compress")
         self._loaders = ThreadPoolExecutor(cores, "load")
         self._n_open = 0
 
     def close(self) -> None:
         """Answers what is waiting, then stops."""
-        for pool in (self._loaders, self._parsers, self._large):
+        for pool in (self._loaders, self._parsers, self._large, self._in_order):
             pool.shutdown(cancel_futures=True)
         self._batcher.close()
 
@@ -126,11 +130,16 @@ class Service:
                 number, artifact = await self.find(name, version)
                 parsed = await _in(pool, read, content, number, artifact)
                 outputs = await self._call(name, number, artifact, parsed.signature, parsed.inputs)
-                return await _in(self._parsers, parsed.encode, outputs)
+                size = sum(values.size for values in outputs.values())
+                self._check_answer(size)
+                return await _in(self._large if size > MANY else self._parsers, parsed.encode, outputs)
         finally:
             if pool is self._large:
-                parsed = None
                 asyncio.get_running_loop().call_soon(self._give_back)
+
+    async def in_order(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls a function in a thread, one call at a time: what takes much room shall not take it twice."""
+        return await _in(self._in_order, function, *arguments)
 
     def bound(self, artifact: Artifact) -> parsing.Bound:
         """The marks that a JSON request for a model may have."""
@@ -173,6 +182,12 @@ class Service:
             samples = {"waveform": 1, "log_mel": hop}.get(name, 0) * (values.shape[1] - 1 if values.ndim > 1 else 0)
             if samples > parsing.samples(longest, rate):
                 raise InputError(f"{name}: expected clips of at most {longest:g} s. Received: {samples / rate:.1f} s.")
+
+    def _check_answer(self, n_values: int) -> None:
+        """Refuses to make an answer that is too large anyway."""
+        if n_values * LEAST_BYTES > self.limits.answer_bytes:
+            most = f"{self.limits.answer_mb:g} MB"
+            raise TooLargeError(f"the answer: expected at most {most}. It has {n_values} values; send fewer clips.")
 
     def _plain(self, files: np.ndarray) -> np.ndarray:
         """WAV files with the header that TensorFlow reads."""
