@@ -87,11 +87,24 @@ def serve(options: argparse.Namespace) -> None:
     """Serves the exported models of a folder over HTTP, as TensorFlow Serving does."""
     console.import_tensorflow(for_serving=True)
     try:
-        from ganad_tf.serving import server, service
+        from ganad_tf.serving import access, limits, logs, server
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"`ganad serve` needs {error.name}; install the extra: pip install 'ganad_tf[serve]'."
         ) from error
-    limits = service.Limits(options.max_body_mb, options.queue, options.batch)
-    place = {"host": options.host, "port": options.port, "poll_seconds": options.poll}
-    server.serve(options.folder, **place, limits=limits)
+    if options.tls_key and not options.tls_cert:
+        raise ConfigError("Expected --tls-cert with --tls-key.")
+    if options.log_format == "json":
+        logs.write_json()
+    given = vars(options).items()
+    prefix = "limit_"
+    server.serve(
+        options.folder,
+        host=options.host,
+        port=options.port,
+        poll_seconds=options.poll,
+        limits=limits.Limits(**{key.removeprefix(prefix): value for key, value in given if key.startswith(prefix)}),
+        access=access.Access(access.read_token(options.token_file) if options.token_file else None, options.cors),
+        tls=access.tls(options.tls_cert, options.tls_key) if options.tls_cert else None,
+        has_access_log=options.access_log,
+    )

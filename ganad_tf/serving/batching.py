@@ -46,10 +46,12 @@ class Batcher:
     Args:
       n_workers: Calls that are made at the same time.
       largest: Clips in one call, but for requests that have more by themselves.
+      observe: Told the number of clips of each call.
     """
 
-    def __init__(self, n_workers: int = 2, largest: int = 32) -> None:
+    def __init__(self, n_workers: int = 2, largest: int = 32, observe: Callable[[int], None] | None = None) -> None:
         self._largest = largest
+        self._observe = observe
         self._waiting: deque[Request] = deque()
         self._changed = threading.Condition()
         self._is_open = True
@@ -74,6 +76,8 @@ class Batcher:
 
     def _work(self) -> None:
         while group := self._next_group():
+            if self._observe:
+                self._observe(sum(request.n_clips for request in group))
             _answer(group)
 
     def _next_group(self) -> list[Request]:

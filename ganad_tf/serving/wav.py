@@ -15,7 +15,7 @@ from ganad_tf.errors import InputError
 
 PCM, EXTENSIBLE = 1, 0xFFFE
 SAMPLE_BYTES = 2
-HEADER_BYTES = 44  # of the plainest file
+HEADER_BYTES = 44  # of the plainest form
 SLACK = 16  # bytes by which writers get a file's own size wrong, without a loss of sound
 
 
@@ -68,13 +68,17 @@ def check_length(files: Iterable[bytes], longest_seconds: float) -> None:
       InputError: Says which file.
     """
     for number, file in enumerate(files):
-        if len(file) >= HEADER_BYTES and file[36:40] == b"data":
-            bytes_per_second, size = struct.unpack_from("<I", file, 28)[0], struct.unpack_from("<I", file, 40)[0]
-            seconds = min(size, len(file) - HEADER_BYTES) / max(1, bytes_per_second)
-            if seconds > longest_seconds:
-                raise InputError(
-                    f"wav_bytes[{number}]: expected clips of at most {longest_seconds:.6g} s, received {seconds:.6g} s."
-                )
+        if len(file) >= HEADER_BYTES and file[36:40] == b"data" and seconds(file) > longest_seconds:
+            raise InputError(
+                f"wav_bytes[{number}]: expected clips of at most {longest_seconds:.6g} s, "
+                f"received {seconds(file):.6g} s."
+            )
+
+
+def seconds(file: bytes) -> float:
+    """Length of a file that `plain` has made, as its header and its size have it."""
+    bytes_per_second, size = struct.unpack_from("<I", file, 28)[0], struct.unpack_from("<I", file, 40)[0]
+    return float(min(size, len(file) - HEADER_BYTES) / max(1, bytes_per_second))
 
 
 def _chunks(file: bytes, name: str) -> tuple[bytes, bytes]:
