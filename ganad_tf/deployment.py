@@ -37,7 +37,9 @@ def export(options: argparse.Namespace) -> None:
 def predict(options: argparse.Namespace) -> None:
     """Scores files by an exported model, in this process or on a server."""
     if client.is_url(options.model):
-        found = list(client.predict(options.model, options.files))
+        found = list(client.predict(options.model, options.files, headers=options.header, ca_cert=options.ca_cert))
+    elif options.header or options.ca_cert:
+        raise ConfigError(f"Expected the URL of a model with --header and --ca-cert. Received: {options.model}.")
     else:
         console.import_tensorflow(for_serving=True)
         from ganad_tf.serving import local
