@@ -1,7 +1,6 @@
 """Files → predictions of a server: TensorFlow Serving, or `ganad serve`. No TensorFlow here.
 
-`http_client` and `grpc_client` know how a server is asked; only the latter needs TensorFlow, whose protocol buffers
-TensorFlow Serving's are made of, and is imported for `grpc://` alone.
+`http_client` and `grpc_client` know how a server is asked.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,43 +13,21 @@ import numpy as np
 import soundfile
 
 from ganad_tf.errors import DataError, InputError
-from ganad_tf.serving import http_client, wav
-from ganad_tf.serving.http_client import Ask
+from ganad_tf.serving import wav
+from ganad_tf.serving.http_client import AT_ONCE, Ask
 from ganad_tf.serving.predictions import Prediction
 
-AT_ONCE = 8  # requests
-HTTP, GRPC = ("http://", "https://"), ("grpc://", "grpcs://")
 
-
-def is_url(model: str) -> bool:
-    """Whether it names a model on a server, not a folder."""
-    return model.startswith(HTTP + GRPC)
-
-
-def predict(
-    url: str, paths: Sequence[Path], *, headers: Sequence[str] = (), ca_cert: Path | None = None
-) -> Iterator[Prediction | DataError]:
+def predict(ask: Ask, paths: Sequence[Path]) -> Iterator[Prediction | DataError]:
     """Asks a server about files, a few at a time.
 
     Args:
-      url: `http[s]://[USER:PASSWORD@]HOST:PORT/v1/models/NAME` or `grpc[s]://HOST:PORT/NAME`, with `/versions/N` for
-        one that is not the newest.
+      ask: The model on the server, as `http_client.connect` and `grpc_client.connect` make it of a URL.
       paths: Audio files of 16-bit samples.
-      headers: `NAME: VALUE` each, to be sent with every request.
-      ca_cert: Certificates in PEM that the server's is checked against, instead of the system's.
 
     Yields:
       One for each file, in order: what the server says, or why it can't be said.
-
-    Raises:
-      InputError: If the URL does not name a model, or a header is none.
     """
-    if url.startswith(HTTP):
-        ask = http_client.connect(url, headers=headers, ca_cert=ca_cert, n_connections=AT_ONCE)
-    else:
-        from ganad_tf.serving import grpc_client
-
-        ask = grpc_client.connect(url, headers=headers, ca_cert=ca_cert)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield from pool.map(partial(_predict_one, ask), paths)
 

@@ -15,6 +15,8 @@ import urllib3
 
 from ganad_tf.errors import DataError, InputError
 
+SCHEMES = ("http://", "https://")
+AT_ONCE = 8  # requests
 SECONDS = 60.0  # that an answer may take
 BUSY = (429, 503)
 TRIES_AGAIN = 4  # of a server that is busy
@@ -24,7 +26,7 @@ REDIRECTS = 3
 Ask = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, Any]]  # signature and inputs → outputs by name
 
 
-def connect(url: str, *, headers: Sequence[str] = (), ca_cert: Path | None = None, n_connections: int = 1) -> Ask:
+def connect(url: str, *, headers: Sequence[str] = (), ca_cert: Path | None = None) -> Ask:
     """A function that asks a server's model.
 
     It takes a signature and its inputs, `[clips, ...]` each, and returns the outputs, one list entry per
@@ -37,7 +39,6 @@ def connect(url: str, *, headers: Sequence[str] = (), ca_cert: Path | None = Non
       url: `http[s]://[USER:PASSWORD@]HOST[:PORT]/v1/models/NAME[/versions/N]`.
       headers: `NAME: VALUE` each, to be sent with every request.
       ca_cert: Certificates in PEM that the server's is checked against, instead of the system's.
-      n_connections: Requests at the same time.
 
     Raises:
       InputError: If the URL does not name a model, or a header is none.
@@ -62,7 +63,7 @@ def connect(url: str, *, headers: Sequence[str] = (), ca_cert: Path | None = Non
         raise_on_status=False,
         remove_headers_on_redirect=[*fields, "Cookie"],
     )
-    pool = _pool(address, ca_cert, n_connections)
+    pool = _pool(address, ca_cert)
 
     def ask(signature: str, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
         values = {name: _json_value(array) for name, array in inputs.items()}
@@ -100,6 +101,14 @@ def without_password(url: str) -> str:
     return re.sub(r"^(\w+://)[^/?#]*@", r"\1", url)
 
 
+def is_this_machine(host: str) -> bool:
+    """Whether it is an address that no packet leaves this machine for."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def _is_value(text: str) -> bool:
     return text.isascii() and text.strip().isprintable()
 
@@ -120,12 +129,12 @@ def _address(url: str) -> tuple[str, str | None]:
     return parts._replace(netloc=host).geturl(), user if at else None
 
 
-def _pool(address: str, ca_cert: Path | None, n_connections: int) -> urllib3.PoolManager:
+def _pool(address: str, ca_cert: Path | None) -> urllib3.PoolManager:
     parts = urlsplit(address)
     assert parts.hostname
     if ca_cert is not None and not ca_cert.is_file():
         raise InputError(f"--ca-cert: expected a file of certificates, {ca_cert} is none.")
-    ways: dict[str, Any] = {"maxsize": n_connections, "block": True, "timeout": SECONDS}
+    ways: dict[str, Any] = {"maxsize": AT_ONCE, "block": True, "timeout": SECONDS}
     if ca_cert is not None:
         ways["ca_certs"] = str(ca_cert)
     proxies = urllib.request.getproxies()
@@ -139,14 +148,6 @@ def _pool(address: str, ca_cert: Path | None, n_connections: int) -> urllib3.Poo
         return urllib3.ProxyManager(without_password(proxy), **ways)
     except (urllib3.exceptions.HTTPError, ValueError) as error:
         raise InputError(f"{parts.scheme}_proxy: expected the URL of a proxy for {address} ({error}).") from error
-
-
-def is_this_machine(host: str) -> bool:
-    """Whether it is an address that no packet leaves this machine for."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _json_value(array: np.ndarray) -> list[Any]:
