@@ -14,6 +14,7 @@ from ganad_tf.errors import InputError
 
 PCM, EXTENSIBLE = 1, 0xFFFE
 SAMPLE_BYTES = 2
+HEADER_BYTES = 44  # of the plainest form
 SLACK = 16  # bytes by which writers get a file's own size wrong, without a loss of sound
 
 
@@ -53,6 +54,12 @@ def plain(file: bytes, name: str) -> bytes:
     fmt = struct.pack("<HHIIHH", PCM, channels, rate, rate * block, block, bits)
     riff = struct.pack("<4sI4s", b"RIFF", 4 + 8 + len(fmt) + 8 + len(samples), b"WAVE")
     return riff + struct.pack("<4sI", b"fmt ", len(fmt)) + fmt + struct.pack("<4sI", b"data", len(samples)) + samples
+
+
+def seconds(file: bytes) -> float:
+    """Length of a file that `plain` has made."""
+    bytes_per_second = struct.unpack_from("<I", file, 28)[0]
+    return (len(file) - HEADER_BYTES) / float(bytes_per_second)
 
 
 def _chunks(file: bytes, name: str) -> tuple[bytes, bytes]:
