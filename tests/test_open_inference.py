@@ -2,15 +2,21 @@
 
 import json
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import tritonclient.http as triton_client
+from conftest import ROOT, SAMPLE_RATE, tone
+from serving_process import ServingProcess
+from tritonclient.utils import InferenceServerException
 
 from ganad_tf import __version__
 from ganad_tf.errors import InputError
-from ganad_tf.serving import binary_tensors, open_inference
+from ganad_tf.serving import binary_tensors, open_inference, wav
 from ganad_tf.serving.fields import Field, Signature
 
+DEMO = ROOT / "exported_models/demo"
 SIGNATURES = {
     "score_waveform": Signature({"waveform": Field(np.dtype("f4"), (None, None))}, {}),
     "score_wav": Signature({"wav_bytes": Field(np.dtype("O"), (None,))}, {}),
@@ -158,3 +164,60 @@ def test_the_server_names_the_product_and_what_it_can():
         "version": __version__,
         "extensions": ["binary_tensor_data"],
     }
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServingProcess]:
+    running = ServingProcess(DEMO)
+    yield running
+    assert running.stop() == 0
+    assert "Traceback" not in "".join(running.lines)
+
+
+@pytest.fixture(scope="module")
+def triton(server) -> Iterator[triton_client.InferenceServerClient]:
+    with triton_client.InferenceServerClient(f"127.0.0.1:{server.port}") as client:
+        yield client
+
+
+def given(name: str, values: np.ndarray, datatype: str, *, binary: bool = True) -> triton_client.InferInput:
+    tensor = triton_client.InferInput(name, list(values.shape), datatype)
+    return tensor.set_data_from_numpy(values, binary_data=binary)
+
+
+CLIPS = np.stack([tone(seed=seed) for seed in range(3)])
+
+
+def test_tritons_client_gets_the_same_scores_whatever_it_sends_and_wants(triton):
+    clips = [wav.encode(clip, SAMPLE_RATE) for clip in CLIPS]
+    results = [
+        triton.infer("demo", [given("waveform", CLIPS, "FP32")]),  # binary, both ways
+        triton.infer("demo", [given("waveform", CLIPS, "FP32", binary=False)], model_version="1"),
+        triton.infer("demo", [given("wav_bytes", np.array(clips, dtype=object), "BYTES")], request_id="a"),
+        triton.infer(
+            "demo",
+            [given("waveform", CLIPS, "FP32")],
+            outputs=[triton_client.InferRequestedOutput("anomaly_score", binary_data=False)],
+            request_compression_algorithm="gzip",
+            response_compression_algorithm="gzip",
+        ),
+    ]
+    expected = results[0].as_numpy("anomaly_score")
+    assert (expected.dtype, expected.shape, len(set(expected.tolist()))) == (np.float32, (3,), 3)
+    for result in results:
+        np.testing.assert_allclose(result.as_numpy("anomaly_score"), expected, rtol=1e-4)
+    assert results[0].as_numpy("is_anomaly").dtype == bool
+    assert results[2].get_response()["id"] == "a"
+    assert [output["name"] for output in results[3].get_response()["outputs"]] == ["anomaly_score"]
+
+
+def test_tritons_client_is_told_what_is_wrong_and_what_is_there(triton):
+    with pytest.raises(InferenceServerException, match=r"wav_bytes\[1\]: expected a WAV file"):
+        files = np.array([wav.encode(CLIPS[0], SAMPLE_RATE), b"hello"], dtype=object)
+        triton.infer("demo", [given("wav_bytes", files, "BYTES")])
+    assert triton.is_server_live()
+    assert triton.is_server_ready()
+    assert triton.is_model_ready("demo")
+    assert not triton.is_model_ready("other")
+    assert triton.get_server_metadata() == open_inference.server_metadata()
+    assert triton.get_model_metadata("demo")["inputs"] == [{"name": "waveform", "datatype": "FP32", "shape": [-1, -1]}]

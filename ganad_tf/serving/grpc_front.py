@@ -44,6 +44,7 @@ CODES = {
     503: grpc.StatusCode.UNAVAILABLE,  # which gRPC's clients try again
 }
 CALLS_PER_PLACE = 16  # calls at a time for each place in the queue: those whose message has not come have none
+STREAMS = 100  # of a connection, at least; HTTP/2 advises against fewer
 SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"  # grpc.health.v1.HealthCheckResponse
 
 
@@ -86,7 +87,7 @@ class GrpcFront:
             options=[
                 ("grpc.max_receive_message_length", int(limits.body_mb * 1e6)),
                 ("grpc.max_send_message_length", int(limits.answer_mb * 1e6)),
-                ("grpc.max_concurrent_streams", limits.queue),
+                ("grpc.max_concurrent_streams", max(STREAMS, limits.queue)),
                 ("grpc.max_allowed_incoming_connections", limits.connections),
                 ("grpc.max_metadata_size", int(limits.head_kb * 1e3)),
                 ("grpc.so_reuseport", 0),  # a port that is taken is an error
