@@ -73,12 +73,8 @@ def readable(gathered: Gathered, listing: Listing, clips: Sequence[Clip]) -> dic
     config, fewest = gathered.config, gathered.shortest_clip()[0]
     waveforms = {}
     for clip in clips:
-        path = listing.directory / clip.file
         try:
-            waveform = audio.read(path, config.audio)
-            if len(waveform) < fewest:
-                raise DataError(f"{path}: expected at least {fewest} samples, received {len(waveform)}.")
-            waveforms[clip] = waveform
+            waveforms[clip] = audio.read(listing.directory / clip.file, config.audio, fewest_samples=fewest)
         except DataError:
             if config.on_bad_clip == "error":
                 raise

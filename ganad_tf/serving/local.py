@@ -31,7 +31,8 @@ def predict(model: Path, paths: Sequence[Path]) -> Iterator[Prediction | DataErr
 
 def _predict_one(artifact: Artifact, path: Path) -> Prediction | DataError:
     try:
-        outputs = artifact("score_waveform", {"waveform": audio.read(path, artifact.audio)[np.newaxis]})
+        waveform = audio.read(path, artifact.audio, fewest_samples=artifact.fewest_samples)
+        outputs = artifact("score_waveform", {"waveform": waveform[np.newaxis]})
     except DataError as error:
         return error
     except InputError as error:
