@@ -7,7 +7,9 @@ from pathlib import Path
 from ganad_tf import config as configuration
 from ganad_tf import console, datasets
 from ganad_tf.errors import ConfigError, DataError, GanadError
-from ganad_tf.serving import client, predictions
+from ganad_tf.serving import client, http_client, predictions
+
+_GRPC = ("grpc://", "grpcs://")
 
 
 def export(options: argparse.Namespace) -> None:
@@ -36,8 +38,10 @@ def export(options: argparse.Namespace) -> None:
 
 def predict(options: argparse.Namespace) -> None:
     """Scores files by an exported model, in this process or on a server."""
-    if client.is_url(options.model):
-        found = list(client.predict(options.model, options.files))
+    if options.model.startswith((*http_client.SCHEMES, *_GRPC)):
+        found = list(client.predict(_server(options), options.files))
+    elif options.header or options.ca_cert:
+        raise ConfigError(f"Expected the URL of a model with --header and --ca-cert. Received: {options.model}.")
     else:
         console.import_tensorflow(for_serving=True)
         from ganad_tf.serving import local
@@ -48,6 +52,18 @@ def predict(options: argparse.Namespace) -> None:
     faults = [str(each) for each in found if isinstance(each, GanadError)]
     if faults:
         raise DataError("\n".join(faults))
+
+
+def _server(options: argparse.Namespace) -> http_client.Ask:
+    """The model that the URL names."""
+    if options.model.startswith(http_client.SCHEMES):
+        return http_client.connect(options.model, headers=options.header, ca_cert=options.ca_cert)
+    console.import_tensorflow(for_serving=True)  # the messages of gRPC are made of TensorFlow's
+    try:
+        from ganad_tf.serving import grpc_client
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"grpc:// needs {error.name}; install the extra: pip install 'ganad_tf[grpc]'.") from error
+    return grpc_client.connect(options.model, headers=options.header, ca_cert=options.ca_cert)
 
 
 def serve(options: argparse.Namespace) -> None:
