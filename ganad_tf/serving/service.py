@@ -96,7 +96,8 @@ class Service:
         signature, inputs, encode = read(_parsed(content), number, artifact)
         artifact.signatures[signature].check(inputs)
         if "wav_bytes" in inputs:
-            files = [wav.plain(file, f"wav_bytes[{place}]") for place, file in enumerate(inputs["wav_bytes"])]
+            unknown = artifact.audio.unknown_length
+            files = [wav.plain(file, f"wav_bytes[{place}]", unknown) for place, file in enumerate(inputs["wav_bytes"])]
             inputs = {"wav_bytes": np.array([*files, None], dtype=object)[:-1]}
         return encode, self._batcher.submit(batching.Request(artifact, signature, inputs))
 
