@@ -176,6 +176,7 @@ def containers() -> dict[str, Case]:
         "w64.w64": Case(w64, PLAIN),
         "w64_cut.w64": Case(w64[:-HALF], cut),
         "w64_open.w64": Case(changed(w64, (w64_size, b"\xff" * 8)), PLAIN),
+        "w64_pipe_of_ffmpeg.w64": Case(changed(w64, (w64_size, b"\xff" * 7 + b"\x7f")), PLAIN),
         "w64_counts_half.w64": Case(changed(w64, (w64_size, half_64)), more),
         "caf.caf": Case(caf, PLAIN),
         "caf_cut.caf": Case(caf[:-HALF], cut),

@@ -12,7 +12,7 @@ from ganad_tf.containers.sound import UnknownLength, bytes_at, cut_off, joined, 
 from ganad_tf.errors import DataError
 
 # Sizes that writers put where they can't know better: to a pipe, or until the recording ends.
-PLACEHOLDERS = frozenset({0xFFFFFFFF, 0x7FFFF000, 0x7FFFFF00, 0x7FFFFFFF, 2**64 - 1})
+PLACEHOLDERS = frozenset({0xFFFFFFFF, 0x7FFFF000, 0x7FFFFF00, 0x7FFFFFFF, 2**63 - 1, 2**64 - 1})
 LARGEST_SETTINGS = 2**20  # bytes of a chunk that describes the sound
 SMALL_GARBAGE = 1024  # bytes after the sound that are no lost sound: 32 ms of 16-bit samples at 16 kHz
 _JOINED = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff", b".snd", b"fLaC", b"OggS")
