@@ -103,8 +103,8 @@ def length_of_unknown(container: str, rest: int, unknown_length: UnknownLength) 
     """
     if unknown_length == "refuse":
         raise DataError(
-            f"expected a header that counts the samples, but this {container} file leaves the length open, as recordings "
-            "from a pipe do; convert it, or set `audio.unknown_length: read`."
+            f"expected a header that counts the samples, but this {container} file leaves the length open, as "
+            "recordings from a pipe do; convert it, or set `audio.unknown_length: read`."
         )
     return rest
 
