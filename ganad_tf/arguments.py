@@ -97,16 +97,45 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", type=Path, help="exported models, such as exported_models")
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only; :: for all)")
     parser.add_argument("--port", type=int, default=8501, help="default: 8501; 0 for any that is free")
+    what = "TensorFlow Serving's gRPC API too, such as at 8500; 0 for any that is free (default: no gRPC)"
+    parser.add_argument("--grpc-port", type=int, metavar="PORT", help=what)
     parser.add_argument(
         "--poll", type=_positive, default=2.0, metavar="SECONDS", help="looks for new versions (default: 2)"
     )
-    parser.add_argument(
-        "--max-body-mb", type=_positive, default=100.0, metavar="MB", help="largest request (default: 100)"
-    )
-    parser.add_argument("--queue", type=_count, default=64, metavar="N", help="requests at a time (default: 64)")
-    parser.add_argument("--batch", type=_count, default=32, metavar="N", help="clips in one call (default: 32)")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="of the log (default: text)")
+    parser.add_argument("--access-log", action="store_true", help="log a line for each request")
+    _add_access(parser.add_argument_group("who is answered"))
+    _add_limits(parser.add_argument_group("limits"))
+
+
+def _add_access(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--token-file", type=Path, metavar="FILE", help="ask for this bearer token, but for health")
+    group.add_argument("--tls-cert", type=Path, metavar="PEM", help="HTTPS with this certificate chain")
+    group.add_argument("--tls-key", type=Path, metavar="PEM", help="its key, where the chain's file does not have it")
+    origin = "let pages of this origin ask, such as https://example.org, or * for all; may be given again"
+    group.add_argument("--cors", action="append", default=[], metavar="ORIGIN", help=origin)
+
+
+def _add_limits(group: argparse._ArgumentGroup) -> None:
+    for option, attribute, is_count, default, what in (
+        ("--queue", "queue", True, 64, "requests that are worked on or wait"),
+        ("--batch", "batch", True, 32, "clips in one call of a model"),
+        ("--max-clips", "clips", True, 256, "clips in one request"),
+        ("--max-clip-seconds", "clip_seconds", False, 600, "length of a clip"),
+        ("--max-body-mb", "body_mb", False, 100, "size of a request, also when inflated"),
+        ("--max-answer-mb", "answer_mb", False, 200, "size of the answers that wait for being read, together"),
+        ("--max-head-kb", "head_kb", False, 64, "size of a request's head"),
+        ("--connections", "connections", True, 1000, "open connections"),
+        ("--head-seconds", "head_seconds", False, 10, "time for a head, a piece of a body, or an idle connection"),
+        ("--body-seconds", "body_seconds", False, 60, "time for a body"),
+        ("--answer-seconds", "answer_seconds", False, 30, "time in which an answer has to be read"),
+        ("--drain-seconds", "drain_seconds", False, 30, "time for accepted requests when the server is stopped"),
+    ):
+        read, unit = (_count, "N") if is_count else (_positive, option.rpartition("-")[2].upper())
+        shown = f"{what} (default: {default})"
+        group.add_argument(option, dest=f"limit_{attribute}", type=read, default=default, metavar=unit, help=shown)
 
 
 def _positive(text: str) -> float:

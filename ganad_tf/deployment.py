@@ -2,12 +2,17 @@
 
 import argparse
 import re
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ganad_tf import config as configuration
 from ganad_tf import console, datasets
 from ganad_tf.errors import ConfigError, DataError, GanadError
 from ganad_tf.serving import client, http_client, predictions
+
+if TYPE_CHECKING:
+    from ganad_tf.serving import access, server
 
 _GRPC = ("grpc://", "grpcs://")
 
@@ -67,14 +72,42 @@ def _server(options: argparse.Namespace) -> http_client.Ask:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Serves the exported models of a folder over HTTP, as TensorFlow Serving does."""
+    """Serves the exported models of a folder over HTTP, and gRPC if asked for, as TensorFlow Serving does."""
     console.import_tensorflow(for_serving=True)
     try:
-        from ganad_tf.serving import server, service
+        from ganad_tf.serving import access, limits, logs, server
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"`ganad serve` needs {error.name}; install the extra: pip install 'ganad_tf[serve]'."
         ) from error
-    limits = service.Limits(options.max_body_mb, options.queue, options.batch)
-    place = {"host": options.host, "port": options.port, "poll_seconds": options.poll}
-    server.serve(options.folder, **place, limits=limits)
+    if options.tls_key and not options.tls_cert:
+        raise ConfigError("Expected --tls-cert with --tls-key.")
+    if options.log_format == "json":
+        logs.write_json()
+    given = vars(options).items()
+    prefix = "limit_"
+    who = access.Access(access.read_token(options.token_file) if options.token_file else None, options.cors)
+    tls = access.tls(options.tls_cert, options.tls_key) if options.tls_cert else None
+    server.serve(
+        options.folder,
+        host=options.host,
+        port=options.port,
+        poll_seconds=options.poll,
+        limits=limits.Limits(**{key.removeprefix(prefix): value for key, value in given if key.startswith(prefix)}),
+        access=who,
+        tls=tls,
+        has_access_log=options.access_log,
+        fronts=[] if options.grpc_port is None else [_grpc(options, who)],
+    )
+
+
+def _grpc(options: argparse.Namespace, who: "access.Access") -> "server.MakeFront":
+    """TensorFlow Serving's gRPC API, to be put over a service."""
+    try:
+        from ganad_tf.serving import grpc_front
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"--grpc-port needs {error.name}; install the extra: pip install 'ganad_tf[grpc]'."
+        ) from error
+    tls = grpc_front.tls_credentials(options.tls_cert, options.tls_key) if options.tls_cert else None
+    return partial(grpc_front.GrpcFront, host=options.host, port=options.grpc_port, access=who, credentials=tls)

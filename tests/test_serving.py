@@ -267,7 +267,7 @@ BAD = {
         400,
         "wav_bytes: .*16000 Hz",
     ),
-    "body too large": (PREDICT, b" " * 3_000_000, 400, "the body: expected at most 2 MB"),
+    "body too large": (PREDICT, b" " * 3_000_000, 413, "the body: expected at most 2 MB"),
     "no model": ("/v1/models/other:predict", {"instances": [[0.1]]}, 404, "other"),
     "no version": ("/v1/models/demo/versions/7:predict", {"instances": [[0.1]]}, 404, "version 7"),
     "no number": ("/v1/models/demo/versions/x:predict", {"instances": [[0.1]]}, 404, "version"),

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ganad_tf.serving import bad_clip
+
 Arrays = dict[str, np.ndarray]
 Model = Callable[[str, Mapping[str, np.ndarray]], Arrays]  # signature and inputs → outputs, as an Artifact
 
@@ -46,10 +48,12 @@ class Batcher:
     Args:
       n_workers: Calls that are made at the same time.
       largest: Clips in one call, but for requests that have more by themselves.
+      observe: Told the number of clips of each call.
     """
 
-    def __init__(self, n_workers: int = 2, largest: int = 32) -> None:
+    def __init__(self, n_workers: int = 2, largest: int = 32, observe: Callable[[int], None] | None = None) -> None:
         self._largest = largest
+        self._observe = observe
         self._waiting: deque[Request] = deque()
         self._changed = threading.Condition()
         self._is_open = True
@@ -74,6 +78,8 @@ class Batcher:
 
     def _work(self) -> None:
         while group := self._next_group():
+            if self._observe:
+                self._observe(sum(request.n_clips for request in group))
             _answer(group)
 
     def _next_group(self) -> list[Request]:
@@ -104,7 +110,7 @@ def _answer_running(group: list[Request]) -> None:
     first = group[0]
     try:
         if len(group) == 1:
-            first.future.set_result(first.model(first.signature, first.inputs))
+            first.future.set_result(bad_clip.call(first.model, first.signature, first.inputs))
             return
         inputs = {name: np.concatenate([request.inputs[name] for request in group]) for name in first.inputs}
         outputs = first.model(first.signature, inputs)

@@ -17,7 +17,7 @@ from ganad_tf.serving.http_client import AT_ONCE, Ask
 from ganad_tf.serving.predictions import Prediction
 
 # Who says that a clip can't be scored, and of which input: left out, so that it is said as in process.
-_OF_THE_MODEL = re.compile(r"^\S+ answered (?:400|INVALID_ARGUMENT): (?:wav_bytes|waveform): ")
+_OF_THE_MODEL = re.compile(r"^\S+ answered (?:400|INVALID_ARGUMENT): (?:wav_bytes|waveform)(?:\[0\])?: ")
 
 
 def predict(ask: Ask, paths: Sequence[Path]) -> Iterator[Prediction | DataError]:

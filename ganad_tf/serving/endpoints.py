@@ -1,16 +1,84 @@
-"""What each address of the server answers."""
+"""Addresses of the server and their answers: one table, which the front, `Allow` and `/openapi.json` are made of."""
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote
 
-from fastapi import Request, Response
+import orjson
 
-from ganad_tf.serving import open_inference, rest
+from ganad_tf.serving import binary_tensors, open_inference, openapi, parsing, rest
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.batching import Arrays
 from ganad_tf.serving.fields import named, short
+from ganad_tf.serving.refusals import RefusedError
 from ganad_tf.serving.repository import NotHereError
-from ganad_tf.serving.service import Service, json_response
+from ganad_tf.serving.service import Answer, Parsed, Service
+
+
+@dataclass
+class Asked:
+    """A request to one of the addresses.
+
+    Attributes:
+      content: Its body, inflated.
+      headers: By name, in any case.
+      parameters: Parts of the address: `model`, `version`, `verb`.
+      labels: Model, version and signature for `meters`, once they are known to be there.
+    """
+
+    content: parsing.Content
+    headers: Mapping[str, str]
+    parameters: Mapping[str, str]
+    labels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.parameters["model"]
+
+    @property
+    def version(self) -> int | None:
+        """Version in the address; None for the newest.
+
+        Raises:
+          NotHereError: If it is no number.
+        """
+        version = self.parameters.get("version")
+        if version is None:
+            return None
+        if not (version.isascii() and version.isdecimal() and len(version) < 20):
+            raise NotHereError(f"Expected a version as a number. Received: {short(version)}.")
+        return int(version)
+
+
+@dataclass(frozen=True)
+class Route:
+    """An address and its answer.
+
+    Attributes:
+      method: `GET`, which includes `HEAD`, or `POST`.
+      path: With the names of parts in braces.
+      function: Makes the answer; its docstring's first line describes it.
+      is_open: Whether it is answered without a token.
+    """
+
+    method: str
+    path: str
+    function: Callable[[Asked], Awaitable[Answer]]
+    is_open: bool = False
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """The parts of an address that has this form; a colon in a name has to be quoted."""
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/:]+)", re.escape(self.path))
+        found = re.fullmatch(pattern, path)
+        return {name: unquote(part) for name, part in found.groupdict().items()} if found else None
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Methods that it answers."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
 
 class Endpoints:
@@ -18,64 +86,137 @@ class Endpoints:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self.routes = list(self._routes())
 
-    async def predict(self, request: Request) -> Response:
-        """`POST /v1/models/<model>[/versions/<version>]:predict`."""
+    def route(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        """The route of a request and the parts of its address.
 
-        def read(body: Any, _: int, artifact: Artifact) -> tuple[str, Arrays, Callable[[Arrays], Any]]:
+        Raises:
+          RefusedError: 404 for an address that is not there, 405 for one that does not answer this method.
+        """
+        found = [(route, parts) for route in self.routes if (parts := route.match(path)) is not None]
+        if not found:
+            raise RefusedError(404, f"Not Found: {short(path)}; /openapi.json lists the addresses.")
+        for route, parts in found:
+            if method in route.methods:
+                return route, parts
+        allowed = ", ".join(dict.fromkeys(method for route, _ in found for method in route.methods))
+        raise RefusedError(405, f"Expected {allowed} at this address. Received: {short(method)}.", {"Allow": allowed})
+
+    def _routes(self) -> Iterator[Route]:
+        yield Route("GET", "/", self.alive, is_open=True)
+        yield Route("GET", "/v2/health/live", self.live, is_open=True)
+        yield Route("GET", "/v2/health/ready", self.all_ready, is_open=True)
+        yield Route("GET", "/metrics", self.metrics)
+        yield Route("GET", "/openapi.json", self.openapi)
+        yield Route("GET", "/v1/models", self.models)
+        yield Route("GET", "/v2", self.server)
+        yield Route("GET", "/v2/models", self.models)
+        for version in ("", "/versions/{version}"):
+            first, second = f"/v1/models/{{model}}{version}", f"/v2/models/{{model}}{version}"
+            yield Route("POST", f"{first}:predict", self.predict)
+            yield Route("POST", f"{first}:{{verb}}", self.no_such_verb)
+            yield Route("GET", f"{first}/metadata", self.metadata)
+            yield Route("GET", first, self.status)
+            yield Route("POST", f"{second}/infer", self.infer)
+            yield Route("GET", f"{second}/ready", self.ready)
+            yield Route("GET", second, self.described)
+
+    async def alive(self, _: Asked) -> Answer:
+        """Says that the process runs."""
+        return json_answer({"status": "alive"})
+
+    async def live(self, _: Asked) -> Answer:
+        """Says that the process runs, also while models are loaded."""
+        return json_answer({"live": True})
+
+    async def all_ready(self, _: Asked) -> Answer:
+        """Says whether any model can be used: 503 before the first is loaded, and while the server ends."""
+        is_ready = bool(self._service.repository.names()) and not self._service.is_draining
+        return json_answer({"ready": is_ready}, 200 if is_ready else 503)
+
+    async def metrics(self, _: Asked) -> Answer:
+        """Counts in Prometheus' text format."""
+        text = await asyncio.to_thread(self._service.meters.text)
+        return Answer(text, {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def openapi(self, _: Asked) -> Answer:
+        """This description of the server."""
+        described = [(route.methods[0], route.path, route.function.__doc__ or "") for route in self.routes]
+        return json_answer(openapi.document(described))
+
+    async def models(self, _: Asked) -> Answer:
+        """Lists the models that can be used."""
+        return json_answer({"models": self._service.repository.names()})
+
+    async def server(self, _: Asked) -> Answer:
+        """Names the server and what it knows beyond the protocol."""
+        return json_answer(open_inference.server_metadata())
+
+    async def predict(self, asked: Asked) -> Answer:
+        """Scores clips by TensorFlow Serving's REST API."""
+
+        def read(content: parsing.Content, number: int, artifact: Artifact) -> Parsed:
+            asked.labels.update(model=asked.model, version=str(number))
+            body = parsing.json_value(content, self._service.bound(artifact))
             signature, form, inputs = rest.read_request(body, artifact.signatures)
-            return signature, inputs, lambda outputs: rest.response(form, outputs)
+            asked.labels.update(signature=signature)
 
-        return await self._service.answer(request, *_asked(request), read)
+            def encode(outputs: Arrays) -> Answer:
+                return json_answer(rest.response(form, outputs))
 
-    async def infer(self, request: Request) -> Response:
-        """`POST /v2/models/<model>[/versions/<version>]/infer`."""
-        model, version = _asked(request)
+            return Parsed(signature, inputs, encode)
 
-        def read(body: Any, found: int, artifact: Artifact) -> tuple[str, Arrays, Callable[[Arrays], Any]]:
-            signature, inputs = open_inference.read_request(body, artifact.signatures)
-            return signature, inputs, lambda outputs: open_inference.response(model, found, body, outputs)
+        return await self._service.answer(asked.model, asked.version, asked.content, read)
 
-        return await self._service.answer(request, model, version, read)
+    async def infer(self, asked: Asked) -> Answer:
+        """Scores clips by the Open Inference Protocol."""
 
-    async def no_such_verb(self, request: Request) -> Response:
-        """`POST /v1/models/<model>:<anything else>`."""
-        model, verb = (request.path_params[key] for key in ("model", "verb"))
-        raise NotHereError(f"{named(model)}:{named(verb)} is not here; there is :predict.")
+        def read(content: parsing.Content, number: int, artifact: Artifact) -> Parsed:
+            asked.labels.update(model=asked.model, version=str(number))
+            json_part, binary = binary_tensors.split(content, asked.headers.get(binary_tensors.HEADER))
+            body = parsing.json_value(json_part, self._service.bound(artifact))
+            signature, inputs = open_inference.read_request(body, artifact.signatures, binary)
+            asked.labels.update(signature=signature)
+            wanted = {key: body[key] for key in ("outputs", "id", "parameters") if key in body}
 
-    async def status(self, request: Request) -> Response:
-        """`GET /v1/models/<model>[/versions/<version>]`."""
-        model, number = _asked(request)
-        found = await self._service.states(model)
+            def encode(outputs: Arrays) -> Answer:
+                value, tensors = open_inference.response(asked.model, number, wanted, outputs)
+                return Answer(*binary_tensors.joined(orjson.dumps(value), tensors))
+
+            return Parsed(signature, inputs, encode)
+
+        return await self._service.answer(asked.model, asked.version, asked.content, read)
+
+    async def no_such_verb(self, asked: Asked) -> Answer:
+        """Refuses other verbs than `predict`."""
+        raise NotHereError(f"{named(asked.model)}:{named(asked.parameters['verb'])} is not here; there is :predict.")
+
+    async def status(self, asked: Asked) -> Answer:
+        """States of a model's versions."""
+        number = asked.version
+        found = await self._service.states(asked.model)
         if number is not None and number not in found:
-            raise NotHereError(f"Model {named(model)} is not here in version {number}.")
-        return json_response(rest.status({key: state for key, state in found.items() if number in (None, key)}))
+            raise NotHereError(f"Model {named(asked.model)} is not here in version {number}.")
+        return json_answer(rest.status({key: state for key, state in found.items() if number in (None, key)}))
 
-    async def metadata(self, request: Request) -> Response:
-        """`GET /v1/models/<model>[/versions/<version>]/metadata`."""
-        model, version = _asked(request)
-        found, artifact = await self._service.find(model, version)
-        return json_response(rest.metadata(model, found, artifact.signatures))
+    async def metadata(self, asked: Asked) -> Answer:
+        """Signatures of a model, as TensorFlow Serving tells them."""
+        found, artifact = await self._service.find(asked.model, asked.version)
+        return json_answer(rest.metadata(asked.model, found, artifact.signatures))
 
-    async def described(self, request: Request) -> Response:
-        """`GET /v2/models/<model>[/versions/<version>]`."""
-        model, version = _asked(request)
-        _, artifact = await self._service.find(model, version)
-        versions = list(await self._service.states(model))
-        return json_response(open_inference.metadata(model, versions, artifact.signatures[rest.DEFAULT]))
+    async def described(self, asked: Asked) -> Answer:
+        """Inputs, outputs and versions of a model, as the Open Inference Protocol tells them."""
+        _, artifact = await self._service.find(asked.model, asked.version)
+        versions = list(await self._service.states(asked.model))
+        return json_answer(open_inference.metadata(asked.model, versions, artifact.signatures[rest.DEFAULT]))
 
-    async def ready(self, request: Request) -> Response:
-        """`GET /v2/models/<model>[/versions/<version>]/ready`."""
-        model, version = _asked(request)
-        await self._service.find(model, version)
-        return json_response({"name": model, "ready": True})
+    async def ready(self, asked: Asked) -> Answer:
+        """Says whether a model can be used."""
+        await self._service.find(asked.model, asked.version)
+        return json_answer({"name": asked.model, "ready": True})
 
 
-def _asked(request: Request) -> tuple[str, int | None]:
-    """Model and version in the address."""
-    model, version = request.path_params["model"], request.path_params.get("version")
-    if version is None:
-        return model, None
-    if not (version.isascii() and version.isdecimal() and len(version) < 20):
-        raise NotHereError(f"Expected a version as a number. Received: {short(version)}.")
-    return model, int(version)
+def json_answer(value: object, status: int = 200) -> Answer:
+    """An answer that holds a JSON value."""
+    return Answer(orjson.dumps(value), status=status)

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,6 +20,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.serving import grpc_messages, rest
+from ganad_tf.serving.access import Access
 from ganad_tf.serving.fields import named, short
 from ganad_tf.serving.refusals import RefusedError, refusal
 from ganad_tf.serving.repository import NotHereError
@@ -42,7 +44,14 @@ CODES = {
     503: grpc.StatusCode.UNAVAILABLE,  # which gRPC's clients try again
 }
 CALLS_PER_PLACE = 16  # calls at a time for each place in the queue: those whose message has not come have none
+STREAMS = 100  # of a connection, at least; HTTP/2 advises against fewer
 SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"  # grpc.health.v1.HealthCheckResponse
+
+
+def tls_credentials(certificate: Path, key: Path | None) -> grpc.ServerCredentials:
+    """TLS with a certificate chain and its key, PEM files that `access.tls` has checked."""
+    return grpc.ssl_server_credentials([((key or certificate).read_bytes(), certificate.read_bytes())])
+
 
 Work = Callable[[Any], Awaitable[Message]]
 
@@ -52,12 +61,25 @@ class GrpcFront:
 
     Args:
       service: Scores.
-      is_allowed: Whether the value of `authorization` in a call's metadata, "" if there is none, may ask.
+      host: To listen at.
+      port: To listen at; 0 for any that is free.
+      access: Who is answered, by `authorization` in a call's metadata.
+      credentials: For TLS.
     """
 
-    def __init__(self, service: Service, *, is_allowed: Callable[[str], bool] = lambda _: True) -> None:
+    def __init__(
+        self,
+        service: Service,
+        *,
+        host: str,
+        port: int,
+        access: Access,
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
         self._service = service
-        self._is_allowed = is_allowed
+        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._access = access
+        self._credentials = credentials
         self._parser = ThreadPoolExecutor(1, "parse-grpc")  # one message at a time: they may be large
         limits = service.limits
         self._server = grpc.aio.server(
@@ -65,7 +87,7 @@ class GrpcFront:
             options=[
                 ("grpc.max_receive_message_length", int(limits.body_mb * 1e6)),
                 ("grpc.max_send_message_length", int(limits.answer_mb * 1e6)),
-                ("grpc.max_concurrent_streams", limits.queue),
+                ("grpc.max_concurrent_streams", max(STREAMS, limits.queue)),
                 ("grpc.max_allowed_incoming_connections", limits.connections),
                 ("grpc.max_metadata_size", int(limits.head_kb * 1e3)),
                 ("grpc.so_reuseport", 0),  # a port that is taken is an error
@@ -85,25 +107,22 @@ class GrpcFront:
         health = {"Check": grpc.unary_unary_rpc_method_handler(self._health)}
         self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(HEALTH, health)])
 
-    async def start(self, host: str, port: int, *, credentials: grpc.ServerCredentials | None = None) -> int:
-        """Listens, with TLS if there are credentials.
-
-        Returns:
-          The port: that given, or one that was free for 0.
+    async def start(self) -> str:
+        """Listens; the address where.
 
         Raises:
           DataError: If the address is taken, or none of this machine's.
         """
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            if credentials:
-                bound = self._server.add_secure_port(address, credentials)
+            if self._credentials:
+                port = self._server.add_secure_port(self._address, self._credentials)
             else:
-                bound = self._server.add_insecure_port(address)
+                port = self._server.add_insecure_port(self._address)
         except RuntimeError as error:
-            raise DataError(f"Can't listen on {address} for gRPC: {error}.") from error
+            raise DataError(f"Can't listen on {self._address} for gRPC; is the port taken?") from error
         await self._server.start()
-        return int(bound)
+        scheme = "grpcs" if self._credentials else "grpc"
+        return f"{scheme}://{self._address.rpartition(':')[0]}:{port}"
 
     async def stop(self, seconds: float) -> None:
         """Takes no new calls, and ends those that are not done in so many seconds."""
@@ -137,9 +156,8 @@ class GrpcFront:
         return grpc.stream_unary_rpc_method_handler(handle)
 
     def _check_permission(self, context: grpc.aio.ServicerContext) -> None:
-        given = dict(context.invocation_metadata() or ()).get("authorization", "")
-        if not self._is_allowed(given if isinstance(given, str) else ""):
-            raise RefusedError(401, "expected the server's token in the metadata: authorization: Bearer TOKEN.")
+        given = dict(context.invocation_metadata() or ()).get("authorization")
+        self._access.check_token(given if isinstance(given, str) else None)
 
     async def _received(self, messages: AsyncIterator[bytes]) -> bytes:
         seconds = self._service.limits.body_seconds

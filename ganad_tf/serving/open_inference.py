@@ -6,6 +6,7 @@ as they are where they are behind it: see `binary_tensors`. Other parameters mea
 except those that ask for what there is not: shared memory and classification.
 """
 
+import base64
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -88,7 +89,7 @@ def response(
             binary.append(binary_tensors.encode(outputs[key]))
             content: dict[str, Any] = {"parameters": {binary_tensors.SIZE: len(binary[-1])}}
         else:
-            content = {"data": outputs[key].ravel().tolist()}
+            content = {"data": _json_values(outputs[key])}
         tensors.append(_described(key, Field(outputs[key].dtype, outputs[key].shape)) | content)
     return {"model_name": name, "model_version": str(version), **request_id, "outputs": tensors}, binary
 
@@ -159,6 +160,11 @@ def _flag(parameters: Mapping[str, Any], key: str, place: str, *, default: bool)
     if not isinstance(given, bool):
         raise InputError(f"{place}.{key}: expected true or false. Received: {short(given)}.")
     return given
+
+
+def _json_values(values: np.ndarray) -> list[Any]:
+    flat = values.ravel().tolist()
+    return [base64.b64encode(value).decode() for value in flat] if values.dtype == object else flat
 
 
 def _described(name: str, field: Field) -> dict[str, Any]:

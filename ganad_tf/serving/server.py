@@ -1,140 +1,199 @@
-"""The verb `serve`: every exported model of a folder, on KServe's model server.
+"""The verb `serve`: every exported model of a folder, over HTTP, from start to stop.
 
-TensorFlow Serving's REST API under `/v1`, the Open Inference Protocol under `/v2`; health, `/metrics` and the
-process itself are KServe's. What a client did wrong is 400 with `{"error": "..."}`, what is not there 404, too
-many requests at a time 503.
+TensorFlow Serving's REST API under `/v1`, the Open Inference Protocol under `/v2`. It listens first and loads then, so
+that a probe of liveness is answered meanwhile.
 """
 
+import asyncio
+import dataclasses
 import logging
+import os
+import signal
 import socket
-from collections.abc import Awaitable, Callable
+import ssl
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import tensorflow as tf
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from kserve import ModelRepository
-from kserve.model_server import app as kserve_app
-from kserve.protocol.dataplane import DataPlane
-from kserve.protocol.model_repository_extension import ModelRepositoryExtension
-from kserve.protocol.rest.server import RESTServer
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.routing import Route
-
-from ganad_tf.errors import DataError, InputError
-from ganad_tf.serving.endpoints import Endpoints
-from ganad_tf.serving.repository import NotHereError, Repository
-from ganad_tf.serving.service import BusyError, Limits, Service, json_response
+from ganad_tf.errors import DataError
+from ganad_tf.serving.access import Access
+from ganad_tf.serving.http_front import HttpFront, connections
+from ganad_tf.serving.limits import Limits
+from ganad_tf.serving.repository import Repository
+from ganad_tf.serving.service import Service
 
 logger = logging.getLogger(__name__)
 
+CORES = os.cpu_count() or 1
 WAITING = 2048  # connections that are not accepted yet
 
 
-def serve(folder: Path, *, host: str, port: int, poll_seconds: float, limits: Limits) -> None:
-    """Serves until interrupted.
+class Front(Protocol):
+    """Another protocol over the service."""
+
+    async def start(self) -> str:
+        """Listens; the address where."""
+
+    async def stop(self, seconds: float) -> None:
+        """Takes nothing new, and ends what is not done in so many seconds."""
+
+
+MakeFront = Callable[[Service], Front]
+
+
+def serve(
+    folder: Path,
+    *,
+    host: str,
+    port: int,
+    poll_seconds: float,
+    limits: Limits,
+    access: Access,
+    tls: ssl.SSLContext | None = None,
+    has_access_log: bool = False,
+    fronts: Sequence[MakeFront] = (),
+) -> None:
+    """Serves until SIGINT or SIGTERM.
+
+    Args:
+      folder: Of models.
+      host: To listen at.
+      port: To listen at for HTTP.
+      poll_seconds: Between two looks at the folder.
+      limits: Of what is taken; with more fronts than HTTP, each gets its share of the connections.
+      access: Who is answered.
+      tls: For HTTPS.
+      has_access_log: Whether each request writes a line.
+      fronts: Other protocols over the same service.
 
     Raises:
+      ConfigError: If the system gives too few file descriptors.
       DataError: If there is no exported model in the folder, or the port is taken.
     """
-    with _bound(host, port) as place:
-        repository = Repository(folder)
-        repository.refresh()
-        if not repository.names():
-            raise DataError(f"Expected exported models in {folder}, as `ganad export` makes them, but there are none.")
-        service = Service(repository, limits)
-        add_routes(kserve_app, Endpoints(service))
-        registry = _Registry(repository)
-        server = _Server("kserve.model_server:app", DataPlane(registry), ModelRepositoryExtension(registry), port)
-        place.listen(WAITING)
-        repository.follow(poll_seconds)
-        logger.info("serving %s on http://%s:%d", ", ".join(repository.names()), *place.getsockname()[:2])
-        try:
-            server.run(sockets=[place])
-        finally:
-            repository.close()
-            service.close()
-
-
-def add_routes(app: FastAPI, endpoints: Endpoints) -> None:
-    """TensorFlow Serving's routes and those of the Open Inference Protocol that ask for a model."""
-    routes = []
-    for method, model, end, function in (
-        ("POST", "/v1/models/{model}", ":predict", endpoints.predict),
-        ("POST", "/v1/models/{model}", ":{verb}", endpoints.no_such_verb),
-        ("GET", "/v1/models/{model}", "/metadata", endpoints.metadata),
-        ("GET", "/v1/models/{model}", "", endpoints.status),
-        ("POST", "/v2/models/{model}", "/infer", endpoints.infer),
-        ("GET", "/v2/models/{model}", "/ready", endpoints.ready),
-        ("GET", "/v2/models/{model}", "", endpoints.described),
-    ):
-        for version in ("/versions/{version}", ""):
-            routes.append(Route(f"{model}{version}{end}", function, methods=[method]))
-    app.router.routes[:0] = routes  # before KServe's own
-
-
-class _Registry(ModelRepository):
-    """What KServe's own routes (lists, health, repository) see of ours: it can look, not load or unload."""
-
-    def __init__(self, repository: Repository) -> None:
-        super().__init__(str(repository.folder))
-        self._repository = repository
-
-    def get_models(self) -> dict[str, Any]:
-        """The models by name."""
-        return dict.fromkeys(self._repository.names())
-
-
-class _Server(RESTServer):
-    """KServe's, with our sentences for errors."""
-
-    def _add_exception_handlers(self, app: FastAPI) -> None:
-        super()._add_exception_handlers(app)
-        _add_handlers(app)
-
-
-def _add_handlers(app: FastAPI) -> None:
-    """Every error is `{"error": "..."}`."""
-
-    def answer(status: int, sentence: Callable[[Any], str]) -> Callable[[Request, Any], Awaitable[Response]]:
-        async def handler(_: Request, error: Any) -> Response:
-            return json_response({"error": sentence(error)}, status)
-
-        return handler
-
-    async def bug(request: Request, error: Exception) -> Response:
-        logger.error("a bug, at %s", request.url.path, exc_info=error)
-        return json_response({"error": "a bug in the server; its log says more."}, 500)
-
-    async def hung_up(_: Request, error: Any) -> Response:
-        logger.debug("a client hung up: %s", error)
-        return Response(status_code=400)  # nobody hears it
-
-    async def http(_: Request, error: Any) -> Response:
-        return json_response({"error": f"{error.detail}."}, error.status_code)
-
-    def invalid(error: RequestValidationError) -> str:
-        return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()) + "."
-
-    busy = "too many requests at a time; try again in a moment."
-    app.add_exception_handler(InputError, answer(400, str))
-    app.add_exception_handler(NotHereError, answer(404, str))
-    app.add_exception_handler(BusyError, answer(503, lambda _: busy))
-    app.add_exception_handler(tf.errors.ResourceExhaustedError, answer(503, lambda _: busy))
-    app.add_exception_handler(RequestValidationError, answer(400, invalid))
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(ClientDisconnect, hung_up)
-    app.add_exception_handler(Exception, bug)
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    place = socket.socket()
-    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place = bound(host, port)
+    repository = Repository(folder)
+    if fronts:
+        share = max(1, connections(limits) // (1 + len(fronts)))
+        limits = dataclasses.replace(limits, connections=share)
     try:
-        place.bind((host, port))
-    except (OSError, OverflowError) as error:
+        asyncio.run(_serve(repository, place, poll_seconds, limits, access, tls, has_access_log, fronts))
+    finally:
         place.close()
+        repository.close()
+
+
+async def _serve(
+    repository: Repository,
+    place: socket.socket,
+    poll_seconds: float,
+    limits: Limits,
+    access: Access,
+    tls: ssl.SSLContext | None,
+    has_access_log: bool,
+    fronts: Sequence[MakeFront],
+) -> None:
+    service = Service(repository, limits, cores=CORES)
+    others = [make(service) for make in fronts]
+    front = HttpFront(service, access, tls=tls, has_access_log=has_access_log)
+    stop, url = _stop_signal(), front.url(place)
+    place.listen(WAITING)
+    front.listen(place)
+    logger.info("listening on %s port %d; loading models from %s", *place.getsockname()[:2], repository.folder)
+    try:
+        for other in others:
+            logger.info("listening on %s", await other.start())
+        loaded = await _first_of(_loaded(repository), stop)
+        if loaded:
+            repository.follow(poll_seconds)
+            logger.info("serving %s on %s", ", ".join(repository.names()), url)
+            await stop.wait()
+            logger.info("stopping: what was accepted is answered first; a second signal ends it at once")
+    finally:
+        service.is_draining = True
+        repository.close()
+        await asyncio.gather(front.drain(), *(other.stop(limits.drain_seconds) for other in others))
+        await asyncio.to_thread(service.close)
+
+
+def _loaded(repository: Repository) -> "asyncio.Future[None]":
+    """Loads the models in a thread that does not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def finish(error: BaseException | None) -> None:
+        if not done.done():
+            done.set_exception(error) if error else done.set_result(None)
+
+    def load() -> None:
+        error: BaseException | None = None
+        try:
+            repository.refresh()
+            if not repository.names():
+                there = f"Expected exported models in {repository.folder}, as `ganad export` makes them"
+                error = DataError(f"{there}, but there are none that can be used.")
+        except Exception as caught:  # reaches whoever waits
+            error = caught
+        loop.call_soon_threadsafe(finish, error)
+
+    threading.Thread(target=load, daemon=True).start()
+    return done
+
+
+async def _first_of(work: "asyncio.Future[None]", stop: asyncio.Event) -> bool:
+    """Whether the work was done before the server was stopped.
+
+    Raises:
+      Exception: What the work has raised.
+    """
+    stopped: asyncio.Future[object] = asyncio.ensure_future(stop.wait())
+    either: set[asyncio.Future[Any]] = {work, stopped}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if not work.done():
+        return False
+    stopped.cancel()
+    work.result()
+    return True
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by SIGINT or SIGTERM; the second one ends the process at once."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def stopping() -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_DFL)
+        stop.set()
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, stopping)
+    return stop
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket at a host's address, IPv4 or IPv6; `::` is every address of both.
+
+    Raises:
+      DataError: If there is none, or the port is taken.
+    """
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return _bound(family, address, host)
+    except (OSError, OverflowError, UnicodeError) as error:
         raise DataError(f"Can't listen on {host}:{port}: {error}.") from error
+
+
+def _bound(family: int, address: tuple[object, ...], host: str) -> socket.socket:
+    place = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            place.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
+        place.setblocking(False)
+        place.bind(address)
+    except BaseException:
+        place.close()
+        raise
     return place

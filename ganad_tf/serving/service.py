@@ -1,149 +1,209 @@
-"""One request from body to answer: read, parse, queue, score, encode; and how much of that at a time."""
+"""Inputs → outputs of the models of a repository; and how much of that at a time. No HTTP here, and no gRPC.
+
+A front (`http_front`, `grpc_front`) brings a request into arrays by name and calls `score`; or it calls `answer` with a
+function that does that for a body in bytes, which then happens in another thread, inside the request's place in the
+queue.
+"""
 
 import asyncio
-import json
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import orjson
-from fastapi import Request, Response
 
+from ganad_tf import heap
+from ganad_tf.containers import UnknownLength
 from ganad_tf.errors import InputError
-from ganad_tf.serving import batching, wav
+from ganad_tf.serving import batching, parsing, wav
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.batching import Arrays, Batcher
+from ganad_tf.serving.limits import Limits
+from ganad_tf.serving.meters import Meters
+from ganad_tf.serving.refusals import BusyError, TooLargeError
 from ganad_tf.serving.repository import Repository
 
-Read = Callable[[Any, int, Artifact], tuple[str, Arrays, Callable[[Arrays], Any]]]
-CORES = os.cpu_count() or 1
-BODY_SECONDS = 60.0  # that a body may take
-HELD_BODIES = 4  # of the largest size, together
-
-
-class BusyError(Exception):
-    """More requests at a time than the queue has room for."""
+LARGE = 8_000_000  # bytes of a body: such are parsed one at a time, and their room goes back to the system
+MANY = 1_000_000  # values of an answer: such are encoded one at a time
+LEAST_BYTES = 4  # of a value in an answer
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What the server takes.
+class Answer:
+    """Body and headers of an answer."""
 
-    Attributes:
-      body_mb: Largest body of a request, in 10^6 bytes.
-      queue: Requests that are worked on or wait at the same time.
-      batch: Clips in one call of a model.
-    """
+    content: bytes
+    headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    status: int = 200
 
-    body_mb: float = 100
-    queue: int = 64
-    batch: int = 32
+
+@dataclass(frozen=True)
+class Parsed:
+    """A request as arrays by name, and how its outputs become the answer."""
+
+    signature: str
+    inputs: Arrays
+    encode: Callable[[Arrays], Answer]
+
+
+# Body, version and model → the request.
+Read = Callable[[parsing.Content, int, Artifact], Parsed]
 
 
 class Service:
-    """Answers requests from the models of a repository."""
+    """Answers requests from the models of a repository.
 
-    def __init__(self, repository: Repository, limits: Limits) -> None:
+    Attributes:
+      repository: The models.
+      limits: Of what is taken.
+      meters: Counts of what happens.
+      is_draining: Whether the server is about to end: nothing new is taken.
+    """
+
+    def __init__(self, repository: Repository, limits: Limits, *, cores: int) -> None:
         self.repository = repository
         self.limits = limits
-        self._batcher = Batcher(n_workers=CORES, largest=limits.batch)
-        self._parsers = ThreadPoolExecutor(CORES)
-        self._loader = ThreadPoolExecutor(1)
+        self.meters = Meters(repository, queue_length=lambda: self._n_open)
+        self.is_draining = False
+        self._batcher = Batcher(n_workers=cores, largest=limits.batch, observe=self.meters.batch)
+        self._parsers = ThreadPoolExecutor(cores, "parse")
+        self._large = ThreadPoolExecutor(1, "parse-large")
+        self._in_order = ThreadPoolExecutor(1, "compress")
+        self._loaders = ThreadPoolExecutor(cores, "load")
         self._n_open = 0
-        self._n_bytes = 0  # of bodies
 
     def close(self) -> None:
         """Answers what is waiting, then stops."""
-        self._loader.shutdown()
-        self._parsers.shutdown()
+        for pool in (self._loaders, self._parsers, self._large, self._in_order):
+            pool.shutdown(cancel_futures=True)
         self._batcher.close()
 
+    @property
+    def n_open(self) -> int:
+        """Requests that are worked on or wait."""
+        return self._n_open
+
     async def find(self, name: str, version: int | None) -> tuple[int, Artifact]:
-        """A version of a model; one that has to be loaded first keeps nobody else waiting."""
-        found = self.repository.loaded(name, version)
-        return found or await _in(self._loader, self.repository.get, name, version)
-
-    async def states(self, name: str) -> dict[int, str]:
-        """The versions of a model."""
-        return dict(await _in(self._parsers, self.repository.versions, name))
-
-    async def answer(self, request: Request, name: str, version: int | None, read: Read) -> Response:
-        """Reads a request, scores what is in it, and encodes the answer, as `read` knows how.
+        """A version of a model, the newest for None; one that has to be loaded first keeps nobody else waiting.
 
         Raises:
-          InputError: For what the client did wrong.
-          NotHereError: If there is no such model or version.
-          BusyError: If too many requests, or too large ones, are being worked on.
+          NotHereError: If there is none that can be used.
         """
-        if self._n_open >= self.limits.queue:
-            await self._body(request, is_kept=False)
-        self._n_open += 1
-        content = b""
-        try:
-            content = await self._body(request, is_kept=True)
+        found = self.repository.loaded(name, version)
+        return found or await _in(self._loaders, self.repository.get, name, version)
+
+    async def states(self, name: str) -> Any:
+        """The versions of a model, as the repository says."""
+        return await _in(self._parsers, self.repository.versions, name)
+
+    async def score(self, name: str, version: int | None, signature: str, inputs: Arrays) -> tuple[int, Arrays]:
+        """Scores arrays.
+
+        Args:
+          name: Of the model.
+          version: None for the newest.
+          signature: One of `Artifact.signatures`.
+          inputs: Arrays by name, of the signature's dtypes; strings as object arrays of `bytes`.
+
+        Returns:
+          The version, and the outputs by name.
+
+        Raises:
+          InputError: For what the client did wrong; names the field.
+          NotHereError: If there is no such model or version.
+          BusyError: If too many requests are being worked on. `refusals.refusal` knows a status for each.
+        """
+        with self._place():
             number, artifact = await self.find(name, version)
-            encode, future = await _in(self._parsers, self._submit, content, number, artifact, read)
-            outputs = await asyncio.wrap_future(future)
-            return await _in(self._parsers, lambda: json_response(encode(outputs)))
+            return number, await self._call(name, number, artifact, signature, inputs)
+
+    async def answer(self, name: str, version: int | None, content: parsing.Content, read: Read) -> Answer:
+        """Reads a body, scores what is in it, and encodes the answer, as `read` knows how.
+
+        Raises:
+          As `score`; TooLargeError: If the body holds more than the model takes.
+        """
+        pool = self._large if len(content) > LARGE else self._parsers
+        try:
+            with self._place():
+                number, artifact = await self.find(name, version)
+                parsed = await _in(pool, read, content, number, artifact)
+                outputs = await self._call(name, number, artifact, parsed.signature, parsed.inputs)
+                size = sum(values.size for values in outputs.values())
+                self._check_answer(size)
+                return await _in(self._large if size > MANY else self._parsers, parsed.encode, outputs)
+        finally:
+            if pool is self._large:
+                asyncio.get_running_loop().call_soon(self._give_back)
+
+    async def in_order(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls a function in a thread, one call at a time: what takes much room shall not take it twice."""
+        return await _in(self._in_order, function, *arguments)
+
+    def bound(self, artifact: Artifact) -> parsing.Bound:
+        """The marks that a JSON request for a model may have."""
+        samples = parsing.samples(self.limits.clip_seconds, artifact.audio.sample_rate)
+        return parsing.Bound.of(artifact.signatures, clips=self.limits.clips, samples=samples)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if self._n_open >= self.limits.queue:
+            raise BusyError
+        self._n_open += 1
+        try:
+            yield
         finally:
             self._n_open -= 1
-            self._n_bytes -= len(content)
 
-    def _submit(self, content: bytes, number: int, artifact: Artifact, read: Read) -> Any:
-        signature, inputs, encode = read(_parsed(content), number, artifact)
+    async def _call(self, name: str, number: int, artifact: Artifact, signature: str, inputs: Arrays) -> Arrays:
+        future = await _in(self._parsers, self._submit, artifact, signature, inputs)
+        outputs: Arrays = await asyncio.wrap_future(future)
+        self.meters.scored(name, number, outputs)
+        return outputs
+
+    def _submit(self, artifact: Artifact, signature: str, inputs: Arrays) -> Any:
+        if signature not in artifact.signatures:
+            known = ", ".join(sorted(artifact.signatures))
+            raise InputError(f"signature_name: expected one of {known}. Received: {signature!r}.")
         artifact.signatures[signature].check(inputs)
+        self._check_size(artifact, inputs)
         if "wav_bytes" in inputs:
-            unknown = artifact.audio.unknown_length
-            files = [wav.plain(file, f"wav_bytes[{place}]", unknown) for place, file in enumerate(inputs["wav_bytes"])]
-            inputs = {"wav_bytes": np.array([*files, None], dtype=object)[:-1]}
-        return encode, self._batcher.submit(batching.Request(artifact, signature, inputs))
+            inputs = {"wav_bytes": self._plain(inputs["wav_bytes"], artifact.audio.unknown_length)}
+        return self._batcher.submit(batching.Request(artifact, signature, inputs))
 
-    async def _body(self, request: Request, *, is_kept: bool) -> bytes:
-        """The body. What is refused is still read, within reason, so that the client hears the answer."""
-        largest = int(self.limits.body_mb * 1e6)
-        parts, size, held = [], 0, 0
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                async for part in request.stream():
-                    size += len(part)
-                    is_kept = is_kept and self._n_bytes + len(part) <= HELD_BODIES * largest
-                    if is_kept and size <= largest:
-                        parts.append(part)
-                        held += len(part)
-                        self._n_bytes += len(part)
-                    elif size > 2 * largest:
-                        break
-        except BaseException as error:
-            self._n_bytes -= held
-            if isinstance(error, TimeoutError):
-                raise InputError(f"the body: expected within {BODY_SECONDS:g} s.") from error
-            raise
-        if is_kept and size <= largest:
-            return b"".join(parts)
-        self._n_bytes -= held
-        if size > largest:
-            received = f"more than {size / 1e6:.0f}" if size > 2 * largest else f"{size / 1e6:.0f}"
-            raise InputError(f"the body: expected at most {self.limits.body_mb:g} MB. Received: {received} MB.")
-        raise BusyError
+    def _check_size(self, artifact: Artifact, inputs: Arrays) -> None:
+        """Refuses more and longer clips than the limits say, before a model makes room for them."""
+        rate, longest = artifact.audio.sample_rate, self.limits.clip_seconds
+        hop = int(artifact.metadata["config"].get("feature", {}).get("hop_length", 1))
+        for name, values in inputs.items():
+            if len(values) > self.limits.clips:
+                raise InputError(f"{name}: expected at most {self.limits.clips} clips. Received: {len(values)}.")
+            samples = {"waveform": 1, "log_mel": hop}.get(name, 0) * (values.shape[1] - 1 if values.ndim > 1 else 0)
+            if samples > parsing.samples(longest, rate):
+                raise InputError(f"{name}: expected clips of at most {longest:g} s. Received: {samples / rate:.1f} s.")
+
+    def _check_answer(self, n_values: int) -> None:
+        """Refuses to make an answer that is too large anyway."""
+        if n_values * LEAST_BYTES > self.limits.answer_bytes:
+            most = f"{self.limits.answer_mb:g} MB"
+            raise TooLargeError(f"the answer: expected at most {most}. It has {n_values} values; send fewer clips.")
+
+    def _plain(self, files: np.ndarray, unknown_length: UnknownLength) -> np.ndarray:
+        """WAV files with the header that TensorFlow reads."""
+        longest, result = self.limits.clip_seconds, np.empty(len(files), dtype=object)
+        for place, file in enumerate(files):
+            result[place] = wav.plain(file, f"wav_bytes[{place}]", unknown_length)
+            seconds = wav.seconds(result[place])
+            if seconds > longest:
+                what = f"expected clips of at most {longest:g} s. Received: {seconds:.1f} s."
+                raise InputError(f"wav_bytes[{place}]: {what}")
+        return result
+
+    def _give_back(self) -> None:
+        asyncio.get_running_loop().run_in_executor(self._large, heap.give_back)
 
 
 async def _in(pool: ThreadPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Any:
     return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
-
-
-def _parsed(content: bytes) -> Any:
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        try:
-            return json.loads(content)  # slower; knows NaN and Infinity, as TensorFlow Serving does
-        except (ValueError, RecursionError):
-            raise InputError(f"the body: expected JSON ({error}).") from error
-
-
-def json_response(value: Any, status: int = 200) -> Response:
-    """A response that holds a JSON value."""
-    return Response(orjson.dumps(value), status, media_type="application/json")

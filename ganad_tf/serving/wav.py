@@ -15,6 +15,7 @@ from ganad_tf.containers import UnknownLength, riff
 from ganad_tf.errors import DataError, InputError
 
 SAMPLE_BYTES = 2
+HEADER_BYTES = 44  # of the plainest form
 
 
 def encode(waveform: np.ndarray, sample_rate: int) -> bytes:
@@ -56,3 +57,9 @@ def plain(file: bytes, name: str, unknown_length: UnknownLength = "read") -> byt
         samples = np.frombuffer(samples, ">i2").astype("<i2").tobytes()
     fmt = struct.pack("<HHIIHH", riff.PCM, wave.channels, wave.rate, wave.rate * block, block, 8 * SAMPLE_BYTES)
     return riff.header(fmt, len(samples)) + samples
+
+
+def seconds(file: bytes) -> float:
+    """Length of a file that `plain` has made."""
+    bytes_per_second = struct.unpack_from("<I", file, 28)[0]
+    return (len(file) - HEADER_BYTES) / float(bytes_per_second)

@@ -1,0 +1,98 @@
+"""Who may ask: a bearer token, and pages of other origins."""
+
+import hmac
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganad_tf.errors import ConfigError
+from ganad_tf.serving.refusals import RefusedError
+
+PREFLIGHT_SECONDS = 600
+CORS_HEADERS = "Authorization, Content-Encoding, Content-Type, Inference-Header-Content-Length"
+
+
+@dataclass(frozen=True)
+class Access:
+    """Rules of who is answered.
+
+    Attributes:
+      token: Each request but those for health has to bear it; None for no such rule.
+      origins: Pages of these may ask from a browser; `*` for any.
+    """
+
+    token: bytes | None = None
+    origins: Sequence[str] = ()
+
+    def check_token(self, authorization: str | None) -> None:
+        """Refuses a request without the token; takes the same time however much of it is right.
+
+        Raises:
+          RefusedError: 401.
+        """
+        if self.token is None:
+            return
+        kind, _, given = (authorization or "").partition(" ")
+        if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("utf-8", "replace"), self.token):
+            sentence = "expected the header `Authorization: Bearer TOKEN` with the server's token."
+            raise RefusedError(401, sentence, {"WWW-Authenticate": "Bearer"})
+
+    def cors_headers(self, origin: str | None) -> Mapping[str, str]:
+        """Headers that let a browser show the answer to a page of that origin."""
+        if not self.origins:
+            return {}
+        if "*" in self.origins:
+            return {"Access-Control-Allow-Origin": "*"}
+        if origin in self.origins:
+            return {"Access-Control-Allow-Origin": str(origin), "Vary": "Origin"}
+        return {"Vary": "Origin"}
+
+    def preflight_headers(self, origin: str | None, allowed: str) -> Mapping[str, str] | None:
+        """Headers that let such a page ask; None if it may not."""
+        headers = self.cors_headers(origin)
+        if "Access-Control-Allow-Origin" not in headers:
+            return None
+        return {
+            **headers,
+            "Access-Control-Allow-Methods": allowed,
+            "Access-Control-Allow-Headers": CORS_HEADERS,
+            "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
+        }
+
+
+def read_token(path: Path) -> bytes:
+    """The token in a file, which is the file's only line.
+
+    Raises:
+      ConfigError: If it can't be read, is empty, or has more than one line.
+    """
+    try:
+        token = path.read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(
+            f"Expected a token in {path} (--token-file), but it can't be read: {error.strerror}."
+        ) from error
+    if not token or len(token.split()) != 1:
+        raise ConfigError(
+            f"Expected one line with a token in {path} (--token-file). Received: {len(token.split())} words."
+        )
+    return token
+
+
+def tls(certificate: Path, key: Path | None) -> ssl.SSLContext:
+    """TLS with a certificate chain and its key, PEM files; without `key`, the first holds both.
+
+    Raises:
+      ConfigError: If they can't be read or don't belong together.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key, password="")  # one that needs a password is refused, not asked for
+    except (OSError, ssl.SSLError) as error:
+        files = f"{certificate} and {key}" if key else str(certificate)
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"Expected a certificate and its key in {files} (--tls-cert, --tls-key): {reason}."
+        ) from error
+    return context
