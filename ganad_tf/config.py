@@ -137,7 +137,7 @@ class Config:
     def feature_settings(self) -> dict[str, Any]:
         """Everything that a cached log-mel depends on."""
         stored = {key: value for key, value in dataclasses.asdict(self.feature).items() if key != "standardize"}
-        return {"version": FEATURE_VERSION, "audio": dataclasses.asdict(self.audio), "feature": stored}
+        return {"version": FEATURE_VERSION, "audio": self.audio.as_recorded(), "feature": stored}
 
     def feature_fingerprint(self) -> str:
         """Names the cache: the same for the same `feature_settings`."""
@@ -147,6 +147,7 @@ class Config:
         """Everything that a trained detector depends on, apart from the recordings; dotted keys."""
         settings = to_dict(self)
         fit = {key: value for key, value in settings["fit"].items() if key not in ("verbose", "memory_budget_mb")}
+        settings["audio"] = self.audio.as_recorded()
         chosen = {key: settings[key] for key in ("seed", "deterministic", "audio", "feature", "model")} | {"fit": fit}
         return dict(_flatten(chosen))
 

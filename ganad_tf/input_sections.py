@@ -4,8 +4,8 @@ Frozen dataclasses, whose every default is that of the DCASE 2020 Task 2 baselin
 as it is. `sections.py` has the other sections, `config.py` puts them together.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from ganad_tf.schema import in_range
 
@@ -73,11 +73,14 @@ class Audio:
       sample_rate: In hertz. A file at another rate is refused unless `resample`.
       channel: Which channel of several, counted from 0, or `mean` of all.
       resample: Whether a file at another rate is resampled.
+      unknown_length: `read` takes a recording whose header leaves the length open, as those from a pipe do, up to the
+        end of the file; `refuse` refuses it.
     """
 
     sample_rate: int = 16000
     channel: int | Literal["mean"] = 0
     resample: bool = False
+    unknown_length: Literal["read", "refuse"] = "read"
 
     def __post_init__(self) -> None:
         if self.sample_rate < 1:
@@ -86,6 +89,13 @@ class Audio:
             raise ValueError(
                 f"expected a channel of at least 0 or `mean` for `audio.channel`. Received: {self.channel}."
             )
+
+    def as_recorded(self) -> dict[str, Any]:
+        """What caches and detectors are named by: a setting that has come later only where it is not the default."""
+        recorded = asdict(self)
+        if self.unknown_length == Audio.unknown_length:
+            del recorded["unknown_length"]
+        return recorded
 
 
 @dataclass(frozen=True)

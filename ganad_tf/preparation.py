@@ -255,13 +255,7 @@ def _computed(
 
 def _read(path: Path, config: Config) -> np.ndarray:
     """A recording's samples; enough of them."""
-    waveform = audio.read(path, config.audio)
-    fewest = fewest_samples(config.feature)
-    if len(waveform) < fewest:
-        raise DataError(
-            f"{path}: expected at least {fewest} samples for {config.feature.frames} spectra, received {len(waveform)}."
-        )
-    return waveform
+    return audio.read(path, config.audio, fewest_samples=fewest_samples(config.feature))
 
 
 def _examined(path: Path, config: Config) -> Examined:

@@ -103,11 +103,8 @@ def readable(
     config, fewest = gathered.config, gathered.shortest_clip()[0]
     waveforms = {}
     for clip in clips:
-        path = listing.directory / clip.file
         try:
-            waveform = audio.read(path, config.audio)
-            if len(waveform) < fewest:
-                raise DataError(f"{path}: expected at least {fewest} samples, received {len(waveform)}.")
+            waveform = audio.read(listing.directory / clip.file, config.audio, fewest_samples=fewest)
             waveforms[clip] = waveform if most is None or len(waveform) <= most else waveform[:most].copy()
         except DataError:
             if config.on_bad_clip == "error":

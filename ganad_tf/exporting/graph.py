@@ -20,6 +20,8 @@ from ganad_tf.config import Config
 from ganad_tf.exporting.checks import Longest, expect, expect_finite, not_empty
 from ganad_tf.exporting.explaining import explain
 from ganad_tf.features import fewest_samples, log_mel_of, windows_of
+from ganad_tf.serving import audio_format
+from ganad_tf.serving.audio_format import AudioFormat
 from ganad_tf.trained import Fitted, Trained
 
 Tensors = dict[str, tf.Tensor]
@@ -54,6 +56,7 @@ class SoundScorer(tf.Module):
         `score_wav` `[batch]` strings, 16-bit PCM WAV files, of different lengths if need be;
         `score_frames` `[batch, frames, mels]` in dB; all three to `anomaly_score` float32, `is_anomaly` bool and
         `threshold` float32. `explain` `[batch, samples]` to what `explain_clip` says, by the first member.
+        `audio_format` `[batch]` of any numbers to how clips are to be read, for clients.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class SoundScorer(tf.Module):
             "score_wav": tf.function(self._score_wav, input_signature=[tf.TensorSpec([None], tf.string, "wav_bytes")]),
             "score_frames": tf.function(self._score_frames, input_signature=[log_mel]),
             "explain": tf.function(self._explain, input_signature=[waveform]),
+            audio_format.SIGNATURE: _constants(AudioFormat(config.audio, self.fewest_samples)),
         }
 
     def score_clip(self, log_mel: tf.Tensor, *, in_pieces: bool = True) -> tf.Tensor:
@@ -240,6 +244,15 @@ def _combined(scores: Sequence[tf.Tensor], members: Sequence[Member], how: str, 
         else:
             terms.append((value - mean) / deviation)
     return tf.cast(tf.reduce_max(terms, axis=0) if how == "max" else tf.reduce_mean(terms, axis=0), tf.float32)
+
+
+def _constants(wanted: AudioFormat) -> tf.types.experimental.GenericFunction:
+    """A function that returns the same values for every entry of its input `[batch]`."""
+
+    def values_for_each(request: tf.Tensor) -> Tensors:
+        return {name: tf.fill(tf.shape(request), value) for name, value in wanted.as_numbers().items()}
+
+    return tf.function(values_for_each, input_signature=[tf.TensorSpec([None], tf.float32, audio_format.INPUT)])
 
 
 def _each(function: Callable[[tf.Tensor], tf.Tensor], clips: tf.Tensor, kinds: object = tf.float32) -> tf.Tensor:

@@ -3,19 +3,21 @@
 `http_client` and `grpc_client` know how a server is asked.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
-
-from ganad_tf.errors import DataError, InputError
-from ganad_tf.serving import wav
+from ganad_tf.errors import DataError
+from ganad_tf.serving import audio_format
+from ganad_tf.serving.audio_format import AudioFormat
 from ganad_tf.serving.http_client import AT_ONCE, Ask
 from ganad_tf.serving.predictions import Prediction
+
+# Who says that a clip can't be scored, and of which input: left out, so that it is said as in process.
+_OF_THE_MODEL = re.compile(r"^\S+ answered (?:400|INVALID_ARGUMENT): (?:wav_bytes|waveform)(?:\[0\])?: ")
 
 
 def predict(ask: Ask, paths: Sequence[Path]) -> Iterator[Prediction | DataError]:
@@ -23,24 +25,28 @@ def predict(ask: Ask, paths: Sequence[Path]) -> Iterator[Prediction | DataError]
 
     Args:
       ask: The model on the server, as `http_client.connect` and `grpc_client.connect` make it of a URL.
-      paths: Audio files of 16-bit samples.
+      paths: Audio files in any format that `ganad prepare` reads.
 
     Yields:
       One for each file, in order: what the server says, or why it can't be said.
+
+    Raises:
+      DataError: If the server does not say how the model's clips are to be read.
     """
+    wanted = audio_format.ask_for(ask)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield from pool.map(partial(_predict_one, ask), paths)
+        yield from pool.map(partial(_predict_one, ask, wanted), paths)
 
 
-def _predict_one(ask: Ask, path: Path) -> Prediction | DataError:
+def _predict_one(ask: Ask, wanted: AudioFormat, path: Path) -> Prediction | DataError:
     try:
-        file = _wav_bytes(path)
+        signature, inputs = audio_format.request_for(path, wanted)
     except DataError as error:
         return error
     try:
-        return _prediction(path, ask("score_wav", {"wav_bytes": np.array([file, None], dtype=object)[:1]}))
+        return _prediction(path, ask(signature, inputs))
     except DataError as error:
-        return DataError(f"{path}: {error}")
+        return DataError(f"{path}: {_OF_THE_MODEL.sub('', str(error))}")
 
 
 def _prediction(path: Path, outputs: Mapping[str, Any]) -> Prediction:
@@ -49,27 +55,3 @@ def _prediction(path: Path, outputs: Mapping[str, Any]) -> Prediction:
         return Prediction(str(path), float(score), bool(is_anomaly), float(threshold))
     except (LookupError, TypeError, ValueError) as error:
         raise DataError("the server's model does not answer as one made by `ganad export` does.") from error
-
-
-def _wav_bytes(path: Path) -> bytes:
-    """The file as a plain 16-bit WAV file, its samples as they are.
-
-    Raises:
-      DataError: If it can't be read, or its samples don't fit into 16 bits.
-    """
-    try:
-        with soundfile.SoundFile(path) as file:
-            if file.subtype != "PCM_16":
-                raise DataError(f"{path}: expected 16-bit samples, which a server takes. Received: {file.subtype}.")
-            samples = file.read(dtype="int16", always_2d=True)
-            declared, rate, form = file.frames, file.samplerate, file.format
-        if form in ("WAV", "WAVEX"):
-            return wav.plain(path.read_bytes(), str(path))
-        if len(samples) != declared:
-            raise DataError(f"{path}: expected {declared} samples as its header says; it is cut off.")
-        return wav.encode(samples, rate)
-    except InputError as error:
-        raise DataError(str(error)) from error
-    except (soundfile.SoundFileError, OSError) as error:
-        reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{path}: expected an audio file that can be read. Received: {reason.rstrip('.')}.") from error

@@ -33,7 +33,8 @@ def _predict_one(artifact: Artifact, path: Path) -> Prediction | DataError:
     try:
         _refuse_too_long(artifact, path)
         with memory.enough_for(path):
-            outputs = artifact("score_waveform", {"waveform": audio.read(path, artifact.audio)[np.newaxis]})
+            waveform = audio.read(path, artifact.audio, fewest_samples=artifact.fewest_samples)
+            outputs = artifact("score_waveform", {"waveform": waveform[np.newaxis]})
     except DataError as error:
         return error
     except InputError as error:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ganad_tf import heap
+from ganad_tf.containers import UnknownLength
 from ganad_tf.errors import InputError
 from ganad_tf.serving import batching, parsing, wav
 from ganad_tf.serving.artifact import Artifact
@@ -169,7 +170,7 @@ class Service:
         artifact.signatures[signature].check(inputs)
         self._check_size(artifact, inputs)
         if "wav_bytes" in inputs:
-            inputs = {"wav_bytes": self._plain(inputs["wav_bytes"])}
+            inputs = {"wav_bytes": self._plain(inputs["wav_bytes"], artifact.audio.unknown_length)}
         return self._batcher.submit(batching.Request(artifact, signature, inputs))
 
     def _check_size(self, artifact: Artifact, inputs: Arrays) -> None:
@@ -189,11 +190,11 @@ class Service:
             most = f"{self.limits.answer_mb:g} MB"
             raise TooLargeError(f"the answer: expected at most {most}. It has {n_values} values; send fewer clips.")
 
-    def _plain(self, files: np.ndarray) -> np.ndarray:
+    def _plain(self, files: np.ndarray, unknown_length: UnknownLength) -> np.ndarray:
         """WAV files with the header that TensorFlow reads."""
         longest, result = self.limits.clip_seconds, np.empty(len(files), dtype=object)
         for place, file in enumerate(files):
-            result[place] = wav.plain(file, f"wav_bytes[{place}]")
+            result[place] = wav.plain(file, f"wav_bytes[{place}]", unknown_length)
             seconds = wav.seconds(result[place])
             if seconds > longest:
                 what = f"expected clips of at most {longest:g} s. Received: {seconds:.1f} s."

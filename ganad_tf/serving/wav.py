@@ -1,4 +1,4 @@
-"""WAV files as exported models take them: RIFF, 16-bit PCM, whole.
+"""WAV files as exported models take them: 16-bit PCM, whole.
 
 TensorFlow's decoder knows the plainest form of a WAV file only; `plain` brings every 16-bit PCM file into it, and
 says of others what is wrong with them.
@@ -11,12 +11,12 @@ from collections.abc import Iterable
 import numpy as np
 import soundfile
 
-from ganad_tf.errors import InputError
+from ganad_tf import containers
+from ganad_tf.containers import UnknownLength, riff
+from ganad_tf.errors import DataError, InputError
 
-PCM, EXTENSIBLE = 1, 0xFFFE
 SAMPLE_BYTES = 2
 HEADER_BYTES = 44  # of the plainest form
-SLACK = 16  # bytes by which writers get a file's own size wrong, without a loss of sound
 
 
 def encode(waveform: np.ndarray, sample_rate: int) -> bytes:
@@ -26,35 +26,38 @@ def encode(waveform: np.ndarray, sample_rate: int) -> bytes:
     return stream.getvalue()
 
 
-def plain(file: bytes, name: str) -> bytes:
-    """The same samples with a header that TensorFlow reads.
+def plain(file: bytes, name: str, unknown_length: UnknownLength = "read") -> bytes:
+    """The same samples with a header that TensorFlow reads; whole by the rules of `audio.read`.
 
     Args:
-      file: A WAV file: extensible or not, with whatever other chunks around its samples.
+      file: A WAV file: RIFF, RIFX, RF64 or BW64, extensible or not, with whatever other chunks around its samples.
       name: What messages call it.
+      unknown_length: Whether samples whose number the header leaves open are taken up to the end.
 
     Raises:
-      InputError: If it is no WAV file, not 16-bit PCM, cut off, or without channels or sample rate.
+      InputError: If it is no WAV file, not 16-bit PCM, cut off, longer than its header says, or without channels or
+        sample rate.
     """
-    if file[:4] != b"RIFF" or file[8:12] != b"WAVE":
+    stream = io.BytesIO(file)
+    start = containers.after_tags(stream)
+    if not riff.is_wave(file[start : start + 12]):
         raise InputError(f"{name}: expected a WAV file, which begins with RIFF and WAVE. Received: {len(file)} others.")
-    declared = struct.unpack_from("<I", file, 4)[0]
-    if declared > len(file) - 8 + SLACK:
-        raise InputError(f"{name}: expected {declared} bytes as its header says, but the file is cut off.")
-    header, samples = _chunks(file, name)
-    kind, channels, rate, _, block, bits = struct.unpack_from("<HHIIHH", header)
-    if kind == EXTENSIBLE and len(header) >= 26:
-        kind = struct.unpack_from("<H", header, 24)[0]  # the first bytes of the format's GUID
-    if kind != PCM or bits != 8 * SAMPLE_BYTES:
-        what = {PCM: "PCM", 3: "floating point"}.get(kind, f"format {kind}")
-        raise InputError(f"{name}: expected 16-bit PCM samples. Received: {bits}-bit {what}.")
-    if not channels or not rate or block != channels * SAMPLE_BYTES or rate * block >= 2**32:
-        said = f"{channels} channels, {rate} Hz, {block} bytes per sample of all channels"
+    try:
+        wave = riff.wave_of(stream, start, unknown_length)
+    except DataError as error:
+        raise InputError(f"{name}: {error}") from error
+    if wave.kind != riff.PCM or (wave.bits + 7) // 8 != SAMPLE_BYTES:
+        what = {riff.PCM: "PCM", riff.FLOAT: "floating point"}.get(wave.kind, f"format {wave.kind}")
+        raise InputError(f"{name}: expected 16-bit PCM samples. Received: {wave.bits}-bit {what}.")
+    block = wave.channels * SAMPLE_BYTES
+    if block >= 2**16 or wave.rate * block >= 2**32:
+        said = f"{wave.channels} channels, {wave.rate} Hz, {block} bytes per sample of all channels"
         raise InputError(f"{name}: expected a header that makes sense. Received: {said}.")
-    samples = samples[: len(samples) // block * block]
-    fmt = struct.pack("<HHIIHH", PCM, channels, rate, rate * block, block, bits)
-    riff = struct.pack("<4sI4s", b"RIFF", 4 + 8 + len(fmt) + 8 + len(samples), b"WAVE")
-    return riff + struct.pack("<4sI", b"fmt ", len(fmt)) + fmt + struct.pack("<4sI", b"data", len(samples)) + samples
+    samples = file[wave.start : wave.start + wave.size // block * block]
+    if wave.order == ">":
+        samples = np.frombuffer(samples, ">i2").astype("<i2").tobytes()
+    fmt = struct.pack("<HHIIHH", riff.PCM, wave.channels, wave.rate, wave.rate * block, block, 8 * SAMPLE_BYTES)
+    return riff.header(fmt, len(samples)) + samples
 
 
 def check_length(files: Iterable[bytes], longest_seconds: float) -> None:
@@ -79,21 +82,3 @@ def seconds(file: bytes) -> float:
     """Length of a file that `plain` has made, as its header and its size have it."""
     bytes_per_second, size = struct.unpack_from("<I", file, 28)[0], struct.unpack_from("<I", file, 40)[0]
     return float(min(size, len(file) - HEADER_BYTES) / max(1, bytes_per_second))
-
-
-def _chunks(file: bytes, name: str) -> tuple[bytes, bytes]:
-    """The contents of the chunks `fmt ` and `data`."""
-    found: dict[bytes, bytes] = {}
-    place = 12
-    while place + 8 <= len(file) and not {b"fmt ", b"data"} <= found.keys():
-        kind, size = file[place : place + 4], struct.unpack_from("<I", file, place + 4)[0]
-        content = file[place + 8 : place + 8 + size]
-        if len(content) < size:
-            raise InputError(
-                f"{name}: expected {size} bytes as its header says, but the file is cut off after {len(content)}."
-            )
-        found.setdefault(kind, content)
-        place += 8 + size + size % 2  # chunks begin at even places
-    if len(found.get(b"fmt ", b"")) < 16 or b"data" not in found:
-        raise InputError(f"{name}: expected a whole WAV file, but it is cut off before its samples.")
-    return found[b"fmt "], found[b"data"]

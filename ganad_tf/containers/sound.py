@@ -1,0 +1,130 @@
+"""The part of a file that libsndfile is given, and sentences that several containers share."""
+
+import io
+import os
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+from ganad_tf.errors import DataError
+
+UnknownLength = Literal["read", "refuse"]
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A whole recording as libsndfile takes it: a header, then a part of the file.
+
+    Attributes:
+      container: What messages call the format, such as `WAV`.
+      start: First byte of the part.
+      size: Bytes of the part.
+      header: Bytes that stand for all that the file has before the part.
+      md5: Checksum of the decoded samples, if the file has one.
+      bits: Bits per sample that the checksum is of.
+    """
+
+    container: str
+    start: int
+    size: int
+    header: bytes = b""
+    md5: bytes | None = None
+    bits: int = 0
+
+    def stream(self, file: BinaryIO) -> "SoundStream":
+        """The header and the part of the opened file, as one readable stream."""
+        return SoundStream(self, file)
+
+
+class SoundStream(io.RawIOBase):
+    """A header made anew, followed by a part of a file.
+
+    Attributes:
+      error: An error of reading that libsndfile, which reads through callbacks, could not pass on.
+    """
+
+    def __init__(self, sound: Sound, file: BinaryIO) -> None:
+        super().__init__()
+        self._sound = sound
+        self._file = file
+        self._position = 0
+        self.error: OSError | None = None
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """Bytes from the beginning of the header."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Goes to a byte, counted from the beginning, from here, or from the end."""
+        length = len(self._sound.header) + self._sound.size
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: length}[whence]
+        self._position = max(origin + offset, 0)
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fills the buffer as far as there are bytes; their number."""
+        header, count = self._sound.header, 0
+        if self._position < len(header):
+            some = header[self._position : self._position + len(buffer)]
+            buffer[: len(some)] = some
+            count = len(some)
+        behind = self._position + count - len(header)
+        wanted = min(len(buffer) - count, self._sound.size - behind)
+        if wanted > 0:
+            try:
+                self._file.seek(self._sound.start + behind)
+                more = self._file.read(wanted)
+            except OSError as error:
+                self.error = error
+                return 0
+            buffer[count : count + len(more)] = more
+            count += len(more)
+        self._position += count
+        return count
+
+
+def cut_off(expected: int, received: int) -> DataError:
+    """The refusal of a file that ends before its sound does; both in bytes."""
+    return DataError(f"expected {expected} bytes as its header says, but the file is cut off after {received}.")
+
+
+def length_of_unknown(container: str, rest: int, unknown_length: UnknownLength) -> int:
+    """Bytes of sound where the header does not count them: all that follow.
+
+    Raises:
+      DataError: If such recordings are to be refused.
+    """
+    if unknown_length == "refuse":
+        raise DataError(
+            f"expected a header that counts the samples, but this {container} file leaves the length open, as "
+            "recordings from a pipe do; convert it, or set `audio.unknown_length: read`."
+        )
+    return rest
+
+
+def uncheckable(what: str) -> DataError:
+    """The refusal of a format in which a part can't be told from the whole."""
+    return DataError(f"expected WAV, FLAC or another format that shows whether a file is whole, not {what}.")
+
+
+def joined(container: str) -> DataError:
+    """The refusal of several recordings in one file."""
+    return DataError(f"expected one recording, but several {container} files or streams are joined in this one.")
+
+
+def size_of(file: BinaryIO) -> int:
+    """Bytes of an opened file."""
+    return file.seek(0, os.SEEK_END)
+
+
+def bytes_at(file: BinaryIO, position: int, count: int = -1) -> bytes:
+    """A file's bytes from a position; all that follow if no count is given."""
+    file.seek(position)
+    return file.read(count)
