@@ -23,7 +23,8 @@ def bounds():
 
 def test_the_lowest_versions_that_the_page_shows_are_the_bounds(bounds):
     table = (ROOT / "docs" / "settings.md").read_text().partition("What was run:")[2]
-    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()]
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     packages = header[2:-1]
     assert len(packages) >= 5
     lowest = [dict(zip(packages, row[2:-1], strict=True)) for row in rows if row[0] == "lowest"]
