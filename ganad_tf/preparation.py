@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import tensorflow as tf
 
-from ganad_tf import audio, locks, manifest, records, sealed, sound_checks
+from ganad_tf import audio, contents, locks, manifest, records
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
@@ -84,7 +83,7 @@ def _bring_up_to_date(
     cache, clips = config.cache_path(mode, listing.machine, split), listing.of(split)
     empty = Manifest(config.feature_fingerprint(), config.feature_settings(), _source(config, mode))
     found = empty if fresh else _reusable(cache, empty)
-    before = manifest.recognised(found, clips, listing.directory)
+    before = contents.recognised(found, clips, listing.directory)
     kept, todo, skipped = _compare(before, clips, config)
     n_dropped = len(before.entries) - len(kept)
     if (
@@ -93,8 +92,8 @@ def _bring_up_to_date(
         and not n_dropped
         and (skipped, listing.foreign) == (before.skipped, before.foreign)
     ):
-        if before != found:  # so that the contents need not be looked at again
-            manifest.save(cache, before)
+        if before != found:
+            contents.note_times(cache, before)
         return Prepared(0, len(kept), 0, skipped)
 
     current = dataclasses.replace(
@@ -110,7 +109,7 @@ def _bring_up_to_date(
     log_mels = progress(_log_mels(config, todo, listing.directory, looked_at), len(todo))
     try:
         for good in _shards(iter(log_mels), bad, looked_at):
-            current = _with_contents(records.append(cache, current, good, sums), len(good), looked_at)
+            current = contents.with_contents(records.append(cache, current, good, sums), len(good), looked_at)
             sparingly(functools.partial(manifest.save, cache, current))
     finally:
         manifest.save(cache, current)
@@ -137,12 +136,8 @@ def current_cache(config: Config, listing: Listing, mode: Mode, split: str) -> M
     cache = config.cache_path(mode, listing.machine, split)
     mend = "Import the log-mels again with these settings." if config.dataset.name == "imported" else records.MEND
     try:
-        found = manifest.load_current(
-            cache,
-            listing.of(split),
-            config.feature_fingerprint(),
-            _source(config, mode),
-            recordings=listing.directory,
+        found = contents.load_current(
+            cache, listing.of(split), config.feature_fingerprint(), _source(config, mode), listing.directory
         )
         if found.skipped and config.on_bad_clip == "error":
             raise DataError(f"The cache in {cache} leaves out {len(found.skipped)} clips that can't be used.")
@@ -198,7 +193,7 @@ def _compare(before: Manifest, clips: Sequence[Clip], config: Config) -> tuple[t
 def _log_mels(config: Config, clips: Sequence[Clip], directory: Path, looked_at: dict[str, Examined]) -> LogMels:
     """Each clip's `[frames, mels]` float32 in dB, or what is wrong with its file: on all cores, in order.
 
-    Notes in `looked_at`, by `Clip.file`, what else there is to say of a file.
+    Into `looked_at` goes, by `Clip.file`, what else there is to say of it.
     """
     layer = log_mel_of(config.audio, config.feature)
     fewest = fewest_samples(config.feature)
@@ -207,7 +202,7 @@ def _log_mels(config: Config, clips: Sequence[Clip], directory: Path, looked_at:
     def read(number: np.ndarray) -> np.ndarray:
         file = clips[int(number)].file
         try:
-            looked_at[file] = _examined(directory / file, config)
+            looked_at[file] = contents.examined(directory / file, config.audio)
             return _read(directory / file, config)
         except DataError as error:
             faults[int(number)] = error
@@ -236,27 +231,6 @@ def _read(path: Path, config: Config) -> np.ndarray:
             f"{path}: expected at least {fewest} samples for {config.feature.frames} spectra, received {len(waveform)}."
         )
     return waveform
-
-
-def _examined(path: Path, config: Config) -> Examined:
-    """A recording's checksum and what is odd about it; of one that can't be read, `_read` says why."""
-    try:
-        return sound_checks.examine(path, config.audio)
-    except OSError:
-        return Examined("", ())
-    except (soundfile.SoundFileError, ValueError, MemoryError):
-        return Examined(sealed.file_checksum(path), ())
-
-
-def _with_contents(current: Manifest, n_new: int, looked_at: Mapping[str, Examined]) -> Manifest:
-    """The manifest with what is known of the contents of its last `n_new` clips."""
-    old, new = current.entries[: len(current.entries) - n_new], current.entries[len(current.entries) - n_new :]
-    contents = [looked_at[entry.clip.file] for entry in new]
-    known = (
-        dataclasses.replace(entry, sha256=examined.sha256, remarks=examined.remarks)
-        for entry, examined in zip(new, contents, strict=True)
-    )
-    return dataclasses.replace(current, entries=(*old, *known))
 
 
 def _finite(values: np.ndarray, path: Path) -> np.ndarray | DataError:
