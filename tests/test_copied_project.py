@@ -82,6 +82,21 @@ def test_every_verb_takes_a_copy_as_it_is(finished, tmp_path, ganad):
         ganad(*verb, cwd=copy)
 
 
+def test_a_copy_s_report_is_of_the_copy(finished, tmp_path, ganad):
+    """Though the original is there too. A copy of the results alone goes on speaking of the original."""
+    original = shutil.copytree(finished, tmp_path / "original")
+    ganad("score", "fan.yaml", cwd=original)
+    copy = copied_without_times(original, tmp_path / "copy")
+    results = copied_without_times(original / "result", tmp_path / "elsewhere" / "result")
+    ganad("report", results, "--clips", "1", cwd=tmp_path)
+    change(original / "data" / "fan" / "test" / "normal_id_00_00000001.wav")
+    ganad("report", "copy/result", "--clips", "1", cwd=tmp_path)
+    made = (copy / "result" / "report" / "made.csv").read_text()
+    assert str(original) not in made
+    for spoilt in ("original/result", results):
+        assert "have changed since they were scored" in ganad("report", spoilt, cwd=tmp_path, check=2).stderr
+
+
 def test_a_clone_without_its_cache_keeps_its_detector(finished, tmp_path, ganad):
     clone = copied_without_times(finished, tmp_path / "clone", "cache", "result")
     before = files_of(clone / "model")
