@@ -53,7 +53,7 @@ def main(command_line: Sequence[str] | None = None) -> int:
 
 
 def list_(options: argparse.Namespace) -> None:
-    """Lists machine types, IDs and how many clips there are of each kind."""
+    """Lists machine types, IDs and how many clips there are of each kind, and warns of odd recordings."""
     config, mode, listings = _experiment(options)
     datasets.refuse_foreign(listings, config)
     print(f"{mode}: {config.data_directory(mode)}")

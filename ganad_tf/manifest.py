@@ -4,13 +4,11 @@ A cache directory holds the log-mels of one machine type's training or test clip
 TensorFlow; `records.py` writes and reads the shards.
 """
 
-import dataclasses
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ganad_tf import atomic, sealed
 from ganad_tf.clips import Clip
@@ -61,9 +59,6 @@ class Skipped:
     mtime_ns: int
     reason: str
     sha256: str = ""
-
-
-Stamped = TypeVar("Stamped", Clip, Skipped)
 
 
 @dataclass(frozen=True)
@@ -163,94 +158,6 @@ def damage(directory: Path, shard: Shard) -> str | None:
     except OSError as error:
         return f"{shard.file} can't be read ({error.strerror})"
     return None
-
-
-def recognised(manifest: Manifest, clips: Sequence[Clip], recordings: Path) -> Manifest:
-    """The manifest with the clips' present times, where a file has another time but the same contents.
-
-    A copy of a project has other times; reading its recordings tells that they are the same. Files without a known
-    checksum, and those whose size has changed, stay as the manifest has them.
-
-    Args:
-      manifest: Of a cache.
-      clips: What there is now.
-      recordings: The folder that `Clip.file` is relative to.
-    """
-    listed = {clip.file: clip for clip in clips}
-    stamps = [(entry.clip.file, entry.clip.size, entry.clip.mtime_ns, entry.sha256) for entry in manifest.entries]
-    stamps += [(clip.file, clip.size, clip.mtime_ns, clip.sha256) for clip in manifest.skipped]
-    expected = {
-        file: sha256
-        for file, size, mtime_ns, sha256 in stamps
-        if sha256 and file in listed and listed[file].size == size and listed[file].mtime_ns != mtime_ns
-    }
-    if not expected:
-        return manifest
-    with ThreadPoolExecutor() as pool:
-        received = dict(zip(expected, pool.map(_checksum, [recordings / file for file in expected]), strict=True))
-    times = {file: listed[file].mtime_ns for file in expected if received[file] == expected[file]}
-    return dataclasses.replace(
-        manifest,
-        entries=tuple(
-            dataclasses.replace(entry, clip=_at_time(entry.clip, times.get(entry.clip.file)))
-            for entry in manifest.entries
-        ),
-        skipped=tuple(_at_time(clip, times.get(clip.file)) for clip in manifest.skipped),
-    )
-
-
-def load_current(
-    directory: Path, clips: Sequence[Clip], fingerprint: str, source: str, *, recordings: Path
-) -> Manifest:
-    """The manifest, if the cache is complete, sound, and holds just these clips with these features.
-
-    Args:
-      directory: The cache directory.
-      clips: What it should hold.
-      fingerprint: Of the feature settings.
-      source: The folder that the recordings are in, as configured.
-      recordings: The folder that `Clip.file` is relative to.
-
-    Returns:
-      It, with the clips as they are in `clips`.
-
-    Raises:
-      DataError: Otherwise; says what is the matter, to be followed by what to do.
-    """
-    manifest = load(directory)
-    if manifest.fingerprint != fingerprint:
-        raise DataError(f"The cache in {directory} was made with other feature settings.")
-    if manifest.source != source:
-        raise DataError(f"The cache in {directory} is of recordings in {manifest.source}, not in {source}.")
-    if not manifest.is_complete:
-        raise DataError(f"The cache in {directory} is not finished.")
-    manifest = recognised(manifest, clips, recordings)
-    known = {entry.clip for entry in manifest.entries}
-    left_out = {(clip.file, clip.size, clip.mtime_ns) for clip in manifest.skipped}
-    expected = {clip for clip in clips if (clip.file, clip.size, clip.mtime_ns) not in left_out}
-    if known != expected:
-        changed = sorted(clip.file for clip in known ^ expected)
-        raise DataError(
-            f"The cache in {directory} is stale: {len(set(changed))} clips were added, changed or removed, "
-            f"such as {changed[0]}."
-        )
-    for shard in manifest.shards:
-        fault = damage(directory, shard)
-        if fault:
-            raise DataError(f"The cache in {directory} is corrupted: {fault}.")
-    return manifest
-
-
-def _at_time(known: Stamped, mtime_ns: int | None) -> Stamped:
-    return known if mtime_ns is None else dataclasses.replace(known, mtime_ns=mtime_ns)
-
-
-def _checksum(path: Path) -> str | None:
-    """Of a recording; None for one that can't be read, which is no known one then: `prepare` says why."""
-    try:
-        return sealed.file_checksum(path)
-    except OSError:
-        return None
 
 
 def _entry(body: dict[str, Any]) -> Entry:

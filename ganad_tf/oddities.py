@@ -8,7 +8,7 @@ from pathlib import Path
 
 import soundfile
 
-from ganad_tf import manifest, sound_checks
+from ganad_tf import contents, manifest, sound_checks
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
@@ -34,36 +34,36 @@ def warn(config: Config, listings: Sequence[Listing], mode: Mode, *, progress: P
     """
     if config.dataset.name == "imported":
         return
-    contents: dict[Clip, Examined | None] = {}
+    found: dict[Clip, Examined | None] = {}
     unknown: list[Clip] = []
     places: list[tuple[Path, Audio]] = []
     for listing in listings:
         own = config.for_machine(listing.machine)
-        contents |= _known(own, listing, mode)
-        missing = [clip for clip in listing.clips if clip not in contents]
+        found |= _known(own, listing, mode)
+        missing = [clip for clip in listing.clips if clip not in found]
         unknown += missing
         places += [(listing.directory / clip.file, own.audio) for clip in missing]
     if unknown:
         with ThreadPoolExecutor() as pool:
             examined = progress(pool.map(_examined, places), len(unknown))
-            contents |= dict(zip(unknown, examined, strict=True))
-    for line in lines(contents):
+            found |= dict(zip(unknown, examined, strict=True))
+    for line in lines(found):
         logger.warning("%s", line)
 
 
-def lines(contents: Mapping[Clip, Examined | None]) -> Iterator[str]:
+def lines(examined_clips: Mapping[Clip, Examined | None]) -> Iterator[str]:
     """One line per kind of oddity.
 
     Args:
-      contents: What is known of the clips' files; None where they can't be read.
+      examined_clips: What is known of the clips' files; None where they can't be read.
     """
     having: dict[str, list[str]] = defaultdict(list)
-    for clip, examined in contents.items():
+    for clip, examined in examined_clips.items():
         for remark in examined.remarks if examined else ():
             is_channel = remark.startswith(sound_checks.CONSTANT)
             kind, name = (sound_checks.CONSTANT, f"{clip.file} ({remark})") if is_channel else (remark, clip.file)
             having[kind].append(name)
-    unreadable = [clip.file for clip, examined in contents.items() if examined is None]
+    unreadable = [clip.file for clip, examined in examined_clips.items() if examined is None]
     if unreadable:
         yield f"{_recordings(unreadable)} can't be read, `ganad prepare` says why: {_some(unreadable)}."
     if silent := having[sound_checks.SILENT]:
@@ -72,12 +72,12 @@ def lines(contents: Mapping[Clip, Examined | None]) -> Iterator[str]:
         yield f"Clipped, cut off flat at full scale, in {_recordings(clipped)}: {_some(clipped)}."
     if constant := having[sound_checks.CONSTANT]:
         yield f"A channel without sound, every sample the same, in {_recordings(constant)}: {_some(constant)}."
-    yield from _of_identical(contents)
+    yield from _of_identical(examined_clips)
 
 
-def _of_identical(contents: Mapping[Clip, Examined | None]) -> Iterator[str]:
+def _of_identical(examined_clips: Mapping[Clip, Examined | None]) -> Iterator[str]:
     alike: dict[str, list[Clip]] = defaultdict(list)
-    for clip, examined in contents.items():
+    for clip, examined in examined_clips.items():
         if examined and examined.sha256:
             alike[examined.sha256].append(clip)
     groups = [group for group in alike.values() if len(group) > 1]
@@ -112,7 +112,7 @@ def _known(config: Config, listing: Listing, mode: Mode) -> dict[Clip, Examined]
             continue
         if cached.fingerprint != config.feature_fingerprint():
             continue
-        cached = manifest.recognised(cached, clips, listing.directory)
+        cached = contents.recognised(cached, clips, listing.directory)
         entries = {entry.clip: Examined(entry.sha256, entry.remarks) for entry in cached.entries if entry.sha256}
         left_out = {(clip.file, clip.size, clip.mtime_ns) for clip in cached.skipped}  # of which `prepare` has told
         for clip in clips:

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import tensorflow as tf
 
-from ganad_tf import audio, lengths, locks, manifest, memory, records, sealed, sound_checks
+from ganad_tf import audio, contents, lengths, locks, manifest, memory, records
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
@@ -87,7 +86,7 @@ def _bring_up_to_date(
     cache, clips = config.cache_path(mode, listing.machine, split), listing.of(split)
     empty = Manifest(config.feature_fingerprint(), config.feature_settings(), _source(config, mode))
     found = empty if fresh else _reusable(cache, empty)
-    before = manifest.recognised(found, clips, listing.directory)
+    before = contents.recognised(found, clips, listing.directory)
     kept, todo, skipped = _compare(before, clips, config)
     n_dropped = len(before.entries) - len(kept)
     if (
@@ -96,8 +95,8 @@ def _bring_up_to_date(
         and not n_dropped
         and (skipped, listing.foreign) == (before.skipped, before.foreign)
     ):
-        if before != found:  # so that the contents need not be looked at again
-            manifest.save(cache, before)
+        if before != found:
+            contents.note_times(cache, before)
         return Prepared(0, len(kept), 0, skipped)
 
     current = dataclasses.replace(
@@ -113,7 +112,7 @@ def _bring_up_to_date(
     log_mels = progress(_log_mels(config, todo, listing.directory, looked_at, threads), len(todo))
     try:
         for good in _shards(iter(log_mels), bad, looked_at):
-            current = _with_contents(records.append(cache, current, good, sums), len(good), looked_at)
+            current = contents.with_contents(records.append(cache, current, good, sums), len(good), looked_at)
             sparingly(functools.partial(manifest.save, cache, current))
     finally:
         manifest.save(cache, current)
@@ -140,12 +139,8 @@ def current_cache(config: Config, listing: Listing, mode: Mode, split: str) -> M
     cache = config.cache_path(mode, listing.machine, split)
     mend = "Import the log-mels again with these settings." if config.dataset.name == "imported" else records.MEND
     try:
-        found = manifest.load_current(
-            cache,
-            listing.of(split),
-            config.feature_fingerprint(),
-            _source(config, mode),
-            recordings=listing.directory,
+        found = contents.load_current(
+            cache, listing.of(split), config.feature_fingerprint(), _source(config, mode), listing.directory
         )
         if found.skipped and config.on_bad_clip == "error":
             raise DataError(f"The cache in {cache} leaves out {len(found.skipped)} clips that can't be used.")
@@ -204,7 +199,7 @@ def _log_mels(
     """Each clip's `[frames, mels]` float32 in dB, or what is wrong with its file.
 
     On all cores, in order; long clips come last and one by one, so that memory does not grow with the cores.
-    Notes in `looked_at`, by `Clip.file`, what else there is to say of a file.
+    Into `looked_at` goes, by `Clip.file`, what else there is to say of it.
     """
     long = {clip for clip in clips if lengths.may_be_long(directory / clip.file, clip.size, LONG)}
     short = [clip for clip in clips if clip not in long]
@@ -230,7 +225,7 @@ def _computed(
     def read(number: np.ndarray) -> np.ndarray:
         file = clips[int(number)].file
         try:
-            looked_at[file] = _examined(directory / file, config)
+            looked_at[file] = contents.examined(directory / file, config.audio)
             return _read(directory / file, config)
         except DataError as error:
             faults[int(number)] = error
@@ -256,27 +251,6 @@ def _computed(
 def _read(path: Path, config: Config) -> np.ndarray:
     """A recording's samples; enough of them."""
     return audio.read(path, config.audio, fewest_samples=fewest_samples(config.feature))
-
-
-def _examined(path: Path, config: Config) -> Examined:
-    """A recording's checksum and what is odd about it; of one that can't be read, `_read` says why."""
-    try:
-        return sound_checks.examine(path, config.audio)
-    except OSError:
-        return Examined("", ())
-    except (soundfile.SoundFileError, ValueError, MemoryError):
-        return Examined(sealed.file_checksum(path), ())
-
-
-def _with_contents(current: Manifest, n_new: int, looked_at: Mapping[str, Examined]) -> Manifest:
-    """The manifest with what is known of the contents of its last `n_new` clips."""
-    old, new = current.entries[: len(current.entries) - n_new], current.entries[len(current.entries) - n_new :]
-    contents = [looked_at[entry.clip.file] for entry in new]
-    known = (
-        dataclasses.replace(entry, sha256=examined.sha256, remarks=examined.remarks)
-        for entry, examined in zip(new, contents, strict=True)
-    )
-    return dataclasses.replace(current, entries=(*old, *known))
 
 
 def _finite(values: np.ndarray, path: Path) -> np.ndarray | DataError:

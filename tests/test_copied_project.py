@@ -10,7 +10,7 @@ from conftest import tone, write_machine, write_wav
 
 import yaml
 from ganad_tf import config as configuration
-from ganad_tf import datasets, manifest, preparation, sealed, trained
+from ganad_tf import contents, datasets, manifest, preparation, sealed, trained
 from ganad_tf.errors import DataError
 
 SETTINGS = {
@@ -41,7 +41,7 @@ def copied_without_times(project, place, *without):
     return place
 
 
-def contents(folder):
+def files_of(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -69,8 +69,8 @@ def test_nothing_is_prepared_or_trained_again_in_a_copy(finished, tmp_path, gana
         path.name for path, time in (times(copy / "model") | times(copy / "cache")).items() if before[path] != time
     }
     assert changed == {"manifest.json"}
-    csv = {name: data for name, data in contents(copy / "result").items() if name.suffix == ".csv"}
-    assert csv == {name: data for name, data in contents(finished / "result").items() if name.suffix == ".csv"}
+    csv = {name: data for name, data in files_of(copy / "result").items() if name.suffix == ".csv"}
+    assert csv == {name: data for name, data in files_of(finished / "result").items() if name.suffix == ".csv"}
     noted = times(copy / "cache")
     ganad("run", "fan.yaml", cwd=copy)  # the new times are noted: nothing is left to compare
     assert times(copy / "cache") == noted
@@ -82,12 +82,27 @@ def test_every_verb_takes_a_copy_as_it_is(finished, tmp_path, ganad):
         ganad(*verb, cwd=copy)
 
 
+def test_a_copy_s_report_is_of_the_copy(finished, tmp_path, ganad):
+    """Though the original is there too. A copy of the results alone goes on speaking of the original."""
+    original = shutil.copytree(finished, tmp_path / "original")
+    ganad("score", "fan.yaml", cwd=original)
+    copy = copied_without_times(original, tmp_path / "copy")
+    results = copied_without_times(original / "result", tmp_path / "elsewhere" / "result")
+    ganad("report", results, "--clips", "1", cwd=tmp_path)
+    change(original / "data" / "fan" / "test" / "normal_id_00_00000001.wav")
+    ganad("report", "copy/result", "--clips", "1", cwd=tmp_path)
+    made = (copy / "result" / "report" / "made.csv").read_text()
+    assert str(original) not in made
+    for spoilt in ("original/result", results):
+        assert "have changed since they were scored" in ganad("report", spoilt, cwd=tmp_path, check=2).stderr
+
+
 def test_a_clone_without_its_cache_keeps_its_detector(finished, tmp_path, ganad):
     clone = copied_without_times(finished, tmp_path / "clone", "cache", "result")
-    before = contents(clone / "model")
+    before = files_of(clone / "model")
     done = ganad("run", "fan.yaml", cwd=clone)
     assert "fan: already trained with this configuration" in done.stderr
-    assert contents(clone / "model") == before
+    assert files_of(clone / "model") == before
     assert (clone / "result" / "result.csv").read_bytes() == (finished / "result" / "result.csv").read_bytes()
 
 
@@ -138,7 +153,7 @@ def test_a_project_of_an_earlier_version_stays_as_it_is(finished, tmp_path, gana
     """Its manifests have no checksums: their names, which are in the detector's record, are made of file times."""
     project = tmp_path / "project"
     shutil.copytree(finished, project)  # with its times
-    before = contents(project / "result")
+    before = files_of(project / "result")
     record = project / "model" / "dev" / "fan" / "training.json"
     digests = {
         split: as_by_an_earlier_version(project / "cache" / "dev" / "fan" / split) for split in ("train", "test")
@@ -148,7 +163,7 @@ def test_a_project_of_an_earlier_version_stays_as_it_is(finished, tmp_path, gana
     assert "fan train: 6 clips are in the cache, nothing has changed" in done.stderr
     assert "fan: already trained with this configuration" in done.stderr
     assert (
-        contents(project / "result").items() >= {name: before[name] for name in before if name.suffix == ".csv"}.items()
+        files_of(project / "result").items() >= {name: before[name] for name in before if name.suffix == ".csv"}.items()
     )
     write_wav(project / "data" / "fan" / "test" / "normal_id_00_00000077.wav", tone(seed=5))
     done = ganad("run", "fan.yaml", "-v", cwd=project)
@@ -178,16 +193,16 @@ def test_a_recording_that_can_t_be_read_is_no_known_one(finished, tmp_path):
     cached = manifest.load(copy / "cache" / "dev" / "fan" / "train")
     gone = copy / "data" / cached.entries[0].clip.file
     gone.unlink()
-    recognised = manifest.recognised(cached, listing.clips, listing.directory)
+    recognised = contents.recognised(cached, listing.clips, listing.directory)
     assert {entry.clip for entry in recognised.entries} ^ set(listing.of("train")) == {
         cached.entries[0].clip,
         *(clip for clip in listing.clips if clip.file == cached.entries[0].clip.file),
     }
     with pytest.raises(DataError, match="stale: 1 clips"):
-        manifest.load_current(
+        contents.load_current(
             copy / "cache" / "dev" / "fan" / "train",
             listing.of("train"),
             cached.fingerprint,
             cached.source,
-            recordings=listing.directory,
+            listing.directory,
         )

@@ -9,6 +9,7 @@ from ganad_tf import datasets, manifest
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
 from ganad_tf.datasets import synthetic
+from ganad_tf.datasets.identical import identical_files
 from ganad_tf.datasets.synthetic_machines import MACHINES
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.input_sections import Dataset, FolderData, SyntheticData
@@ -290,6 +291,17 @@ class TestSynthetic:
             power = np.abs(np.fft.rfft(samples)) ** 2
             shares[level] = power[2 * 3000 :].sum() / power[: 2 * 3000].sum()
         assert 10 * np.log10(shares[0.0] / shares[-20.0]) == pytest.approx(20, abs=2)
+
+
+def test_identical_files_are_those_of_the_same_bytes(tmp_path):
+    middle = bytes(range(256)) * 64
+    contents = {"a": middle, "b": middle, "c": b"x" + middle[1:], "d": middle[:-1] + b"x", "e": middle[:-1], "f": b""}
+    contents |= {"g": b"", "h": middle[:9000] + b"x" + middle[9001:], "i": contents["d"]}
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+    paths = [tmp_path / name for name in (*contents, "missing")]
+    found = [[path.name for path in group] for group in identical_files(paths)]
+    assert sorted(found) == [["a", "b"], ["d", "i"], ["f", "g"]]
 
 
 OF_THE_SYSTEM = (

@@ -28,6 +28,12 @@ def flat_top(n_samples, *starts, level=32767):
     return samples
 
 
+def louder_later(samples):
+    """Beyond what was the highest and the lowest value before."""
+    samples[12000:12002] = 32767, -32768
+    return samples
+
+
 @pytest.mark.parametrize(
     ("samples", "settings", "expected"),
     [
@@ -52,6 +58,8 @@ def flat_top(n_samples, *starts, level=32767):
         (flat_top(10, 5000), {}, ("clipped",)),
         (flat_top(10, 5000, level=-32768), {}, ("clipped",)),
         (flat_top(10, 5000, level=32000), {}, ()),
+        (louder_later(flat_top(10, 100, level=32300)), {}, ()),
+        (louder_later(flat_top(10, 100, level=-32300)), {}, ()),
         (np.stack([tone(), np.zeros(16000)], axis=1), {}, ("constant channel 1",)),
         (np.stack([tone(), np.clip(sine(440, 1.5), -1, 1)], axis=1), {}, ()),  # which is not used
         (

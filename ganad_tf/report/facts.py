@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from ganad_tf import clips, datasets, ensemble, evaluation, manifest
+from ganad_tf import clips, contents, datasets, ensemble, evaluation
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
@@ -176,7 +176,7 @@ def _machine(path: Path, mode: Mode, machine: str) -> MachineFacts:
     train_scores = tuple(score.score for score in clips.read_scores(config.train_score_path(mode, machine)))
     limit = threshold_if_any(train_scores, config.threshold, machine)
     cache, cached = origins.cache_of(config, origin, mode, machine)
-    cached = manifest.recognised(cached, listing.clips, listing.directory)
+    cached = contents.recognised(cached, listing.clips, listing.directory)
     by_id = {
         machine_id: [ScoredClip(clip, score, None if limit is None else score > limit) for clip, score in scored]
         for machine_id, scored in evaluation.scored_clips(config, listing, mode).items()

@@ -24,7 +24,7 @@ def read(path: Path) -> dict[str, Any]:
         raise DataError(
             f"Expected the configuration in {path}, but an earlier version wrote it; run `ganad score` again."
         )
-    return origin
+    return _here(origin, path.parent)
 
 
 def config_of(origin: dict[str, Any], results: Path) -> Config:
@@ -86,6 +86,7 @@ def cache_of(config: Config, origin: dict[str, Any], mode: Mode, machine: str) -
         path = config.within(member).origin_path(mode, machine)
         there = clips.read_origin(path)
         if there and "config" in there:
+            there = _here(there, path.parent)
             return cache_of(config_of(there, path.parent), there, mode, machine)
     cache = config.cache_path(mode, machine, "test")
     cached = manifest.load(cache)
@@ -107,6 +108,22 @@ def check_recordings(config: Config, machine: str, scored: Sequence[Clip], cache
             f"The recordings of {machine} have changed since they were scored ({len(changed)} of {len(scored)}, "
             f"such as {changed[0]}); run `ganad score` {which}."
         )
+
+
+def _here(origin: dict[str, Any], results: Path) -> dict[str, Any]:
+    """What is kept beside scores, in a copy of a project: with the copy's folder for that where the command ran.
+
+    A copy has results and recordings where the configuration says, seen from its own folder.
+    """
+    below = Path(origin["config"]["result_directory"])
+    data = [Path(origin["config"][key]) for key in ("dev_directory", "eval_directory")]
+    here = results.resolve()
+    is_original = (Path(origin["working_directory"]) / below).resolve() == here
+    if is_original or ".." in below.parts or here.parts[-len(below.parts) :] != below.parts:
+        return origin
+    folder = here.parents[len(below.parts) - 1]
+    has_data = any((folder / place).is_dir() for place in data if not place.is_absolute())
+    return {**origin, "working_directory": str(folder)} if has_data else origin
 
 
 def _from(origin: dict[str, Any], path: str) -> Path:
