@@ -55,7 +55,7 @@ def run(script, folder, *arguments):
     path = folder / "script.py"
     path.write_text(f"{HEAD}\n{script}\nprint(json.dumps(found))\n")
     command = [sys.executable, path.name, *map(str, arguments)]
-    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
