@@ -48,7 +48,7 @@ def test_losses_are_those_of_the_paper():
 def test_scores_are_those_of_the_paper_by_the_averaged_weights(score):
     detector, x = make(score=score), windows()
     for _ in range(20):
-        detector.train_on_batch(windows(), windows(seed=3))
+        detector.train_on_batch((windows(), windows(seed=3)))
     expected = {}
     for name, networks in (("trained", detector.networks), ("averaged", detector.averaged)):
         z = forward(networks["encoder"], x)
@@ -75,7 +75,7 @@ def test_the_average_follows_the_weights_step_by_step():
 def test_the_second_step_is_on_the_other_batch():
     """Were it on the first one, NaNs in the other would harm nobody."""
     detector = make()
-    detector.train_on_batch(windows(), np.full([16, 12], np.nan, np.float32))
+    detector.train_on_batch((windows(), np.full([16, 12], np.nan, np.float32)))
     assert np.isnan(detector.networks["encoder"].weights[0].numpy()).any()
     assert not np.isnan(detector.networks["discriminator_features"].weights[0].numpy()).any()
 

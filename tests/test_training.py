@@ -6,8 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from conftest import ROOT, write_machine
+from conftest import write_machine
 
 from ganad_tf import (
     blocks,
@@ -23,11 +22,11 @@ from ganad_tf import (
     training,
 )
 from ganad_tf import config as configuration
+from ganad_tf.checkpoints import Checkpoint
 from ganad_tf.errors import ConfigError, DataError, TrainingError
 from ganad_tf.features import stack_frames, windows_of
 from ganad_tf.models import DETECTORS
 from ganad_tf.sections import Model, Scorer
-from ganad_tf.serving.artifact import Artifact
 
 
 @pytest.fixture
@@ -104,6 +103,19 @@ def test_a_loss_that_is_no_number_ends_training_and_keeps_the_last_good_weights(
     assert not directory.exists()
     kept = keras.models.load_model(directory.with_name("fan.last_good.keras"))
     assert np.isfinite(kept.anomaly_score(np.zeros([2, 640], np.float32))).all()
+
+
+def test_a_detector_is_itself_again_after_training(config, tmp_path):
+    listing = prepared(config)
+    entries = preparation.current_cache(config, listing, "dev", "train").entries
+    source = pipeline.Source(config.cache_path("dev", "fan", "train"), entries, 128, 5, None)
+    detector = building.build(config)
+    training.fit(detector, config, source, source, (), Checkpoint(tmp_path / "unfinished.npz", {}))
+    assert not {"train_step", "test_step"} & vars(detector).keys()
+    assert not detector.run_eagerly
+    windows = np.random.default_rng(0).normal(size=[7, 640]).astype(np.float32)
+    history = detector.fit(windows, validation_data=(windows,), batch_size=5, verbose=0).history
+    assert np.isfinite(history["val_loss"]).all()
 
 
 class Rising(keras.callbacks.Callback):
@@ -276,17 +288,3 @@ def test_paired_batches_are_the_same_windows_in_another_order(config):
         assert len(first) == len(second) == source.n_windows
         assert not np.array_equal(first, second)
         np.testing.assert_allclose(np.sort(first[:, 0]), np.sort(second[:, 0]), rtol=1e-6)
-
-
-def test_float32_is_full_float32_where_a_gpu_would_use_three_digits(config):
-    listing = prepared(config)
-    training.train(config, listing, "dev")
-    directory = config.model_path("dev", "fan")
-    for use in (
-        lambda: building.build(config),
-        lambda: trained.load(directory),
-        lambda: Artifact(ROOT / "exported_models/demo"),
-    ):
-        tf.config.experimental.enable_tensor_float_32_execution(True)  # TensorFlow's default
-        use()
-        assert not tf.config.experimental.tensor_float_32_execution_enabled()

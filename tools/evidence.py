@@ -52,8 +52,18 @@ def main() -> int:
     options = parser.parse_args()
 
     console.import_tensorflow()
-    from ganad_tf import building, datasets, densities, pipeline, preparation, records, runtime, scoring
-    from ganad_tf import trained, training
+    from ganad_tf import (
+        building,
+        datasets,
+        densities,
+        pipeline,
+        preparation,
+        records,
+        runtime,
+        scoring,
+        trained,
+        training,
+    )
     from ganad_tf.checkpoints import Checkpoint
     from ganad_tf.features import Normalizer
     from ganad_tf.pipeline import Source

@@ -1,0 +1,124 @@
+"""Every script of tools/ on the smallest input that it takes, so that none dies unseen."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from ganad_tf.models import DETECTORS
+
+TOOLS = ROOT / "tools"
+SMALL = ["dataset.synthetic.n_ids=1", "dataset.synthetic.n_train=6", "dataset.synthetic.seconds=1"]
+SMALL += ["dataset.synthetic.n_normal=2", "dataset.synthetic.n_anomaly=2", "fit.epochs=1"]
+
+# What runs each script; a test of this file unless it says otherwise.
+RUN_BY = {
+    "api_page.py": "tools/check.py, as the gate `api`",
+    "benchmark.py": "tests/test_benchmark.py::test_rows_compare_ours_with_plain_code",
+    "check.py": "whoever runs the gate, which it is",
+    "evidence.py": "test_log_mels_are_imported_and_evidence_is_found_in_them",
+    "floor.py": "test_jobs_of_the_benchmark_run_by_themselves",
+    "golden_detectors.py": "test_a_golden_is_packed_once",
+    "import_logmel.py": "test_log_mels_are_imported_and_evidence_is_found_in_them",
+    "measure.py": "test_what_was_measured_becomes_tables",
+    "reference.py": "tests/test_benchmark.py::test_rows_compare_ours_with_plain_code",
+    "serving_load.py": "test_an_exported_model_stands_a_second_of_load",
+    "speed_jobs.py": "test_jobs_of_the_benchmark_run_by_themselves",
+    "start.py": "test_start_runs_a_command_where_everything_is_installed",
+    "tables.py": "test_what_was_measured_becomes_tables",
+}
+
+
+def run(name, *arguments, cwd, **environment):
+    """A script in a process of its own, in another folder; what it prints."""
+    command = [sys.executable, str(TOOLS / name), *map(str, arguments)]
+    settings = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=240, env=settings)
+    assert done.returncode == 0, f"{name}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_every_script_is_run():
+    assert RUN_BY.keys() == {path.name for path in TOOLS.glob("*.py")}
+    for what in RUN_BY.values():
+        path, _, name = what.rpartition("::")
+        if name.startswith("test_"):
+            assert f"def {name}(" in (ROOT / (path or "tests/test_tools.py")).read_text(), what
+
+
+def test_log_mels_are_imported_and_evidence_is_found_in_them(real_data, tmp_path):
+    """Real log-mels: of 30 normal clips, 24 of them known and 6 held out."""
+    with np.load(real_data / "toycar_logmel" / "toycar_id01_id02.npz") as arrays:
+        names = arrays["names"]
+        chosen = [number for number, name in enumerate(names) if name.startswith("normal_id_01")][:30]
+        np.savez(tmp_path / "few.npz", names=names[chosen], logmel_db=arrays["logmel_db"][chosen])
+    settings = ["--set", "dataset.name=imported", "cache_directory=cache", "dev_directory=cache/dev", "fit.epochs=1"]
+    config = ROOT / "yaml" / "spectrum_density.yaml"
+    run("import_logmel.py", config, "--machine", "ToyCar", "--train-below", 10**8, "few.npz", *settings, cwd=tmp_path)
+    printed = run("evidence.py", config, "--machine", "ToyCar", *settings, cwd=tmp_path)
+    assert printed.count("24 normal clips, 6 held out") == 3
+    steady = printed.partition("steady, -6 dB")[2].partition("bursts")[0]
+    cells = [cell.split(" / ") for line in steady.splitlines()[4:] for cell in line.strip("| ").split(" | ")[1:]]
+    areas = np.array([cell for cell in cells if len(cell) == 2], float)
+    assert areas.shape == (36, 2)  # six poolings, six densities
+    assert areas[:, 0].max() > 50  # a sound that was added is heard by something
+
+
+def test_what_was_measured_becomes_tables(tmp_path):
+    detectors = ["--detectors", "SpectrumDensity", "--seeds", "0", "--jobs", "1"]
+    measured = run("measure.py", "synthetic", "out", *detectors, "--set", *SMALL, cwd=tmp_path)
+    assert measured.endswith("done\n")
+    table = run("tables.py", "synthetic", "out", "--scorers", "paper", "mean-knn", cwd=tmp_path)
+    rows = [line for line in table.splitlines() if line.startswith("| SpectrumDensity")]
+    assert len(rows) == 2
+    assert all(row.count(" / ") == 7 for row in rows)  # six machine types and their mean
+
+
+def test_a_golden_is_packed_once(tmp_path):
+    run("golden_detectors.py", "new.zip", "--detectors", "SpectrumDensity", cwd=tmp_path)
+    with zipfile.ZipFile(tmp_path / "new.zip") as archive:
+        assert archive.namelist() == ["SpectrumDensity.keras", "expected.json"]
+        facts = json.loads(archive.read("expected.json"))
+    windows = np.array(facts["windows"])
+    assert facts["SpectrumDensity"]["scores"] == pytest.approx(np.mean(windows**2, axis=1), rel=1e-5)
+    command = [sys.executable, TOOLS / "golden_detectors.py", tmp_path / "new.zip"]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 2
+
+
+def test_jobs_of_the_benchmark_run_by_themselves(tmp_path):
+    make = "import pathlib, sys; sys.path.insert(0, sys.argv[1]); import speed_jobs; "
+    make += "speed_jobs.recordings(pathlib.Path('.'), 2)"
+    subprocess.run([sys.executable, "-c", make, TOOLS], cwd=tmp_path, check=True)
+    jobs = [("fft", ""), ("products", "numpy"), ("train", "bare", "EGBAD", "16"), ("step", "ours", "DenseAE", "512")]
+    for name, side, *more in jobs:
+        printed = run("speed_jobs.py", name, side, ".", *more, cwd=tmp_path, EPOCHS="2")
+        assert json.loads(printed.splitlines()[-1])["seconds"] > 0, name
+
+
+def test_an_exported_model_stands_a_second_of_load(tmp_path):
+    pytest.importorskip("kserve")
+    model = ["--model", ROOT / "exported_models" / "demo", "--seconds", "1", "--json"]
+    rows = json.loads(run("benchmark.py", "serve", *model, cwd=tmp_path))
+    assert rows["in process, batch 32: clips/s"] > 0
+    assert rows["HTTP, 8 clients: answers by status"].keys() == {"200"}
+    assert rows["HTTP, the next one after the crowd: status, ms"][0] == 200
+
+
+def test_start_runs_a_command_where_everything_is_installed(tmp_path):
+    """Installing itself is what everybody begins with, in an environment of their own; here it is only asked for."""
+    done = subprocess.run(
+        [sys.executable, TOOLS / "start.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "python3 tools/start.py COMMAND" in done.stderr
+
+
+def test_goldens_are_of_every_detector():
+    for path in (ROOT / "tests" / "goldens").glob("*.zip"):
+        with zipfile.ZipFile(path) as archive:
+            assert {f"{name}.keras" for name in DETECTORS} <= set(archive.namelist())
