@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -60,14 +60,16 @@ def written(subtype: str = "PCM_16", form: str = "WAV", clip: np.ndarray = CLIPS
 class Server:
     """`ganad serve` in a process of its own."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "ganad_tf", "serve", str(folder), "--port", "0", *options]
+    def __init__(
+        self, folder: Path, *options: str, launcher: Sequence[str] = (), until: str = r"http\S+?:(\d+)$"
+    ) -> None:
+        command = [*launcher, sys.executable, "-m", "ganad_tf", "serve", str(folder), "--port", "0", *options]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr
         self.lines: list[str] = []
         for line in self.process.stderr:
             self.lines.append(line)
-            found = re.search(r"http://127.0.0.1:(\d+)", line)
+            found = re.search(until, line)
             if found:
                 self.port = int(found[1])
                 break
@@ -76,9 +78,9 @@ class Server:
         self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stderr), daemon=True)
         self.reader.start()
 
-    def ask(self, method: str, path: str, body: object = None) -> tuple[int, dict]:
+    def ask(self, method: str, path: str, body: object = None, host: str = "127.0.0.1") -> tuple[int, dict]:
         """Status and JSON answer; a body that is not bytes is sent as JSON."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection(host, self.port, timeout=60)
         try:
             content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
             connection.request(method, path, content, {"Content-Type": "application/json"})

@@ -22,7 +22,8 @@ from ganad_tf.serving.refusals import TooLargeError
 
 DEPTH = 32  # the deepest request, nested tensors of the Open Inference Protocol, has 7
 FEW = 1_000_000  # lists that hold no row of a model, and marks of objects and texts; some 100 MB when they are parsed
-MOST_NUMBERS = 16_000_000  # 17 minutes at 16 kHz; some 700 MB while they are parsed
+MOST_NUMBERS = 10_000_000  # ten minutes at 16 kHz; some 600 MB while they are parsed
+LONGEST_WITH_NAN = 1 << 20  # bytes; the parser that knows it lets no other thread run, a second for each ten megabytes
 BLOCK = 1 << 20  # bytes
 _STEPS = np.zeros(256, np.int8)
 _STEPS[list(b"[{")] = 1
@@ -95,10 +96,14 @@ def json_value(content: Content, bound: Bound) -> Any:
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:
+        if "Not enough memory" in error.msg:  # orjson has no other sign of it
+            raise MemoryError from error
         try:
-            return json.loads(bytes(content))  # slower; knows NaN and Infinity, as TensorFlow Serving does
+            if len(content) <= LONGEST_WITH_NAN:
+                return json.loads(bytes(content))  # knows NaN and Infinity, as TensorFlow Serving does
         except (ValueError, RecursionError):
-            raise InputError(f"the body: expected JSON ({error}).") from error
+            pass  # it is no JSON in this sense either
+        raise InputError(f"the body: expected JSON ({error}).") from error
 
 
 def inflated(content: Content, largest: int) -> bytes:
