@@ -92,7 +92,11 @@ class Server:
     def stop(self) -> int:
         """Interrupts it; the exit code."""
         self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(30)
+        return self.ended(30)
+
+    def ended(self, seconds: float) -> int:
+        """Waits for its end; the exit code."""
+        code = self.process.wait(seconds)
         self.reader.join()
         self.process.stderr.close()
         return code

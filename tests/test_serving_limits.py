@@ -218,9 +218,6 @@ def test_a_body_of_another_length_than_the_limits_is_refused_before_a_model_sees
     frames = {"signature_name": "score_frames", "instances": [[[0] * 128] * 400]}
     code, answer = server.ask("POST", PREDICT, frames)
     assert (code, answer["error"][:47]) == (400, "log_mel: expected clips of at most 5 s. Receive")
-    file = b64(FILES[0][:44] + bytes(2 * 6 * 16000))
-    code, answer = server.ask("POST", PREDICT, {**WAV, "instances": [b64(FILES[0]), file]})
-    assert code == 400
     long = b64(with_size(FILES[0][:44] + bytes(2 * 6 * 16000)))
     code, answer = server.ask("POST", PREDICT, {**WAV, "instances": [b64(FILES[0]), long]})
     assert (code, answer["error"]) == (400, "wav_bytes[1]: expected clips of at most 5 s. Received: 6.0 s.")
@@ -441,7 +438,7 @@ def test_more_idle_connections_than_file_descriptors():
 
 def test_sigterm_ends_half_sent_bodies_at_once_and_answers_what_was_accepted():
     running = Server(DEMO)
-    silent = json.dumps({"instances": [[0.0] * 160_000] * 8}).encode()
+    silent = json.dumps({"instances": [[0.0] * 160_000] * 4}).encode()
     with ExitStack() as stack:
         halves = [stack.enter_context(connected(running)) for _ in range(8)]
         for connection in halves:
@@ -459,8 +456,7 @@ def test_sigterm_ends_half_sent_bodies_at_once_and_answers_what_was_accepted():
         assert [status(answer) for answer in answers[:8]] == [503] * 8
         assert answers[8] == b""
         assert [status(answer) for answer in pool.map(everything, accepted)] == [200] * 8
-    assert running.process.wait(20) == 0
-    running.reader.join()
+    assert running.ended(20) == 0
     assert "Traceback" not in "".join(running.lines)
 
 
@@ -490,23 +486,23 @@ def test_it_answers_health_while_it_loads_and_a_second_signal_ends_it_at_once(tm
             assert time.monotonic() - begin < 2
     finally:
         running.process.kill()
-        running.process.wait()
-        running.reader.join()
+        running.ended(5)
 
 
 def test_out_of_memory_while_parsing_is_503_and_the_server_lives():
     running = Server(DEMO)
     try:
         assert running.ask("POST", PREDICT, GOOD)[0] == 200
-        size = int(re.search(r"VmSize:\s+(\d+)", Path(f"/proc/{running.process.pid}/status").read_text())[1])
-        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-        resource.prlimit(running.process.pid, resource.RLIMIT_AS, (1024 * size + 150_000_000, unlimited[1]))
         numbers = b'{"instances": [[' + b"0.5," * 9_000_000 + b"0]]}"
-        code, answer = running.ask("POST", PREDICT, numbers)
-        assert code in (413, 503), answer
-        assert "memory" in answer["error"]
-        resource.prlimit(running.process.pid, resource.RLIMIT_AS, unlimited)
-        assert running.ask("POST", PREDICT, GOOD)[0] == 200
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        for room in (60_000_000, 150_000_000, 400_000_000):  # it ends at other places each time
+            size = int(re.search(r"VmSize:\s+(\d+)", Path(f"/proc/{running.process.pid}/status").read_text())[1])
+            resource.prlimit(running.process.pid, resource.RLIMIT_AS, (1024 * size + room, unlimited[1]))
+            code, answer = running.ask("POST", PREDICT, numbers)
+            assert code == 503, answer
+            assert "memory" in answer["error"]
+            resource.prlimit(running.process.pid, resource.RLIMIT_AS, unlimited)
+            assert running.ask("POST", PREDICT, GOOD)[0] == 200
     finally:
         assert running.stop() == 0
     assert "Traceback" not in "".join(running.lines)
