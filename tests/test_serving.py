@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -60,14 +60,16 @@ def written(subtype: str = "PCM_16", form: str = "WAV", clip: np.ndarray = CLIPS
 class Server:
     """`ganad serve` in a process of its own."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "ganad_tf", "serve", str(folder), "--port", "0", *options]
+    def __init__(
+        self, folder: Path, *options: str, launcher: Sequence[str] = (), until: str = r"http\S+?:(\d+)$"
+    ) -> None:
+        command = [*launcher, sys.executable, "-m", "ganad_tf", "serve", str(folder), "--port", "0", *options]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr
         self.lines: list[str] = []
         for line in self.process.stderr:
             self.lines.append(line)
-            found = re.search(r"http://127.0.0.1:(\d+)", line)
+            found = re.search(until, line)
             if found:
                 self.port = int(found[1])
                 break
@@ -76,9 +78,9 @@ class Server:
         self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stderr), daemon=True)
         self.reader.start()
 
-    def ask(self, method: str, path: str, body: object = None) -> tuple[int, dict]:
+    def ask(self, method: str, path: str, body: object = None, host: str = "127.0.0.1") -> tuple[int, dict]:
         """Status and JSON answer; a body that is not bytes is sent as JSON."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection(host, self.port, timeout=60)
         try:
             content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
             connection.request(method, path, content, {"Content-Type": "application/json"})
@@ -90,7 +92,11 @@ class Server:
     def stop(self) -> int:
         """Interrupts it; the exit code."""
         self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(30)
+        return self.ended(30)
+
+    def ended(self, seconds: float) -> int:
+        """Waits for its end; the exit code."""
+        code = self.process.wait(seconds)
         self.reader.join()
         self.process.stderr.close()
         return code
@@ -480,16 +486,43 @@ def test_predict_names_the_files_that_it_cannot_score_and_scores_the_others(serv
     assert "Expected an exported model" in done.stderr
 
 
-def test_the_container_says_what_the_command_line_takes():
+def test_the_container_says_what_the_command_line_takes(server, expected):
     folder = ROOT / "tools/kubernetes"
     command = json.loads(re.search(r"^CMD (.*)$", (folder / "Dockerfile").read_text(), re.M)[1])
     options = arguments.parser(cli.VERBS).parse_args(command)
     service = yaml.safe_load((folder / "inference_service.yaml").read_text())
     container = service["spec"]["predictor"]["containers"][0]
     assert (options.port, options.host) == (container["ports"][0]["containerPort"], "0.0.0.0")
-    assert container["readinessProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": options.port}
+    assert container["name"] == "kserve-container"
+    assert container["env"] == [{"name": "STORAGE_URI", "value": "pvc://models"}]  # mounted where the command looks
+    assert str(options.folder) == "/mnt/models"
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        asked = container[probe]["httpGet"]
+        assert asked["port"] == options.port
+        assert server.ask("GET", asked["path"])[0] == 200
+    assert container["resources"].keys() == {"requests", "limits"}
+    longest = options.limit_drain_seconds + int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert service["spec"]["predictor"]["terminationGracePeriodSeconds"] > longest
+    tensor = {"name": "wav_bytes", "shape": [1], "datatype": "BYTES", "data": [b64(FILES[0])["b64"]]}
+    for path, body, scores in (  # the addresses of KServe's protocols
+        (
+            "/v1/models/demo:predict",
+            {**WAV, "instances": [b64(FILES[0])]},
+            lambda of: of["predictions"][0]["anomaly_score"],
+        ),
+        (
+            "/v2/models/demo/infer",
+            {"inputs": [tensor], "outputs": [{"name": "anomaly_score"}]},
+            lambda of: of["outputs"][0]["data"][0],
+        ),
+    ):
+        status, answer = server.ask("POST", path, body)
+        assert (status, scores(answer)) == (200, pytest.approx(expected[0], rel=1e-5))
+    for path in ("/", "/v1/models", "/v1/models/demo", "/v2", "/v2/models/demo", "/v2/models/demo/ready"):
+        assert server.ask("GET", path)[0] == 200, path
     deployment = yaml.safe_load((folder / "tensorflow_serving.yaml").read_text())
     assert deployment["spec"]["selector"]["matchLabels"] == deployment["spec"]["template"]["metadata"]["labels"]
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["resources"].keys() == {"requests", "limits"}
 
 
 def test_a_client_needs_no_tensorflow():

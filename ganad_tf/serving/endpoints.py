@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-import orjson
+import msgspec
 
 from ganad_tf.serving import binary_tensors, open_inference, openapi, parsing, rest
 from ganad_tf.serving.artifact import Artifact
@@ -219,4 +219,4 @@ class Endpoints:
 
 def json_answer(value: object, status: int = 200) -> Answer:
     """An answer that holds a JSON value."""
-    return Answer(orjson.dumps(value), status=status)
+    return Answer(msgspec.json.encode(value), status=status)

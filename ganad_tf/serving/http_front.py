@@ -355,7 +355,7 @@ class Handler(web.RequestHandler):
             refused = refusal(error)
             if refused is None:
                 raise
-            return self._refusal_answer(refused)
+            return self._refusal_answer(refused.with_traceback(None))  # whose frames hold the body
         finally:
             self._forget_body()
 
