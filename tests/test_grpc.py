@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -39,7 +40,7 @@ BODY_SECONDS = 2
 def server(tmp_path_factory) -> Iterator[ServingProcess]:
     folder = tmp_path_factory.mktemp("models")
     shutil.copytree(DEMO, folder / "demo")
-    running = ServingProcess(folder, "--max-body-mb", 2, "--body-seconds", BODY_SECONDS)
+    running = ServingProcess(folder, "--max-body-mb", 2, "--body-seconds", BODY_SECONDS, "--head-seconds", 1)
     yield running
     assert running.process.poll() is None, "".join(running.lines)
     assert running.stop() == 0
@@ -264,6 +265,14 @@ def test_calls_whose_message_does_not_come_take_nobodys_place_and_end(server, st
         done.set()
         for each in channels:
             each.close()
+
+
+def test_a_connection_that_says_nothing_ends(server):
+    with socket.create_connection(("127.0.0.1", server.grpc_port), timeout=20) as connection:
+        begin = time.monotonic()
+        while connection.recv(1 << 16):
+            pass
+        assert time.monotonic() - begin < 10
 
 
 def test_a_deadline_of_the_client_ends_its_call_alone(stub):

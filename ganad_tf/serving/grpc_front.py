@@ -89,6 +89,8 @@ class GrpcFront:
                 ("grpc.max_send_message_length", int(limits.answer_mb * 1e6)),
                 ("grpc.max_concurrent_streams", max(STREAMS, limits.queue)),
                 ("grpc.max_allowed_incoming_connections", limits.connections),
+                ("grpc.server_handshake_timeout_ms", int(limits.head_seconds * 1e3)),
+                ("grpc.max_connection_idle_ms", int(limits.body_seconds * 1e3)),
                 ("grpc.max_metadata_size", int(limits.head_kb * 1e3)),
                 ("grpc.so_reuseport", 0),  # a port that is taken is an error
             ],
