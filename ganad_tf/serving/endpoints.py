@@ -72,8 +72,8 @@ class Route:
     def match(self, path: str) -> dict[str, str] | None:
         """The parts of an address that has this form; a colon in a name has to be quoted."""
         pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/:]+)", re.escape(self.path))
-        found = re.fullmatch(pattern, path)
-        return {name: unquote(part) for name, part in found.groupdict().items()} if found else None
+        match = re.fullmatch(pattern, path)
+        return {name: unquote(part) for name, part in match.groupdict().items()} if match else None
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -94,13 +94,13 @@ class Endpoints:
         Raises:
           RefusedError: 404 for an address that is not there, 405 for one that does not answer this method.
         """
-        found = [(route, parts) for route in self.routes if (parts := route.match(path)) is not None]
-        if not found:
+        matching = [(route, parts) for route in self.routes if (parts := route.match(path)) is not None]
+        if not matching:
             raise RefusedError(404, f"Not Found: {short(path)}; /openapi.json lists the addresses.")
-        for route, parts in found:
+        for route, parts in matching:
             if method in route.methods:
                 return route, parts
-        allowed = ", ".join(dict.fromkeys(method for route, _ in found for method in route.methods))
+        allowed = ", ".join(dict.fromkeys(method for route, _ in matching for method in route.methods))
         raise RefusedError(405, f"Expected {allowed} at this address. Received: {short(method)}.", {"Allow": allowed})
 
     def _routes(self) -> Iterator[Route]:

@@ -99,13 +99,13 @@ class HttpFront:
         self._server.limit(connections(limits), service)
         self._scheme = "https" if tls else "http"
 
-    def listen(self, place: socket.socket) -> None:
+    def listen(self, listener: socket.socket) -> None:
         """Begins to accept the connections of a socket that listens."""
-        self._server.add_socket(place)
+        self._server.add_socket(listener)
 
-    def url(self, place: socket.socket) -> str:
+    def url(self, listener: socket.socket) -> str:
         """Where a socket is reached."""
-        host, port = place.getsockname()[:2]
+        host, port = listener.getsockname()[:2]
         return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def drain(self) -> None:
@@ -462,8 +462,8 @@ class Handler(web.RequestHandler):
 
 def _takes_gzip(accepted: str) -> bool:
     """Whether a client takes compressed answers."""
-    for each in accepted.lower().split(","):
-        name, _, weight = each.partition(";")
+    for coding in accepted.lower().split(","):
+        name, _, weight = coding.partition(";")
         if name.strip() in ("gzip", "x-gzip"):
             return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
     return False

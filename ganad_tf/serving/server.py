@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -71,21 +72,21 @@ def serve(
       ConfigError: If the system gives too few file descriptors.
       DataError: If there is no exported model in the folder, or the port is taken.
     """
-    place = bound(host, port)
+    listener = bound(host, port)
     repository = Repository(folder)
     if fronts:
         share = max(1, connections(limits) // (1 + len(fronts)))
         limits = dataclasses.replace(limits, connections=share)
     try:
-        asyncio.run(_serve(repository, place, poll_seconds, limits, access, tls, has_access_log, fronts))
+        asyncio.run(_serve(repository, listener, poll_seconds, limits, access, tls, has_access_log, fronts))
     finally:
-        place.close()
+        listener.close()
         repository.close()
 
 
 async def _serve(
     repository: Repository,
-    place: socket.socket,
+    listener: socket.socket,
     poll_seconds: float,
     limits: Limits,
     access: Access,
@@ -96,10 +97,10 @@ async def _serve(
     service = Service(repository, limits, cores=CORES)
     others = [make(service) for make in fronts]
     front = HttpFront(service, access, tls=tls, has_access_log=has_access_log)
-    stop, url = _stop_signal(), front.url(place)
-    place.listen(WAITING)
-    front.listen(place)
-    logger.info("listening on %s port %d; loading models from %s", *place.getsockname()[:2], repository.folder)
+    stop, url = _stop_signal(), front.url(listener)
+    listener.listen(WAITING)
+    front.listen(listener)
+    logger.info("listening on %s port %d; loading models from %s", *listener.getsockname()[:2], repository.folder)
     try:
         for other in others:
             logger.info("listening on %s", await other.start())
@@ -134,7 +135,8 @@ def _loaded(repository: Repository) -> "asyncio.Future[None]":
                 error = DataError(f"{there}, but there are none that can be used.")
         except Exception as caught:  # reaches whoever waits
             error = caught
-        loop.call_soon_threadsafe(finish, error)
+        with suppress(RuntimeError):  # the server was stopped meanwhile: nobody waits
+            loop.call_soon_threadsafe(finish, error)
 
     threading.Thread(target=load, daemon=True).start()
     return done
@@ -161,13 +163,13 @@ def _stop_signal() -> asyncio.Event:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def stopping() -> None:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(each)
-            signal.signal(each, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
         stop.set()
 
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, stopping)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping)
     return stop
 
 
@@ -178,22 +180,23 @@ def bound(host: str, port: int) -> socket.socket:
       DataError: If there is none, or the port is taken.
     """
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
+        addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        addresses.sort(key=lambda address: address[0] != socket.AF_INET)  # a name may have both: the older first
+        family, _, _, _, address = addresses[0]
         return _bound(family, address, host)
     except (OSError, OverflowError, UnicodeError) as error:
         raise DataError(f"Can't listen on {host}:{port}: {error}.") from error
 
 
 def _bound(family: int, address: tuple[object, ...], host: str) -> socket.socket:
-    place = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            place.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
-        place.setblocking(False)
-        place.bind(address)
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
+        listener.setblocking(False)
+        listener.bind(address)
     except BaseException:
-        place.close()
+        listener.close()
         raise
-    return place
+    return listener

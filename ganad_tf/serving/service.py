@@ -7,7 +7,7 @@ queue.
 
 import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,8 +90,8 @@ class Service:
         Raises:
           NotHereError: If there is none that can be used.
         """
-        found = self.repository.loaded(name, version)
-        return found or await _in(self._loaders, self.repository.get, name, version)
+        ready = self.repository.loaded(name, version)
+        return ready or await _in(self._loaders, self.repository.get, name, version)
 
     async def states(self, name: str) -> Any:
         """The versions of a model, as the repository says."""
@@ -114,7 +114,7 @@ class Service:
           NotHereError: If there is no such model or version.
           BusyError: If too many requests are being worked on. `refusals.refusal` knows a status for each.
         """
-        with self._place():
+        with self._slot():
             number, artifact = await self.find(name, version)
             return number, await self._call(name, number, artifact, signature, inputs)
 
@@ -126,13 +126,13 @@ class Service:
         """
         pool = self._large if len(content) > LARGE else self._parsers
         try:
-            with self._place():
+            with self._slot():
                 number, artifact = await self.find(name, version)
-                parsed = await _in(pool, read, content, number, artifact)
-                outputs = await self._call(name, number, artifact, parsed.signature, parsed.inputs)
+                encode, future = await _in(pool, self._read, read, content, number, artifact)
+                outputs = await self._outputs(name, number, future)
                 size = sum(values.size for values in outputs.values())
                 self._check_answer(size)
-                return await _in(self._large if size > MANY else self._parsers, parsed.encode, outputs)
+                return await _in(self._large if size > MANY else self._parsers, encode, outputs)
         finally:
             if pool is self._large:
                 asyncio.get_running_loop().call_soon(self._give_back)
@@ -147,7 +147,7 @@ class Service:
         return parsing.Bound.of(artifact.signatures, clips=self.limits.clips, samples=samples)
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
+    def _slot(self) -> Iterator[None]:
         if self._n_open >= self.limits.queue:
             raise BusyError
         self._n_open += 1
@@ -158,11 +158,19 @@ class Service:
 
     async def _call(self, name: str, number: int, artifact: Artifact, signature: str, inputs: Arrays) -> Arrays:
         future = await _in(self._parsers, self._submit, artifact, signature, inputs)
-        outputs: Arrays = await asyncio.wrap_future(future)
+        return await self._outputs(name, number, future)
+
+    async def _outputs(self, name: str, number: int, future: "Future[Arrays]") -> Arrays:
+        outputs = await asyncio.wrap_future(future)
         self.meters.scored(name, number, outputs)
         return outputs
 
-    def _submit(self, artifact: Artifact, signature: str, inputs: Arrays) -> Any:
+    def _read(self, read: Read, content: parsing.Content, number: int, artifact: Artifact) -> Any:
+        """A body, on its way to the model, and how its outputs become the answer."""
+        parsed = read(content, number, artifact)
+        return parsed.encode, self._submit(artifact, parsed.signature, parsed.inputs)
+
+    def _submit(self, artifact: Artifact, signature: str, inputs: Arrays) -> "Future[Arrays]":
         if signature not in artifact.signatures:
             known = ", ".join(sorted(artifact.signatures))
             raise InputError(f"signature_name: expected one of {known}. Received: {signature!r}.")
@@ -192,12 +200,12 @@ class Service:
     def _plain(self, files: np.ndarray) -> np.ndarray:
         """WAV files with the header that TensorFlow reads."""
         longest, result = self.limits.clip_seconds, np.empty(len(files), dtype=object)
-        for place, file in enumerate(files):
-            result[place] = wav.plain(file, f"wav_bytes[{place}]")
-            seconds = wav.seconds(result[place])
+        for index, file in enumerate(files):
+            result[index] = wav.plain(file, f"wav_bytes[{index}]")
+            seconds = wav.seconds(result[index])
             if seconds > longest:
                 what = f"expected clips of at most {longest:g} s. Received: {seconds:.1f} s."
-                raise InputError(f"wav_bytes[{place}]: {what}")
+                raise InputError(f"wav_bytes[{index}]: {what}")
         return result
 
     def _give_back(self) -> None:
