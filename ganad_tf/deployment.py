@@ -143,4 +143,6 @@ def _grpc(options: argparse.Namespace, who: "access.Access") -> "server.MakeFron
             f"--grpc-port needs {error.name}; install the extra: pip install 'ganad_tf[grpc]'."
         ) from error
     tls = grpc_front.tls_credentials(options.tls_cert, options.tls_key) if options.tls_cert else None
-    return partial(grpc_front.GrpcFront, host=options.host, port=options.grpc_port, access=who, credentials=tls)
+    address = {"host": options.host, "port": options.grpc_port}
+    watched = {"has_access_log": options.access_log}
+    return partial(grpc_front.GrpcFront, **address, access=who, credentials=tls, **watched)

@@ -142,10 +142,9 @@ def test_a_password_is_never_shown(serve, ganad, tmp_path):
         "http://me:secret@127.0.0.1:x/v1/models/demo",
         "http://me:secret@[::1/v1/models/demo",
     ):
-        for form in ("--csv", "--json"):
-            done = ganad("predict", url, "a.wav", form, cwd=tmp_path, check=2)
-            assert "127.0.0.1" in done.stderr or "[::1" in done.stderr
-            assert "secret" not in done.stderr + done.stdout
+        done = ganad("predict", url, "a.wav", "--csv", cwd=tmp_path, check=2)
+        assert "127.0.0.1" in done.stderr or "[::1" in done.stderr
+        assert "secret" not in done.stderr + done.stdout
     words = ["predict", "https://me:secret@h/x", "a@b.wav", "--header=Authorization: secret", "--head", "A: secret"]
     shown = ["predict", "https://...@h/x", "a@b.wav", "--header=Authorization: ...", "--head", "A: ..."]
     assert arguments.without_secrets(words) == shown

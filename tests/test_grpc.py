@@ -1,7 +1,9 @@
 """TensorFlow Serving's gRPC API on a real server, asked by tensorflow-serving-api's stubs and by `ganad predict`."""
 
 import json
+import re
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -39,7 +41,9 @@ BODY_SECONDS = 2
 def server(tmp_path_factory) -> Iterator[ServingProcess]:
     folder = tmp_path_factory.mktemp("models")
     shutil.copytree(DEMO, folder / "demo")
-    running = ServingProcess(folder, "--max-body-mb", 2, "--body-seconds", BODY_SECONDS)
+    running = ServingProcess(
+        folder, "--max-body-mb", 2, "--body-seconds", BODY_SECONDS, "--head-seconds", 1, "--access-log"
+    )
     yield running
     assert running.process.poll() is None, "".join(running.lines)
     assert running.stop() == 0
@@ -235,6 +239,20 @@ def test_signatures_and_states_are_told(channel, stub):
     assert code_of(stub.Classify, classification_pb2.ClassificationRequest()) == absent
 
 
+def test_calls_are_counted_and_logged_like_requests(server, stub):
+    assert arrays(stub.Predict(request("score_wav", wav_bytes=FILES)))
+    assert code_of(stub.Predict, request(name="made_up", waveform=CLIPS)) == NOT_HERE
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=60) as answer:
+        counts = answer.read().decode()
+    series = 'ganad_requests_total{model="demo",signature="score_wav",status="200",version="1"}'
+    assert series in counts
+    assert 'status="404"' in counts
+    assert "made_up" not in counts
+    log = "".join(server.lines)
+    assert re.search(r"client=ipv4:127\S+ method=gRPC path=Predict status=200 .* signature=score_wav", log)
+    assert re.search(r"path=Predict status=404 .*error=Model made_up is not here", log)
+
+
 def test_health_is_what_kubernetes_asks_for(channel):
     check = channel.unary_unary("/grpc.health.v1.Health/Check")
     assert check(b"") == b"\x08\x01"  # SERVING
@@ -264,6 +282,14 @@ def test_calls_whose_message_does_not_come_take_nobodys_place_and_end(server, st
         done.set()
         for each in channels:
             each.close()
+
+
+def test_a_connection_that_says_nothing_ends(server):
+    with socket.create_connection(("127.0.0.1", server.grpc_port), timeout=20) as connection:
+        begin = time.monotonic()
+        while connection.recv(1 << 16):
+            pass
+        assert time.monotonic() - begin < 10
 
 
 def test_a_deadline_of_the_client_ends_its_call_alone(stub):

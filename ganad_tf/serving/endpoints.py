@@ -182,7 +182,7 @@ class Endpoints:
 
             def encode(outputs: Arrays) -> Answer:
                 value, tensors = open_inference.response(asked.model, number, wanted, outputs)
-                return Answer(*binary_tensors.joined(orjson.dumps(value), tensors))
+                return Answer(*binary_tensors.joined(json_answer(value).content, tensors))
 
             return Parsed(signature, inputs, encode)
 

@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
 from ganad_tf.errors import DataError, InputError
-from ganad_tf.serving import grpc_messages, rest
+from ganad_tf.serving import grpc_messages, logs, rest
 from ganad_tf.serving.access import Access
 from ganad_tf.serving.fields import named, short
 from ganad_tf.serving.refusals import RefusedError, refusal
@@ -40,11 +40,14 @@ CODES = {
     404: grpc.StatusCode.NOT_FOUND,
     408: grpc.StatusCode.DEADLINE_EXCEEDED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    500: grpc.StatusCode.INTERNAL,
     501: grpc.StatusCode.UNIMPLEMENTED,
     503: grpc.StatusCode.UNAVAILABLE,  # which gRPC's clients try again
 }
 CALLS_PER_PLACE = 16  # calls at a time for each place in the queue: those whose message has not come have none
 STREAMS = 100  # of a connection, at least; HTTP/2 advises against fewer
+CLIENT_GONE = 499  # for the counts: nobody waits for the answer any more
+BUG = "a bug in the server; its log says more."
 SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"  # grpc.health.v1.HealthCheckResponse
 
 
@@ -65,6 +68,7 @@ class GrpcFront:
       port: To listen at; 0 for any that is free.
       access: Who is answered, by `authorization` in a call's metadata.
       credentials: For TLS.
+      has_access_log: Whether each call writes a line.
     """
 
     def __init__(
@@ -75,11 +79,13 @@ class GrpcFront:
         port: int,
         access: Access,
         credentials: grpc.ServerCredentials | None = None,
+        has_access_log: bool = False,
     ) -> None:
         self._service = service
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._access = access
         self._credentials = credentials
+        self._has_access_log = has_access_log
         self._parser = ThreadPoolExecutor(1, "parse-grpc")  # one message at a time: they may be large
         limits = service.limits
         self._server = grpc.aio.server(
@@ -89,6 +95,8 @@ class GrpcFront:
                 ("grpc.max_send_message_length", int(limits.answer_mb * 1e6)),
                 ("grpc.max_concurrent_streams", max(STREAMS, limits.queue)),
                 ("grpc.max_allowed_incoming_connections", limits.connections),
+                ("grpc.server_handshake_timeout_ms", int(limits.head_seconds * 1e3)),
+                ("grpc.max_connection_idle_ms", int(limits.body_seconds * 1e3)),
                 ("grpc.max_metadata_size", int(limits.head_kb * 1e3)),
                 ("grpc.so_reuseport", 0),  # a port that is taken is an error
             ],
@@ -101,8 +109,8 @@ class GrpcFront:
             MODEL: {"GetModelStatus": (get_model_status_pb2.GetModelStatusRequest, self._status)},
         }
         for name, known in methods.items():
-            handlers = {method: self._handler(kind, work) for method, (kind, work) in known.items()}
-            handlers |= {method: self._handler(None, _absent(method)) for method in ABSENT[name]}
+            handlers = {method: self._handler(method, kind, work) for method, (kind, work) in known.items()}
+            handlers |= {method: self._handler(method, None, _absent(method)) for method in ABSENT[name]}
             self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(name, handlers)])
         health = {"Check": grpc.unary_unary_rpc_method_handler(self._health)}
         self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(HEALTH, health)])
@@ -129,7 +137,7 @@ class GrpcFront:
         await self._server.stop(seconds)
         self._parser.shutdown(cancel_futures=True)
 
-    def _handler(self, kind: type[Message] | None, work: Work) -> grpc.RpcMethodHandler:
+    def _handler(self, method: str, kind: type[Message] | None, work: Work) -> grpc.RpcMethodHandler:
         """A method with one message in and one out, whose message has to come in time.
 
         To gRPC the client's side is a stream, which on the wire is the same: the message can be waited for here.
@@ -137,21 +145,27 @@ class GrpcFront:
 
         async def handle(messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> bytes:
             begin = time.monotonic()
-            spec, status = None, 200
+            status, labels, sentence = CLIENT_GONE, {}, ""
             try:
                 self._check_permission(context)
                 content = await self._received(messages)
                 request = await self._in_parser(grpc_messages.parsed, kind, content) if kind else content
-                spec = getattr(request, "model_spec", None)
                 answer = await work(request)
+                status, labels = 200, grpc_messages.labels(answer)
                 return answer.SerializeToString()
             except Exception as error:
                 refused = refusal(error)
-                status = refused.status if refused else 500
-                await _abort(context, error, refused)
+                status, sentence = (refused.status, str(refused)) if refused else (500, BUG)
+                if refused is None:
+                    logger.error("a bug, in gRPC's %s", method, exc_info=error)
+                await context.abort(CODES.get(status, grpc.StatusCode.UNKNOWN), sentence)
                 raise  # not reached: abort has raised
             finally:
-                self._count(spec, status, time.monotonic() - begin)
+                seconds = time.monotonic() - begin
+                self._service.meters.request(status, seconds, **labels)
+                if self._has_access_log:
+                    asked = {"client": context.peer(), "method": "gRPC", "path": method, "status": status}
+                    logs.access_line({**asked, "ms": round(1e3 * seconds, 1), **labels, "error": sentence})
 
         return grpc.stream_unary_rpc_method_handler(handle)
 
@@ -213,22 +227,9 @@ class GrpcFront:
     async def _in_parser(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._parser, function, *arguments)
 
-    def _count(self, spec: Any, status: int, seconds: float) -> None:
-        """Counts a call; the names of what is not there are left out, for anybody can make them up."""
-        names = {"model": spec.name, "signature": spec.signature_name} if spec is not None and status == 200 else {}
-        self._service.meters.request(status, seconds, **names)
-
 
 def _absent(method: str) -> Work:
     async def refuse(_: bytes) -> Message:
         raise RefusedError(501, f"{method} is not here; there are Predict, GetModelMetadata and GetModelStatus.")
 
     return refuse
-
-
-async def _abort(context: grpc.aio.ServicerContext, error: Exception, refused: RefusedError | None) -> None:
-    if refused is None:
-        logger.error("a bug, in gRPC", exc_info=error)
-        await context.abort(grpc.StatusCode.INTERNAL, "a bug in the server; its log says more.")
-    else:
-        await context.abort(CODES.get(refused.status, grpc.StatusCode.UNKNOWN), str(refused))

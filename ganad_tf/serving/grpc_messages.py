@@ -43,6 +43,14 @@ def fill(spec: Any, name: str, version: int, signature: str = "") -> None:
     spec.version.value = version
 
 
+def labels(answer: Any) -> dict[str, str]:
+    """Model, version and signature that an answer names, for `Meters`."""
+    if "model_spec" not in answer.DESCRIPTOR.fields_by_name:
+        return {}
+    spec = answer.model_spec
+    return {"model": spec.name, "version": str(spec.version.value), "signature": spec.signature_name}
+
+
 def arrays(inputs: Any, most_clips: int) -> Arrays:
     """Tensors by name → arrays by name. Nothing is filled in: all values that a shape promises must be there.
 
