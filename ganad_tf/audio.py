@@ -106,7 +106,7 @@ def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio) -> np.
     is_16_bit = decoder.subtype == "PCM_16"  # scaling those here is faster
     # MP3, whose frames are few enough by then, loses its last digit between two calls.
     count = decoder.frames if sound.container == "MP3" else max(BLOCK // decoder.channels, 1)
-    parts, received = [], 0
+    waveform, received = np.empty(decoder.frames, np.float32), 0
     digest = hashlib.md5(usedforsecurity=False)
     while received < decoder.frames:
         samples = decoder.read(count, dtype="int16" if is_16_bit else "float32", always_2d=True)  # [samples, channels]
@@ -114,21 +114,21 @@ def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio) -> np.
             raise DataError(
                 f"expected {decoder.frames} samples as its header says, but the file is cut off after {received}."
             )
+        _choose(samples, settings, waveform[received : received + len(samples)])
         received += len(samples)
         if sound.md5 and sound.bits <= MOST_BITS:
             digest.update(_as_coded(samples, sound.bits))
-        parts.append(_chosen(samples, settings, is_16_bit=is_16_bit))
     if sound.md5 and sound.bits <= MOST_BITS and digest.digest() != sound.md5:
         raise DataError(f"expected the samples that the checksum of this {sound.container} file is of; it is damaged.")
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return waveform
 
 
-def _chosen(samples: np.ndarray, settings: Audio, *, is_16_bit: bool) -> np.ndarray:
-    """`[samples, channels]` → `[samples]` float32."""
+def _choose(samples: np.ndarray, settings: Audio, result: np.ndarray) -> None:
+    """`[samples, channels]` → `[samples]` float32, full scale at 1."""
     with np.errstate(invalid="ignore", over="ignore"):  # of NaN and the like, which are refused later
-        channel = settings.channel
+        channel, unit = settings.channel, np.float32(2**-15 if samples.dtype == np.int16 else 1)
         chosen = samples.mean(axis=1, dtype=np.float32) if channel == "mean" else samples[:, channel]
-        return np.multiply(chosen, np.float32(2**-15 if is_16_bit else 1), dtype=np.float32)
+        np.multiply(chosen, unit, out=result)
 
 
 def _as_coded(samples: np.ndarray, bits: int) -> bytes:

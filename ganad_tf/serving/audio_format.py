@@ -77,8 +77,10 @@ def request_for(path: Path, wanted: AudioFormat) -> tuple[str, dict[str, np.ndar
       DataError: If the file can't be read, with the same words as in process.
     """
     waveform = audio.read(path, wanted.audio, fewest_samples=wanted.fewest_samples)
-    whole = waveform * np.float32(FULL_SCALE)
-    if np.array_equal(whole, np.rint(whole)) and whole.min() >= -FULL_SCALE and whole.max() < FULL_SCALE:
-        file = wav.encode(whole.astype(np.int16), wanted.audio.sample_rate)
+    with np.errstate(invalid="ignore"):  # what is beyond 16 bits comes out as another number
+        scaled = waveform * np.float32(FULL_SCALE)
+        in_16_bits = scaled.astype(np.int16)
+    if np.array_equal(scaled, in_16_bits):
+        file = wav.encode(in_16_bits, wanted.audio.sample_rate)
         return "score_wav", {"wav_bytes": np.array([file, None], dtype=object)[:1]}
     return "score_waveform", {"waveform": waveform[np.newaxis]}
