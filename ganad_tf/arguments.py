@@ -76,6 +76,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=_count, metavar="N", help="clips at a time, but for savedmodel (default: 1)")
     length = "length of a clip, but for savedmodel (default: that of the recordings)"
     parser.add_argument("--seconds", type=_positive, metavar="S", help=length)
+    longest = "longest clip that a savedmodel takes (default: 600)"
+    parser.add_argument("--longest", type=_positive, metavar="SECONDS", help=longest)
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:

@@ -28,24 +28,25 @@ def extensions() -> frozenset[str]:
     return frozenset(f".{ending}" for ending in _ENDINGS.split())
 
 
-def read(path: Path, settings: Audio, *, fewest_samples: int = 1) -> np.ndarray:
+def read(path: Path, settings: Audio, *, fewest_samples: int = 1, longest_seconds: float | None = None) -> np.ndarray:
     """Reads one channel of an audio file.
 
     Args:
       path: The file.
       settings: Sample rate, channel, whether to resample, and what to do where a header leaves the length open.
       fewest_samples: At the sample rate of `settings`; a shorter recording is refused.
+      longest_seconds: A longer recording is refused before it is decoded; None for no limit.
 
     Returns:
       `[samples]` float32; integer formats are scaled to [-1, 1).
 
     Raises:
       DataError: If the file is missing, empty, cut off, damaged, not audio, of a format that does not show whether it
-        is whole, too short, holds samples that are no numbers, or has another sample rate or fewer channels than
-        `settings` ask for.
+        is whole, too short or too long, holds samples that are no numbers, or has another sample rate or fewer
+        channels than `settings` ask for.
     """
     try:
-        waveform = _read(path, settings)
+        waveform = _read(path, settings, longest_seconds)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     except FileNotFoundError as error:
@@ -60,14 +61,14 @@ def read(path: Path, settings: Audio, *, fewest_samples: int = 1) -> np.ndarray:
     return waveform
 
 
-def _read(path: Path, settings: Audio) -> np.ndarray:
+def _read(path: Path, settings: Audio, longest_seconds: float | None) -> np.ndarray:
     """The same, without the file's name in messages."""
     with path.open("rb") as file:
         sound = containers.sound_of(file, settings.unknown_length)
         stream = sound.stream(file)
         try:
             with soundfile.SoundFile(stream) as decoder:
-                _check_header(decoder, settings)
+                _check_header(decoder, settings, longest_seconds)
                 rate, waveform = decoder.samplerate, _decoded(decoder, sound, settings)
         except (soundfile.SoundFileError, ValueError) as error:
             raise stream.error or DataError(
@@ -82,7 +83,7 @@ def _read(path: Path, settings: Audio) -> np.ndarray:
     return np.ascontiguousarray(waveform, dtype=np.float32)
 
 
-def _check_header(decoder: soundfile.SoundFile, settings: Audio) -> None:
+def _check_header(decoder: soundfile.SoundFile, settings: Audio, longest_seconds: float | None) -> None:
     """Refuses what the header already shows, before any sample is read."""
     rate, channels = decoder.samplerate, decoder.channels
     if rate != settings.sample_rate and not settings.resample:
@@ -99,6 +100,12 @@ def _check_header(decoder: soundfile.SoundFile, settings: Audio) -> None:
         )
     if not decoder.frames:
         raise DataError("expected a recording, but the file holds no samples.")
+    seconds = decoder.frames / rate
+    if longest_seconds is not None and seconds > longest_seconds:
+        raise DataError(
+            f"expected a clip of at most {longest_seconds:.6g} s, received {seconds:.6g} s; cut it into shorter ones, "
+            "or export the model with a larger --longest."
+        )
 
 
 def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio) -> np.ndarray:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _GRPC = ("grpc://", "grpcs://")
 
+LONGEST_SECONDS = 600.0  # of a clip, unless `export` is told otherwise
+
 
 def export(options: argparse.Namespace) -> None:
     """Makes one model per machine type that takes sound and returns anomaly scores."""
@@ -30,13 +32,15 @@ def export(options: argparse.Namespace) -> None:
         raise ConfigError(
             "Expected --batch and --seconds with another --format: a SavedModel takes clips of any length."
         )
+    if options.format != "savedmodel" and options.longest is not None:
+        raise ConfigError("Expected --longest without --format: a model for small boards takes clips of one length.")
     console.import_tensorflow()
     from ganad_tf.exporting import edge, savedmodel
 
     for name, listing in zip(names, listings, strict=True):
         what = (config.for_machine(listing.machine), name, listing, options.mode)
         if options.format == "savedmodel":
-            print(savedmodel.export(*what))
+            print(savedmodel.export(*what, longest_seconds=options.longest or LONGEST_SECONDS))
         else:
             print(edge.export(*what, options.format, batch=options.batch or 1, seconds=options.seconds))
 

@@ -4,22 +4,20 @@ Source: DCASE 2020 Task 2 baseline (`common.py`, `file_to_vector_array`), on lib
 The transform runs in float64 because a float32 FFT misses a clean tone's quiet bands by tens of dB.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
-import librosa
 import numpy as np
 import tensorflow as tf
 
+from ganad_tf import mel_filters, pieces
 from ganad_tf.errors import ConfigError
 from ganad_tf.input_sections import Audio, Feature
 
 EPSILON = float(np.finfo(np.float64).eps)  # what the baseline adds before the logarithm
 FLOOR_DB = -80.0  # paper, Eq. 3
 SMALLEST_DEVIATION_DB = 1e-3
-FILTER_GROUPS = 4  # of mel bands; more are more calls, fewer more multiplications by zero
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
@@ -81,15 +79,45 @@ class LogMel(keras.layers.Layer):
         self.pad_mode = pad_mode
         self.log = log
         self.fft = fft
-        self._filters = _in_groups(_mel_matrix(sample_rate, n_fft, n_mels))
+        self._filters = mel_filters.in_groups(mel_filters.matrix(sample_rate, n_fft, n_mels))
 
     def call(self, waveform: tf.Tensor) -> tf.Tensor:
         """`[batch, samples]` → `[batch, frames, mels]` in dB."""
         half = self.n_fft // 2
-        padded = tf.pad(waveform, [[0, 0], [half, half]], mode=self.pad_mode.upper())
-        pieces = tf.cast(tf.signal.frame(padded, self.n_fft, self.hop_length), self.fft)  # [batch, frames, n_fft]
+        return self._referred(self._levels(waveform, half, half))
+
+    def in_pieces(self, waveform: tf.Tensor, *, at_once: int | None = None) -> tf.Tensor:
+        """One clip's `[samples]` → `[frames, mels]` in dB, in memory that grows with these two alone.
+
+        Each spectrum sees the samples that it sees in a call, the mirrored ones at the clip's two ends included.
+
+        Args:
+          waveform: Float32.
+          at_once: Spectra in one piece, at least `4 + n_fft / hop_length`; by default so many that they hold
+            `pieces.ELEMENTS` samples.
+        """
+        waveform = tf.convert_to_tensor(waveform)
+        half, hop, samples = self.n_fft // 2, self.hop_length, tf.shape(waveform)[0]
+        fewest = 4 + self.n_fft // hop  # so that only the first and the last piece reach beyond the clip
+        most = max(pieces.ELEMENTS // self.n_fft, 2 * fewest) if at_once is None else at_once
+        frames = n_frames(samples, hop)
+
+        def levels(begin: tf.Tensor, end: tf.Tensor) -> list[tf.Tensor]:
+            is_first, is_last = tf.equal(begin, 0), tf.equal(end, frames)
+            start = tf.where(is_first, 0, begin * hop - half)
+            stop = tf.where(is_last, samples, (end - 1) * hop + half)
+            beyond = tf.where(is_first, half, 0), tf.where(is_last, half, 0)
+            return [self._levels(waveform[tf.newaxis, start:stop], *beyond)[0]]
+
+        (level,) = pieces.joined(levels, frames, most, [[self.n_mels]])
+        return self._referred(level[tf.newaxis])[0]
+
+    def _levels(self, waveform: tf.Tensor, left: int | tf.Tensor, right: int | tf.Tensor) -> tf.Tensor:
+        """`[batch, samples]`, with so many more put at its ends → `[batch, frames, mels]` in absolute dB."""
+        padded = tf.pad(waveform, [[0, 0], [left, right]], mode=self.pad_mode.upper())
+        framed = tf.cast(tf.signal.frame(padded, self.n_fft, self.hop_length), self.fft)  # [batch, frames, n_fft]
         window = tf.signal.hann_window(self.n_fft, periodic=True, dtype=tf.as_dtype(self.fft))
-        spectrum = tf.cast(tf.signal.rfft(pieces * window), tf.complex64)  # what follows needs no more digits
+        spectrum = tf.cast(tf.signal.rfft(framed * window), tf.complex64)  # what follows needs no more digits
         if self.fft == "float64":
             squared = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
         else:
@@ -97,8 +125,14 @@ class LogMel(keras.layers.Layer):
         energy = squared if self.power == 2 else squared ** (self.power / 2)
         with tf.device("CPU:0"):  # a GPU would use three of them
             mel = tf.concat([energy[:, :, bins] @ filters for bins, filters in self._filters], axis=2)
-        level = (20 / self.power / np.log(10)) * tf.math.log(mel + EPSILON)  # [batch, frames, mels]
-        return level if self.log == "baseline" else _below_maximum(level)
+        return (20 / self.power / np.log(10)) * tf.math.log(mel + EPSILON)
+
+    def _referred(self, level: tf.Tensor) -> tf.Tensor:
+        """`[batch, frames, mels]` in absolute dB → in dB of the kind that `log` names."""
+        if self.log == "baseline":
+            return level
+        loudest = tf.reduce_max(level, axis=[1, 2], keepdims=True)
+        return tf.maximum(level - loudest, FLOOR_DB)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """`[batch, samples]` → `[batch, frames, mels]`."""
@@ -216,32 +250,3 @@ def n_frames(samples: int, hop_length: int) -> int:
     313
     """
     return 1 + samples // hop_length
-
-
-def _mel_matrix(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
-    """Librosa's mel filters, `[1 + n_fft // 2, mels]` float32."""
-    with warnings.catch_warnings(action="ignore"):  # librosa warns of empty bands; here they are an error
-        matrix = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, dtype=np.float64)
-    empty = int((matrix.max(axis=1) == 0).sum())
-    if empty:
-        raise ValueError(
-            f"Expected fewer mel bands or more samples per spectrum: {empty} of {n_mels} bands are empty. "
-            f"Received: n_mels={n_mels}, n_fft={n_fft}, sample_rate={sample_rate}."
-        )
-    return np.ascontiguousarray(matrix.T, dtype=np.float32)
-
-
-def _in_groups(matrix: np.ndarray) -> list[tuple[slice, np.ndarray]]:
-    """The filters of neighbouring bands with the bins that they look at: the rest of the matrix is zeros."""
-    groups = []
-    for filters in np.array_split(matrix, FILTER_GROUPS, axis=1):
-        used = np.flatnonzero(filters.any(axis=1))
-        if len(used):  # fewer bands than groups leave some empty
-            bins = slice(int(used[0]), int(used[-1]) + 1)
-            groups.append((bins, np.ascontiguousarray(filters[bins])))
-    return groups
-
-
-def _below_maximum(level: tf.Tensor) -> tf.Tensor:
-    """`[batch, frames, mels]` dB below each clip's loudest value, floored 80 dB below it."""
-    return tf.maximum(level - tf.reduce_max(level, axis=[1, 2], keepdims=True), FLOOR_DB)

@@ -6,7 +6,6 @@ the missing clips are read.
 
 import dataclasses
 import functools
-import itertools
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import audio, locks, manifest, records
+from ganad_tf import audio, lengths, locks, manifest, memory, records
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
@@ -27,8 +26,10 @@ from ganad_tf.manifest import Manifest, Skipped
 logger = logging.getLogger(__name__)
 
 CLIPS_PER_SHARD = 64
+SHARD_BYTES = 2**25  # of log-mels, beyond which a shard takes no more clips: those of 3.5 minutes each have 64
 THREADS = (os.cpu_count() or 1) + 1  # one may wait for its file
 AHEAD = 64  # clips that are made ready while a shard is written
+LONG = 2**21  # samples of all channels together, 8 MB in float32: as many threads as there are may have one
 
 LogMels = Iterator[tuple[Clip, np.ndarray | DataError]]
 Progress = Callable[[Iterable, int], Iterable]  # wraps an iterable of known length, as tqdm does
@@ -52,6 +53,7 @@ def prepare(
     *,
     progress: Progress = lambda items, _: items,
     fresh: bool = False,
+    threads: int = THREADS,
 ) -> Prepared:
     """Brings the cache of one machine type's training or test clips up to date with the recordings.
 
@@ -62,10 +64,11 @@ def prepare(
       split: `train` or `test`.
       progress: Shows how far it is.
       fresh: Whether to read every clip again.
+      threads: Clips that are worked on at the same time; long ones take turns, whatever their number.
 
     Raises:
       DataError: Names every clip that can't be used, unless `on_bad_clip` is `skip`. What could be
-        read is kept, so that the next call goes on from there. If another process is at it.
+        read is kept, so that the next call goes on from there. If another process is at it, or memory is short.
       ConfigError: If no spectrum can be computed with these feature settings.
     """
     cache = config.cache_path(mode, listing.machine, split)
@@ -73,11 +76,11 @@ def prepare(
         found = current_cache(config, listing, mode, split)
         return Prepared(0, len(found.entries), 0, found.skipped)
     with locks.alone_at(cache):
-        return _bring_up_to_date(config, listing, mode, split, progress, fresh=fresh)
+        return _bring_up_to_date(config, listing, mode, split, progress, fresh=fresh, threads=threads)
 
 
 def _bring_up_to_date(
-    config: Config, listing: Listing, mode: Mode, split: str, progress: Progress, *, fresh: bool
+    config: Config, listing: Listing, mode: Mode, split: str, progress: Progress, *, fresh: bool, threads: int
 ) -> Prepared:
     cache, clips = config.cache_path(mode, listing.machine, split), listing.of(split)
     empty = Manifest(config.feature_fingerprint(), config.feature_settings(), _source(config, mode))
@@ -101,7 +104,7 @@ def _bring_up_to_date(
         sums.add(log_mel)
     bad: list[Skipped] = []
     sparingly = Sparingly()
-    log_mels = progress(_log_mels(config, todo, listing.directory), len(todo))
+    log_mels = progress(_log_mels(config, todo, listing.directory, threads), len(todo))
     try:
         for good in _shards(iter(log_mels), bad):
             current = records.append(cache, current, good, sums)
@@ -183,8 +186,20 @@ def _compare(before: Manifest, clips: Sequence[Clip], config: Config) -> tuple[t
     return kept, [clip for clip in todo if clip.file not in unusable], skipped
 
 
-def _log_mels(config: Config, clips: Sequence[Clip], directory: Path) -> LogMels:
-    """Each clip's `[frames, mels]` float32 in dB, or what is wrong with its file: on all cores, in order."""
+def _log_mels(config: Config, clips: Sequence[Clip], directory: Path, threads: int) -> LogMels:
+    """Each clip's `[frames, mels]` float32 in dB, or what is wrong with its file.
+
+    On all cores, in order; long clips come last and one by one, so that memory does not grow with the cores.
+    """
+    long = {clip for clip in clips if lengths.may_be_long(directory / clip.file, clip.size, LONG)}
+    yield from _computed(config, [clip for clip in clips if clip not in long], directory, threads, AHEAD)
+    yield from _computed(config, [clip for clip in clips if clip in long], directory, threads=1, ahead=0)
+
+
+def _computed(config: Config, clips: Sequence[Clip], directory: Path, threads: int, ahead: int) -> LogMels:
+    """The same, with so many threads, each of which has one clip, and so many clips made ready ahead."""
+    if not clips:
+        return
     layer = log_mel_of(config.audio, config.feature)
     fewest = fewest_samples(config.feature)
     faults: dict[int, DataError] = {}
@@ -197,17 +212,20 @@ def _log_mels(config: Config, clips: Sequence[Clip], directory: Path) -> LogMels
             return np.zeros(fewest, np.float32)  # any will do: it is not used
 
     def log_mel(number: tf.Tensor) -> tf.Tensor:
-        waveform = tf.ensure_shape(tf.numpy_function(read, [number], tf.float32), [None])
-        return layer(waveform[tf.newaxis])[0]
+        return layer.in_pieces(tf.ensure_shape(tf.numpy_function(read, [number], tf.float32), [None]))
 
     options = tf.data.Options()
     options.autotune.enabled = False  # nothing is left to choose, and its thread takes its time to end
-    options.threading.private_threadpool_size = THREADS
+    options.threading.private_threadpool_size = threads
     options.threading.max_intra_op_parallelism = 1  # threads that share one clip's work wait for each other
-    dataset = tf.data.Dataset.range(len(clips)).map(log_mel, num_parallel_calls=THREADS, deterministic=True)
-    log_mels = dataset.prefetch(AHEAD).with_options(options).as_numpy_iterator()
-    for number, (clip, values) in enumerate(zip(clips, log_mels, strict=True)):
-        yield clip, faults.pop(number) if number in faults else _finite(values, directory / clip.file)
+    at_once = threads if threads > 1 else None  # one parallel call would read the next clip beside the one in use
+    dataset = tf.data.Dataset.range(len(clips)).map(log_mel, num_parallel_calls=at_once, deterministic=True)
+    log_mels = (dataset.prefetch(ahead) if ahead else dataset).with_options(options).as_numpy_iterator()
+    for number, clip in enumerate(clips):
+        path = directory / clip.file
+        with memory.enough_for(path):
+            values = next(log_mels)
+        yield clip, faults.pop(number) if number in faults else _finite(values, path)
 
 
 def _read(path: Path, config: Config) -> np.ndarray:
@@ -223,15 +241,21 @@ def _finite(values: np.ndarray, path: Path) -> np.ndarray | DataError:
 
 def _shards(log_mels: LogMels, bad: list[Skipped]) -> Iterator[list[tuple[Clip, np.ndarray]]]:
     """Groups the usable log-mels by shard; adds the others to `bad`."""
-    while group := list(itertools.islice(log_mels, CLIPS_PER_SHARD)):
-        good = []
-        for clip, log_mel in group:
-            if isinstance(log_mel, DataError):
-                bad.append(Skipped(clip.file, clip.size, clip.mtime_ns, str(log_mel)))
-            else:
-                good.append((clip, log_mel))
-        if good:
-            yield good
+    good: list[tuple[Clip, np.ndarray]] = []
+    n_clips = n_bytes = 0
+    for clip, log_mel in log_mels:
+        n_clips += 1
+        if isinstance(log_mel, DataError):
+            bad.append(Skipped(clip.file, clip.size, clip.mtime_ns, str(log_mel)))
+        else:
+            good.append((clip, log_mel))
+            n_bytes += log_mel.nbytes
+        if n_clips == CLIPS_PER_SHARD or n_bytes >= SHARD_BYTES:
+            if good:
+                yield good
+            good, n_clips, n_bytes = [], 0, 0
+    if good:
+        yield good
 
 
 def _name_all(bad: Sequence[Skipped], n_clips: int) -> str:

@@ -20,9 +20,22 @@ def reconstruction(detector: Detector, windows: tf.Tensor, n_mels: int, normaliz
     Returns:
       `[n_windows + frames - 1, mels]` in dB, `frames` being `dims / n_mels`.
     """
-    reproduced = detector(windows, training=False)
-    frames = windows.shape[1] // n_mels
-    spectra = tf.reshape(reproduced, [-1, frames, n_mels])
-    middle = frames // 2
-    joined = tf.concat([spectra[0, :middle], spectra[:, middle], spectra[-1, middle + 1 :]], axis=0)
+    reproduced = spectra(detector, windows, n_mels)
+    return between(reproduced[0], reproduced[:, reproduced.shape[1] // 2], reproduced[-1], normalizer)
+
+
+def spectra(detector: Detector, windows: tf.Tensor, n_mels: int) -> tf.Tensor:
+    """Windows `[windows, dims]` as the detector reproduces them, `[windows, frames, mels]`."""
+    return tf.reshape(detector(windows, training=False), [-1, windows.shape[1] // n_mels, n_mels])
+
+
+def middle_spectra(detector: Detector, windows: tf.Tensor, n_mels: int) -> tf.Tensor:
+    """The spectrum in the middle of each window as the detector reproduces it, `[windows, mels]`."""
+    return spectra(detector, windows, n_mels)[:, windows.shape[1] // n_mels // 2]
+
+
+def between(first: tf.Tensor, middles: tf.Tensor, last: tf.Tensor, normalizer: Normalizer | None) -> tf.Tensor:
+    """The clip that middle spectra `[windows, mels]` make between the ends of two windows, `[frames, mels]` each."""
+    middle = first.shape[0] // 2
+    joined = tf.concat([first[:middle], middles, last[middle + 1 :]], axis=0)
     return joined if normalizer is None else joined * normalizer.deviation + normalizer.mean

@@ -21,6 +21,7 @@ from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError
 from ganad_tf.manifest import Entry, Manifest, Shard, Statistics
 
+SPECTRA_AT_ONCE = 2**14  # in float64
 MEND = "Run `ganad prepare` with the same arguments."
 
 
@@ -33,10 +34,11 @@ class Sums:
 
     def add(self, log_mel: np.ndarray) -> None:
         """Adds the spectra of a clip, `[frames, mels]`."""
-        values = log_mel.astype(np.float64)
-        self.count += len(values)
-        self.total = self.total + values.sum(axis=0)
-        self.squares = self.squares + np.einsum("fm,fm->m", values, values)
+        for begin in range(0, len(log_mel), SPECTRA_AT_ONCE):
+            values = log_mel[begin : begin + SPECTRA_AT_ONCE].astype(np.float64)
+            self.count += len(values)
+            self.total = self.total + values.sum(axis=0)
+            self.squares = self.squares + np.einsum("fm,fm->m", values, values)
 
     def statistics(self) -> Statistics:
         """Mean and deviation so far."""

@@ -1,56 +1,109 @@
 """A detector's windows → one number per clip: the paper's score averaged, or the density of the residual.
 
-Both are TensorFlow operations on a batch of clips of equal length, so that training, scoring and an
-exported model run the same lines.
+All are TensorFlow operations, so that training, scoring and an exported model run the same lines. Each value is
+computed in two steps, what can be said of a window by itself and what is made of that over a clip, so that the windows
+of a long clip need not be in memory together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import tensorflow as tf
 
-from ganad_tf.features import Normalizer
+from ganad_tf import pieces
+from ganad_tf.features import Normalizer, windows_of
 from ganad_tf.models import Detector
 from ganad_tf.sections import Scorer
 
 
-def paper_scores(detector: Detector, windows: tf.Tensor) -> tf.Tensor:
-    """The detector's own score equation, averaged over each clip's windows.
+@dataclass(frozen=True)
+class ClipFunction:
+    """A value of clips, in two steps; call it to take both.
 
-    Args:
-      detector: Whose `anomaly_score` it is.
-      windows: `[batch, n_windows, dims]` float32.
-
-    Returns:
-      `[batch]` float32; higher is more anomalous.
+    Attributes:
+      of_windows: `[windows, dims]` float32 → tensors of one row per window, which depends on that window alone.
+      of_clips: Those tensors, `[batch, n_windows, ...]` each → `[batch, ...]`.
+      shapes: Of the rows of each tensor.
     """
-    return tf.reduce_mean(_per_window(detector.anomaly_score, windows), axis=1)
+
+    of_windows: Callable[[tf.Tensor], Sequence[tf.Tensor]]
+    of_clips: Callable[..., tf.Tensor]
+    shapes: Sequence[Sequence[int]]
+
+    def __call__(self, windows: tf.Tensor) -> tf.Tensor:
+        """Windows of clips of equal length, `[batch, n_windows, dims]` → `[batch, ...]`."""
+        shape = tf.shape(windows)
+        rows = self.of_windows(tf.reshape(windows, [-1, windows.shape[2]]))
+        return self.of_clips(*(tf.reshape(each, tf.concat([shape[:2], tf.shape(each)[1:]], axis=0)) for each in rows))
 
 
-def pooled_residuals(
-    detector: Detector, windows: tf.Tensor, normalizer: Normalizer | None, n_mels: int, settings: Scorer
-) -> tf.Tensor:
-    """What the detector could not reproduce of each clip, one value per mel band.
+def paper_scores(detector: Detector) -> ClipFunction:
+    """The detector's own score equation, averaged over each clip's windows: `[batch]`, higher is more anomalous."""
+    return ClipFunction(
+        lambda windows: [detector.anomaly_score(windows)], lambda scores: tf.reduce_mean(scores, axis=1), [[]]
+    )
+
+
+def pooled_residuals(detector: Detector, normalizer: Normalizer | None, n_mels: int, settings: Scorer) -> ClipFunction:
+    """What the detector could not reproduce of each clip: `[batch, mels]` in dB.
 
     The residual is averaged over the spectra of a window, brought back to decibels, and pooled over time
     as `settings.pooling` says.
 
     Args:
       detector: Whose `residual` it is.
-      windows: `[batch, n_windows, dims]` float32.
       normalizer: What standardised the windows; None for nothing.
       n_mels: Mel bands of a spectrum.
       settings: The section `scorer`.
-
-    Returns:
-      `[batch, mels]` float32 in dB.
     """
-    level, residual = (
-        _by_band(values, n_mels, normalizer) for values in (windows, _per_window(detector.residual, windows))
-    )
-    return pool(residual, level, settings)
+    needs_level = settings.pooling == "lulls"
+
+    def of_windows(windows: tf.Tensor) -> list[tf.Tensor]:
+        seen = [detector.residual(windows), *([windows] if needs_level else [])]
+        return [_by_band(values, n_mels, normalizer) for values in seen]
+
+    def of_clips(residual: tf.Tensor, level: tf.Tensor | None = None) -> tf.Tensor:
+        return pool(residual, level, settings)
+
+    return ClipFunction(of_windows, of_clips, [[n_mels]] * (2 if needs_level else 1))
 
 
-def pool(residual: tf.Tensor, level: tf.Tensor, settings: Scorer) -> tf.Tensor:
+def of_clip(
+    detector: Detector,
+    functions: Sequence[ClipFunction],
+    log_mel: tf.Tensor,
+    frames: int,
+    normalizer: Normalizer | None,
+    *,
+    at_once: int | None,
+) -> list[tf.Tensor]:
+    """What each function makes of one clip's windows, some of which at a time are in memory.
+
+    Args:
+      detector: Sees the windows.
+      functions: What is wanted.
+      log_mel: `[time, mels]` in dB.
+      frames: Spectra of a window.
+      normalizer: Standardises the windows; None for nothing.
+      at_once: Windows in one piece, such as `windows_at_once`; None for all of them, without a loop.
+    """
+
+    def rows(begin: tf.Tensor, end: tf.Tensor) -> list[tf.Tensor]:
+        windows = windows_of(log_mel[begin : end + frames - 1], frames, normalizer)
+        windows = tf.ensure_shape(windows, [None, detector.input_dim])
+        return [values for function in functions for values in function.of_windows(windows)]
+
+    shapes = [shape for function in functions for shape in function.shapes]
+    joined = iter(pieces.joined(rows, tf.shape(log_mel)[0] - frames + 1, at_once, shapes))
+    return [function.of_clips(*(next(joined)[tf.newaxis] for _ in function.shapes))[0] for function in functions]
+
+
+def windows_at_once(detector: Detector) -> int:
+    """Windows of a clip that are in memory together: for windows of 640 values, those of 105 s."""
+    return max(1, 2 * pieces.ELEMENTS // detector.input_dim)  # they are float32
+
+
+def pool(residual: tf.Tensor, level: tf.Tensor | None, settings: Scorer) -> tf.Tensor:
     """One value per clip and mel band.
 
     `mean` over time; `max` of how far the sound exceeds its reconstruction; `gwrp`, global weighted rank
@@ -59,7 +112,7 @@ def pool(residual: tf.Tensor, level: tf.Tensor, settings: Scorer) -> tf.Tensor:
 
     Args:
       residual: `[batch, n_windows, mels]`.
-      level: `[batch, n_windows, mels]`, the sound itself.
+      level: `[batch, n_windows, mels]`, the sound itself; only `lulls` asks for it.
       settings: The section `scorer`.
 
     Returns:
@@ -80,14 +133,6 @@ def pool(residual: tf.Tensor, level: tf.Tensor, settings: Scorer) -> tf.Tensor:
 
 
 def _by_band(windows: tf.Tensor, n_mels: int, normalizer: Normalizer | None) -> tf.Tensor:
-    """The mean over the spectra of each window, `[batch, n_windows, mels]`, in dB but for an offset."""
-    shape = tf.shape(windows)
-    mean = tf.reduce_mean(tf.reshape(windows, [shape[0], shape[1], -1, n_mels]), axis=2)
+    """`[windows, dims]` → the mean over the spectra of each window, `[windows, mels]`, in dB but for an offset."""
+    mean = tf.reduce_mean(tf.reshape(windows, [tf.shape(windows)[0], -1, n_mels]), axis=1)
     return mean if normalizer is None else mean * normalizer.deviation
-
-
-def _per_window(function: Callable[[tf.Tensor], tf.Tensor], windows: tf.Tensor) -> tf.Tensor:
-    """Applies a function of `[windows, dims]` to each window of `[batch, n_windows, dims]`."""
-    shape = tf.shape(windows)
-    values = function(tf.reshape(windows, [-1, windows.shape[2]]))
-    return tf.reshape(values, tf.concat([shape[:2], tf.shape(values)[1:]], axis=0))

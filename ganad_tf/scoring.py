@@ -1,5 +1,6 @@
 """The verb `score`: a trained detector and recordings → one anomaly score and one decision per clip."""
 
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,17 +13,15 @@ from ganad_tf import atomic, boards, clips, locks, preparation, records, scorers
 from ganad_tf.clips import Clip, ClipScore, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
-from ganad_tf.features import windows_of
 from ganad_tf.interrupted import ScoredSoFar
 from ganad_tf.manifest import Entry
 from ganad_tf.preparation import Progress
+from ganad_tf.scorers import ClipFunction
 from ganad_tf.sections import Scorer
 from ganad_tf.thresholds import threshold
 from ganad_tf.trained import Fitted, Trained
 
 logger = logging.getLogger(__name__)
-
-ClipFunction = Callable[[tf.Tensor], tf.Tensor]
 
 
 def score(
@@ -155,26 +154,37 @@ def scorer_function(model: Trained, scorer: Fitted) -> ClipFunction:
     """Windows of clips `[batch, n_windows, dims]` → their anomaly scores `[batch]`, in the graph."""
     density = scorer.density
     if density is None:
-        return lambda windows: scorers.paper_scores(model.detector, windows)
+        return scorers.paper_scores(model.detector)
     residuals = residual_function(model, scorer.settings)
-    return lambda windows: density(residuals(windows))
+    return dataclasses.replace(residuals, of_clips=lambda *rows: density(residuals.of_clips(*rows)))
 
 
 def residual_function(model: Trained, settings: Scorer) -> ClipFunction:
     """Windows of clips `[batch, n_windows, dims]` → their pooled residuals `[batch, mels]` in dB, in the graph."""
-    return lambda windows: scorers.pooled_residuals(model.detector, windows, model.normalizer, model.n_mels, settings)
+    return scorers.pooled_residuals(model.detector, model.normalizer, model.n_mels, settings)
 
 
-def clip_function(model: Trained, functions: Sequence[ClipFunction]) -> Callable[[tf.Tensor], list[tf.Tensor]]:
-    """One clip's log-mel `[time, mels]` in dB → what each function makes of its windows, in one graph."""
+def of_clip(
+    model: Trained, functions: Sequence[ClipFunction], log_mel: tf.Tensor, *, at_once: int | None
+) -> list[tf.Tensor]:
+    """What each function makes of the windows of one clip, `[time, mels]` in dB; see `scorers.of_clip`."""
+    return scorers.of_clip(model.detector, functions, log_mel, model.frames, model.normalizer, at_once=at_once)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, model.n_mels], tf.float32)])
-    def of_clip(log_mel: tf.Tensor) -> list[tf.Tensor]:
-        windows = windows_of(log_mel, model.frames, model.normalizer)
-        windows = tf.ensure_shape(windows, [None, model.detector.input_dim])
-        return [function(windows[tf.newaxis])[0] for function in functions]
 
-    return of_clip
+def clip_function(
+    model: Trained, functions: Sequence[ClipFunction], *, at_once: int | None = None
+) -> Callable[[tf.Tensor], list[tf.Tensor]]:
+    """One clip's log-mel `[time, mels]` in dB → what each function makes of its windows, in one graph.
+
+    `at_once` windows at a time are in memory; as many as `scorers.windows_at_once` says unless it is given.
+    """
+    most = at_once or scorers.windows_at_once(model.detector)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, model.n_mels], tf.float32)], autograph=False)
+    def values(log_mel: tf.Tensor) -> list[tf.Tensor]:
+        return of_clip(model, functions, log_mel, at_once=most)
+
+    return values
 
 
 def of_each_clip(
@@ -193,7 +203,7 @@ def of_each_clip(
     Raises:
       DataError: If a value is not a number, or the cache is damaged.
     """
-    of_clip = clip_function(model, functions)
+    values_of = clip_function(model, functions)
     done = so_far.scores if so_far else {}
     results: list[dict[Clip, np.ndarray]] = [
         {entry.clip: np.array(done[entry.clip.file][place], np.float32) for entry in entries if entry.clip.file in done}
@@ -201,7 +211,7 @@ def of_each_clip(
     ]
     todo = [entry for entry in entries if entry.clip.file not in done]
     for entry, log_mel in progress(records.read(cache, todo), len(todo)):
-        for result, value in zip(results, of_clip(log_mel), strict=True):
+        for result, value in zip(results, values_of(log_mel), strict=True):
             result[entry.clip] = value.numpy()
             if not np.isfinite(result[entry.clip]).all():
                 raise DataError(

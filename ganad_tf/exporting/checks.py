@@ -1,6 +1,61 @@
 """Checks in the graph: what is wrong with the input is said in a sentence that begins with its name."""
 
+from dataclasses import dataclass
+
 import tensorflow as tf
+
+from ganad_tf.features import n_frames
+
+WAV_HEADER = 44  # bytes, the plainest; it is the only one that TensorFlow's decoder reads
+WAV_CHANNELS = 22  # the place of a uint16 in it
+OTHER_CHUNKS = 2**20  # bytes of a WAV file that may be no samples
+
+
+@dataclass(frozen=True)
+class Longest:
+    """Refuses clips beyond a length by their shape or size, so that nothing of that length is allocated.
+
+    Attributes:
+      n_samples: Of the longest clip; None for no limit.
+      sample_rate: In hertz.
+      hop_length: Samples from one spectrum to the next.
+    """
+
+    n_samples: int | None
+    sample_rate: int
+    hop_length: int
+
+    def samples(self, name: str, n_samples: tf.Tensor) -> list[tf.Operation]:
+        """The check of a waveform of that many samples."""
+        if self.n_samples is None:
+            return []
+        return [self._expect(name, n_samples <= self.n_samples, n_samples)]
+
+    def spectra(self, name: str, log_mel: tf.Tensor) -> list[tf.Operation]:
+        """The check of log-mels `[batch, frames, mels]`."""
+        if self.n_samples is None:
+            return []
+        count = tf.shape(log_mel)[1]
+        is_short = count <= n_frames(self.n_samples, self.hop_length)
+        return [self._expect(name, is_short, (count - 1) * self.hop_length)]
+
+    def file(self, name: str, file: tf.Tensor) -> list[tf.Operation]:
+        """The check of a WAV file by its size, before it is decoded; that of its samples has yet to follow."""
+        if self.n_samples is None:
+            return []
+        size = tf.strings.length(file)
+        # A file without a whole header is left to the decoder, which says what is wrong with it.
+        padded = tf.strings.join([tf.strings.substr(file, 0, tf.minimum(size, WAV_HEADER)), "\0" * WAV_HEADER])
+        channels = tf.io.decode_raw(tf.strings.substr(padded, WAV_CHANNELS, 2), tf.uint16, little_endian=True)[0]
+        n_samples = tf.maximum(size - WAV_HEADER, 0) // (2 * tf.maximum(1, tf.cast(channels, tf.int32)))
+        slack = OTHER_CHUNKS // (2 * tf.maximum(1, tf.cast(channels, tf.int32)))
+        return [self._expect(name, n_samples - slack <= self.n_samples, n_samples)]
+
+    def _expect(self, name: str, is_short: tf.Tensor, n_samples: tf.Tensor) -> tf.Operation:
+        assert self.n_samples is not None
+        seconds = tf.cast(n_samples, tf.float32) / self.sample_rate
+        limit = f"{self.n_samples / self.sample_rate:.6g}"
+        return expect(is_short, f"{name}: expected clips of at most {limit} s, received", seconds, "s")
 
 
 def not_empty(name: str, clips: tf.Tensor) -> tf.Tensor:

@@ -1,19 +1,23 @@
 """Real clips with what the live detector makes of them, to verify an export by."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ganad_tf import audio, preparation, records
+from ganad_tf import audio, features, lengths, preparation, records
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.errors import DataError
 from ganad_tf.exporting.gathering import Gathered
 from ganad_tf.serving import rescoring
 
+logger = logging.getLogger(__name__)
+
 N_CLIPS = max(rescoring.BATCHES)
+MOST_SAMPLES = 2**21  # of a clip: enough for several pieces, and eight of them in little memory
 FULL_SCALE = 32768  # of 16-bit samples
 
 
@@ -48,8 +52,15 @@ def from_log_mels(gathered: Gathered, clips: list[np.ndarray]) -> list[Example]:
     return _with_scores(gathered, [(None, np.stack([clip[:length] for clip in clips])) for length in lengths])
 
 
-def example_clips(gathered: Gathered, listing: Listing, mode: Mode) -> list[Example]:
-    """Up to eight of the recordings, spread over all of them, repeated where there are fewer."""
+def example_clips(gathered: Gathered, listing: Listing, mode: Mode, longest: int) -> list[Example]:
+    """Up to eight of the recordings, spread over all of them, repeated where there are fewer.
+
+    Args:
+      gathered: What is exported.
+      listing: The machine type's clips.
+      mode: `dev` or `eval`.
+      longest: Samples of the longest clip that the model will take; of longer ones the beginning is used.
+    """
     config = gathered.config
     split = "test" if listing.of("test") else "train"
     if config.dataset.name == "imported":
@@ -57,15 +68,34 @@ def example_clips(gathered: Gathered, listing: Listing, mode: Mode) -> list[Exam
         log_mels = [
             values for _, values in records.read(config.cache_path(mode, listing.machine, split), spread(entries))
         ]
-        return from_log_mels(gathered, _filled(log_mels))
-    waveforms = readable(gathered, listing, spread(listing.need(split)))
+        n_frames = features.n_frames(min(longest, MOST_SAMPLES), config.feature.hop_length)
+        return from_log_mels(gathered, _filled([log_mel[:n_frames] for log_mel in log_mels]))
+    chosen = spread(listing.need(split))
+    _warn_of_longer(listing, chosen, longest / config.audio.sample_rate)
+    waveforms = readable(gathered, listing, chosen, most=min(longest, MOST_SAMPLES))
     if not waveforms:
         raise DataError(f"Expected {split} clips of {listing.machine} that can be read, to verify the export by.")
     return from_waveforms(gathered, _filled(list(waveforms.values())))
 
 
-def readable(gathered: Gathered, listing: Listing, clips: Sequence[Clip]) -> dict[Clip, np.ndarray]:
-    """The samples of clips; with `on_bad_clip: skip` without those that can't be used.
+def _warn_of_longer(listing: Listing, clips: Sequence[Clip], longest_seconds: float) -> None:
+    found = [lengths.seconds(listing.directory / clip.file) for clip in clips]
+    n_longer = sum(seconds is not None and seconds > longest_seconds for seconds in found)
+    if n_longer:
+        logger.warning(
+            "%s: %d of the %d recordings that were looked at are longer than %.6g s, so that the model will refuse "
+            "them; --longest sets the limit",
+            listing.machine,
+            n_longer,
+            len(clips),
+            longest_seconds,
+        )
+
+
+def readable(
+    gathered: Gathered, listing: Listing, clips: Sequence[Clip], *, most: int | None = None
+) -> dict[Clip, np.ndarray]:
+    """The samples of clips, of long ones the first `most`; with `on_bad_clip: skip` without those that can't be used.
 
     Raises:
       DataError: If one can't be read or is too short.
@@ -74,7 +104,8 @@ def readable(gathered: Gathered, listing: Listing, clips: Sequence[Clip]) -> dic
     waveforms = {}
     for clip in clips:
         try:
-            waveforms[clip] = audio.read(listing.directory / clip.file, config.audio, fewest_samples=fewest)
+            waveform = audio.read(listing.directory / clip.file, config.audio, fewest_samples=fewest)
+            waveforms[clip] = waveform if most is None or len(waveform) <= most else waveform[:most].copy()
         except DataError:
             if config.on_bad_clip == "error":
                 raise

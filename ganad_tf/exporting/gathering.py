@@ -38,9 +38,11 @@ class Gathered:
     training: np.ndarray
     threshold: float
 
-    def graph(self, *, precision: Precision = "float64") -> SoundScorer:
-        """The one graph."""
-        return SoundScorer(self.config, self.members, self.threshold, precision=precision)
+    def graph(self, *, precision: Precision = "float64", longest_samples: int | None = None) -> SoundScorer:
+        """The one graph, for clips of up to `longest_samples`."""
+        return SoundScorer(
+            self.config, self.members, self.threshold, precision=precision, longest_samples=longest_samples
+        )
 
     def shortest_clip(self) -> tuple[int, int]:
         """Samples and spectra of the shortest clip that can be scored."""
@@ -62,7 +64,8 @@ class Gathered:
     def live_log_mels(self, waveforms: Iterable[np.ndarray]) -> list[np.ndarray]:
         """`[samples]` each → `[frames, mels]` in dB by the way that `ganad prepare` takes."""
         layer = log_mel_of(self.config.audio, self.config.feature)
-        return [np.asarray(layer(waveform[np.newaxis])[0]) for waveform in waveforms]
+        log_mel = tf.function(layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
+        return [log_mel(waveform).numpy() for waveform in waveforms]
 
     def scale(self, scores: np.ndarray) -> np.ndarray:
         """What differences of scores are compared with: the score itself, but for those about zero.

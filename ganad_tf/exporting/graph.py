@@ -14,19 +14,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import scoring
+from ganad_tf import scorers, scoring
 from ganad_tf.audio import LOUDEST
 from ganad_tf.config import Config
-from ganad_tf.exporting.checks import expect, expect_finite, not_empty
+from ganad_tf.exporting.checks import Longest, expect, expect_finite, not_empty
+from ganad_tf.exporting.explaining import explain
 from ganad_tf.features import fewest_samples, log_mel_of, windows_of
-from ganad_tf.reconstruction import reconstruction
 from ganad_tf.serving import audio_format
 from ganad_tf.serving.audio_format import AudioFormat
 from ganad_tf.trained import Fitted, Trained
 
 Tensors = dict[str, tf.Tensor]
 Precision = Literal["float64", "float32"]
-_BATCH_OF_ONE = tf.TensorSpec([1, None], tf.float32)
 FARTHEST_DB = 300.0  # silence is at -157 dB, and full scale far below this
 AT_ONCE = 8  # clips of a batch that are worked on at the same time
 
@@ -47,6 +46,7 @@ class SoundScorer(tf.Module):
       members: One detector, or those of an ensemble; all with the same features.
       threshold: Above which score a clip is anomalous.
       precision: Of what is computed in float64, FFT and ensembles, where it can be.
+      longest_samples: A longer clip is refused before anything of its size is allocated; None for no limit.
 
     Attributes:
       fewest_samples: A shorter clip is refused.
@@ -60,7 +60,13 @@ class SoundScorer(tf.Module):
     """
 
     def __init__(
-        self, config: Config, members: Sequence[Member], threshold: float, *, precision: Precision = "float64"
+        self,
+        config: Config,
+        members: Sequence[Member],
+        threshold: float,
+        *,
+        precision: Precision = "float64",
+        longest_samples: int | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -68,11 +74,13 @@ class SoundScorer(tf.Module):
         self.threshold = threshold
         self.precision = precision
         feature = config.feature
+        self._longest = Longest(longest_samples, config.audio.sample_rate, feature.hop_length)
         self.fewest_samples, self.fewest_frames = shortest_clip(config, members)
         clip = tf.TensorSpec([None, feature.n_mels], tf.float32)
         self._weights = [_used_weights(member, clip) for member in self.members]
         # One copy of the features and of the networks for all signatures.
-        self._features = tf.function(log_mel_of(config.audio, feature, fft=precision), input_signature=[_BATCH_OF_ONE])
+        self._layer = log_mel_of(config.audio, feature, fft=precision)
+        self._features = tf.function(self._layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
         self._score_clip = tf.function(self.score_clip, input_signature=[clip])
         waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
         log_mel = tf.TensorSpec([None, None, feature.n_mels], tf.float32, "log_mel")
@@ -81,15 +89,15 @@ class SoundScorer(tf.Module):
             "score_wav": tf.function(self._score_wav, input_signature=[tf.TensorSpec([None], tf.string, "wav_bytes")]),
             "score_frames": tf.function(self._score_frames, input_signature=[log_mel]),
             "explain": tf.function(self._explain, input_signature=[waveform]),
-            audio_format.SIGNATURE: _constants(AudioFormat(config.audio, self.fewest_samples)),
+            audio_format.SIGNATURE: _constants(AudioFormat(config.audio, self.fewest_samples, longest_samples)),
         }
 
-    def score_clip(self, log_mel: tf.Tensor) -> tf.Tensor:
-        """One clip's log-mel `[frames, mels]` in dB → its anomaly score, float32."""
+    def score_clip(self, log_mel: tf.Tensor, *, in_pieces: bool = True) -> tf.Tensor:
+        """One clip's log-mel `[frames, mels]` in dB → its anomaly score, float32; in pieces if it is a long one."""
         scores = []
         for member, weights in zip(self.members, self._weights, strict=True):
             with keras.StatelessScope(weights):
-                scores.append(_own_score(member, log_mel))
+                scores.append(_own_score(member, log_mel, in_pieces=in_pieces))
         how = self.config.ensemble.combine if self.config.ensemble.members else None
         return scores[0] if how is None else _combined(scores, self.members, how, self.precision)
 
@@ -100,33 +108,24 @@ class SoundScorer(tf.Module):
         """
 
         def score_waveform(waveform: tf.Tensor) -> Tensors:
-            scores = tf.stack([self.score_clip(self._features(clip[tf.newaxis])[0]) for clip in tf.unstack(waveform)])
+            log_mels = [features(clip[tf.newaxis])[0] for clip in tf.unstack(waveform)]
+            scores = tf.stack([self.score_clip(log_mel, in_pieces=False) for log_mel in log_mels])
             threshold = self._threshold_of(scores)
             return {"anomaly_score": scores, "is_anomaly": scores > threshold, "threshold": threshold}
 
+        features = tf.function(self._layer, input_signature=[tf.TensorSpec([1, None], tf.float32)])
         spec = tf.TensorSpec([batch, samples], tf.float32, "waveform")
         return tf.function(score_waveform, input_signature=[spec]).get_concrete_function()
 
     def explain_clip(self, log_mel: tf.Tensor) -> Tensors:
         """What there is to see of one clip, by the first member.
 
-        `log_mel` `[frames, mels]` in dB; `reconstruction` the same, each spectrum taken from the window that
-        has it in its middle (at the ends from the first and the last window); `window_scores` `[windows]`, the
-        detector's own score equation; `band_residual` `[mels]` in dB, what a density judges; `anomaly_score`.
+        `log_mel` `[frames, mels]` in dB, `anomaly_score`, and what `explaining.explain` says.
         """
-        model, fitted = self.members[0].model, self.members[0].fitted
-        windows = _windows(model, log_mel)
+        member = self.members[0]
         with keras.StatelessScope(self._weights[0]):
-            reproduced = reconstruction(model.detector, windows, model.n_mels, model.normalizer)
-            window_scores = model.detector.anomaly_score(windows)
-            band_residual = scoring.residual_function(model, fitted.settings)(windows[tf.newaxis])[0]
-        return {
-            "log_mel": log_mel,
-            "reconstruction": reproduced,
-            "window_scores": window_scores,
-            "band_residual": band_residual,
-            "anomaly_score": self._score_clip(log_mel),
-        }
+            seen = explain(member.model, member.fitted, log_mel)
+        return {"log_mel": log_mel, **seen, "anomaly_score": self._score_clip(log_mel)}
 
     def _score_waveform(self, waveform: tf.Tensor) -> Tensors:
         checked = self._checked_waveform(waveform)
@@ -134,12 +133,15 @@ class SoundScorer(tf.Module):
 
     def _score_wav(self, wav_bytes: tf.Tensor) -> Tensors:
         def of_file(file: tf.Tensor) -> tf.Tensor:
-            return self._score_clip(self._log_mel("wav_bytes", self._decoded(file)))
+            with tf.control_dependencies(self._longest.file("wav_bytes", file)):
+                decoded = self._decoded(tf.identity(file))
+            return self._score_clip(self._log_mel("wav_bytes", decoded))
 
         return self._decided("wav_bytes", _each(of_file, not_empty("wav_bytes", wav_bytes)))
 
     def _score_frames(self, log_mel: tf.Tensor) -> Tensors:
-        log_mel = not_empty("log_mel", log_mel)
+        with tf.control_dependencies(self._longest.spectra("log_mel", log_mel)):
+            log_mel = not_empty("log_mel", log_mel)
         n_frames = tf.shape(log_mel)[1]
         enough = n_frames >= self.fewest_frames
         farthest = tf.reduce_max(tf.abs(log_mel))
@@ -159,19 +161,23 @@ class SoundScorer(tf.Module):
         return _each(lambda clip: self.explain_clip(self._log_mel("waveform", clip)), checked, kinds)
 
     def _checked_waveform(self, waveform: tf.Tensor) -> tf.Tensor:
-        with tf.control_dependencies([expect_finite("waveform", not_empty("waveform", waveform))]):
+        with tf.control_dependencies(self._longest.samples("waveform", tf.shape(waveform)[1])):
+            waveform = not_empty("waveform", waveform)
+        with tf.control_dependencies([expect_finite("waveform", waveform)]):
             return tf.identity(waveform)
 
     def _log_mel(self, name: str, waveform: tf.Tensor) -> tf.Tensor:
         """One clip's `[samples]` → `[frames, mels]` in dB."""
-        n_samples, loudest = tf.shape(waveform)[0], tf.reduce_max(tf.abs(waveform))
+        n_samples = tf.shape(waveform)[0]
+        loudest = tf.maximum(tf.reduce_max(waveform), -tf.reduce_min(waveform))  # without a second waveform
         enough, usable = n_samples >= self.fewest_samples, loudest <= LOUDEST
         checks = [
             expect(enough, f"{name}: expected at least", self.fewest_samples, "samples, received", n_samples),
             expect(usable, f"{name}: expected samples from -1 to 1, received up to", loudest),
+            *self._longest.samples(name, n_samples),
         ]
         with tf.control_dependencies(checks):
-            return self._features(waveform[tf.newaxis])[0]
+            return self._features(waveform)
 
     def _decoded(self, file: tf.Tensor) -> tf.Tensor:
         """One WAV file → one channel, `[samples]`, as `audio.read` does it."""
@@ -201,28 +207,29 @@ def shortest_clip(config: Config, members: Sequence[Member]) -> tuple[int, int]:
     return fewest_samples(dataclasses.replace(config.feature, frames=frames)), frames
 
 
-def _own_score(member: Member, log_mel: tf.Tensor) -> tf.Tensor:
-    windows = _windows(member.model, log_mel)
-    return scoring.scorer_function(member.model, member.fitted)(windows[tf.newaxis])[0]
+def _own_score(member: Member, log_mel: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:
+    at_once = scorers.windows_at_once(member.model.detector) if in_pieces else None
+    function = scoring.scorer_function(member.model, member.fitted)
+    return scoring.of_clip(member.model, [function], log_mel, at_once=at_once)[0]
 
 
 def _used_weights(member: Member, clip: tf.TensorSpec) -> list[tuple[keras.Variable, np.ndarray]]:
     """What scoring and explaining use, for the graph to hold as constants, so that TensorFlow can merge layers."""
 
     def all_there_is(log_mel: tf.Tensor) -> list[tf.Tensor]:
-        windows = _windows(member.model, log_mel)
-        detector = member.model.detector
-        return [_own_score(member, log_mel), detector.anomaly_score(windows), detector(windows, training=False)]
+        model, detector = member.model, member.model.detector
+        windows = windows_of(log_mel, model.frames, model.normalizer)
+        windows = tf.ensure_shape(windows, [None, detector.input_dim])
+        return [
+            _own_score(member, log_mel, in_pieces=False),
+            detector.anomaly_score(windows),
+            detector(windows, training=False),
+        ]
 
     probe = tf.function(all_there_is, input_signature=[clip]).get_concrete_function()
     used = {variable.ref() for variable in probe.variables}
     weights = [variable for variable in member.model.detector.variables if variable.value.ref() in used]
     return [(variable, variable.numpy()) for variable in weights]
-
-
-def _windows(model: Trained, log_mel: tf.Tensor) -> tf.Tensor:
-    windows = windows_of(log_mel, model.frames, model.normalizer)
-    return tf.ensure_shape(windows, [None, model.detector.input_dim])
 
 
 def _combined(scores: Sequence[tf.Tensor], members: Sequence[Member], how: str, precision: Precision) -> tf.Tensor:

@@ -12,14 +12,18 @@ import tensorflow as tf
 from ganad_tf import atomic, tensorflow_files
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
+from ganad_tf.errors import ConfigError
 from ganad_tf.exporting import examples, gathering, notes, serving_files, verification
+from ganad_tf.exporting.gathering import Gathered
 from ganad_tf.exporting.graph import SoundScorer
 from ganad_tf.serving.versions import METADATA, next_version
 
 logger = logging.getLogger(__name__)
 
+MOST_SAMPLES = 2**30  # the graph counts in int32
 
-def export(config: Config, name: str, listing: Listing, mode: Mode) -> Path:
+
+def export(config: Config, name: str, listing: Listing, mode: Mode, *, longest_seconds: float = 600.0) -> Path:
     """Exports one machine type's detector, or an ensemble of them.
 
     Args:
@@ -27,23 +31,26 @@ def export(config: Config, name: str, listing: Listing, mode: Mode) -> Path:
       name: What the model is called.
       listing: The machine type's clips; some are scored to verify the export.
       mode: `dev` or `eval`.
+      longest_seconds: Longer clips are refused by the model, before anything of their size is allocated.
 
     Returns:
       The folder of the new version.
 
     Raises:
       DataError: If something is missing, can't be read, or the folder can't be written.
-      ConfigError: If the detector was trained with other settings.
+      ConfigError: If the detector was trained with other settings, or no clip is short enough to be scored.
       ExportError: If members don't fit together, or the exported model scores otherwise than the live one.
     """
     model = Path(config.export_directory, name)
     atomic.check_writable(model / "1")
     gathered = gathering.gather(config, listing, mode)
-    clips = examples.example_clips(gathered, listing, mode)
+    longest = _longest_samples(gathered, longest_seconds)
+    clips = examples.example_clips(gathered, listing, mode, longest)
     version = next_version(model)
     with atomic.new_directory(model / str(version)) as temporary:
-        _save(gathered.graph(), temporary)
+        _save(gathered.graph(longest_samples=longest), temporary)
         known = notes.notes_of(gathered, name, listing.machine, version)
+        known["input"]["longest_samples"] = longest
         notes.write(temporary / METADATA, known)
         with tempfile.TemporaryDirectory() as scratch:
             difference = verification.verify(temporary, gathered, clips, Path(scratch))
@@ -51,6 +58,17 @@ def export(config: Config, name: str, listing: Listing, mode: Mode) -> Path:
     serving_files.write(Path(config.export_directory))
     logger.info("%s: exported to %s, within %.1e of the live scores", listing.machine, model / str(version), difference)
     return model / str(version)
+
+
+def _longest_samples(gathered: Gathered, seconds: float) -> int:
+    rate, fewest = gathered.config.audio.sample_rate, gathered.shortest_clip()[0]
+    samples = round(seconds * rate)
+    if not fewest <= samples < MOST_SAMPLES:
+        raise ConfigError(
+            f"Expected --longest of at least {fewest / rate:.3g} s, the shortest clip that can be scored, and below "
+            f"{MOST_SAMPLES / rate:.4g} s. Received: {seconds:.6g} s."
+        )
+    return samples
 
 
 def _save(graph: SoundScorer, directory: Path) -> None:

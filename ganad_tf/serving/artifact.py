@@ -12,6 +12,7 @@ import tensorflow as tf
 from ganad_tf import precision
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.input_sections import Audio
+from ganad_tf.serving import wav
 from ganad_tf.serving.fields import Field, Signature
 from ganad_tf.serving.versions import METADATA, newest
 
@@ -32,6 +33,7 @@ class Artifact:
       metadata: What `assets.extra/ganad.json` holds.
       audio: How its clips were read: sample rate, channel, whether to resample.
       fewest_samples: Shorter clips are refused.
+      longest_seconds: Longer clips are refused; None for an artifact without a limit.
       signatures: What can be called, by name.
 
     Raises:
@@ -43,6 +45,8 @@ class Artifact:
         self.metadata = _metadata(self.directory)
         self.audio = Audio(**self.metadata["config"]["audio"])
         self.fewest_samples = int(self.metadata["input"]["fewest_samples"])
+        longest = self.metadata["input"].get("longest_samples")
+        self.longest_seconds = longest and int(longest) / self.audio.sample_rate
         precision.full()
         try:
             self._loaded = tf.saved_model.load(str(self.directory))  # kept: it owns the variables
@@ -67,6 +71,8 @@ class Artifact:
             known = ", ".join(sorted(self.signatures))
             raise InputError(f"signature_name: expected one of {known}. Received: {signature!r}.")
         self.signatures[signature].check(inputs)
+        if self.longest_seconds is not None and "wav_bytes" in inputs:  # the graph says the same, but not which file
+            wav.check_length(inputs["wav_bytes"], self.longest_seconds)
         function = self._loaded.signatures[signature]
         try:
             outputs = function(**{name: tf.constant(value) for name, value in inputs.items()})
@@ -83,6 +89,7 @@ def _metadata(directory: Path) -> dict[str, Any]:
         metadata = json.loads(path.read_text(encoding="utf-8"))
         Audio(**metadata["config"]["audio"])
         int(metadata["input"]["fewest_samples"])
+        int(metadata["input"].get("longest_samples", 0))
     except (OSError, ValueError, LookupError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(f"Expected {path} as `ganad export` writes it, but it can't be read ({reason}).") from error

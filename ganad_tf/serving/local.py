@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ganad_tf import audio
+from ganad_tf import audio, memory
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.predictions import Prediction
@@ -31,8 +31,14 @@ def predict(model: Path, paths: Sequence[Path]) -> Iterator[Prediction | DataErr
 
 def _predict_one(artifact: Artifact, path: Path) -> Prediction | DataError:
     try:
-        waveform = audio.read(path, artifact.audio, fewest_samples=artifact.fewest_samples)
-        outputs = artifact("score_waveform", {"waveform": waveform[np.newaxis]})
+        with memory.enough_for(path):
+            waveform = audio.read(
+                path,
+                artifact.audio,
+                fewest_samples=artifact.fewest_samples,
+                longest_seconds=artifact.longest_seconds,
+            )
+            outputs = artifact("score_waveform", {"waveform": waveform[np.newaxis]})
     except DataError as error:
         return error
     except InputError as error:

@@ -6,6 +6,7 @@ says of others what is wrong with them.
 
 import io
 import struct
+from collections.abc import Iterable
 
 import numpy as np
 import soundfile
@@ -63,3 +64,23 @@ def seconds(file: bytes) -> float:
     """Length of a file that `plain` has made."""
     bytes_per_second = struct.unpack_from("<I", file, 28)[0]
     return (len(file) - HEADER_BYTES) / float(bytes_per_second)
+
+
+def check_length(files: Iterable[bytes], longest_seconds: float) -> None:
+    """Refuses files that last too long, by their headers.
+
+    Args:
+      files: As `plain` makes them; what is wrong with others, whoever decodes them says.
+      longest_seconds: The limit.
+
+    Raises:
+      InputError: Says which file.
+    """
+    for number, file in enumerate(files):
+        if len(file) >= HEADER_BYTES and file[36:40] == b"data":
+            bytes_per_second, size = struct.unpack_from("<I", file, 28)[0], struct.unpack_from("<I", file, 40)[0]
+            seconds = min(size, len(file) - HEADER_BYTES) / max(1, bytes_per_second)
+            if seconds > longest_seconds:
+                raise InputError(
+                    f"wav_bytes[{number}]: expected clips of at most {longest_seconds:.6g} s, received {seconds:.6g} s."
+                )
