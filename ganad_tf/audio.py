@@ -28,24 +28,25 @@ def extensions() -> frozenset[str]:
     return frozenset(f".{ending}" for ending in _ENDINGS.split())
 
 
-def read(path: Path, settings: Audio, *, fewest_samples: int = 1) -> np.ndarray:
+def read(path: Path, settings: Audio, *, fewest_samples: int = 1, longest_seconds: float | None = None) -> np.ndarray:
     """Reads one channel of an audio file.
 
     Args:
       path: The file.
       settings: Sample rate, channel, whether to resample, and what to do where a header leaves the length open.
       fewest_samples: At the sample rate of `settings`; a shorter recording is refused.
+      longest_seconds: A longer recording is refused before it is decoded; None for no limit.
 
     Returns:
       `[samples]` float32; integer formats are scaled to [-1, 1).
 
     Raises:
       DataError: If the file is missing, empty, cut off, damaged, not audio, of a format that does not show whether it
-        is whole, too short, holds samples that are no numbers, or has another sample rate or fewer channels than
-        `settings` ask for.
+        is whole, too short or too long, holds samples that are no numbers, or has another sample rate or fewer
+        channels than `settings` ask for.
     """
     try:
-        waveform = _read(path, settings)
+        waveform = _read(path, settings, longest_seconds)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     except FileNotFoundError as error:
@@ -60,14 +61,14 @@ def read(path: Path, settings: Audio, *, fewest_samples: int = 1) -> np.ndarray:
     return waveform
 
 
-def _read(path: Path, settings: Audio) -> np.ndarray:
+def _read(path: Path, settings: Audio, longest_seconds: float | None) -> np.ndarray:
     """The same, without the file's name in messages."""
     with path.open("rb") as file:
         sound = containers.sound_of(file, settings.unknown_length)
         stream = sound.stream(file)
         try:
             with soundfile.SoundFile(stream) as decoder:
-                _check_header(decoder, settings)
+                _check_header(decoder, settings, longest_seconds)
                 rate, waveform = decoder.samplerate, _decoded(decoder, sound, settings)
         except (soundfile.SoundFileError, ValueError) as error:
             raise stream.error or DataError(
@@ -82,7 +83,7 @@ def _read(path: Path, settings: Audio) -> np.ndarray:
     return np.ascontiguousarray(waveform, dtype=np.float32)
 
 
-def _check_header(decoder: soundfile.SoundFile, settings: Audio) -> None:
+def _check_header(decoder: soundfile.SoundFile, settings: Audio, longest_seconds: float | None) -> None:
     """Refuses what the header already shows, before any sample is read."""
     rate, channels = decoder.samplerate, decoder.channels
     if rate != settings.sample_rate and not settings.resample:
@@ -99,6 +100,12 @@ def _check_header(decoder: soundfile.SoundFile, settings: Audio) -> None:
         )
     if not decoder.frames:
         raise DataError("expected a recording, but the file holds no samples.")
+    seconds = decoder.frames / rate
+    if longest_seconds is not None and seconds > longest_seconds:
+        raise DataError(
+            f"expected a clip of at most {longest_seconds:.6g} s, received {seconds:.6g} s; cut it into shorter ones, "
+            "or export the model with a larger --longest."
+        )
 
 
 def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio) -> np.ndarray:
@@ -106,7 +113,7 @@ def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio) -> np.
     is_16_bit = decoder.subtype == "PCM_16"  # scaling those here is faster
     # MP3, whose frames are few enough by then, loses its last digit between two calls.
     count = decoder.frames if sound.container == "MP3" else max(BLOCK // decoder.channels, 1)
-    parts, received = [], 0
+    waveform, received = np.empty(decoder.frames, np.float32), 0
     digest = hashlib.md5(usedforsecurity=False)
     while received < decoder.frames:
         samples = decoder.read(count, dtype="int16" if is_16_bit else "float32", always_2d=True)  # [samples, channels]
@@ -114,21 +121,21 @@ def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio) -> np.
             raise DataError(
                 f"expected {decoder.frames} samples as its header says, but the file is cut off after {received}."
             )
+        _choose(samples, settings, waveform[received : received + len(samples)])
         received += len(samples)
         if sound.md5 and sound.bits <= MOST_BITS:
             digest.update(_as_coded(samples, sound.bits))
-        parts.append(_chosen(samples, settings, is_16_bit=is_16_bit))
     if sound.md5 and sound.bits <= MOST_BITS and digest.digest() != sound.md5:
         raise DataError(f"expected the samples that the checksum of this {sound.container} file is of; it is damaged.")
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return waveform
 
 
-def _chosen(samples: np.ndarray, settings: Audio, *, is_16_bit: bool) -> np.ndarray:
-    """`[samples, channels]` → `[samples]` float32."""
+def _choose(samples: np.ndarray, settings: Audio, result: np.ndarray) -> None:
+    """`[samples, channels]` → `[samples]` float32, full scale at 1."""
     with np.errstate(invalid="ignore", over="ignore"):  # of NaN and the like, which are refused later
-        channel = settings.channel
+        channel, unit = settings.channel, np.float32(2**-15 if samples.dtype == np.int16 else 1)
         chosen = samples.mean(axis=1, dtype=np.float32) if channel == "mean" else samples[:, channel]
-        return np.multiply(chosen, np.float32(2**-15 if is_16_bit else 1), dtype=np.float32)
+        np.multiply(chosen, unit, out=result)
 
 
 def _as_coded(samples: np.ndarray, bits: int) -> bytes:

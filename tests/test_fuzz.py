@@ -52,7 +52,15 @@ def of_format(tmp_path_factory, suffix, subtype):
     return write_wav(path, tone(seconds=0.2), subtype=subtype).read_bytes()
 
 
-@pytest.mark.parametrize(("suffix", "subtype"), [(".wav", "PCM_16"), (".wav", "FLOAT"), (".flac", "PCM_16")])
+SOUND_FILES = {
+    ".wav": ("PCM_16", "FLOAT"), ".flac": ("PCM_16",), ".aiff": ("PCM_16",), ".w64": ("PCM_16",), ".caf": ("PCM_16",),
+    ".au": ("PCM_16",), ".mp3": ("MPEG_LAYER_III",), ".ogg": ("VORBIS",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"), [(suffix, subtype) for suffix, subtypes in SOUND_FILES.items() for subtype in subtypes]
+)
 def test_sound_files(tmp_path, tmp_path_factory, suffix, subtype):
     path = tmp_path / f"x{suffix}"
 

@@ -206,7 +206,7 @@ def test_caches_and_detectors_of_before_are_those_of_now():
     [Audio(), Audio(22050, "mean", True, "refuse"), Audio(48000, 7)],
 )
 def test_a_model_tells_clients_how_its_clips_are_read(settings):
-    wanted = AudioFormat(settings, 2048)
+    wanted = AudioFormat(settings, 2048, None if settings == Audio() else 9_600_000)
 
     def ask(signature, inputs):
         assert (signature, list(inputs)) == ("audio_format", ["request"])
@@ -223,7 +223,17 @@ def test_an_exported_model_says_it_for_every_entry(project):
         "resample": [False] * 3,
         "reads_unknown_length": [True] * 3,
         "fewest_samples": [2048] * 3,
+        "longest_samples": [600 * SAMPLE_RATE] * 3,
     }
+
+
+def test_too_long_a_recording_is_refused_before_it_is_decoded(tmp_path):
+    path = write_wav(tmp_path / "long.wav", tone(2.5))
+    for rate in (SAMPLE_RATE, 8000):
+        wanted = AudioFormat(Audio(rate, resample=True), 2048, 2 * rate)
+        with pytest.raises(DataError, match=r"long\.wav: expected a clip of at most 2 s, received 2\.5 s; cut it"):
+            audio_format.request_for(path, wanted)
+    assert audio_format.request_for(path, AudioFormat(Audio(), 2048, 40_000))
 
 
 def test_a_client_resamples_and_mixes_as_the_model_was_trained(tmp_path):

@@ -52,7 +52,7 @@ def _samples(stream: bytes) -> int:
             break
         end = _end_of_frame(stream, position, largest_block)
         if end is not None:
-            if _crc_16(stream[position:]) == 0:
+            if _crc_16(stream[position:]) == 0 and end < 2**36:
                 return end
             tries += 1
     raise DataError("expected a FLAC file that ends with a whole frame, but it is cut off.")

@@ -89,7 +89,7 @@ class SoundScorer(tf.Module):
             "score_wav": tf.function(self._score_wav, input_signature=[tf.TensorSpec([None], tf.string, "wav_bytes")]),
             "score_frames": tf.function(self._score_frames, input_signature=[log_mel]),
             "explain": tf.function(self._explain, input_signature=[waveform]),
-            audio_format.SIGNATURE: _constants(AudioFormat(config.audio, self.fewest_samples)),
+            audio_format.SIGNATURE: _constants(AudioFormat(config.audio, self.fewest_samples, longest_samples)),
         }
 
     def score_clip(self, log_mel: tf.Tensor, *, in_pieces: bool = True) -> tf.Tensor:

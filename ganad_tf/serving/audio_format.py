@@ -25,10 +25,11 @@ FULL_SCALE = 2**15
 
 @dataclass(frozen=True)
 class AudioFormat:
-    """How a model's clips are read, and samples of the shortest one."""
+    """How a model's clips are read, and samples of the shortest one and of the longest one; None for no limit."""
 
     audio: Audio
     fewest_samples: int
+    longest_samples: int | None = None
 
     def as_numbers(self) -> dict[str, float | bool]:
         """What the signature `audio_format` returns, by name."""
@@ -38,6 +39,7 @@ class AudioFormat:
             "resample": self.audio.resample,
             "reads_unknown_length": self.audio.unknown_length == "read",
             "fewest_samples": float(self.fewest_samples),
+            "longest_samples": float(self.longest_samples or 0),
         }
 
 
@@ -60,12 +62,13 @@ def ask_for(ask: Callable[[str, Mapping[str, np.ndarray]], Mapping[str, Any]]) -
             "give `ganad predict` the model's folder instead of a URL."
         ) from error
     try:
-        rate, channel, fewest = (int(answer[name][0]) for name in ("sample_rate_hz", "channel", "fewest_samples"))
+        rate, channel = (int(answer[name][0]) for name in ("sample_rate_hz", "channel"))
+        fewest, longest = (int(answer[name][0]) for name in ("fewest_samples", "longest_samples"))
         resample, reads_unknown = (bool(answer[name][0]) for name in ("resample", "reads_unknown_length"))
         settings = Audio(rate, "mean" if channel == MEAN else channel, resample, "read" if reads_unknown else "refuse")
     except (LookupError, TypeError, ValueError) as error:
         raise DataError("The server's model does not answer as one made by `ganad export` does.") from error
-    return AudioFormat(settings, fewest)
+    return AudioFormat(settings, fewest, longest or None)
 
 
 def request_for(path: Path, wanted: AudioFormat) -> tuple[str, dict[str, np.ndarray]]:
@@ -76,9 +79,12 @@ def request_for(path: Path, wanted: AudioFormat) -> tuple[str, dict[str, np.ndar
     Raises:
       DataError: If the file can't be read, with the same words as in process.
     """
-    waveform = audio.read(path, wanted.audio, fewest_samples=wanted.fewest_samples)
-    whole = waveform * np.float32(FULL_SCALE)
-    if np.array_equal(whole, np.rint(whole)) and whole.min() >= -FULL_SCALE and whole.max() < FULL_SCALE:
-        file = wav.encode(whole.astype(np.int16), wanted.audio.sample_rate)
+    longest = wanted.longest_samples and wanted.longest_samples / wanted.audio.sample_rate
+    waveform = audio.read(path, wanted.audio, fewest_samples=wanted.fewest_samples, longest_seconds=longest)
+    with np.errstate(invalid="ignore"):  # what is beyond 16 bits comes out as another number
+        scaled = waveform * np.float32(FULL_SCALE)
+        in_16_bits = scaled.astype(np.int16)
+    if np.array_equal(scaled, in_16_bits):
+        file = wav.encode(in_16_bits, wanted.audio.sample_rate)
         return "score_wav", {"wav_bytes": np.array([file, None], dtype=object)[:1]}
     return "score_waveform", {"waveform": waveform[np.newaxis]}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ganad_tf import audio, lengths, memory
+from ganad_tf import audio, memory
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.predictions import Prediction
@@ -29,9 +29,13 @@ def predict(model: Path, paths: Sequence[Path]) -> Iterator[Prediction | DataErr
 
 def _predict_one(artifact: Artifact, path: Path) -> Prediction | DataError:
     try:
-        _refuse_too_long(artifact, path)
         with memory.enough_for(path):
-            waveform = audio.read(path, artifact.audio, fewest_samples=artifact.fewest_samples)
+            waveform = audio.read(
+                path,
+                artifact.audio,
+                fewest_samples=artifact.fewest_samples,
+                longest_seconds=artifact.longest_seconds,
+            )
             outputs = artifact.score(memory.tensor_of(waveform))
     except DataError as error:
         return error
@@ -39,14 +43,3 @@ def _predict_one(artifact: Artifact, path: Path) -> Prediction | DataError:
         return DataError(f"{path}: {str(error).removeprefix('waveform: ')}")
     score, is_anomaly, threshold = (outputs[name][0] for name in ("anomaly_score", "is_anomaly", "threshold"))
     return Prediction(str(path), float(score), bool(is_anomaly), float(threshold))
-
-
-def _refuse_too_long(artifact: Artifact, path: Path) -> None:
-    """Looks at the header alone; a header that tells no length is left to the artifact, which sees the samples."""
-    seconds = lengths.seconds(path)
-    limit = artifact.longest_seconds
-    if limit is not None and seconds is not None and seconds > limit:
-        raise DataError(
-            f"{path}: expected a clip of at most {limit:.6g} s, received {seconds:.6g} s; "
-            "cut it into shorter ones, or export the model with a larger --longest."
-        )
