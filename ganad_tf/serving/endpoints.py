@@ -61,7 +61,8 @@ class Endpoints:
         """`GET /v2/models/<model>[/versions/<version>]`."""
         model, version = _asked(request)
         _, artifact = await self._service.find(model, version)
-        versions = list(await self._service.states(model))
+        states = await self._service.states(model)
+        versions = [number for number, state in states.items() if state.name != "END"]
         return json_response(open_inference.metadata(model, versions, artifact.signatures[rest.DEFAULT]))
 
     async def ready(self, request: Request) -> Response:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ganad_tf.errors import InputError
 from ganad_tf.serving.fields import Field, Signature, check_names, named, short
+from ganad_tf.serving.versions import State
 
 Format = Literal["instances", "inputs"]
 DEFAULT = "serving_default"
@@ -75,11 +76,14 @@ def metadata(name: str, version: int, signatures: Mapping[str, Signature]) -> di
     }
 
 
-def status(versions: Mapping[int, str]) -> dict[str, Any]:
-    """The answer to `GET /v1/models/<model>`: state by version, the newest first."""
-    fine = {"error_code": "OK", "error_message": ""}
-    states = [{"version": str(version), "state": state, "status": fine} for version, state in versions.items()]
-    return {"model_version_status": states}
+def status(versions: Mapping[int, State]) -> dict[str, Any]:
+    """The answer to `GET /v1/models/<model>`: state by version, the newest first, and why one can't be used."""
+    rows = []
+    for version, state in versions.items():
+        code = "UNKNOWN" if state.name == "END" else "OK"
+        told = {"error_code": code, "error_message": state.reason}
+        rows.append({"version": str(version), "state": state.name, "status": told})
+    return {"model_version_status": rows}
 
 
 def array_of(name: str, values: Any, field: Field) -> np.ndarray:

@@ -17,6 +17,7 @@ from ganad_tf.serving import batching, wav
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.batching import Arrays, Batcher
 from ganad_tf.serving.repository import Repository
+from ganad_tf.serving.versions import State
 
 Read = Callable[[Any, int, Artifact], tuple[str, Arrays, Callable[[Arrays], Any]]]
 CORES = os.cpu_count() or 1
@@ -66,7 +67,7 @@ class Service:
         found = self.repository.loaded(name, version)
         return found or await _in(self._loader, self.repository.get, name, version)
 
-    async def states(self, name: str) -> dict[int, str]:
+    async def states(self, name: str) -> dict[int, State]:
         """The versions of a model."""
         return dict(await _in(self._parsers, self.repository.versions, name))
 
