@@ -51,15 +51,18 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     what = "what the model is called, before _MACHINE if there are several (default: the configuration's name)"
     parser.add_argument("--name", help=what)
     forms = ("savedmodel", "litert", "litert-int8", "onnx")
+    batch = "clips at a time, but for savedmodel (default: any number in onnx, 1 in litert)"
     parser.add_argument("--format", choices=forms, default="savedmodel", help="default: savedmodel")
-    parser.add_argument("--batch", type=_count, metavar="N", help="clips at a time, but for savedmodel (default: 1)")
+    parser.add_argument("--batch", type=_count, metavar="N", help=batch)
     length = "length of a clip, but for savedmodel (default: that of the recordings)"
     parser.add_argument("--seconds", type=_positive, metavar="S", help=length)
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "model", metavar="MODEL_DIR|URL", help="exported_models/NAME, or http://HOST:PORT/v1/models/NAME"
+        "model",
+        metavar="MODEL_DIR|URL",
+        help="exported_models/NAME, also NAME.onnx or NAME.litert, or http://HOST:PORT/v1/models/NAME",
     )
     parser.add_argument("files", metavar="WAV", nargs="+", type=Path, help="recordings")
     forms = parser.add_mutually_exclusive_group()

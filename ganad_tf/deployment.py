@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ganad_tf import config as configuration
@@ -31,7 +32,7 @@ def export(options: argparse.Namespace) -> None:
         if options.format == "savedmodel":
             print(savedmodel.export(*what))
         else:
-            print(edge.export(*what, options.format, batch=options.batch or 1, seconds=options.seconds))
+            print(edge.export(*what, options.format, batch=options.batch, seconds=options.seconds))
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -39,15 +40,27 @@ def predict(options: argparse.Namespace) -> None:
     if client.is_url(options.model):
         found = list(client.predict(options.model, options.files))
     else:
-        console.import_tensorflow(for_serving=True)
-        from ganad_tf.serving import local
-
-        found = list(local.predict(Path(options.model), options.files))
+        found = list(_predict_here(Path(options.model), options.files))
     write = {"table": predictions.as_table, "json": predictions.as_json, "csv": predictions.as_csv}[options.form]
     print(write([each for each in found if isinstance(each, predictions.Prediction)]))
     faults = [str(each) for each in found if isinstance(each, GanadError)]
     if faults:
         raise DataError("\n".join(faults))
+
+
+def _predict_here(model: Path, files: Sequence[Path]) -> Iterator[predictions.Prediction | DataError]:
+    """By a model for small boards in its own runtime, by any other in TensorFlow."""
+    from ganad_tf.serving import edge
+
+    file = edge.find(model)
+    if file:
+        with console.silenced():  # LiteRT tells of its delegates
+            loaded = edge.EdgeModel(file)
+        return edge.predict(loaded, files)
+    console.import_tensorflow(for_serving=True)
+    from ganad_tf.serving import local
+
+    return local.predict(model, files)
 
 
 def serve(options: argparse.Namespace) -> None:
