@@ -1,10 +1,14 @@
 """The command line's grammar: `ganad VERB CONFIG.yaml [--dev | --eval] [--machine M ...] [--set key=value ...]`."""
 
 import argparse
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ganad_tf import __version__
+from ganad_tf.serving.versions import Policy
+
+MODEL_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 def parser(verbs: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.ArgumentParser:
@@ -76,6 +80,13 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
     parser.add_argument("--port", type=int, default=8501, help="default: 8501; 0 for any that is free")
     parser.add_argument(
+        "--model-name", type=_model_name, metavar="NAME", help="if DIR is one model's: serve it under this name"
+    )
+    policy = "which are served: all, latest:N or specific:N,N (default: all; the newest is loaded, others if asked for)"
+    parser.add_argument("--versions", type=_policy, default="all", metavar="POLICY", help=policy)
+    most = "models in memory; the one not asked for the longest makes room (default: 200)"
+    parser.add_argument("--loaded", type=_count, default=200, metavar="N", help=most)
+    parser.add_argument(
         "--poll", type=_positive, default=2.0, metavar="SECONDS", help="looks for new versions (default: 2)"
     )
     parser.add_argument(
@@ -83,6 +94,19 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--queue", type=_count, default=64, metavar="N", help="requests at a time (default: 64)")
     parser.add_argument("--batch", type=_count, default=32, metavar="N", help="clips in one call (default: 32)")
+
+
+def _model_name(text: str) -> str:
+    if not MODEL_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"expected letters, digits and `_.-`. Received: {text!r}.")
+    return text
+
+
+def _policy(text: str) -> Policy:
+    try:
+        return Policy.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _positive(text: str) -> float:

@@ -1,12 +1,11 @@
 """The verbs that make and use exported models: `export`, `predict`, `serve`. Prints, as only `cli` does."""
 
 import argparse
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ganad_tf import arguments, console, datasets
 from ganad_tf import config as configuration
-from ganad_tf import console, datasets
 from ganad_tf.errors import ConfigError, DataError, GanadError
 from ganad_tf.serving import client, predictions
 
@@ -18,7 +17,7 @@ def export(options: argparse.Namespace) -> None:
     stem = Path(options.config).stem if options.name is None else options.name
     names = [stem if options.name and len(listings) == 1 else f"{stem}_{listing.machine}" for listing in listings]
     for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
+        if not arguments.MODEL_NAME.fullmatch(name):
             raise ConfigError(f"Expected a model's name of letters, digits and `_.-`. Received: {name!r}; set --name.")
     if options.format == "savedmodel" and (options.batch, options.seconds) != (None, None):
         raise ConfigError(
@@ -67,11 +66,13 @@ def serve(options: argparse.Namespace) -> None:
     """Serves the exported models of a folder over HTTP, as TensorFlow Serving does."""
     console.import_tensorflow(for_serving=True)
     try:
-        from ganad_tf.serving import server, service
+        from ganad_tf.serving import repository, server, service
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"`ganad serve` needs {error.name}; install the extra: pip install 'ganad_tf[serve]'."
         ) from error
     limits = service.Limits(options.max_body_mb, options.queue, options.batch)
     place = {"host": options.host, "port": options.port, "poll_seconds": options.poll}
-    server.serve(options.folder, **place, limits=limits)
+    chosen = {"name": options.model_name, "policy": options.versions, "most_loaded": options.loaded}
+    models = repository.Repository(options.folder, **chosen)
+    server.serve(models, **place, limits=limits)

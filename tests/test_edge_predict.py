@@ -63,12 +63,12 @@ def test_what_cannot_be_scored_is_an_anomaly_on_a_small_board(project, form):
     run = edge.load(exported(project, form))
     normal = tone(seed=3)
     outputs = run(normal[np.newaxis])
-    assert np.isfinite(outputs["anomaly_score"]).all()
+    assert (outputs["anomaly_score"] < 1e6).all()
     assert not outputs["is_anomaly"].any()
-    assert np.isfinite(run(np.clip(normal * 1e6, -8, 8)[np.newaxis])["anomaly_score"]).all()
+    assert (run(np.clip(normal * 1e6, -8, 8)[np.newaxis])["anomaly_score"] < 1e6).all()
     for what, spoil in UNUSABLE.items():
         outputs = run(spoil(normal)[np.newaxis].astype(np.float32))
-        assert outputs["anomaly_score"].tolist() == [np.inf], what
+        assert outputs["anomaly_score"].tolist() == [np.inf if form == "onnx" else np.finfo(np.float32).max], what
         assert outputs["is_anomaly"].tolist() == [True], what
 
 

@@ -14,6 +14,8 @@ def guarded(waveforms: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
       waveforms: `[batch, samples]` float32.
       scores: `[batch]` float32.
     """
+    # Infinity is chosen as such in ONNX, any other number by products, in which NaN stays NaN; in LiteRT it becomes the
+    # largest number there is.
     # A comparison with NaN is false in every runtime; its maximum need not be NaN. Minima of 0 and 1 are exact.
     is_usable = tf.reduce_min(tf.cast(tf.abs(waveforms) <= LOUDEST, tf.float32), axis=1) > 0
     is_number = tf.abs(scores) <= scores.dtype.max

@@ -8,7 +8,6 @@ many requests at a time 503.
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -33,17 +32,15 @@ logger = logging.getLogger(__name__)
 WAITING = 2048  # connections that are not accepted yet
 
 
-def serve(folder: Path, *, host: str, port: int, poll_seconds: float, limits: Limits) -> None:
+def serve(repository: Repository, *, host: str, port: int, poll_seconds: float, limits: Limits) -> None:
     """Serves until interrupted.
 
     Raises:
       DataError: If there is no exported model in the folder, or the port is taken.
     """
     with _bound(host, port) as place:
-        repository = Repository(folder)
+        repository.require_models()
         repository.refresh()
-        if not repository.names():
-            raise DataError(f"Expected exported models in {folder}, as `ganad export` makes them, but there are none.")
         service = Service(repository, limits)
         add_routes(kserve_app, Endpoints(service))
         registry = _Registry(repository)
