@@ -46,9 +46,10 @@ def score(repository: Repository, name: str = "demo", version: int | None = None
 
 def test_a_version_without_permission_stops_no_other(tmp_path):
     """As a user who may not read it; root may read everything."""
-    put(tmp_path, "demo/1", "demo/2", "other/1", "closed/1")
+    put(tmp_path, "demo/1", "demo/2", "other/1", "closed/1", "7/1")
     (tmp_path / "demo/2").chmod(0)
     (tmp_path / "closed").chmod(0)
+    (tmp_path / "7").chmod(0)
     code = """
 import os, sys
 from pathlib import Path
@@ -71,6 +72,7 @@ assert sys.argv[1] not in state.reason
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     (tmp_path / "demo/2").chmod(0o755)
     (tmp_path / "closed").chmod(0o755)
+    (tmp_path / "7").chmod(0o755)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
 

@@ -55,7 +55,7 @@ class Endpoints:
         """`GET /v1/models/<model>[/versions/<version>]/metadata`."""
         model, version = _asked(request)
         found, artifact = await self._service.find(model, version)
-        return json_response(rest.metadata(model, found, artifact.signatures))
+        return json_response(rest.metadata(model, found, artifact.signatures, artifact.about()))
 
     async def described(self, request: Request) -> Response:
         """`GET /v2/models/<model>[/versions/<version>]`."""

@@ -19,7 +19,7 @@ from ganad_tf.errors import DataError, GanadError
 from ganad_tf.serving import versions
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.fields import named
-from ganad_tf.serving.versions import Policy, Stamp, State
+from ganad_tf.serving.versions import Look, Policy, Stamp, State
 from ganad_tf.serving.warming import warm
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Repository:
         self, folder: Path, *, name: str | None = None, policy: Policy | None = None, most_loaded: int = 200
     ) -> None:
         self.folder = folder
-        self._name = name
+        self._given_name = self._name = name  # of the one model of the folder
         self._policy = policy or Policy()
         self._most_loaded = most_loaded
         self._models: dict[str, dict[int, _Version]] = {}
@@ -94,11 +94,11 @@ class Repository:
           DataError: If there is none, or the folder can't be read.
         """
         try:
-            look = versions.look(self.folder, self._name)
+            look = self._listing()
         except OSError as error:
             raise DataError(f"Expected exported models in {self.folder}, but {_said(error)}.") from error
         if not any(look.models.values()) and not look.unreadable:
-            hint = f"; --model-name {self._name} is for a folder of its versions" if self._name else ""
+            hint = f"; --model-name {self._given_name} is for a folder of its versions" if self._given_name else ""
             raise DataError(
                 f"Expected exported models in {self.folder}, as `ganad export` makes them, but there are none{hint}."
             )
@@ -193,10 +193,16 @@ class Repository:
                     return number, artifact
         return None
 
+    def _listing(self) -> Look:
+        """What is in the folder now; whether that is one model or several is decided while nothing is known of it."""
+        if not self._models:
+            self._name = self._given_name or versions.single_model(self.folder)
+        return versions.look(self.folder, self._name)
+
     def _look(self, *, is_regular: bool = False) -> None:
         """Notes what is in the folder now; in regular looks a loaded version that is not there comes nearer its end."""
         try:
-            look = versions.look(self.folder, self._name)
+            look = self._listing()
         except OSError as error:
             self._complain(str(self.folder), f"{self.folder} can't be looked into, and is served as it was: {error}")
             return

@@ -60,8 +60,10 @@ def response(form: Format, outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {"predictions": [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]}
 
 
-def metadata(name: str, version: int, signatures: Mapping[str, Signature]) -> dict[str, Any]:
-    """The answer to `GET .../metadata`."""
+def metadata(
+    name: str, version: int, signatures: Mapping[str, Signature], about: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The answer to `GET .../metadata`; `about` is an entry `ganad` beside TensorFlow Serving's `signature_def`."""
     definitions = {
         key: {
             "inputs": {field: _tensor_info(field, of) for field, of in signature.inputs.items()},
@@ -72,7 +74,7 @@ def metadata(name: str, version: int, signatures: Mapping[str, Signature]) -> di
     }
     return {
         "model_spec": {"name": name, "signature_name": "", "version": str(version)},
-        "metadata": {"signature_def": {"signature_def": definitions}},
+        "metadata": {"signature_def": {"signature_def": definitions}} | ({"ganad": dict(about)} if about else {}),
     }
 
 

@@ -82,21 +82,26 @@ class Policy:
 
 
 def look(folder: Path, name: str | None = None) -> Look:
-    """The models in a folder, or the one model whose versions are in it.
+    """The models in a folder.
 
     Args:
-      folder: `<model>/<version>/` folders, or one model's folder of versions.
-      name: What that one model is called; its folder's name unless it is given.
+      folder: `<model>/<version>/` folders; or one model's folder of versions, if it has a name.
+      name: What that one model is called.
 
     Raises:
       OSError: If the folder itself can't be listed.
     """
-    single = versions(folder)
-    return Look({name or model_name(folder): single}) if single or name else _all_models(folder)
+    return Look({name: versions(folder)}) if name else _all_models(folder)
 
 
-def model_name(folder: Path) -> str:
-    """The name of a model by its folder; of a link it is the link's own name."""
+def single_model(folder: Path) -> str | None:
+    """The name of the one model whose versions are in a folder: the folder's, a link's its own; None for other folders.
+
+    Raises:
+      OSError: If the folder can't be listed.
+    """
+    if not any(_holds_model(path) for path in versions(folder).values()):
+        return None
     return folder.name if folder.name not in ("", "..") else folder.resolve().name
 
 
@@ -200,6 +205,13 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 def _may_hold_model(version: Path) -> bool:
     return _is_or_may_be(version / SAVED_MODEL, lambda mode: not stat.S_ISDIR(mode))
+
+
+def _holds_model(version: Path) -> bool:
+    try:
+        return (version / SAVED_MODEL).is_file()
+    except OSError:
+        return False
 
 
 def _is_or_may_be(path: Path, kind: Callable[[int], bool]) -> bool:

@@ -10,14 +10,15 @@ NEEDED = ("score_waveform", "score_wav")
 
 
 def warm(artifact: Artifact) -> None:
-    """Calls every signature once, with a second of silence or, where that is too short, the shortest clip.
+    """Calls every signature once, with a second of silence, or what is nearest to it of what the model takes.
 
     Raises:
       DataError: If it does not score as a model made by `ganad export` does.
     """
     refusal = f"{artifact.directory} does not score as a model made by `ganad export` does"
     rate, fewest = artifact.audio.sample_rate, artifact.fewest_samples
-    waveform = np.zeros([1, max(fewest, rate)], np.float32)
+    longest = artifact.metadata["input"].get("longest_samples") or rate
+    waveform = np.zeros([1, max(fewest, min(rate, longest))], np.float32)
     inputs = {"waveform": waveform, "wav_bytes": np.array([wav.encode(waveform[0], rate)], dtype=object)}
     if not set(NEEDED) <= artifact.signatures.keys():
         raise DataError(f"{refusal}: expected the signatures {' and '.join(NEEDED)}.")
