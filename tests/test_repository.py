@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +151,37 @@ def test_half_a_version_is_served_when_the_other_half_arrives(tmp_path):
     assert repository.get("demo", 1)[0] == 1
     repository.refresh()
     assert repository.loaded("demo", 1)  # it was asked for not long ago
+
+
+def test_versions_that_come_and_go_under_load_cost_no_answer(tmp_path, expected):
+    put(tmp_path, "demo/1")
+    repository = Repository(tmp_path)
+    repository.refresh()
+    is_over = threading.Event()
+
+    def ask(_: int) -> list[float]:
+        scores = []
+        while not is_over.is_set():
+            scores.append(score(repository))
+        return scores
+
+    with ThreadPoolExecutor(2) as pool:
+        asking = pool.map(ask, range(2))
+        try:
+            shutil.copytree(DEMO / "1/variables", tmp_path / "demo/2/variables")
+            (tmp_path / "demo/2/saved_model.pb").write_bytes(b"half of a mod")
+            repository.refresh()
+            shutil.copytree(DEMO / "1", tmp_path / "demo/2", dirs_exist_ok=True)
+            repository.refresh()
+            assert repository.loaded("demo")[0] == 2
+            shutil.rmtree(tmp_path / "demo/2")
+            for _ in range(module.LOOKS_UNTIL_GONE):
+                repository.refresh()
+            assert repository.loaded("demo")[0] == 1
+        finally:
+            is_over.set()
+        for scores in asking:
+            assert scores == pytest.approx([expected] * len(scores), rel=1e-5)
 
 
 def test_hidden_folders_are_not_served_but_links_into_them_are(tmp_path, expected):

@@ -305,12 +305,16 @@ class Repository:
 
     def _drop_idle(self) -> None:
         """Drops what is loaded though a newer version is, unless it was asked for by its number not long ago."""
+        n_dropped = 0
         with self._lock:
             for name, number, known in list(self._loaded()):
                 is_idle = time.monotonic() - known.asked > KEPT_SECONDS or number not in self._within_policy(name)
                 if is_idle and known.can_come_back and not self._is_newest(name, number):
                     known.drop()
+                    n_dropped += 1
                     logger.info("%s version %d is no longer loaded", name, number)
+        if n_dropped:
+            gc.collect()
 
     def _is_newest(self, name: str, number: int) -> bool:
         """Whether no newer version of the model is loaded."""
