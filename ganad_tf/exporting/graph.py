@@ -19,6 +19,7 @@ from ganad_tf.audio import LOUDEST
 from ganad_tf.config import Config
 from ganad_tf.exporting.checks import Longest, expect, expect_finite, not_empty
 from ganad_tf.exporting.explaining import explain
+from ganad_tf.exporting.guards import guarded
 from ganad_tf.features import fewest_samples, log_mel_of, windows_of
 from ganad_tf.serving import audio_format
 from ganad_tf.serving.audio_format import AudioFormat
@@ -104,12 +105,13 @@ class SoundScorer(tf.Module):
     def fixed(self, batch: int, samples: int) -> tf.types.experimental.ConcreteFunction:
         """`score_waveform` for a fixed number of clips of a fixed length, of operations that small boards have.
 
-        Without checks of the input and without a loop.
+        Without a loop. Input that can't be scored is no error here, but an anomaly; see `guards.guarded`.
         """
 
         def score_waveform(waveform: tf.Tensor) -> Tensors:
             log_mels = [features(clip[tf.newaxis])[0] for clip in tf.unstack(waveform)]
             scores = tf.stack([self.score_clip(log_mel, in_pieces=False) for log_mel in log_mels])
+            scores = guarded(waveform, scores)
             threshold = self._threshold_of(scores)
             return {"anomaly_score": scores, "is_anomaly": scores > threshold, "threshold": threshold}
 
