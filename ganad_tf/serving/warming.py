@@ -3,7 +3,7 @@
 import numpy as np
 
 from ganad_tf.errors import DataError
-from ganad_tf.serving import wav
+from ganad_tf.serving import audio_format, wav
 from ganad_tf.serving.artifact import Artifact
 
 NEEDED = ("score_waveform", "score_wav")
@@ -19,7 +19,11 @@ def warm(artifact: Artifact) -> None:
     rate, fewest = artifact.audio.sample_rate, artifact.fewest_samples
     longest = artifact.metadata["input"].get("longest_samples") or rate
     waveform = np.zeros([1, max(fewest, min(rate, longest))], np.float32)
-    inputs = {"waveform": waveform, "wav_bytes": np.array([wav.encode(waveform[0], rate)], dtype=object)}
+    inputs = {
+        "waveform": waveform,
+        "wav_bytes": np.array([wav.encode(waveform[0], rate)], dtype=object),
+        audio_format.INPUT: np.zeros(1, np.float32),
+    }
     if not set(NEEDED) <= artifact.signatures.keys():
         raise DataError(f"{refusal}: expected the signatures {' and '.join(NEEDED)}.")
     by_input = sorted(artifact.signatures.items(), key=lambda item: "log_mel" in item[1].inputs)
