@@ -1,7 +1,8 @@
 """The command line's grammar: `ganad VERB CONFIG.yaml [--dev | --eval] [--machine M ...] [--set key=value ...]`."""
 
 import argparse
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ganad_tf import __version__
@@ -21,6 +22,26 @@ def parser(verbs: Mapping[str, Callable[[argparse.Namespace], None]]) -> argpars
         _add_loudness(verb_parser)
         verb_parser.set_defaults(verb=verb)
     return top
+
+
+def without_secrets(command_line: Sequence[str]) -> list[str]:
+    """A command line that can be shown: without passwords in URLs and values of headers.
+
+    >>> without_secrets(["predict", "http://me:secret@host/v1/models/demo", "--header", "Authorization: Bearer secret"])
+    ['predict', 'http://...@host/v1/models/demo', '--header', 'Authorization: ...']
+    """
+    words = []
+    for before, word in zip(["", *command_line], command_line, strict=False):
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        if _is_header(before) or (equals and _is_header(option)):
+            word = f"{option}{equals}{value.partition(':')[0]}: ..."
+        words.append(re.sub(r"^(\w+://)[^/?#]*@", r"\1...@", word))
+    return words
+
+
+def _is_header(option: str) -> bool:
+    """Whether it is --header, or as short as argparse takes it."""
+    return len(option) > 4 and "--header".startswith(option)
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
@@ -59,9 +80,15 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "model", metavar="MODEL_DIR|URL", help="exported_models/NAME, or http://HOST:PORT/v1/models/NAME"
+        "model",
+        metavar="MODEL_DIR|URL",
+        help="exported_models/NAME, http://HOST:PORT/v1/models/NAME, or grpc://HOST:PORT/NAME",
     )
     parser.add_argument("files", metavar="WAV", nargs="+", type=Path, help="recordings")
+    what = "to be sent to the URL, such as 'Authorization: Bearer ...'; may be repeated"
+    parser.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", help=what)
+    what = "certificates that the server's is checked against (default: the system's)"
+    parser.add_argument("--ca-cert", type=Path, metavar="FILE.pem", help=what)
     forms = parser.add_mutually_exclusive_group()
     parser.set_defaults(form="table")
     for form in ("json", "csv"):
@@ -72,6 +99,8 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", type=Path, help="exported models, such as exported_models")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only; :: for all)")
     parser.add_argument("--port", type=int, default=8501, help="default: 8501; 0 for any that is free")
+    what = "TensorFlow Serving's gRPC API too, such as at 8500; 0 for any that is free (default: no gRPC)"
+    parser.add_argument("--grpc-port", type=int, metavar="PORT", help=what)
     parser.add_argument(
         "--poll", type=_positive, default=2.0, metavar="SECONDS", help="looks for new versions (default: 2)"
     )

@@ -41,7 +41,7 @@ def main(command_line: Sequence[str] | None = None) -> int:
         print(f"ganad: {error.filename or 'the output'}: {error.strerror or error}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
-        print(f"ganad: {console.interrupted(error, given)}", file=sys.stderr)
+        print(f"ganad: {console.interrupted(error, arguments.without_secrets(given))}", file=sys.stderr)
         return 130
     return 0
 

@@ -2,12 +2,19 @@
 
 import argparse
 import re
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ganad_tf import config as configuration
 from ganad_tf import console, datasets
 from ganad_tf.errors import ConfigError, DataError, GanadError
-from ganad_tf.serving import client, predictions
+from ganad_tf.serving import client, http_client, predictions
+
+if TYPE_CHECKING:
+    from ganad_tf.serving import access, server
+
+_GRPC = ("grpc://", "grpcs://")
 
 
 def export(options: argparse.Namespace) -> None:
@@ -36,8 +43,10 @@ def export(options: argparse.Namespace) -> None:
 
 def predict(options: argparse.Namespace) -> None:
     """Scores files by an exported model, in this process or on a server."""
-    if client.is_url(options.model):
-        found = list(client.predict(options.model, options.files))
+    if options.model.startswith((*http_client.SCHEMES, *_GRPC)):
+        found = list(client.predict(_server(options), options.files))
+    elif options.header or options.ca_cert:
+        raise ConfigError(f"Expected the URL of a model with --header and --ca-cert. Received: {options.model}.")
     else:
         console.import_tensorflow(for_serving=True)
         from ganad_tf.serving import local
@@ -50,8 +59,20 @@ def predict(options: argparse.Namespace) -> None:
         raise DataError("\n".join(faults))
 
 
+def _server(options: argparse.Namespace) -> http_client.Ask:
+    """The model that the URL names."""
+    if options.model.startswith(http_client.SCHEMES):
+        return http_client.connect(options.model, headers=options.header, ca_cert=options.ca_cert)
+    console.import_tensorflow(for_serving=True)  # the messages of gRPC are made of TensorFlow's
+    try:
+        from ganad_tf.serving import grpc_client
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"grpc:// needs {error.name}; install the extra: pip install 'ganad_tf[grpc]'.") from error
+    return grpc_client.connect(options.model, headers=options.header, ca_cert=options.ca_cert)
+
+
 def serve(options: argparse.Namespace) -> None:
-    """Serves the exported models of a folder over HTTP, as TensorFlow Serving does."""
+    """Serves the exported models of a folder over HTTP, and gRPC if asked for, as TensorFlow Serving does."""
     console.import_tensorflow(for_serving=True)
     try:
         from ganad_tf.serving import access, limits, logs, server
@@ -65,13 +86,30 @@ def serve(options: argparse.Namespace) -> None:
         logs.write_json()
     given = vars(options).items()
     prefix = "limit_"
+    who = access.Access(access.read_token(options.token_file) if options.token_file else None, options.cors)
+    tls = access.tls(options.tls_cert, options.tls_key) if options.tls_cert else None
     server.serve(
         options.folder,
         host=options.host,
         port=options.port,
         poll_seconds=options.poll,
         limits=limits.Limits(**{key.removeprefix(prefix): value for key, value in given if key.startswith(prefix)}),
-        access=access.Access(access.read_token(options.token_file) if options.token_file else None, options.cors),
-        tls=access.tls(options.tls_cert, options.tls_key) if options.tls_cert else None,
+        access=who,
+        tls=tls,
         has_access_log=options.access_log,
+        fronts=[] if options.grpc_port is None else [_grpc(options, who)],
     )
+
+
+def _grpc(options: argparse.Namespace, who: "access.Access") -> "server.MakeFront":
+    """TensorFlow Serving's gRPC API, to be put over a service."""
+    try:
+        from ganad_tf.serving import grpc_front
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"--grpc-port needs {error.name}; install the extra: pip install 'ganad_tf[grpc]'."
+        ) from error
+    tls = grpc_front.tls_credentials(options.tls_cert, options.tls_key) if options.tls_cert else None
+    address = {"host": options.host, "port": options.grpc_port}
+    watched = {"has_access_log": options.access_log}
+    return partial(grpc_front.GrpcFront, **address, access=who, credentials=tls, **watched)

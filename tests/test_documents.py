@@ -27,7 +27,7 @@ import yaml
 from ganad_tf import config as configuration
 
 DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
-ADDRESS = "127.0.0.1:8501"
+ADDRESS, GRPC_ADDRESS = "127.0.0.1:8501", "127.0.0.1:8500"
 
 TINY = "fit.epochs=1 model.hidden=[16]"
 FEW = (
@@ -141,7 +141,7 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, server):
     """Where it all happens: the recordings and files that the documents speak of."""
     folder = tmp_path_factory.mktemp("reader")
     for machine in ("my_fan", "my_machines/fan", "my_machines/pump"):
@@ -164,14 +164,16 @@ def folder(tmp_path_factory):
         for block in blocks:
             if block.language in ("python", "yaml"):
                 prelude = PRELUDE.get(document, "") if block.language == "python" else ""
-                (folder / block.file).write_text(prelude + block.text.replace(*SHORTER))
+                text = block.text.replace(*SHORTER).replace(GRPC_ADDRESS, f"127.0.0.1:{server.grpc_port}")
+                (folder / block.file).write_text(prelude + text)
     return folder
 
 
 @pytest.fixture(scope="module")
 def server():
-    """`ganad serve exported_models`, on a port that is free."""
-    running = Server(ROOT / "exported_models")
+    """`ganad serve exported_models`, on ports that are free."""
+    running = Server(ROOT / "exported_models", "--grpc-port", "0")
+    running.grpc_port = int(re.search(r"grpc://127.0.0.1:(\d+)", "".join(running.lines))[1])
     yield running
     running.stop()
 
@@ -179,7 +181,7 @@ def server():
 @pytest.fixture(scope="module")
 def ran(folder, server, tmp_path_factory):
     """Commands and what they printed, by document; everything in one process, for TensorFlow's sake."""
-    jobs = [(document, words) for document in DOCUMENTS for words in jobs_of(document, server.port)]
+    jobs = [(document, words) for document in DOCUMENTS for words in jobs_of(document, server.port, server.grpc_port)]
     plan, log = (tmp_path_factory.mktemp("runner") / name for name in ("jobs.json", "jobs.log"))
     plan.write_text(json.dumps([words for _, words in jobs]))
     with log.open("w") as stream:
@@ -192,14 +194,15 @@ def ran(folder, server, tmp_path_factory):
     return results
 
 
-def jobs_of(document: str, port: int) -> list[list[str]]:
+def jobs_of(document: str, port: int, grpc_port: int = 0) -> list[list[str]]:
     """What runs in the runner: `ganad` lines, unnamed Python blocks, and named ones where a line runs them."""
     jobs = []
     for block in BLOCKS[document]:
         if block.language == "python" and not block.is_named:
             jobs.append([block.file])
         for command in block.commands if block.language in ("", "sh", "console") else ():
-            words = reduced(command.removeprefix("python3 tools/start.py ").replace(ADDRESS, f"127.0.0.1:{port}"))
+            changed = command.replace(ADDRESS, f"127.0.0.1:{port}").replace(GRPC_ADDRESS, f"127.0.0.1:{grpc_port}")
+            words = reduced(changed.removeprefix("python3 tools/start.py "))
             if words[0] == "ganad" and words[1] != "serve":
                 jobs.append(words)
             elif words[0] == "python" and not words[1].startswith("tools/"):

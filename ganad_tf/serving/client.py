@@ -1,75 +1,54 @@
-"""Files → predictions of a server, TensorFlow Serving or `ganad serve`, over its REST API. No TensorFlow here."""
+"""Files → predictions of a server: TensorFlow Serving, or `ganad serve`. No TensorFlow here.
 
-import base64
-import http.client
-import json
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
+`http_client` and `grpc_client` know how a server is asked.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
+import numpy as np
 import soundfile
 
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.serving import wav
+from ganad_tf.serving.http_client import AT_ONCE, Ask
 from ganad_tf.serving.predictions import Prediction
 
-AT_ONCE = 8  # requests
-SECONDS = 60  # that an answer may take
 
-
-def is_url(model: str) -> bool:
-    """Whether it names a model on a server, not a folder."""
-    return model.startswith(("http://", "https://"))
-
-
-def predict(url: str, paths: Sequence[Path]) -> Iterator[Prediction | DataError]:
+def predict(ask: Ask, paths: Sequence[Path]) -> Iterator[Prediction | DataError]:
     """Asks a server about files, a few at a time.
 
     Args:
-      url: `http://HOST:PORT/v1/models/NAME`, with `/versions/N` for one that is not the newest.
+      ask: The model on the server, as `http_client.connect` and `grpc_client.connect` make it of a URL.
       paths: Audio files of 16-bit samples.
 
     Yields:
       One for each file, in order: what the server says, or why it can't be said.
-
-    Raises:
-      InputError: If the URL does not name a model.
     """
-    address = _address(url)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield from pool.map(partial(_predict_one, f"{address}:predict"), paths)
+        yield from pool.map(partial(_predict_one, ask), paths)
 
 
-def _address(url: str) -> str:
-    address = url.removesuffix("/").removesuffix(":predict")
+def _predict_one(ask: Ask, path: Path) -> Prediction | DataError:
     try:
-        parts = urlsplit(address)
-        is_model = parts.hostname and parts.port != 0 and "/v1/models/" in parts.path and " " not in address
-    except ValueError:
-        is_model = False
-    if not is_model:
-        raise InputError(f"Expected the URL of a model, http://HOST:PORT/v1/models/NAME. Received: {url}.")
-    return address
-
-
-def _predict_one(url: str, path: Path) -> Prediction | DataError:
-    try:
-        file = base64.b64encode(_wav_bytes(path)).decode()
-        body = json.dumps({"signature_name": "score_wav", "instances": [{"b64": file}]}).encode()
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            row = json.loads(answer.read())["predictions"][0]
-        return Prediction(str(path), float(row["anomaly_score"]), bool(row["is_anomaly"]), float(row["threshold"]))
+        file = _wav_bytes(path)
     except DataError as error:
         return error
-    except urllib.error.HTTPError as error:
-        return DataError(f"{path}: {url} answered {error.code}: {_reason(error)}")
-    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
-        return DataError(f"{path}: no prediction from {url}: {getattr(error, 'reason', error)}.")
+    try:
+        return _prediction(path, ask("score_wav", {"wav_bytes": np.array([file, None], dtype=object)[:1]}))
+    except DataError as error:
+        return DataError(f"{path}: {error}")
+
+
+def _prediction(path: Path, outputs: Mapping[str, Any]) -> Prediction:
+    try:
+        score, is_anomaly, threshold = (outputs[name][0] for name in ("anomaly_score", "is_anomaly", "threshold"))
+        return Prediction(str(path), float(score), bool(is_anomaly), float(threshold))
+    except (LookupError, TypeError, ValueError) as error:
+        raise DataError("the server's model does not answer as one made by `ganad export` does.") from error
 
 
 def _wav_bytes(path: Path) -> bytes:
@@ -94,10 +73,3 @@ def _wav_bytes(path: Path) -> bytes:
     except (soundfile.SoundFileError, OSError) as error:
         reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
         raise DataError(f"{path}: expected an audio file that can be read. Received: {reason.rstrip('.')}.") from error
-
-
-def _reason(error: urllib.error.HTTPError) -> str:
-    try:
-        return str(json.loads(error.read())["error"])
-    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
-        return str(error.reason)

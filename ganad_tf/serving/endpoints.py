@@ -8,8 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from ganad_tf import __version__
-from ganad_tf.serving import open_inference, openapi, parsing, rest
+from ganad_tf.serving import binary_tensors, open_inference, openapi, parsing, rest
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.batching import Arrays
 from ganad_tf.serving.fields import named, short
@@ -152,7 +151,7 @@ class Endpoints:
 
     async def server(self, _: Asked) -> Answer:
         """Names the server and what it knows beyond the protocol."""
-        return json_answer({"name": "ganad_tf", "version": __version__, "extensions": []})
+        return json_answer(open_inference.server_metadata())
 
     async def predict(self, asked: Asked) -> Answer:
         """Scores clips by TensorFlow Serving's REST API."""
@@ -175,13 +174,15 @@ class Endpoints:
 
         def read(content: parsing.Content, number: int, artifact: Artifact) -> Parsed:
             asked.labels.update(model=asked.model, version=str(number))
-            body = parsing.json_value(content, self._service.bound(artifact))
-            signature, inputs = open_inference.read_request(body, artifact.signatures)
+            json_part, binary = binary_tensors.split(content, asked.headers.get(binary_tensors.HEADER))
+            body = parsing.json_value(json_part, self._service.bound(artifact))
+            signature, inputs = open_inference.read_request(body, artifact.signatures, binary)
             asked.labels.update(signature=signature)
-            wanted = {key: body[key] for key in ("outputs", "id") if key in body}
+            wanted = {key: body[key] for key in ("outputs", "id", "parameters") if key in body}
 
             def encode(outputs: Arrays) -> Answer:
-                return json_answer(open_inference.response(asked.model, number, wanted, outputs))
+                value, tensors = open_inference.response(asked.model, number, wanted, outputs)
+                return Answer(*binary_tensors.joined(json_answer(value).content, tensors))
 
             return Parsed(signature, inputs, encode)
 

@@ -3,20 +3,24 @@
 Source: https://www.tensorflow.org/tfx/serving/api_rest. `instances` (row format) has one value or object per
 clip, `inputs` (column format) one list per field; either way a signature with a single input needs no names.
 Binary values are `{"b64": "..."}`. No TensorFlow here, and no server.
+
+As TensorFlow Serving's `json_tensor.cc` does, keys of the body that mean nothing here are passed over, and `""` is
+the default signature. Stricter than it on purpose: an input that the signature does not have is refused in columns
+too, because who sends it believes that it counts.
 """
 
-import base64
-import binascii
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
 
 from ganad_tf.errors import InputError
-from ganad_tf.serving.fields import Field, Signature, check_names, named, short
+from ganad_tf.serving import base64_text
+from ganad_tf.serving.fields import Field, Signature, check_names, short
 
 Format = Literal["instances", "inputs"]
 DEFAULT = "serving_default"
+_NUMBERS = frozenset({int, float})
 
 
 def read_request(body: Any, signatures: Mapping[str, Signature]) -> tuple[str, Format, dict[str, np.ndarray]]:
@@ -30,12 +34,8 @@ def read_request(body: Any, signatures: Mapping[str, Signature]) -> tuple[str, F
     given = [key for key in ("instances", "inputs") if key in body]
     if len(given) != 1:
         raise InputError("the body: expected either `instances` or `inputs`, and not both.")
-    unknown = sorted(body.keys() - {"instances", "inputs", "signature_name"})
-    if unknown:
-        raise InputError(
-            f"{named(unknown[0])}: not a key of a request; expected `instances`, `inputs` or `signature_name`."
-        )
     name = body.get("signature_name", DEFAULT)
+    name = DEFAULT if name == "" else name
     if not isinstance(name, str) or name not in signatures:
         raise InputError(f"signature_name: expected one of {', '.join(sorted(signatures))}. Received: {short(name)}.")
     fields = signatures[name].inputs
@@ -133,32 +133,48 @@ def _decoded(name: str, value: Any) -> bytes:
     if not isinstance(value, dict) or value.keys() != {"b64"} or not isinstance(value["b64"], str):
         raise InputError(f'{name}: expected {{"b64": "..."}}, the file in base64. Received: {short(value)}.')
     try:
-        return base64.b64decode(value["b64"], validate=True)
-    except (binascii.Error, ValueError) as error:
+        return base64_text.decode(value["b64"])
+    except ValueError as error:
         raise InputError(f"{name}: expected base64 ({error}).") from error
 
 
 def _numbers(name: str, values: Any, field: Field) -> np.ndarray:
-    if _has_text(values):  # an array of strings would give each of them the room of the longest
-        raise InputError(f"{name}: expected numbers. Received: {short(values)}.")
+    rank = len(field.shape)
+    for number, value in _foreign(values, rank):  # NumPy would take true for 1 and null for NaN
+        clip = name if number is None else f"{name}[{number}]"
+        expected = f"lists nested {rank} deep" if isinstance(value, list) else "numbers"
+        raise InputError(f"{clip}: expected {expected}. Received: {short(value)}.")
     try:
-        array = np.asarray(values)
-    except (ValueError, OverflowError) as error:
-        raise InputError(f"{name}: expected numbers in lists of equal lengths.") from error
-    if array.dtype.kind not in "iuf" and array.size:
-        raise InputError(f"{name}: expected numbers. Received: {short(array.ravel()[:1].tolist()[0])}.")
-    if array.ndim != len(field.shape):
-        raise InputError(f"{name}: expected lists nested {len(field.shape)} deep. Received: {array.ndim} deep.")
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, which the model refuses
-        return array.astype(field.dtype)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, which the model refuses
+            array = np.asarray(values, field.dtype)
+    except OverflowError as error:
+        raise InputError(f"{name}: expected numbers that fit {field.dtype.name}.") from error
+    except ValueError as error:
+        raise InputError(_unequal(name, values)) from error
+    if array.ndim != rank:
+        raise InputError(f"{name}: expected lists nested {rank} deep. Received: {array.ndim} deep.")
+    return array
 
 
-def _has_text(values: Any) -> bool:
-    """Whether there is a string in nested lists."""
-    if not isinstance(values, list):
-        return isinstance(values, str)
-    kinds = set(map(type, values))
-    return str in kinds or (list in kinds and any(_has_text(each) for each in values if isinstance(each, list)))
+def _foreign(values: Any, depth: int, number: int | None = None) -> Iterator[tuple[int | None, Any]]:
+    """The values that are no numbers in lists nested `depth` deep, each with the number of its clip."""
+    if depth == 0 or not isinstance(values, list):
+        if type(values) not in _NUMBERS:
+            yield number, values
+    elif not _NUMBERS.issuperset(map(type, values)):
+        for place, value in enumerate(values):
+            yield from _foreign(value, depth - 1, place if number is None else number)
+
+
+def _unequal(name: str, values: list[Any]) -> str:
+    """A sentence about lists of unequal lengths, with the first clip that differs where there is one."""
+    lengths = [len(clip) if isinstance(clip, list) else None for clip in values]
+    for number, length in enumerate(lengths):
+        if length != lengths[0]:
+            kinds = ["a number" if each is None else f"{each}" for each in (lengths[0], length)]
+            first = f"{kinds[0]}, as in {name}[0]"
+            return f"{name}[{number}]: expected numbers in lists of equal lengths, {first}. Received: {kinds[1]}."
+    return f"{name}: expected numbers in lists of equal lengths."
 
 
 def _tensor_info(name: str, field: Field) -> dict[str, Any]:

@@ -5,19 +5,21 @@ that a probe of liveness is answered meanwhile.
 """
 
 import asyncio
+import dataclasses
 import logging
 import os
 import signal
 import socket
 import ssl
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ganad_tf.errors import DataError
 from ganad_tf.serving.access import Access
-from ganad_tf.serving.http_front import HttpFront
+from ganad_tf.serving.http_front import HttpFront, connections
 from ganad_tf.serving.limits import Limits
 from ganad_tf.serving.repository import Repository
 from ganad_tf.serving.service import Service
@@ -26,6 +28,19 @@ logger = logging.getLogger(__name__)
 
 CORES = os.cpu_count() or 1
 WAITING = 2048  # connections that are not accepted yet
+
+
+class Front(Protocol):
+    """Another protocol over the service."""
+
+    async def start(self) -> str:
+        """Listens; the address where."""
+
+    async def stop(self, seconds: float) -> None:
+        """Takes nothing new, and ends what is not done in so many seconds."""
+
+
+MakeFront = Callable[[Service], Front]
 
 
 def serve(
@@ -38,8 +53,20 @@ def serve(
     access: Access,
     tls: ssl.SSLContext | None = None,
     has_access_log: bool = False,
+    fronts: Sequence[MakeFront] = (),
 ) -> None:
     """Serves until SIGINT or SIGTERM.
+
+    Args:
+      folder: Of models.
+      host: To listen at.
+      port: To listen at for HTTP.
+      poll_seconds: Between two looks at the folder.
+      limits: Of what is taken; with more fronts than HTTP, each gets its share of the connections.
+      access: Who is answered.
+      tls: For HTTPS.
+      has_access_log: Whether each request writes a line.
+      fronts: Other protocols over the same service.
 
     Raises:
       ConfigError: If the system gives too few file descriptors.
@@ -47,8 +74,11 @@ def serve(
     """
     listener = bound(host, port)
     repository = Repository(folder)
+    if fronts:
+        share = max(1, connections(limits) // (1 + len(fronts)))
+        limits = dataclasses.replace(limits, connections=share)
     try:
-        asyncio.run(_serve(repository, listener, poll_seconds, limits, access, tls, has_access_log))
+        asyncio.run(_serve(repository, listener, poll_seconds, limits, access, tls, has_access_log, fronts))
     finally:
         listener.close()
         repository.close()
@@ -62,14 +92,18 @@ async def _serve(
     access: Access,
     tls: ssl.SSLContext | None,
     has_access_log: bool,
+    fronts: Sequence[MakeFront],
 ) -> None:
     service = Service(repository, limits, cores=CORES)
+    others = [make(service) for make in fronts]
     front = HttpFront(service, access, tls=tls, has_access_log=has_access_log)
     stop, url = _stop_signal(), front.url(listener)
     listener.listen(WAITING)
     front.listen(listener)
     logger.info("listening on %s port %d; loading models from %s", *listener.getsockname()[:2], repository.folder)
     try:
+        for other in others:
+            logger.info("listening on %s", await other.start())
         loaded = await _first_of(_loaded(repository), stop)
         if loaded:
             repository.follow(poll_seconds)
@@ -79,7 +113,7 @@ async def _serve(
     finally:
         service.is_draining = True
         repository.close()
-        await front.drain()
+        await asyncio.gather(front.drain(), *(other.stop(limits.drain_seconds) for other in others))
         await asyncio.to_thread(service.close)
 
 

@@ -1,0 +1,88 @@
+"""A model on a server over TensorFlow Serving's gRPC API: named arrays in, named arrays out.
+
+The messages are those of the package tensorflow-serving-api, which are made of TensorFlow's: it is imported.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from ganad_tf.errors import DataError, InputError
+from ganad_tf.serving import http_client
+from ganad_tf.serving.http_client import Ask
+
+# A busy server is asked again; gRPC bounds the number of tries and the time between them.
+RETRIES = """{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.2s",
+  "maxBackoff": "30s", "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]}}]}"""
+
+
+def connect(url: str, *, headers: Sequence[str] = (), ca_cert: Path | None = None) -> Ask:
+    """A function that asks a server's model, as that of `http_client.connect`.
+
+    Args:
+      url: `grpc://HOST:PORT/NAME[/versions/N]`, or `grpcs://` for TLS.
+      headers: `NAME: VALUE` each, to be sent as metadata of every call.
+      ca_cert: Certificates in PEM that the server's is checked against, instead of gRPC's own.
+
+    Raises:
+      InputError: If the URL does not name a model, or a header is none.
+    """
+    target, name, version, is_tls = _address(url)
+    metadata = [(key.lower(), value) for key, value in http_client.header_fields(headers).items()]
+    channel = _channel(target, ca_cert, is_tls=is_tls)
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+    def ask(signature: str, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = name, signature
+        if version is not None:
+            request.model_spec.version.value = version
+        for key, values in inputs.items():
+            request.inputs[key].CopyFrom(tf.make_tensor_proto(values))
+        try:
+            response = stub.Predict(request, timeout=http_client.SECONDS, metadata=metadata)
+        except grpc.RpcError as error:
+            code = str(error.code().name)
+            raise DataError(f"grpc://{target}/{name} answered {code}: {_sentence(error)}") from error
+        return {key: tf.make_ndarray(tensor) for key, tensor in response.outputs.items()}
+
+    return ask
+
+
+def _address(url: str) -> tuple[str, str, int | None, bool]:
+    """Host and port, model, version, and whether TLS is asked for."""
+    try:
+        parts = urlsplit(url)
+        path = re.fullmatch(r"/([^/]+)(?:/versions/(\d{1,18}))?/?", parts.path, re.ASCII)
+        is_model = parts.hostname and parts.port and path and "@" not in parts.netloc
+    except ValueError:
+        is_model, path = False, None
+    if not is_model or path is None:
+        shown = http_client.without_password(url)
+        raise InputError(f"Expected the URL of a model, grpc://HOST:PORT/NAME, without a user. Received: {shown}.")
+    return parts.netloc, path[1], int(path[2]) if path[2] else None, parts.scheme == "grpcs"
+
+
+def _channel(target: str, ca_cert: Path | None, *, is_tls: bool) -> grpc.Channel:
+    host = urlsplit(f"//{target}").hostname or ""
+    options = [("grpc.max_receive_message_length", -1), ("grpc.service_config", RETRIES)]
+    if http_client.is_this_machine(host):
+        options.append(("grpc.enable_http_proxy", 0))
+    if not is_tls:
+        return grpc.insecure_channel(target, options)
+    try:
+        roots = ca_cert.read_bytes() if ca_cert else None
+    except OSError as error:
+        raise InputError(f"--ca-cert: expected a file of certificates, {ca_cert} is none.") from error
+    return grpc.secure_channel(target, grpc.ssl_channel_credentials(roots), options)
+
+
+def _sentence(error: grpc.RpcError) -> str:
+    return " ".join(str(error.details()).split())[:500]

@@ -1,0 +1,92 @@
+"""Messages of TensorFlow Serving's gRPC API ↔ names, versions and arrays."""
+
+import math
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError, Message
+from tensorflow.core.framework import types_pb2
+
+from ganad_tf.errors import InputError
+from ganad_tf.serving.batching import Arrays
+from ganad_tf.serving.fields import named, short
+
+
+def parsed(kind: type[Message], content: bytes) -> Message:
+    """Bytes → a message.
+
+    Raises:
+      InputError: If they are none of that kind.
+    """
+    try:
+        return kind.FromString(content)
+    except DecodeError as error:
+        raise InputError(f"the message: expected a {kind.DESCRIPTOR.full_name}.") from error
+
+
+def asked(spec: Any) -> tuple[str, int | None]:
+    """Model and version, None for the newest, that a `ModelSpec` names.
+
+    Raises:
+      InputError: If it names no model, or a version by a label.
+    """
+    if not spec.name:
+        raise InputError("model_spec.name: expected the name of a model.")
+    if spec.WhichOneof("version_choice") == "version_label":
+        raise InputError("model_spec.version_label: not known here; name a version by its number.")
+    return spec.name, spec.version.value if spec.HasField("version") else None
+
+
+def fill(spec: Any, name: str, version: int, signature: str = "") -> None:
+    """Makes a `ModelSpec` of an answer name what has answered."""
+    spec.name, spec.signature_name = name, signature
+    spec.version.value = version
+
+
+def labels(answer: Any) -> dict[str, str]:
+    """Model, version and signature that an answer names, for `Meters`."""
+    if "model_spec" not in answer.DESCRIPTOR.fields_by_name:
+        return {}
+    spec = answer.model_spec
+    return {"model": spec.name, "version": str(spec.version.value), "signature": spec.signature_name}
+
+
+def arrays(inputs: Any, most_clips: int) -> Arrays:
+    """Tensors by name → arrays by name. Nothing is filled in: all values that a shape promises must be there.
+
+    Args:
+      inputs: `TensorProto` by name.
+      most_clips: That a tensor of strings may have.
+
+    Raises:
+      InputError: Names the tensor.
+    """
+    return {name: _array(named(name), tensor, most_clips) for name, tensor in inputs.items()}
+
+
+def _array(name: str, tensor: Any, most_clips: int) -> np.ndarray:
+    sizes = [dim.size for dim in tensor.tensor_shape.dim]
+    if tensor.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
+        raise InputError(f"{name}.tensor_shape: expected sizes. Received: {short(sizes)}.")
+    if tensor.dtype == types_pb2.DT_STRING:
+        n_values = len(tensor.string_val)
+        if n_values > most_clips:
+            raise InputError(f"{name}: expected at most {most_clips} clips. Received: {n_values}.")
+        array = np.array([*tensor.string_val, None], dtype=object)[:-1]
+    elif tensor.dtype == types_pb2.DT_FLOAT:
+        content = tensor.tensor_content
+        if len(content) % 4:
+            raise InputError(f"{name}.tensor_content: expected 4 bytes per value. Received: {len(content)} bytes.")
+        array = np.frombuffer(content, "<f4") if content else np.array(tensor.float_val, np.float32)
+    else:
+        raise InputError(f"{name}.dtype: expected DT_FLOAT or DT_STRING. Received: {_dtype(tensor.dtype)}.")
+    if array.size != math.prod(sizes):
+        raise InputError(
+            f"{name}.tensor_shape: expected sizes that fit the {array.size} values. Received: {short(sizes)}."
+        )
+    return array.reshape(sizes)
+
+
+def _dtype(number: int) -> str:
+    known = types_pb2.DataType.values()
+    return str(types_pb2.DataType.Name(number)) if number in known else str(number)
