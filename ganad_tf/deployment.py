@@ -121,6 +121,8 @@ def serve(options: argparse.Namespace) -> None:
     try:
         from ganad_tf.serving import access, limits, logs, repository, server
     except ModuleNotFoundError as error:
+        if error.name == "resource":  # of Python's own library
+            raise ConfigError("`ganad serve` needs Linux or macOS.") from error
         raise ConfigError(
             f"`ganad serve` needs {error.name}; install the extra: pip install 'ganad_tf[serve]'."
         ) from error

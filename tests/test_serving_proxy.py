@@ -1,6 +1,7 @@
 """`ganad serve` behind nginx, with the configuration that docs/serving.md names."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -41,7 +42,8 @@ def port(server, tmp_path_factory) -> Iterator[int]:
     temporary = "".join(
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    around = f"pid {folder}/pid; error_log {folder}/error.log; events {{}} daemon off;"
+    user = "user root; " if os.getuid() == 0 else ""  # its workers write below a folder that is this user's
+    around = f"{user}pid {folder}/pid; error_log {folder}/error.log; events {{}} daemon off;"
     (folder / "nginx.conf").write_text(f"{around} http {{ access_log off; {temporary} include {folder}/site.conf; }}")
     with subprocess.Popen(["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]) as process:
         try:

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from urllib.parse import unquote
 
 import msgspec
@@ -71,9 +72,12 @@ class Route:
 
     def match(self, path: str) -> dict[str, str] | None:
         """The parts of an address that has this form; a colon in a name has to be quoted."""
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/:]+)", re.escape(self.path))
-        match = re.fullmatch(pattern, path)
+        match = self._pattern.fullmatch(path)
         return {name: unquote(part) for name, part in match.groupdict().items()} if match else None
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/:]+)", re.escape(self.path)))
 
     @property
     def methods(self) -> tuple[str, ...]:
