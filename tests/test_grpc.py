@@ -229,8 +229,9 @@ def test_a_tensor_is_an_array_of_what_it_holds_or_refused(tensor):
     except InputError as error:
         assert "\n" not in str(error)
     else:
-        values = np.frombuffer(tensor.tensor_content, "<f4").tolist() or list(tensor.float_val)
-        expected = values if tensor.dtype == tf.float32.as_datatype_enum else list(tensor.string_val)
+        expected = list(tensor.string_val)
+        if tensor.dtype == tf.float32.as_datatype_enum:
+            expected = np.frombuffer(tensor.tensor_content, "<f4").tolist() or list(tensor.float_val)
         np.testing.assert_array_equal(array.ravel().tolist(), expected)
         assert list(array.shape) == [dim.size for dim in tensor.tensor_shape.dim]
 
