@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ganad_tf import __version__
+from ganad_tf.serving.versions import Policy
+
+MODEL_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 def parser(verbs: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.ArgumentParser:
@@ -72,8 +75,9 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     what = "what the model is called, before _MACHINE if there are several (default: the configuration's name)"
     parser.add_argument("--name", help=what)
     forms = ("savedmodel", "litert", "litert-int8", "onnx")
+    batch = "clips at a time, but for savedmodel (default: any number in onnx, 1 in litert)"
     parser.add_argument("--format", choices=forms, default="savedmodel", help="default: savedmodel")
-    parser.add_argument("--batch", type=_count, metavar="N", help="clips at a time, but for savedmodel (default: 1)")
+    parser.add_argument("--batch", type=_count, metavar="N", help=batch)
     length = "length of a clip, but for savedmodel (default: that of the recordings)"
     parser.add_argument("--seconds", type=_positive, metavar="S", help=length)
 
@@ -82,7 +86,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL_DIR|URL",
-        help="exported_models/NAME, http://HOST:PORT/v1/models/NAME, or grpc://HOST:PORT/NAME",
+        help="exported_models/NAME, also NAME.onnx or NAME.litert, http://HOST:PORT/v1/models/NAME, or grpc://HOST:PORT/NAME",
     )
     parser.add_argument("files", metavar="WAV", nargs="+", type=Path, help="recordings")
     what = "to be sent to the URL, such as 'Authorization: Bearer ...'; may be repeated"
@@ -101,6 +105,13 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8501, help="default: 8501; 0 for any that is free")
     what = "TensorFlow Serving's gRPC API too, such as at 8500; 0 for any that is free (default: no gRPC)"
     parser.add_argument("--grpc-port", type=int, metavar="PORT", help=what)
+    parser.add_argument(
+        "--model-name", type=_model_name, metavar="NAME", help="if DIR is one model's: serve it under this name"
+    )
+    policy = "which are served: all, latest:N or specific:N,N (default: all; the newest is loaded, others if asked for)"
+    parser.add_argument("--versions", type=_policy, default="all", metavar="POLICY", help=policy)
+    most = "models in memory; the one not asked for the longest makes room (default: 200)"
+    parser.add_argument("--loaded", type=_count, default=200, metavar="N", help=most)
     parser.add_argument(
         "--poll", type=_positive, default=2.0, metavar="SECONDS", help="looks for new versions (default: 2)"
     )
@@ -136,6 +147,19 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         read, unit = (_count, "N") if is_count else (_positive, option.rpartition("-")[2].upper())
         shown = f"{what} (default: {default})"
         group.add_argument(option, dest=f"limit_{attribute}", type=read, default=default, metavar=unit, help=shown)
+
+
+def _model_name(text: str) -> str:
+    if not MODEL_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"expected letters, digits and `_.-`. Received: {text!r}.")
+    return text
+
+
+def _policy(text: str) -> Policy:
+    try:
+        return Policy.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _positive(text: str) -> float:

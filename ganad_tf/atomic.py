@@ -65,6 +65,22 @@ def new_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def temporary_directory(path: Path) -> Iterator[Path]:
+    """Yields a temporary directory beside `path`, to be renamed by whoever is done with it, and removed otherwise.
+
+    Raises:
+      WriteError: If something can't be written there.
+    """
+    temporary = _temporary_directory(path)
+    try:
+        yield temporary
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def clear_leftovers(path: Path) -> None:
     """Removes what processes that were killed while they wrote `path` have left beside it; nobody may be writing it."""
     named = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]+\.tmp")

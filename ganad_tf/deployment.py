@@ -1,13 +1,13 @@
 """The verbs that make and use exported models: `export`, `predict`, `serve`. Prints, as only `cli` does."""
 
 import argparse
-import re
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganad_tf import arguments, console, datasets
 from ganad_tf import config as configuration
-from ganad_tf import console, datasets
 from ganad_tf.errors import ConfigError, DataError, GanadError
 from ganad_tf.serving import client, http_client, predictions
 
@@ -24,7 +24,7 @@ def export(options: argparse.Namespace) -> None:
     stem = Path(options.config).stem if options.name is None else options.name
     names = [stem if options.name and len(listings) == 1 else f"{stem}_{listing.machine}" for listing in listings]
     for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
+        if not arguments.MODEL_NAME.fullmatch(name):
             raise ConfigError(f"Expected a model's name of letters, digits and `_.-`. Received: {name!r}; set --name.")
     if options.format == "savedmodel" and (options.batch, options.seconds) != (None, None):
         raise ConfigError(
@@ -38,7 +38,7 @@ def export(options: argparse.Namespace) -> None:
         if options.format == "savedmodel":
             print(savedmodel.export(*what))
         else:
-            print(edge.export(*what, options.format, batch=options.batch or 1, seconds=options.seconds))
+            print(edge.export(*what, options.format, batch=options.batch, seconds=options.seconds))
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -48,10 +48,7 @@ def predict(options: argparse.Namespace) -> None:
     elif options.header or options.ca_cert:
         raise ConfigError(f"Expected the URL of a model with --header and --ca-cert. Received: {options.model}.")
     else:
-        console.import_tensorflow(for_serving=True)
-        from ganad_tf.serving import local
-
-        found = list(local.predict(Path(options.model), options.files))
+        found = list(_predict_here(Path(options.model), options.files))
     write = {"table": predictions.as_table, "json": predictions.as_json, "csv": predictions.as_csv}[options.form]
     print(write([each for each in found if isinstance(each, predictions.Prediction)]))
     faults = [str(each) for each in found if isinstance(each, GanadError)]
@@ -71,11 +68,26 @@ def _server(options: argparse.Namespace) -> http_client.Ask:
     return grpc_client.connect(options.model, headers=options.header, ca_cert=options.ca_cert)
 
 
+def _predict_here(model: Path, files: Sequence[Path]) -> Iterator[predictions.Prediction | DataError]:
+    """By a model for small boards in its own runtime, by any other in TensorFlow."""
+    from ganad_tf.serving import edge
+
+    file = edge.find(model)
+    if file:
+        with console.silenced():  # LiteRT tells of its delegates
+            loaded = edge.EdgeModel(file)
+        return edge.predict(loaded, files)
+    console.import_tensorflow(for_serving=True)
+    from ganad_tf.serving import local
+
+    return local.predict(model, files)
+
+
 def serve(options: argparse.Namespace) -> None:
     """Serves the exported models of a folder over HTTP, and gRPC if asked for, as TensorFlow Serving does."""
     console.import_tensorflow(for_serving=True)
     try:
-        from ganad_tf.serving import access, limits, logs, server
+        from ganad_tf.serving import access, limits, logs, repository, server
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"`ganad serve` needs {error.name}; install the extra: pip install 'ganad_tf[serve]'."
@@ -88,8 +100,9 @@ def serve(options: argparse.Namespace) -> None:
     prefix = "limit_"
     who = access.Access(access.read_token(options.token_file) if options.token_file else None, options.cors)
     tls = access.tls(options.tls_cert, options.tls_key) if options.tls_cert else None
+    chosen = {"name": options.model_name, "policy": options.versions, "most_loaded": options.loaded}
     server.serve(
-        options.folder,
+        repository.Repository(options.folder, **chosen),
         host=options.host,
         port=options.port,
         poll_seconds=options.poll,

@@ -15,3 +15,22 @@ def test_rows_compare_ours_with_plain_code():
     assert rows["prepare, clips/s: ours / plain"] == [pytest.approx(ours / plain)]
     assert rows["ganad --help, seconds"][0] < 5
     assert "tensorflow" in rows["versions"]
+
+
+def test_of_many_models_only_so_many_are_in_memory():
+    command = [
+        sys.executable,
+        ROOT / "tools" / "benchmark.py",
+        "serve-many",
+        "--copies",
+        "12",
+        "--loaded",
+        "3",
+        "--json",
+    ]
+    rows = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    title = "serve-many, 12 models, 3 in memory"
+    before, loaded = rows[f"{title}: MB before, then"]
+    _, most = rows[f"{title}: MB after that, at most"]
+    assert most < loaded + 3 * (loaded - before)  # six models were loaded; 12 in memory would be more
+    assert rows[f"{title}: seconds per look at the folder"] < 5

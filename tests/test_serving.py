@@ -211,6 +211,7 @@ def test_what_is_there_is_told(server):
     assert server.ask("GET", "/v1/models/demo")[1]["model_version_status"][0]["state"] == "AVAILABLE"
     _, answer = server.ask("GET", "/v1/models/demo/versions/1/metadata")
     definition = answer["metadata"]["signature_def"]["signature_def"]["score_wav"]
+    assert answer["metadata"]["ganad"] == Artifact(DEMO).about()
     assert definition["inputs"]["wav_bytes"]["dtype"] == "DT_STRING"
     assert definition["outputs"]["anomaly_score"]["tensor_shape"]["dim"] == [{"size": "-1", "name": ""}]
     assert server.ask("GET", "/v1/models")[1] == {"models": ["demo"]}

@@ -154,7 +154,7 @@ def test_the_number_of_connections_is_bounded_and_newcomers_are_served_when_othe
         for connection in opened[45:]:
             answer = everything(connection)
             assert not answer or status(answer) == 503
-    wait_for(lambda: server.ask("POST", PREDICT, GOOD)[0] == 200, 10)
+    wait_for(lambda: server_answers(server), 10)
     assert b"ganad_refused_connections_total" in exchange(server, head("GET", "/metrics", Connection="close"))
 
 

@@ -3,10 +3,12 @@
     python tools/benchmark.py [ROW ...] [--clips 1000] [--repetitions 3] [--json]
     python tools/benchmark.py growth --sizes 250 1000 4000 16000
     python tools/benchmark.py serve [--model exported_models/demo] [--seconds 60]
+    python tools/benchmark.py serve-many [--model exported_models/demo] [--copies 1000] [--loaded 200]
 
 Rows: `prepare`, `train`, `small-batches`, `score`, `end-to-end`, `start`, `floor`, `report`, `tensorboard`, `growth`,
-`serve`; without any, all but the last four. Each measurement is a process of its own; ours and plain ones take turns,
-and medians are shown with the lowest and the highest. Peak memory is the whole process's, with TensorFlow in it.
+`serve`, `serve-many`; without any, all but the last five. Each measurement is a process of its own; ours and plain
+ones take turns, and medians are shown with the lowest and the highest. Peak memory is the whole process's, with
+TensorFlow in it.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import serving_load
+import serving_many
 import speed_jobs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,6 +44,8 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--sizes", type=int, nargs="+", default=[250, 1000, 4000, 16000], help="clips, for growth")
     parser.add_argument("--model", type=Path, default=ROOT / "exported_models" / "demo")
+    parser.add_argument("--copies", type=int, default=1000, help="of the model, for serve-many")
+    parser.add_argument("--loaded", type=int, default=200, help="of them in memory")
     parser.add_argument("--seconds", type=float, default=60, help="with 8 clients")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -50,11 +55,15 @@ def main() -> int:
     rows: dict[str, object] = {"processor": f"{os.cpu_count()} cores, {_processor()}"}
     rows["versions"] = ", ".join(f"{name} {version(name)}" for name in TOOLS) + f", Python {platform.python_version()}"
     for name in options.rows or [row for row in ROWS if row not in IF_ASKED_FOR]:
-        measured = serving_load.measure(options.model, options.seconds) if name == "serve" else {}
+        measured = {}
+        if name == "serve":
+            measured = serving_load.measure(options.model, options.seconds)
+        elif name == "serve-many":
+            measured = serving_many.measure(options.model, options.copies, options.loaded)
         with tempfile.TemporaryDirectory() as place:
             if name == "growth":
                 measured = growth(Path(place), options.sizes)
-            elif name != "serve":
+            elif name in ROWS:
                 speed_jobs.recordings(Path(place), options.clips)
                 measured = dict(ROWS[name](Path(place), options))
         rows |= measured
@@ -161,7 +170,7 @@ ROWS: dict[str, Callable[[Path, argparse.Namespace], Iterator[tuple[str, object]
     "report": report,
     "tensorboard": tensorboard,
 }
-IF_ASKED_FOR = ("report", "tensorboard", "growth", "serve")  # minutes to hours
+IF_ASKED_FOR = ("report", "tensorboard", "growth", "serve", "serve-many")  # minutes to hours
 
 
 def growth(place: Path, sizes: list[int]) -> dict[str, object]:

@@ -7,6 +7,7 @@
 import importlib
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,10 +17,10 @@ from ganad_tf import atomic, console, metrics
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ConfigError, DataError, ExportError
-from ganad_tf.exporting import gathering, notes
+from ganad_tf.exporting import gathering, notes, publishing
 from ganad_tf.exporting.examples import readable, spread
 from ganad_tf.exporting.gathering import Gathered
-from ganad_tf.serving.versions import next_version
+from ganad_tf.serving.edge import METADATA
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def export(
     mode: Mode,
     form: Format,
     *,
-    batch: int = 1,
+    batch: int | None = None,
     seconds: float | None = None,
 ) -> Path:
     """Exports one machine type's detector, or an ensemble of them.
@@ -47,7 +48,7 @@ def export(
       listing: The machine type's clips; some verify the export, and those with labels measure it.
       mode: `dev` or `eval`.
       form: `litert`, `litert-int8` or `onnx`.
-      batch: Clips that the model takes at a time.
+      batch: Clips that the model takes at a time; None for any number in ONNX and for 1 in LiteRT.
       seconds: Their length; that of the recordings unless it is given.
 
     Returns:
@@ -60,24 +61,28 @@ def export(
     """
     runtime = _runtime(form)
     model = Path(config.export_directory, f"{name}.{form}")
-    atomic.check_writable(model / "1")
-    gathered = gathering.gather(config, listing, mode)
-    tests = _fixed(gathered, listing, "test" if listing.of("test") else "train", seconds)
-    samples = tests[0][1].shape[0]
-    version = next_version(model)
-    with atomic.new_directory(model / str(version)) as temporary:
-        file = temporary / runtime.FILE
-        function = gathered.graph(precision="float32").fixed(batch, samples)
-        calibration = _calibration(gathered, listing, batch, samples) if form == "litert-int8" else []
-        with console.silenced():
-            runtime.convert(function, file, *([calibration] if calibration else []))
-            run = _in_batches(runtime.load(file), batch)
-            found = _compare(gathered, tests, run, is_exact=form != "litert-int8")
-        shape = {"format": form, "batch": batch, "samples": samples}
-        notes.write(temporary / "ganad.json", notes.notes_of(gathered, name, listing.machine, version) | shape | found)
+    is_any_batch = form == "onnx" and batch is None
+    n_clips = batch or 1
+    with publishing.no_empty_folders(model):
+        atomic.check_writable(model / "1")
+        gathered = gathering.gather(config, listing, mode)
+        tests = _fixed(gathered, listing, "test" if listing.of("test") else "train", seconds)
+        samples = tests[0][1].shape[0]
+        with atomic.temporary_directory(model / "new") as draft:
+            file = draft / runtime.FILE
+            function = gathered.graph(precision="float32").fixed(n_clips, samples)
+            calibration = _calibration(gathered, listing, n_clips, samples) if form == "litert-int8" else []
+            convert = runtime.convert_for_any_batch if is_any_batch else runtime.convert
+            with console.silenced():
+                convert(function, file, *([calibration] if calibration else []))
+                run = _in_batches(runtime.load(file), len(tests) if is_any_batch else n_clips)
+                found = _compare(gathered, tests, run, is_exact=form != "litert-int8")
+            shape = {"format": form, "batch": None if is_any_batch else n_clips, "samples": samples}
+            known = notes.notes_of(gathered, name, listing.machine) | shape | found
+            version = publishing.publish(draft, model, partial(notes.write, draft / METADATA, known))
     said = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in found.items())
-    logger.info("%s: exported to %s; %s", listing.machine, model / str(version), said)
-    return model / str(version)
+    logger.info("%s: exported to %s; %s", listing.machine, version, said)
+    return version
 
 
 def _runtime(form: Format):  # type: ignore[no-untyped-def]  # a module

@@ -18,6 +18,7 @@ from ganad_tf import scoring
 from ganad_tf.audio import LOUDEST
 from ganad_tf.config import Config
 from ganad_tf.exporting.checks import expect, expect_finite, not_empty
+from ganad_tf.exporting.guards import guarded
 from ganad_tf.features import fewest_samples, log_mel_of, windows_of
 from ganad_tf.reconstruction import reconstruction
 from ganad_tf.trained import Fitted, Trained
@@ -92,11 +93,12 @@ class SoundScorer(tf.Module):
     def fixed(self, batch: int, samples: int) -> tf.types.experimental.ConcreteFunction:
         """`score_waveform` for a fixed number of clips of a fixed length, of operations that small boards have.
 
-        Without checks of the input and without a loop.
+        Without a loop. Input that can't be scored is no error here, but an anomaly; see `guards.guarded`.
         """
 
         def score_waveform(waveform: tf.Tensor) -> Tensors:
             scores = tf.stack([self.score_clip(self._features(clip[tf.newaxis])[0]) for clip in tf.unstack(waveform)])
+            scores = guarded(waveform, scores)
             threshold = self._threshold_of(scores)
             return {"anomaly_score": scores, "is_anomaly": scores > threshold, "threshold": threshold}
 

@@ -1,6 +1,6 @@
 """A fixed graph → LiteRT (TensorFlow Lite), in float32 or with 8-bit dense layers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,10 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-FILE = "model.tflite"
+from ganad_tf.serving import edge
+
+FILE = edge.LITERT
+load = edge.load
 
 
 def convert(function: Any, path: Path, calibration: Sequence[np.ndarray] = ()) -> None:
@@ -21,13 +24,6 @@ def convert(function: Any, path: Path, calibration: Sequence[np.ndarray] = ()) -
     """
     exact = _converter(function).convert()
     path.write_bytes(_in_8_bits(_converter(function), exact, calibration) if calibration else exact)
-
-
-def load(path: Path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """The model in its own runtime: `[batch, samples]` → the outputs by name."""
-    interpreter = Interpreter(model_path=str(path))
-    runner = interpreter.get_signature_runner()
-    return lambda waveform: dict(runner(waveform=waveform))
 
 
 def _converter(function: Any) -> Any:

@@ -11,15 +11,15 @@ from ganad_tf import atomic, evaluation, trained
 from ganad_tf.config import Config, to_dict
 from ganad_tf.errors import DataError
 from ganad_tf.exporting.gathering import Gathered
+from ganad_tf.exporting.portable import portable
 
 
-def notes_of(gathered: Gathered, name: str, machine: str, version: int) -> dict[str, Any]:
-    """Configuration, machine, data, threshold, results, versions, seeds and commit."""
+def notes_of(gathered: Gathered, name: str, machine: str) -> dict[str, Any]:
+    """Configuration, machine, data, threshold, results, versions, seeds and commit; without paths of this computer."""
     config, model = gathered.config, gathered.members[0].model
     records = [member.model.record for member in gathered.members]
-    return {
+    known = {
         "name": name,
-        "version": version,
         "machine": machine,
         "exported": datetime.now(UTC).isoformat(timespec="seconds"),
         "config": to_dict(config),
@@ -49,6 +49,7 @@ def notes_of(gathered: Gathered, name: str, machine: str, version: int) -> dict[
         "versions": trained.versions(),
         "git_commit": _git_commit(),
     }
+    return dict(portable(known, Path.cwd()))
 
 
 def _results(config: Config, machine: str) -> dict[str, float] | None:
@@ -70,7 +71,7 @@ def _git_commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def write(path: Path, notes: dict[str, Any]) -> None:
-    """Writes them, and the folder above them."""
+def write(path: Path, notes: dict[str, Any], version: int | None = None) -> None:
+    """Writes them and the number of the version, once that is known; and the folder above them."""
     path.parent.mkdir(exist_ok=True)
-    atomic.write_text(path, json.dumps(notes, indent=1))
+    atomic.write_text(path, json.dumps(notes if version is None else {"version": version, **notes}, indent=1))

@@ -5,6 +5,7 @@ A version appears under its number when it has been verified; what is there is n
 
 import logging
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
@@ -12,9 +13,9 @@ import tensorflow as tf
 from ganad_tf import atomic, tensorflow_files
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
-from ganad_tf.exporting import examples, gathering, notes, serving_files, verification
+from ganad_tf.exporting import examples, gathering, notes, publishing, serving_files, verification
 from ganad_tf.exporting.graph import SoundScorer
-from ganad_tf.serving.versions import METADATA, next_version
+from ganad_tf.serving.versions import METADATA
 
 logger = logging.getLogger(__name__)
 
@@ -37,20 +38,21 @@ def export(config: Config, name: str, listing: Listing, mode: Mode) -> Path:
       ExportError: If members don't fit together, or the exported model scores otherwise than the live one.
     """
     model = Path(config.export_directory, name)
-    atomic.check_writable(model / "1")
-    gathered = gathering.gather(config, listing, mode)
-    clips = examples.example_clips(gathered, listing, mode)
-    version = next_version(model)
-    with atomic.new_directory(model / str(version)) as temporary:
-        _save(gathered.graph(), temporary)
-        known = notes.notes_of(gathered, name, listing.machine, version)
-        notes.write(temporary / METADATA, known)
-        with tempfile.TemporaryDirectory() as scratch:
-            difference = verification.verify(temporary, gathered, clips, Path(scratch))
-        notes.write(temporary / METADATA, known | {"largest_difference_from_live": difference})
+    with publishing.no_empty_folders(model):
+        atomic.check_writable(model / "1")
+        gathered = gathering.gather(config, listing, mode)
+        clips = examples.example_clips(gathered, listing, mode)
+        with atomic.temporary_directory(model / "new") as draft:
+            _save(gathered.graph(), draft)
+            known = notes.notes_of(gathered, name, listing.machine)
+            notes.write(draft / METADATA, known)
+            with tempfile.TemporaryDirectory() as scratch:
+                difference = verification.verify(draft, gathered, clips, Path(scratch))
+            known |= {"largest_difference_from_live": difference}
+            version = publishing.publish(draft, model, partial(notes.write, draft / METADATA, known))
     serving_files.write(Path(config.export_directory))
-    logger.info("%s: exported to %s, within %.1e of the live scores", listing.machine, model / str(version), difference)
-    return model / str(version)
+    logger.info("%s: exported to %s, within %.1e of the live scores", listing.machine, version, difference)
+    return version
 
 
 def _save(graph: SoundScorer, directory: Path) -> None:

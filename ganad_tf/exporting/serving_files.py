@@ -24,6 +24,9 @@ num_batch_threads { value: 2 }
 
 def write(folder: Path) -> None:
     """Writes both files into a folder of exported models, which the server sees as `/models`."""
-    configs = "".join(_MODEL.format(name=name) for name in models(folder))
-    atomic.write_text(folder / MODELS, f"model_config_list {{\n{configs}}}\n")
     atomic.write_text(folder / BATCHING, _BATCHING)
+    written: list[str] | None = None
+    while written != (names := list(models(folder))):  # another export may have written what it saw before ours came
+        configs = "".join(_MODEL.format(name=name) for name in names)
+        atomic.write_text(folder / MODELS, f"model_config_list {{\n{configs}}}\n")
+        written = names

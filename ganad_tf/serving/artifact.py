@@ -53,6 +53,16 @@ class Artifact:
             ) from error
         self.signatures = {name: _signature(function) for name, function in self._loaded.signatures.items()}
 
+    def about(self) -> dict[str, str | float | None]:
+        """Package, date of the export, machine type and threshold, as `ganad.json` has them."""
+        package = self.metadata.get("versions", {}).get("ganad_tf")
+        return {
+            "package": f"ganad_tf {package}" if package else None,
+            "exported": self.metadata.get("exported"),
+            "machine": self.metadata.get("machine"),
+            "threshold": self.metadata.get("threshold", {}).get("value"),
+        }
+
     def __call__(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Calls one signature.
 

@@ -203,12 +203,13 @@ class Endpoints:
     async def metadata(self, asked: Asked) -> Answer:
         """Signatures of a model, as TensorFlow Serving tells them."""
         found, artifact = await self._service.find(asked.model, asked.version)
-        return json_answer(rest.metadata(asked.model, found, artifact.signatures))
+        return json_answer(rest.metadata(asked.model, found, artifact.signatures, artifact.about()))
 
     async def described(self, asked: Asked) -> Answer:
         """Inputs, outputs and versions of a model, as the Open Inference Protocol tells them."""
         _, artifact = await self._service.find(asked.model, asked.version)
-        versions = list(await self._service.states(asked.model))
+        states = await self._service.states(asked.model)
+        versions = [number for number, state in states.items() if state.name != "END"]
         return json_answer(open_inference.metadata(asked.model, versions, artifact.signatures[rest.DEFAULT]))
 
     async def ready(self, asked: Asked) -> Answer:

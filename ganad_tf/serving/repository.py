@@ -1,23 +1,34 @@
-"""The exported models of a folder, loaded: the newest version of each at once, others when they are asked for."""
+"""The exported models of a folder, loaded: the newest version of each, others when they are asked for.
 
+What is loaded is served until its version is really gone. Files that were truncated, a folder that is away for a
+moment, one that can't be listed: none of that takes a good model away.
+"""
+
+import gc
 import logging
+import math
+import os
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from ganad_tf.errors import DataError, GanadError
-from ganad_tf.serving import versions, wav
+from ganad_tf.serving import versions
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.fields import named
+from ganad_tf.serving.versions import Look, Policy, Stamp, State
+from ganad_tf.serving.warming import warm
 
 logger = logging.getLogger(__name__)
 
 KEPT_SECONDS = 300.0  # that an older version stays loaded after it was asked for
-
-Key = tuple[str, int]  # name and version
+RETRY_SECONDS = 60.0  # until files that can't be used are tried again though they are the same
+LOOKS_UNTIL_GONE = 3  # in a row that don't find the version of a loaded model
+LOADED_AT_ONCE = min(4, os.cpu_count() or 1)
+MOST_NAMED = 20  # models in a message
 
 
 class NotHereError(GanadError):
@@ -25,12 +36,33 @@ class NotHereError(GanadError):
 
 
 @dataclass
-class _Held:
-    """What has become of a version's folder: its model, or None if it can't be used."""
+class _Version:
+    """A version's folder and what has become of it."""
 
-    artifact: Artifact | None
-    stamp: tuple[int, int, int]
-    asked: float = 0.0  # for by its number, when last
+    path: Path
+    artifact: Artifact | None = None
+    stamp: Stamp | None = None  # of the files when they were tried last
+    reason: str = ""  # why they can't be used
+    tried: float = -math.inf  # when
+    asked: float = -math.inf  # for by its number, when last
+    used: float = -math.inf  # when last
+    n_missed: int = 0  # looks in a row that did not find it
+    is_dropped: bool = False  # for others that were asked for
+    loading: threading.Lock = field(default_factory=threading.Lock)  # held for seconds
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is loaded, or there is no reason yet why it can't be."""
+        return self.artifact is not None or not self.reason
+
+    @property
+    def can_come_back(self) -> bool:
+        """Whether it could be loaded again, as far as is known."""
+        return not self.reason and not self.n_missed
+
+    def drop(self) -> None:
+        """Lets the model go."""
+        self.artifact, self.stamp = None, None
 
 
 class Repository:
@@ -38,77 +70,101 @@ class Repository:
 
     Args:
       folder: `<model>/<version>/` folders, or one model's folder of versions.
+      name: What that one model is called; its folder's name unless it is given.
+      policy: Which versions are served.
+      most_loaded: Models in memory at the same time. More can be asked for: who was asked longest ago is dropped.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, name: str | None = None, policy: Policy | None = None, most_loaded: int = 200
+    ) -> None:
         self.folder = folder
-        self._held: dict[Key, _Held] = {}
+        self._given_name = self._name = name  # of the one model of the folder
+        self._policy = policy or Policy()
+        self._most_loaded = most_loaded
+        self._models: dict[str, dict[int, _Version]] = {}
         self._lock = threading.Lock()  # held for a moment
-        self._loading = threading.Lock()  # held for seconds
+        self._trouble: dict[str, str] = {}  # what was last said of a folder
         self._is_closed = threading.Event()
+
+    def require_models(self) -> None:
+        """Looks for exported models, without loading one.
+
+        Raises:
+          DataError: If there is none, or the folder can't be read.
+        """
+        try:
+            look = self._listing()
+        except OSError as error:
+            raise DataError(f"Expected exported models in {self.folder}, but {_said(error)}.") from error
+        if not any(look.models.values()) and not look.unreadable:
+            hint = f"; --model-name {self._given_name} is for a folder of its versions" if self._given_name else ""
+            raise DataError(
+                f"Expected exported models in {self.folder}, as `ganad export` makes them, but there are none{hint}."
+            )
 
     def refresh(self) -> None:
         """Loads the newest version of each model, again if it has changed, and lets go of what is not needed."""
-        there = self._there()
-        newest: set[Key] = set()
-        for name, numbers in there.items():
-            for version, directory in numbers.items():  # the newest first; an older one only where it can't be used
-                if self._load((name, version), directory):
-                    newest.add((name, version))
-                    break
-        with self._lock:
-            for key, held in list(self._held.items()):
-                is_there = key[1] in there.get(key[0], {})
-                is_idle = key not in newest and time.monotonic() - held.asked > KEPT_SECONDS
-                if not is_there or (held.artifact and is_idle):
-                    del self._held[key]
-                    logger.info("%s version %d is %s", *key, "no longer loaded" if is_there else "gone")
+        self._look(is_regular=True)
+        with ThreadPoolExecutor(LOADED_AT_ONCE, "load") as pool:
+            list(pool.map(self._load_newest, self._to_be_loaded()))
+        self._drop_idle()
 
     def follow(self, seconds: float) -> None:
-        """Calls `refresh` every so many seconds until `close`, in a thread of its own."""
+        """Calls `refresh` at once and every so many seconds until `close`, in a thread of its own."""
 
         def poll() -> None:
-            while not self._is_closed.wait(seconds):
+            while not self._is_closed.is_set():
                 try:
                     self.refresh()
                 except Exception:  # a bug must not end the thread: what is loaded is served on
                     logger.exception("can't look into %s", self.folder)
+                self._is_closed.wait(seconds)
 
-        threading.Thread(target=poll, daemon=True).start()
+        threading.Thread(target=poll, name="follow", daemon=True).start()
 
     def close(self) -> None:
-        """Ends `follow`."""
+        """Ends `follow` after what is being loaded."""
         self._is_closed.set()
 
     def names(self) -> list[str]:
-        """The models that can be used."""
+        """The models that can be asked for, sorted; none before the first of them is loaded."""
         with self._lock:
-            return sorted({name for (name, _), held in self._held.items() if held.artifact})
+            if next(self._loaded(), None) is None:
+                return []
+            return sorted(
+                name
+                for name, known in self._models.items()
+                if any(known[number].is_usable for number in self._served(name))
+            )
 
-    def versions(self, name: str) -> dict[int, str]:
-        """`AVAILABLE` by version, the newest first; `END` for one that can't be used.
+    def versions(self, name: str) -> dict[int, State]:
+        """The versions of a model, the newest first, with those that can't be used and why.
 
         Raises:
           NotHereError: If there is no such model.
         """
-        found = self._there().get(name)
-        if not found:
-            raise NotHereError(f"Model {named(name)} is not here; there are: {', '.join(self.names()) or 'none'}.")
+        self._look()
         with self._lock:
-            broken = {version for (own, version), held in self._held.items() if own == name and not held.artifact}
-        return {version: "END" if version in broken else "AVAILABLE" for version in found}
+            known = self._models.get(name, {})
+            states = {number: _state(known[number]) for number in self._served(name)}
+        if not states:
+            raise NotHereError(f"Model {named(name)} is not here; there are: {_enumerated(self.names())}.")
+        return states
 
     def loaded(self, name: str, version: int | None = None) -> tuple[int, Artifact] | None:
         """A version that is loaded, the newest unless it is named; at once."""
         with self._lock:
-            usable = {key[1]: held for key, held in self._held.items() if key[0] == name and held.artifact}
-            number = max(usable, default=None) if version is None else version
-            held = usable.get(number) if number is not None else None
-            if number is None or held is None or held.artifact is None:
+            known = self._models.get(name, {})
+            candidates = (number for number, it in known.items() if it.artifact or it.is_dropped)
+            number = max(candidates, default=None) if version is None else version
+            found = known.get(number) if number is not None else None
+            if number is None or found is None or found.artifact is None:
                 return None
+            found.used = time.monotonic()
             if version is not None:
-                held.asked = time.monotonic()
-            return number, held.artifact
+                found.asked = found.used
+            return number, found.artifact
 
     def get(self, name: str, version: int | None = None) -> tuple[int, Artifact]:
         """The same, loading it first if need be.
@@ -116,56 +172,204 @@ class Repository:
         Raises:
           NotHereError: If there is none that can be used.
         """
-        found = self.loaded(name, version)
+        found = self.loaded(name, version) or self._load_asked(name, version)
+        if not found:
+            self._look()
+            found = self._load_asked(name, version)
         if found:
             return found
-        there = self._there().get(name, {})
-        for number, directory in there.items():
+        states = self.versions(name)
+        usable = [str(number) for number, state in states.items() if state.name != "END"]
+        what = "in no version that can be used" if version is None else f"in version {version}"
+        raise NotHereError(f"Model {named(name)} is not here {what}; there are: {_enumerated(usable)}.")
+
+    def _load_asked(self, name: str, version: int | None) -> tuple[int, Artifact] | None:
+        with self._lock:
+            numbers = self._served(name)
+        for number in numbers:
             if version in (None, number):
-                artifact = self._load((name, number), directory, asked=time.monotonic())
+                artifact = self._load(name, number, is_asked=version is not None)
                 if artifact:
                     return number, artifact
-        usable = [str(number) for number, state in self.versions(name).items() if state == "AVAILABLE"]
-        what = "in no version that can be used" if version is None else f"in version {version}"
-        raise NotHereError(f"Model {named(name)} is not here {what}; there are: {', '.join(usable) or 'none'}.")
+        return None
 
-    def _there(self) -> dict[str, dict[int, Path]]:
-        own = versions.versions(self.folder)
-        if own:
-            return {self.folder.resolve().name: own}
-        return {name: versions.versions(path) for name, path in versions.models(self.folder).items()}
+    def _listing(self) -> Look:
+        """What is in the folder now; whether that is one model or several is decided while nothing is known of it."""
+        if not self._models:
+            self._name = self._given_name or versions.single_model(self.folder)
+        return versions.look(self.folder, self._name)
 
-    def _load(self, key: Key, directory: Path, asked: float = 0.0) -> Artifact | None:
+    def _look(self, *, is_regular: bool = False) -> None:
+        """Notes what is in the folder now; in regular looks a loaded version that is not there comes nearer its end."""
+        try:
+            look = self._listing()
+        except OSError as error:
+            self._complain(str(self.folder), f"{self.folder} can't be looked into, and is served as it was: {error}")
+            return
+        self._trouble.pop(str(self.folder), None)
+        for model in look.unreadable:
+            self._complain(model, f"{model} can't be looked into, and is served as it was")
+        with self._lock:
+            for name, numbers in look.models.items():
+                for number, path in numbers.items():
+                    known = self._models.setdefault(name, {}).setdefault(number, _Version(path))
+                    known.path, known.n_missed = path, 0
+            for name in set(self._models) - look.unreadable:
+                self._trouble.pop(name, None)
+                self._forget(name, look.models.get(name, {}), is_regular=is_regular)
+
+    def _forget(self, name: str, there: dict[int, Path], *, is_regular: bool) -> None:
+        for number, known in list(self._models[name].items()):
+            if number in there:
+                continue
+            known.n_missed += is_regular
+            if known.artifact is None or known.n_missed >= LOOKS_UNTIL_GONE:
+                del self._models[name][number]
+                logger.info("%s version %d is gone", name, number)
+        if not self._models[name]:
+            del self._models[name]
+
+    def _to_be_loaded(self) -> list[str]:
+        """Models of which something is loaded, then as many others as there is room for: untried ones first."""
+        with self._lock:
+            names = {name for name, _, _ in self._loaded()}
+            others = sorted(
+                (any(version.reason for version in known.values()), name)
+                for name, known in self._models.items()
+                if name not in names
+            )
+            room = max(self._most_loaded - sum(1 for _ in self._loaded()), 0)
+            return [*sorted(names), *(name for _, name in others[:room])]
+
+    def _load_newest(self, name: str) -> None:
+        with self._lock:
+            numbers = self._served(name)
+        for number in numbers:  # the newest first; an older one only where it can't be used
+            if self._is_closed.is_set() or self._load(name, number):
+                break
+
+    def _load(self, name: str, number: int, *, is_asked: bool = False) -> Artifact | None:
         """Loads a version unless it is loaded as it is there now; None if it can't be used."""
-        with self._loading:
-            now = versions.stamp(directory)
-            with self._lock:
-                before = self._held.get(key)
-            if before and before.stamp == now:
-                return before.artifact
-            held = _Held(None, now, asked)
-            try:
-                held.artifact = _warm(Artifact(directory))
-            except GanadError as error:
-                logger.warning("%s version %d can't be used: %s", *key, error)
-            except Exception:  # whatever is wrong with one model, the others are served
-                logger.exception("%s version %d can't be used", *key)
-            with self._lock:
-                self._held[key] = held
-            if held.artifact:
-                logger.info("%s version %d is served", *key)
-            return held.artifact
+        with self._lock:
+            known = self._models.get(name, {}).get(number)
+        if known is None:
+            return None
+        with known.loading:
+            if known.n_missed:
+                return known.artifact
+            now = time.monotonic()
+            stamp = versions.stamp(known.path)
+            is_due = known.stamp != stamp or (bool(known.reason) and now - known.tried > RETRY_SECONDS)
+            if is_due:
+                artifact, reason = _loaded_from(known.path, f"{name}/{number}")
+                self._note(name, number, reason)
+                with self._lock:
+                    known.stamp, known.reason, known.tried = stamp, reason, now
+                    known.artifact = artifact or known.artifact
+                    known.is_dropped = False
+                    known.used = time.monotonic()
+            if is_asked:
+                known.asked = time.monotonic()
+            result = known.artifact
+        if is_due and result:
+            self._make_room()
+        return result
+
+    def _note(self, name: str, number: int, reason: str) -> None:
+        key = f"{name} version {number}"
+        if reason:
+            self._complain(key, f"{key} can't be used: {reason}")
+        else:
+            self._trouble.pop(key, None)
+            logger.info("%s is served", key)
+
+    def _complain(self, what: str, sentence: str) -> None:
+        """Warns once, until something else is the matter."""
+        if self._trouble.get(what) != sentence:
+            self._trouble[what] = sentence
+            logger.warning("%s", sentence)
+
+    def _make_room(self) -> None:
+        """Drops those that were asked for longest ago, as many as are too many."""
+        with self._lock:
+            loaded = list(self._loaded())
+            surplus = len(loaded) - self._most_loaded
+            replaceable = [held for held in loaded if held[2].can_come_back]
+            replaceable.sort(key=lambda held: (self._is_newest(held[0], held[1]), held[2].used))
+            for name, number, known in replaceable[: max(surplus, 0)]:
+                known.drop()
+                known.is_dropped = True
+                logger.debug("%s version %d makes room for others", name, number)
+        if surplus > 0:
+            gc.collect()  # a loaded model is a circle of Python objects that hold its memory
+
+    def _drop_idle(self) -> None:
+        """Drops what is loaded though a newer version is, unless it was asked for by its number not long ago."""
+        n_dropped = 0
+        with self._lock:
+            for name, number, known in list(self._loaded()):
+                is_idle = time.monotonic() - known.asked > KEPT_SECONDS or number not in self._within_policy(name)
+                if is_idle and known.can_come_back and not self._is_newest(name, number):
+                    known.drop()
+                    n_dropped += 1
+                    logger.info("%s version %d is no longer loaded", name, number)
+        if n_dropped:
+            gc.collect()
+
+    def _is_newest(self, name: str, number: int) -> bool:
+        """Whether no newer version of the model is loaded."""
+        return not any(other > number and known.artifact for other, known in self._models[name].items())
+
+    def _loaded(self) -> Iterator[tuple[str, int, _Version]]:
+        for name, numbers in self._models.items():
+            for number, known in numbers.items():
+                if known.artifact:
+                    yield name, number, known
+
+    def _served(self, name: str) -> list[int]:
+        """Versions that the policy lets through, and what is loaded until it is replaced; the newest first."""
+        known = self._models.get(name, {})
+        loaded = {number for number in known if known[number].artifact}
+        return sorted({*self._within_policy(name), *loaded}, reverse=True)
+
+    def _within_policy(self, name: str) -> list[int]:
+        known = self._models.get(name, {})
+        numbers: list[int] = []
+        n_usable = 0
+        for number in sorted(known, reverse=True):
+            if self._policy.specific is None or number in self._policy.specific:
+                numbers.append(number)
+                n_usable += known[number].is_usable
+                if n_usable == self._policy.latest:
+                    break
+        return numbers
 
 
-def _warm(artifact: Artifact) -> Artifact:
-    """Calls each way of scoring once, so that the first client does not wait for what is done at a first call."""
-    rate, fewest = artifact.audio.sample_rate, artifact.fewest_samples
-    silence = np.zeros([1, max(fewest, rate)], np.float32)
-    file = np.array([wav.encode(silence[0], rate)], dtype=object)
-    scores = [
-        artifact("score_waveform", {"waveform": silence})["anomaly_score"],
-        artifact("score_wav", {"wav_bytes": file})["anomaly_score"],
-    ]
-    if any(score.shape != (1,) for score in scores):
-        raise DataError(f"{artifact.directory} does not score as a model made by `ganad export` does.")
-    return artifact
+def _loaded_from(path: Path, called: str) -> tuple[Artifact | None, str]:
+    """The model in a folder, or the reason why there is none; clients may read that, so it names no folder of ours."""
+    try:
+        artifact = Artifact(path)
+        warm(artifact)
+        return artifact, ""
+    except (GanadError, OSError) as error:
+        sentence = str(error) if isinstance(error, GanadError) else f"{_said(error)}."
+        return None, sentence.replace(str(path), called)
+    except Exception as error:  # whatever is wrong with one model, the others are served
+        logger.exception("%s can't be loaded", called)
+        return None, f"{type(error).__name__}; the log says more."
+
+
+def _state(known: _Version) -> State:
+    if not known.is_usable:
+        return State("END", known.reason)
+    is_first = known.artifact is None and known.loading.locked()
+    return State("LOADING" if is_first else "AVAILABLE", known.reason)
+
+
+def _said(error: OSError) -> str:
+    return f"it can't be read ({error.strerror or type(error).__name__})"
+
+
+def _enumerated(words: list[str]) -> str:
+    more = len(words) - MOST_NAMED
+    return ", ".join([*words[:MOST_NAMED], *([f"{more} more"] if more > 0 else [])]) or "none"

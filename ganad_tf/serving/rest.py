@@ -17,6 +17,7 @@ import numpy as np
 from ganad_tf.errors import InputError
 from ganad_tf.serving import base64_text
 from ganad_tf.serving.fields import Field, Signature, check_names, short
+from ganad_tf.serving.versions import State
 
 Format = Literal["instances", "inputs"]
 DEFAULT = "serving_default"
@@ -59,8 +60,10 @@ def response(form: Format, outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {"predictions": [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]}
 
 
-def metadata(name: str, version: int, signatures: Mapping[str, Signature]) -> dict[str, Any]:
-    """The answer to `GET .../metadata`."""
+def metadata(
+    name: str, version: int, signatures: Mapping[str, Signature], about: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The answer to `GET .../metadata`; `about` is an entry `ganad` beside TensorFlow Serving's `signature_def`."""
     definitions = {
         key: {
             "inputs": {field: _tensor_info(field, of) for field, of in signature.inputs.items()},
@@ -71,15 +74,18 @@ def metadata(name: str, version: int, signatures: Mapping[str, Signature]) -> di
     }
     return {
         "model_spec": {"name": name, "signature_name": "", "version": str(version)},
-        "metadata": {"signature_def": {"signature_def": definitions}},
+        "metadata": {"signature_def": {"signature_def": definitions}} | ({"ganad": dict(about)} if about else {}),
     }
 
 
-def status(versions: Mapping[int, str]) -> dict[str, Any]:
-    """The answer to `GET /v1/models/<model>`: state by version, the newest first."""
-    fine = {"error_code": "OK", "error_message": ""}
-    states = [{"version": str(version), "state": state, "status": fine} for version, state in versions.items()]
-    return {"model_version_status": states}
+def status(versions: Mapping[int, State]) -> dict[str, Any]:
+    """The answer to `GET /v1/models/<model>`: state by version, the newest first, and why one can't be used."""
+    rows = []
+    for version, state in versions.items():
+        code = "UNKNOWN" if state.name == "END" else "OK"
+        told = {"error_code": code, "error_message": state.reason}
+        rows.append({"version": str(version), "state": state.name, "status": told})
+    return {"model_version_status": rows}
 
 
 def array_of(name: str, values: Any, field: Field) -> np.ndarray:

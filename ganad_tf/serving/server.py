@@ -14,7 +14,6 @@ import ssl
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Protocol
 
 from ganad_tf.errors import DataError
@@ -44,7 +43,7 @@ MakeFront = Callable[[Service], Front]
 
 
 def serve(
-    folder: Path,
+    repository: Repository,
     *,
     host: str,
     port: int,
@@ -58,7 +57,7 @@ def serve(
     """Serves until SIGINT or SIGTERM.
 
     Args:
-      folder: Of models.
+      repository: Of models that are not loaded yet.
       host: To listen at.
       port: To listen at for HTTP.
       poll_seconds: Between two looks at the folder.
@@ -73,7 +72,6 @@ def serve(
       DataError: If there is no exported model in the folder, or the port is taken.
     """
     listener = bound(host, port)
-    repository = Repository(folder)
     if fronts:
         share = max(1, connections(limits) // (1 + len(fronts)))
         limits = dataclasses.replace(limits, connections=share)
@@ -107,7 +105,7 @@ async def _serve(
         loaded = await _first_of(_loaded(repository), stop)
         if loaded:
             repository.follow(poll_seconds)
-            logger.info("serving %s on %s", ", ".join(repository.names()), url)
+            logger.info("serving %s on %s", ", ".join(repository.names()) or "no model yet", url)
             await stop.wait()
             logger.info("stopping: what was accepted is answered first; a second signal ends it at once")
     finally:
@@ -129,10 +127,8 @@ def _loaded(repository: Repository) -> "asyncio.Future[None]":
     def load() -> None:
         error: BaseException | None = None
         try:
+            repository.require_models()
             repository.refresh()
-            if not repository.names():
-                there = f"Expected exported models in {repository.folder}, as `ganad export` makes them"
-                error = DataError(f"{there}, but there are none that can be used.")
         except Exception as caught:  # reaches whoever waits
             error = caught
         with suppress(RuntimeError):  # the server was stopped meanwhile: nobody waits

@@ -23,6 +23,7 @@ from ganad_tf.serving.limits import Limits
 from ganad_tf.serving.meters import Meters
 from ganad_tf.serving.refusals import BusyError, TooLargeError
 from ganad_tf.serving.repository import Repository
+from ganad_tf.serving.versions import State
 
 LARGE = 8_000_000  # bytes of a body: such are parsed one at a time, and their room goes back to the system
 MANY = 1_000_000  # values of an answer: such are encoded one at a time
@@ -93,9 +94,9 @@ class Service:
         ready = self.repository.loaded(name, version)
         return ready or await _in(self._loaders, self.repository.get, name, version)
 
-    async def states(self, name: str) -> Any:
-        """The versions of a model, as the repository says."""
-        return await _in(self._parsers, self.repository.versions, name)
+    async def states(self, name: str) -> dict[int, State]:
+        """The versions of a model."""
+        return dict(await _in(self._parsers, self.repository.versions, name))
 
     async def score(self, name: str, version: int | None, signature: str, inputs: Arrays) -> tuple[int, Arrays]:
         """Scores arrays.
