@@ -221,7 +221,7 @@ TENSORS = st.builds(
 )
 
 
-@settings(max_examples=500, deadline=None, database=None, derandomize=True)
+@settings(max_examples=200, deadline=None, database=None, derandomize=True)
 @given(TENSORS)
 def test_a_tensor_is_an_array_of_what_it_holds_or_refused(tensor):
     try:
