@@ -17,6 +17,10 @@ class WriteError(DataError):
     """A place can't be written, such as on a full disk; what else would be written there need not be tried."""
 
 
+class MemoryShortageError(DataError):
+    """A recording is not wrong, but too long for the memory that there is."""
+
+
 class TrainingError(GanadError):
     """Training produced something that must not be kept, such as a loss that is not a number."""
 

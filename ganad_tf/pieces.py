@@ -13,7 +13,7 @@ OfRange = Callable[[tf.Tensor, tf.Tensor], Sequence[tf.Tensor]]  # begin and end
 
 
 def joined(
-    function: OfRange, count: tf.Tensor, at_once: int | None, shapes: Sequence[Sequence[int]]
+    function: OfRange, count: tf.Tensor, at_once: int | tf.Tensor | None, shapes: Sequence[Sequence[int]]
 ) -> list[tf.Tensor]:
     """The rows from 0 to `count` that a function makes, a range of them at a time.
 

@@ -18,8 +18,8 @@ import tensorflow as tf
 from ganad_tf import audio, lengths, locks, manifest, memory, records
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
-from ganad_tf.errors import DataError
-from ganad_tf.features import fewest_samples, log_mel_of
+from ganad_tf.errors import DataError, MemoryShortageError
+from ganad_tf.features import LogMel, fewest_samples, log_mel_of
 from ganad_tf.interrupted import Sparingly
 from ganad_tf.manifest import Manifest, Skipped
 
@@ -192,15 +192,31 @@ def _log_mels(config: Config, clips: Sequence[Clip], directory: Path, threads: i
     On all cores, in order; long clips come last and one by one, so that memory does not grow with the cores.
     """
     long = {clip for clip in clips if lengths.may_be_long(directory / clip.file, clip.size, LONG)}
-    yield from _computed(config, [clip for clip in clips if clip not in long], directory, threads, AHEAD)
-    yield from _computed(config, [clip for clip in clips if clip in long], directory, threads=1, ahead=0)
+    layer = log_mel_of(config.audio, config.feature)
+    yield from _in_parallel(layer, config, [clip for clip in clips if clip not in long], directory, threads)
+    yield from _one_by_one(layer, config, [clip for clip in clips if clip in long], directory)
 
 
-def _computed(config: Config, clips: Sequence[Clip], directory: Path, threads: int, ahead: int) -> LogMels:
-    """The same, with so many threads, each of which has one clip, and so many clips made ready ahead."""
+def _one_by_one(layer: LogMel, config: Config, clips: Sequence[Clip], directory: Path) -> LogMels:
+    """The same of clips so long that one at a time is in memory."""
+    log_mel = tf.function(layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
+    for clip in clips:
+        path = directory / clip.file
+        try:
+            with memory.enough_for(path):
+                values = log_mel(memory.tensor_of(_read(path, config))).numpy()
+        except MemoryShortageError:  # no fault of the clip's
+            raise
+        except DataError as error:
+            yield clip, error
+        else:
+            yield clip, _finite(values, path)
+
+
+def _in_parallel(layer: LogMel, config: Config, clips: Sequence[Clip], directory: Path, threads: int) -> LogMels:
+    """The same of clips of which each thread has one."""
     if not clips:
         return
-    layer = log_mel_of(config.audio, config.feature)
     fewest = fewest_samples(config.feature)
     faults: dict[int, DataError] = {}
 
@@ -218,9 +234,8 @@ def _computed(config: Config, clips: Sequence[Clip], directory: Path, threads: i
     options.autotune.enabled = False  # nothing is left to choose, and its thread takes its time to end
     options.threading.private_threadpool_size = threads
     options.threading.max_intra_op_parallelism = 1  # threads that share one clip's work wait for each other
-    at_once = threads if threads > 1 else None  # one parallel call would read the next clip beside the one in use
-    dataset = tf.data.Dataset.range(len(clips)).map(log_mel, num_parallel_calls=at_once, deterministic=True)
-    log_mels = (dataset.prefetch(ahead) if ahead else dataset).with_options(options).as_numpy_iterator()
+    dataset = tf.data.Dataset.range(len(clips)).map(log_mel, num_parallel_calls=threads, deterministic=True)
+    log_mels = dataset.prefetch(AHEAD).with_options(options).as_numpy_iterator()
     for number, clip in enumerate(clips):
         path = directory / clip.file
         with memory.enough_for(path):

@@ -92,7 +92,9 @@ def read(cache: Path, entries: Sequence[Entry]) -> Iterator[tuple[Entry, np.ndar
             for index, record in enumerate(tf.data.TFRecordDataset(os.fspath(cache / shard)).as_numpy_iterator()):
                 if index in wanted:
                     entry = wanted.pop(index)
-                    yield entry, _parse(record, entry)
+                    log_mel = _parse(record, entry)
+                    del record  # as large as the log-mel
+                    yield entry, log_mel
         except (tf.errors.OpError, DecodeError, IndexError, ValueError) as error:
             raise DataError(f"The cache in {cache} is corrupted: {shard} can't be read. {MEND}") from error
         if wanted:

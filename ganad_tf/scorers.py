@@ -22,7 +22,7 @@ class ClipFunction:
 
     Attributes:
       of_windows: `[windows, dims]` float32 → tensors of one row per window, which depends on that window alone.
-      of_clips: Those tensors, `[batch, n_windows, ...]` each → `[batch, ...]`.
+      of_clips: Those tensors, `[batch, n_windows, ...]` each, and whether in pieces → `[batch, ...]`.
       shapes: Of the rows of each tensor.
     """
 
@@ -34,14 +34,17 @@ class ClipFunction:
         """Windows of clips of equal length, `[batch, n_windows, dims]` → `[batch, ...]`."""
         shape = tf.shape(windows)
         rows = self.of_windows(tf.reshape(windows, [-1, windows.shape[2]]))
-        return self.of_clips(*(tf.reshape(each, tf.concat([shape[:2], tf.shape(each)[1:]], axis=0)) for each in rows))
+        of_each_clip = (tf.reshape(each, tf.concat([shape[:2], tf.shape(each)[1:]], axis=0)) for each in rows)
+        return self.of_clips(*of_each_clip, in_pieces=False)
 
 
 def paper_scores(detector: Detector) -> ClipFunction:
     """The detector's own score equation, averaged over each clip's windows: `[batch]`, higher is more anomalous."""
-    return ClipFunction(
-        lambda windows: [detector.anomaly_score(windows)], lambda scores: tf.reduce_mean(scores, axis=1), [[]]
-    )
+
+    def of_clips(scores: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:  # noqa: ARG001
+        return tf.reduce_mean(scores, axis=1)
+
+    return ClipFunction(lambda windows: [detector.anomaly_score(windows)], of_clips, [[]])
 
 
 def pooled_residuals(detector: Detector, normalizer: Normalizer | None, n_mels: int, settings: Scorer) -> ClipFunction:
@@ -62,8 +65,8 @@ def pooled_residuals(detector: Detector, normalizer: Normalizer | None, n_mels: 
         seen = [detector.residual(windows), *([windows] if needs_level else [])]
         return [_by_band(values, n_mels, normalizer) for values in seen]
 
-    def of_clips(residual: tf.Tensor, level: tf.Tensor | None = None) -> tf.Tensor:
-        return pool(residual, level, settings)
+    def of_clips(residual: tf.Tensor, level: tf.Tensor | None = None, *, in_pieces: bool) -> tf.Tensor:
+        return pool(residual, level, settings, in_pieces=in_pieces)
 
     return ClipFunction(of_windows, of_clips, [[n_mels]] * (2 if needs_level else 1))
 
@@ -95,7 +98,11 @@ def of_clip(
 
     shapes = [shape for function in functions for shape in function.shapes]
     joined = iter(pieces.joined(rows, tf.shape(log_mel)[0] - frames + 1, at_once, shapes))
-    return [function.of_clips(*(next(joined)[tf.newaxis] for _ in function.shapes))[0] for function in functions]
+    values = []
+    for function in functions:
+        of_this_clip = [next(joined)[tf.newaxis] for _ in function.shapes]
+        values.append(function.of_clips(*of_this_clip, in_pieces=at_once is not None)[0])
+    return values
 
 
 def windows_at_once(detector: Detector) -> int:
@@ -103,7 +110,7 @@ def windows_at_once(detector: Detector) -> int:
     return max(1, 2 * pieces.ELEMENTS // detector.input_dim)  # they are float32
 
 
-def pool(residual: tf.Tensor, level: tf.Tensor | None, settings: Scorer) -> tf.Tensor:
+def pool(residual: tf.Tensor, level: tf.Tensor | None, settings: Scorer, *, in_pieces: bool = False) -> tf.Tensor:
     """One value per clip and mel band.
 
     `mean` over time; `max` of how far the sound exceeds its reconstruction; `gwrp`, global weighted rank
@@ -114,6 +121,7 @@ def pool(residual: tf.Tensor, level: tf.Tensor | None, settings: Scorer) -> tf.T
       residual: `[batch, n_windows, mels]`.
       level: `[batch, n_windows, mels]`, the sound itself; only `lulls` asks for it.
       settings: The section `scorer`.
+      in_pieces: Whether some bands at a time are sorted, if that takes much memory; of one clip alone.
 
     Returns:
       `[batch, mels]` in the unit of `residual`.
@@ -122,14 +130,30 @@ def pool(residual: tf.Tensor, level: tf.Tensor | None, settings: Scorer) -> tf.T
         return tf.reduce_mean(residual, axis=1)
     if settings.pooling == "max":
         return tf.reduce_max(-residual, axis=1)
+    level = level if settings.pooling == "lulls" else None
     rank = tf.cast(tf.range(tf.shape(residual)[1]), tf.float32)
     weights = tf.pow(tf.constant(settings.decay, tf.float32), rank)  # [n_windows]
+    weights = weights / tf.reduce_sum(weights)
+    if not in_pieces:
+        return _weighted(residual, level, weights)
+
+    def of_bands(begin: tf.Tensor, end: tf.Tensor) -> list[tf.Tensor]:
+        some = None if level is None else level[:, :, begin:end]
+        return [_weighted(residual[:, :, begin:end], some, weights)[0]]
+
+    n_windows, n_mels = tf.shape(residual)[1], tf.shape(residual)[2]
+    (pooled,) = pieces.joined(of_bands, n_mels, tf.maximum(1, 2 * pieces.ELEMENTS // n_windows), [[]])
+    return pooled[tf.newaxis]
+
+
+def _weighted(residual: tf.Tensor, level: tf.Tensor | None, weights: tf.Tensor) -> tf.Tensor:
+    """The weighted sum over time of the excess in its own order, or of the residual in that of the level."""
     of_band = tf.transpose(residual, [0, 2, 1])  # [batch, mels, n_windows]
-    if settings.pooling == "gwrp":
+    if level is None:
         ranked = tf.sort(-of_band, direction="DESCENDING")
     else:
         ranked = tf.gather(of_band, tf.argsort(tf.transpose(level, [0, 2, 1])), batch_dims=2)
-    return tf.linalg.matvec(ranked, weights / tf.reduce_sum(weights))
+    return tf.linalg.matvec(ranked, weights)
 
 
 def _by_band(windows: tf.Tensor, n_mels: int, normalizer: Normalizer | None) -> tf.Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import atomic, boards, clips, locks, preparation, records, scorers, trained
+from ganad_tf import atomic, boards, clips, locks, memory, preparation, records, scorers, trained
 from ganad_tf.clips import Clip, ClipScore, Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError
@@ -156,7 +156,7 @@ def scorer_function(model: Trained, scorer: Fitted) -> ClipFunction:
     if density is None:
         return scorers.paper_scores(model.detector)
     residuals = residual_function(model, scorer.settings)
-    return dataclasses.replace(residuals, of_clips=lambda *rows: density(residuals.of_clips(*rows)))
+    return dataclasses.replace(residuals, of_clips=lambda *rows, **how: density(residuals.of_clips(*rows, **how)))
 
 
 def residual_function(model: Trained, settings: Scorer) -> ClipFunction:
@@ -211,7 +211,7 @@ def of_each_clip(
     ]
     todo = [entry for entry in entries if entry.clip.file not in done]
     for entry, log_mel in progress(records.read(cache, todo), len(todo)):
-        for result, value in zip(results, values_of(log_mel), strict=True):
+        for result, value in zip(results, values_of(memory.tensor_of(log_mel)), strict=True):
             result[entry.clip] = value.numpy()
             if not np.isfinite(result[entry.clip]).all():
                 raise DataError(

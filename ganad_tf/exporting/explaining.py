@@ -39,4 +39,4 @@ def explain(model: Trained, fitted: Fitted, log_mel: tf.Tensor) -> dict[str, tf.
 
 def _of_every_window(function: Callable[[tf.Tensor], tf.Tensor], shape: list[int]) -> ClipFunction:
     """One row per window, as they are."""
-    return ClipFunction(lambda windows: [function(windows)], lambda rows: rows, [shape])
+    return ClipFunction(lambda windows: [function(windows)], lambda rows, **_: rows, [shape])

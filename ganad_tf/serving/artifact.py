@@ -73,9 +73,19 @@ class Artifact:
         self.signatures[signature].check(inputs)
         if self.longest_seconds is not None and "wav_bytes" in inputs:  # the graph says the same, but not which file
             wav.check_length(inputs["wav_bytes"], self.longest_seconds)
-        function = self._loaded.signatures[signature]
+        return self._called(signature, {name: tf.constant(value) for name, value in inputs.items()})
+
+    def score(self, waveform: tf.Tensor) -> dict[str, np.ndarray]:
+        """What `score_waveform` makes of one clip, `[samples]` float32, without a copy of it.
+
+        Raises:
+          InputError: If it is not what the signature takes.
+        """
+        return self._called("score_waveform", {"waveform": waveform[tf.newaxis]})
+
+    def _called(self, signature: str, inputs: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
         try:
-            outputs = function(**{name: tf.constant(value) for name, value in inputs.items()})
+            outputs = self._loaded.signatures[signature](**inputs)
         except tf.errors.InvalidArgumentError as error:
             raise InputError(_sentence(str(error), min(inputs))) from error
         except UnicodeDecodeError as error:  # TensorFlow's message quotes bytes that are no text

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ganad_tf import audio, memory
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.serving.artifact import Artifact
@@ -38,7 +36,7 @@ def _predict_one(artifact: Artifact, path: Path) -> Prediction | DataError:
                 fewest_samples=artifact.fewest_samples,
                 longest_seconds=artifact.longest_seconds,
             )
-            outputs = artifact("score_waveform", {"waveform": waveform[np.newaxis]})
+            outputs = artifact.score(memory.tensor_of(waveform))
     except DataError as error:
         return error
     except InputError as error:

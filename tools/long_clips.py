@@ -1,0 +1,109 @@
+"""Peak memory of prepare, score and predict on long recordings, with as many threads as a machine of so many cores has.
+
+    python tools/long_clips.py recordings FOLDER [CLIPS MINUTES]
+    python tools/long_clips.py JOB THREADS FOLDER
+
+Jobs, each in a process of its own and in this order: `train` (on short clips, and exports the model), `prepare`,
+`score`, `predict`. They print seconds and the peak memory of the whole process; benchmark.py has them in a row.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+SAMPLE_RATE = 16000
+SHORT_CLIPS, SHORT_SECONDS = 8, 10
+MACHINE = "fan"
+LONGEST_SECONDS = 4000.0  # of the exported model
+
+
+def recordings(folder: Path, n_clips: int = 3, minutes: float = 60) -> None:
+    """Makes short clips to train on and long ones to be scored: a hum in noise, 16 kHz, mono, 16 bits."""
+    import soundfile
+
+    rng = np.random.default_rng(0)
+    minute = 0.1 * np.sin(2 * np.pi * 120 * np.arange(60 * SAMPLE_RATE) / SAMPLE_RATE)
+    lengths = {"train": [SHORT_SECONDS / 60] * SHORT_CLIPS, "test": [minutes] * n_clips}
+    for split, clips in lengths.items():
+        place = folder / "dev_data" / MACHINE / split
+        place.mkdir(parents=True)
+        for number, length in enumerate(clips):
+            with soundfile.SoundFile(
+                place / f"normal_id_00_{number:08d}.wav", "w", SAMPLE_RATE, 1, subtype="PCM_16"
+            ) as file:
+                for begin in np.arange(0, length, 1):
+                    part = minute[: round(min(1, length - begin) * len(minute))]
+                    file.write(part + 0.02 * rng.normal(size=len(part)))
+
+
+def prepare(threads: int, folder: Path) -> None:
+    """The long recordings to log-mels."""
+    from ganad_tf import preparation
+
+    preparation.prepare(*_experiment(folder), "dev", "test", fresh=True, threads=threads + 1)
+
+
+def train(_: int, folder: Path) -> None:
+    """A detector by the short recordings, exported."""
+    from ganad_tf import preparation, training
+    from ganad_tf.exporting import savedmodel
+
+    config, listing = _experiment(folder)
+    preparation.prepare(config, listing, "dev", "train")
+    training.train(config, listing, "dev")
+    savedmodel.export(config, "long", listing, "dev", longest_seconds=LONGEST_SECONDS)
+
+
+def score(_: int, folder: Path) -> None:
+    """The long recordings' log-mels to scores."""
+    from ganad_tf import scoring
+
+    scoring.score(*_experiment(folder), "dev", fresh=True)
+
+
+def predict(_: int, folder: Path) -> None:
+    """The long recordings to scores, by the exported model."""
+    from ganad_tf.serving import local
+    from ganad_tf.serving.predictions import Prediction
+
+    files = sorted((folder / "dev_data" / MACHINE / "test").iterdir())
+    for found in local.predict(folder / "exported" / "long", files):
+        if not isinstance(found, Prediction):
+            raise found
+
+
+def _experiment(folder: Path):
+    """Configuration and listing; all else as the command line has it, but for a scorer that keeps all windows."""
+    from ganad_tf import config as configuration
+    from ganad_tf import datasets, heap
+
+    heap.limit()
+    places = {f"{name}_directory": str(folder / name) for name in ("cache", "model", "result")}
+    places |= {"dev_directory": str(folder / "dev_data"), "export_directory": str(folder / "exported")}
+    scorer = {"name": "density", "pooling": "lulls", "density": "knn"}
+    mapping = {**places, "feature": {"standardize": True}, "fit": {"epochs": 1}, "scorer": scorer}
+    config = configuration.from_mapping(mapping, source="benchmark")
+    (listing,) = datasets.list_clips(config, "dev")
+    return config, listing
+
+
+JOBS: dict[str, Callable[[int, Path], None]] = {"train": train, "prepare": prepare, "score": score, "predict": predict}
+
+if __name__ == "__main__":
+    job, *given = sys.argv[1:]
+    if job == "recordings":
+        recordings(Path(given[0]), *map(int, given[1:]))
+    else:
+        for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):  # before TensorFlow is there
+            os.environ[name] = given[0]
+        begin = time.perf_counter()
+        JOBS[job](int(given[0]), Path(given[1]))
+        seconds = time.perf_counter() - begin
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"seconds": seconds, "peak_mb": peak}))
