@@ -13,12 +13,13 @@ import soundfile
 
 from ganad_tf import containers
 from ganad_tf.containers import Sound
-from ganad_tf.errors import DataError
+from ganad_tf.errors import DataError, MemoryShortageError
 from ganad_tf.input_sections import Audio
 
 MOST_UPSAMPLING = 100  # times; a small file whose header says 1 Hz would fill the memory
 LOUDEST = 8.0  # times full scale: beyond it samples were not scaled to [-1, 1], such as whole numbers of 16 bits
 BLOCK = 2**21  # samples of all channels that are decoded at a time
+MOST_SAMPLES = 8192  # in a byte: FLAC's of silence
 MOST_BITS = 24  # per sample, that float32 holds without loss
 _ENDINGS = "wav wave rf64 bw64 w64 aiff aif aifc au snd caf flac ogg oga opus mp3"
 
@@ -55,7 +56,10 @@ def read(path: Path, settings: Audio, *, fewest_samples: int = 1, longest_second
         reason = error.strerror or str(error)
         raise DataError(f"{path}: expected an audio file that can be read. Received: {reason}.") from error
     except MemoryError as error:
-        raise DataError(f"{path}: expected a recording that fits into the memory.") from error
+        raise MemoryShortageError(
+            f"{path}: expected enough memory for this recording, but there is too little; close other programs, "
+            "or cut the recording into shorter ones."
+        ) from error
     if len(waveform) < fewest_samples:
         raise DataError(f"{path}: expected at least {fewest_samples} samples, received {len(waveform)}.")
     return waveform
@@ -69,6 +73,8 @@ def _read(path: Path, settings: Audio, longest_seconds: float | None) -> np.ndar
         try:
             with soundfile.SoundFile(stream) as decoder:
                 _check_header(decoder, settings, longest_seconds)
+                if decoder.frames > MOST_SAMPLES * (sound.size + len(sound.header)):
+                    raise DataError(f"expected a header that makes sense. Received: {decoder.frames} samples.")
                 rate, waveform = decoder.samplerate, _decoded(decoder, sound, settings)
         except (soundfile.SoundFileError, ValueError) as error:
             raise stream.error or DataError(

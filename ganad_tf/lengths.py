@@ -4,9 +4,11 @@ from pathlib import Path
 
 import soundfile
 
+from ganad_tf import containers
+from ganad_tf.errors import DataError
+
 UNCOMPRESSED = frozenset({".aif", ".aiff", ".au", ".caf", ".snd", ".w64", ".wav", ".wave"})
 MOST_SAMPLES = 5  # in a byte of these, as GSM 6.10 packs them
-UNKNOWN = 2**40  # samples: headers of what came through a pipe say as many, or none
 
 
 def may_be_long(path: Path, size: int, n_samples: int) -> bool:
@@ -30,9 +32,11 @@ def seconds(path: Path) -> float | None:
 
 
 def _header(path: Path) -> soundfile.SoundFile | None:
-    """The file, closed again, if its header tells how long it is."""
+    """The decoder of the file, closed again, if its header tells how long it is."""
     try:
-        with soundfile.SoundFile(path) as file:
-            return file if 0 < file.frames < UNKNOWN else None
-    except (soundfile.SoundFileError, OSError, ValueError):  # whoever reads the file says what is wrong with it
+        with path.open("rb") as file:
+            stream = containers.sound_of(file, "read").stream(file)
+            with soundfile.SoundFile(stream) as decoder:
+                return decoder if decoder.frames > 0 else None
+    except (DataError, soundfile.SoundFileError, OSError, ValueError):  # whoever reads it says what is wrong with it
         return None

@@ -79,7 +79,7 @@ def predict(_: int, folder: Path) -> None:
 
 
 def _experiment(folder: Path):
-    """Configuration and listing; the rest as the command line has it, but for a scorer that keeps all windows."""
+    """Configuration and listing; all else as the command line has it, but for a scorer that keeps all windows."""
     from ganad_tf import config as configuration
     from ganad_tf import datasets, heap
 
