@@ -16,7 +16,18 @@ import pytest
 from conftest import write_machine
 
 import yaml
-from ganad_tf import blocks, checkpoints, datasets, interrupted, pipeline, preparation, runtime, scoring, trained, training
+from ganad_tf import (
+    blocks,
+    checkpoints,
+    datasets,
+    interrupted,
+    pipeline,
+    preparation,
+    runtime,
+    scoring,
+    trained,
+    training,
+)
 from ganad_tf import config as configuration
 from ganad_tf.errors import ConfigError
 from ganad_tf.models import DETECTORS
