@@ -16,7 +16,18 @@ import pytest
 from conftest import write_machine
 
 import yaml
-from ganad_tf import blocks, checkpoints, datasets, interrupted, pipeline, preparation, scoring, trained, training
+from ganad_tf import (
+    blocks,
+    checkpoints,
+    datasets,
+    interrupted,
+    pipeline,
+    preparation,
+    runtime,
+    scoring,
+    trained,
+    training,
+)
 from ganad_tf import config as configuration
 from ganad_tf.errors import ConfigError
 from ganad_tf.models import DETECTORS
@@ -30,6 +41,12 @@ SMALL = {
     "SkipGANomaly": {"hidden": [16], "latent": 4},
     "SpectrumDensity": {},
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def deterministic():
+    """Operations as the command line has them."""
+    runtime.deterministic()
 
 
 @pytest.fixture(scope="module")

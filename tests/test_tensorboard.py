@@ -17,7 +17,7 @@ import tensorflow as tf
 from conftest import tone, write_machine
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from ganad_tf import boards, datasets, interrupted, manifest, preparation, scoring, trained, training
+from ganad_tf import boards, datasets, interrupted, manifest, preparation, runtime, scoring, trained, training
 from ganad_tf import config as configuration
 from ganad_tf.callbacks import (
     LossCurves,
@@ -35,6 +35,12 @@ from ganad_tf.models import DETECTORS
 
 SMALL = {"hidden": [16], "latent": 4}
 ADVERSARIAL = ("EGBAD", "GANomaly", "SkipGANomaly")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def deterministic():
+    """Operations as the command line has them."""
+    runtime.deterministic()
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def run(name, *arguments, cwd, **environment):
     """A script in a process of its own, in another folder; what it prints."""
     command = [sys.executable, str(TOOLS / name), *map(str, arguments)]
     settings = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=240, env=settings)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=600, env=settings)
     assert done.returncode == 0, f"{name}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
