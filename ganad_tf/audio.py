@@ -11,7 +11,7 @@ import librosa
 import numpy as np
 import soundfile
 
-from ganad_tf import containers
+from ganad_tf import aligned, containers
 from ganad_tf.containers import Sound
 from ganad_tf.errors import DataError, MemoryShortageError
 from ganad_tf.input_sections import Audio
@@ -119,7 +119,7 @@ def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio) -> np.
     is_16_bit = decoder.subtype == "PCM_16"  # scaling those here is faster
     # MP3, whose frames are few enough by then, loses its last digit between two calls.
     count = decoder.frames if sound.container == "MP3" else max(BLOCK // decoder.channels, 1)
-    waveform, received = np.empty(decoder.frames, np.float32), 0
+    waveform, received = aligned.empty(decoder.frames), 0  # where TensorFlow can take it as it is: an hour takes 230 MB
     digest = hashlib.md5(usedforsecurity=False)
     while received < decoder.frames:
         samples = decoder.read(count, dtype="int16" if is_16_bit else "float32", always_2d=True)  # [samples, channels]

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from ganad_tf import aligned
 from ganad_tf.errors import MemoryShortageError
 
 LARGE = 2**22  # bytes; smaller arrays are copied faster than this takes
-ALIGNMENT = 64  # bytes, as TensorFlow wants its tensors to be
 
 
 @contextmanager
@@ -30,11 +30,15 @@ def enough_for(path: Path) -> Iterator[None]:
 
 
 def tensor_of(array: np.ndarray) -> tf.Tensor:
-    """A tensor of the same values. Of a large array one copy is made, where `tf.constant` makes two and keeps both."""
+    """A tensor of the same values, float32; a large array must not be changed any more.
+
+    `tf.constant` makes two copies of an array and keeps both for a while. Here an aligned one is taken as it is, and
+    another is copied once.
+    """
     if array.nbytes < LARGE:
-        return tf.constant(array)
-    buffer = np.empty(array.nbytes + ALIGNMENT, np.uint8)
-    begin = -buffer.ctypes.data % ALIGNMENT
-    aligned = buffer[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
-    aligned[...] = array
-    return tf.experimental.dlpack.from_dlpack(aligned.__dlpack__())
+        return tf.constant(array, tf.float32)
+    if not aligned.is_aligned(array):
+        copied = aligned.empty(array.size).reshape(array.shape)
+        copied[...] = array
+        array = copied
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())

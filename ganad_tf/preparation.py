@@ -7,19 +7,17 @@ the missing clips are read.
 import dataclasses
 import functools
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
-from ganad_tf import audio, contents, lengths, locks, manifest, memory, records
+from ganad_tf import contents, extraction, locks, manifest, records
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
-from ganad_tf.errors import DataError, MemoryShortageError
-from ganad_tf.features import LogMel, fewest_samples, log_mel_of
+from ganad_tf.errors import DataError
+from ganad_tf.extraction import LogMels
 from ganad_tf.interrupted import Sparingly
 from ganad_tf.manifest import Manifest, Skipped
 from ganad_tf.sound_checks import Examined
@@ -28,11 +26,7 @@ logger = logging.getLogger(__name__)
 
 CLIPS_PER_SHARD = 64
 SHARD_BYTES = 2**25  # of log-mels, beyond which a shard takes no more clips: those of 3.5 minutes each have 64
-THREADS = (os.cpu_count() or 1) + 1  # one may wait for its file
-AHEAD = 64  # clips that are made ready while a shard is written
-LONG = 2**21  # samples of all channels together, 8 MB in float32: as many threads as there are may have one
 
-LogMels = Iterator[tuple[Clip, np.ndarray | DataError]]
 Progress = Callable[[Iterable, int], Iterable]  # wraps an iterable of known length, as tqdm does
 
 
@@ -54,7 +48,7 @@ def prepare(
     *,
     progress: Progress = lambda items, _: items,
     fresh: bool = False,
-    threads: int = THREADS,
+    threads: int = extraction.THREADS,
 ) -> Prepared:
     """Brings the cache of one machine type's training or test clips up to date with the recordings.
 
@@ -109,7 +103,7 @@ def _bring_up_to_date(
     bad: list[Skipped] = []
     looked_at: dict[str, Examined] = {}
     sparingly = Sparingly()
-    log_mels = progress(_log_mels(config, todo, listing.directory, looked_at, threads), len(todo))
+    log_mels = progress(extraction.log_mels(config, todo, listing.directory, looked_at, threads), len(todo))
     try:
         for good in _shards(iter(log_mels), bad, looked_at):
             current = contents.with_contents(records.append(cache, current, good, sums), len(good), looked_at)
@@ -191,90 +185,6 @@ def _compare(before: Manifest, clips: Sequence[Clip], config: Config) -> tuple[t
     skipped = tuple(clip for clip in before.skipped if (clip.file, clip.size, clip.mtime_ns) in stamps)
     unusable = {clip.file for clip in skipped}
     return kept, [clip for clip in todo if clip.file not in unusable], skipped
-
-
-def _log_mels(
-    config: Config, clips: Sequence[Clip], directory: Path, looked_at: dict[str, Examined], threads: int
-) -> LogMels:
-    """Each clip's `[frames, mels]` float32 in dB, or what is wrong with its file.
-
-    On all cores, in order; long clips come last and one by one, so that memory does not grow with the cores.
-    Into `looked_at` goes, by `Clip.file`, what else there is to say of it.
-    """
-    long = {clip for clip in clips if lengths.may_be_long(directory / clip.file, clip.size, LONG)}
-    short = [clip for clip in clips if clip not in long]
-    layer = log_mel_of(config.audio, config.feature)
-    yield from _in_parallel(layer, config, short, directory, looked_at, threads)
-    yield from _one_by_one(layer, config, [clip for clip in clips if clip in long], directory, looked_at)
-
-
-def _one_by_one(
-    layer: LogMel, config: Config, clips: Sequence[Clip], directory: Path, looked_at: dict[str, Examined]
-) -> LogMels:
-    """The same of clips so long that one at a time is in memory."""
-    log_mel = tf.function(layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
-    for clip in clips:
-        path = directory / clip.file
-        looked_at[clip.file] = contents.examined(path, config.audio)
-        try:
-            with memory.enough_for(path):
-                values = log_mel(memory.tensor_of(_read(path, config))).numpy()
-        except MemoryShortageError:  # no fault of the clip's
-            raise
-        except DataError as error:
-            yield clip, error
-        else:
-            yield clip, _finite(values, path)
-
-
-def _in_parallel(
-    layer: LogMel,
-    config: Config,
-    clips: Sequence[Clip],
-    directory: Path,
-    looked_at: dict[str, Examined],
-    threads: int,
-) -> LogMels:
-    """The same of clips of which each thread has one."""
-    if not clips:
-        return
-    fewest = fewest_samples(config.feature)
-    faults: dict[int, DataError] = {}
-
-    def read(number: np.ndarray) -> np.ndarray:
-        file = clips[int(number)].file
-        try:
-            looked_at[file] = contents.examined(directory / file, config.audio)
-            return _read(directory / file, config)
-        except DataError as error:
-            faults[int(number)] = error
-            return np.zeros(fewest, np.float32)  # any will do: it is not used
-
-    def log_mel(number: tf.Tensor) -> tf.Tensor:
-        return layer.in_pieces(tf.ensure_shape(tf.numpy_function(read, [number], tf.float32), [None]))
-
-    options = tf.data.Options()
-    options.autotune.enabled = False  # nothing is left to choose, and its thread takes its time to end
-    options.threading.private_threadpool_size = threads
-    options.threading.max_intra_op_parallelism = 1  # threads that share one clip's work wait for each other
-    dataset = tf.data.Dataset.range(len(clips)).map(log_mel, num_parallel_calls=threads, deterministic=True)
-    log_mels = dataset.prefetch(AHEAD).with_options(options).as_numpy_iterator()
-    for number, clip in enumerate(clips):
-        path = directory / clip.file
-        with memory.enough_for(path):
-            values = next(log_mels)
-        yield clip, faults.pop(number) if number in faults else _finite(values, path)
-
-
-def _read(path: Path, config: Config) -> np.ndarray:
-    """A recording's samples; enough of them."""
-    return audio.read(path, config.audio, fewest_samples=fewest_samples(config.feature))
-
-
-def _finite(values: np.ndarray, path: Path) -> np.ndarray | DataError:
-    if np.isfinite(values).all():
-        return values
-    return DataError(f"{path}: expected samples whose spectrum is finite; it is not.")
 
 
 def _shards(

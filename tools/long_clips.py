@@ -79,7 +79,7 @@ def predict(_: int, folder: Path) -> None:
 
 
 def _experiment(folder: Path):
-    """Configuration and listing; all else as the command line has it, but for a scorer that keeps all windows."""
+    """Configuration and listing: a scorer that sorts all of a clip's windows, and else what is the default."""
     from ganad_tf import config as configuration
     from ganad_tf import datasets, heap
 
@@ -100,8 +100,8 @@ if __name__ == "__main__":
     if job == "recordings":
         recordings(Path(given[0]), *map(int, given[1:]))
     else:
-        for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):  # before TensorFlow is there
-            os.environ[name] = given[0]
+        os.environ["TF_NUM_INTEROP_THREADS"] = given[0]  # before TensorFlow is there
+        os.environ["TF_NUM_INTRAOP_THREADS"] = "1" if job == "predict" else given[0]  # as `ganad predict` has it
         begin = time.perf_counter()
         JOBS[job](int(given[0]), Path(given[1]))
         seconds = time.perf_counter() - begin
