@@ -5,6 +5,7 @@ A file that can't be read whole is an error, never a shorter clip: `containers` 
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import librosa
@@ -21,6 +22,8 @@ LOUDEST = 8.0  # times full scale: beyond it samples were not scaled to [-1, 1],
 BLOCK = 2**21  # samples of all channels that are decoded at a time
 MOST_SAMPLES = 8192  # in a byte: FLAC's of silence
 MOST_BITS = 24  # per sample, that float32 holds without loss
+Observe = Callable[[np.ndarray], None]  # of `[samples, channels]`: int16, or floating point with full scale 1
+
 _ENDINGS = "wav wave rf64 bw64 w64 aiff aif aifc au snd caf flac ogg oga opus mp3"
 
 
@@ -29,7 +32,14 @@ def extensions() -> frozenset[str]:
     return frozenset(f".{ending}" for ending in _ENDINGS.split())
 
 
-def read(path: Path, settings: Audio, *, fewest_samples: int = 1, longest_seconds: float | None = None) -> np.ndarray:
+def read(
+    path: Path,
+    settings: Audio,
+    *,
+    fewest_samples: int = 1,
+    longest_seconds: float | None = None,
+    observe: Observe | None = None,
+) -> np.ndarray:
     """Reads one channel of an audio file.
 
     Args:
@@ -37,6 +47,7 @@ def read(path: Path, settings: Audio, *, fewest_samples: int = 1, longest_second
       settings: Sample rate, channel, whether to resample, and what to do where a header leaves the length open.
       fewest_samples: At the sample rate of `settings`; a shorter recording is refused.
       longest_seconds: A longer recording is refused before it is decoded; None for no limit.
+      observe: Called with each block of samples as it is decoded.
 
     Returns:
       `[samples]` float32; integer formats are scaled to [-1, 1).
@@ -47,7 +58,7 @@ def read(path: Path, settings: Audio, *, fewest_samples: int = 1, longest_second
         channels than `settings` ask for.
     """
     try:
-        waveform = _read(path, settings, longest_seconds)
+        waveform = _read(path, settings, longest_seconds, observe)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     except FileNotFoundError as error:
@@ -65,7 +76,7 @@ def read(path: Path, settings: Audio, *, fewest_samples: int = 1, longest_second
     return waveform
 
 
-def _read(path: Path, settings: Audio, longest_seconds: float | None) -> np.ndarray:
+def _read(path: Path, settings: Audio, longest_seconds: float | None, observe: Observe | None) -> np.ndarray:
     """The same, without the file's name in messages."""
     with path.open("rb") as file:
         sound = containers.sound_of(file, settings.unknown_length)
@@ -75,7 +86,7 @@ def _read(path: Path, settings: Audio, longest_seconds: float | None) -> np.ndar
                 _check_header(decoder, settings, longest_seconds)
                 if decoder.frames > MOST_SAMPLES * (sound.size + len(sound.header)):
                     raise DataError(f"expected a header that makes sense. Received: {decoder.frames} samples.")
-                rate, waveform = decoder.samplerate, _decoded(decoder, sound, settings)
+                rate, waveform = decoder.samplerate, _decoded(decoder, sound, settings, observe)
         except (soundfile.SoundFileError, ValueError) as error:
             raise stream.error or DataError(
                 f"expected {sound.container} sound that can be decoded; the file is cut off, damaged, or of a kind "
@@ -114,7 +125,7 @@ def _check_header(decoder: soundfile.SoundFile, settings: Audio, longest_seconds
         )
 
 
-def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio) -> np.ndarray:
+def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio, observe: Observe | None) -> np.ndarray:
     """All samples of the chosen channel, or the mean of all, `[samples]` float32."""
     is_16_bit = decoder.subtype == "PCM_16"  # scaling those here is faster
     # MP3, whose frames are few enough by then, loses its last digit between two calls.
@@ -127,6 +138,8 @@ def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio) -> np.
             raise DataError(
                 f"expected {decoder.frames} samples as its header says, but the file is cut off after {received}."
             )
+        if observe:
+            observe(samples)
         _choose(samples, settings, waveform[received : received + len(samples)])
         received += len(samples)
         if sound.md5 and sound.bits <= MOST_BITS:

@@ -7,31 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-import soundfile
-
-from ganad_tf import manifest, sealed, sound_checks
+from ganad_tf import manifest, sound_checks
 from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError, WriteError
-from ganad_tf.input_sections import Audio
 from ganad_tf.manifest import Manifest, Skipped
 from ganad_tf.sound_checks import Examined
 
 logger = logging.getLogger(__name__)
 
 Stamped = TypeVar("Stamped", Clip, Skipped)
-
-
-def examined(path: Path, settings: Audio) -> Examined:
-    """A recording's checksum and what is odd about it; of one that can't be read, little or nothing.
-
-    Whoever reads it says why.
-    """
-    try:
-        return sound_checks.examine(path, settings)
-    except OSError:
-        return Examined("", ())
-    except (soundfile.SoundFileError, ValueError, MemoryError):
-        return Examined(sealed.file_checksum(path), ())
 
 
 def with_contents(current: Manifest, n_new: int, looked_at: Mapping[str, Examined]) -> Manifest:
@@ -67,7 +51,9 @@ def recognised(known: Manifest, clips: Sequence[Clip], recordings: Path) -> Mani
     if not expected:
         return known
     with ThreadPoolExecutor() as pool:
-        received = dict(zip(expected, pool.map(_checksum, [recordings / file for file in expected]), strict=True))
+        received = dict(
+            zip(expected, pool.map(sound_checks.checksum, [recordings / file for file in expected]), strict=True)
+        )
     times = {file: listed[file].mtime_ns for file in expected if received[file] == expected[file]}
     return dataclasses.replace(
         known,
@@ -128,11 +114,3 @@ def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, sourc
 
 def _at_time(known: Stamped, mtime_ns: int | None) -> Stamped:
     return known if mtime_ns is None else dataclasses.replace(known, mtime_ns=mtime_ns)
-
-
-def _checksum(path: Path) -> str | None:
-    """Of a recording; None for one that can't be read, which is no known one then: `prepare` says why."""
-    try:
-        return sealed.file_checksum(path)
-    except OSError:
-        return None

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import audio, contents, lengths, memory
+from ganad_tf import audio, lengths, memory, sound_checks
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError, MemoryShortageError
 from ganad_tf.features import LogMel, fewest_samples, log_mel_of
-from ganad_tf.sound_checks import Examined
+from ganad_tf.sound_checks import Examined, SoundCheck
 
 THREADS = (os.cpu_count() or 1) + 1  # one may wait for its file
 AHEAD = 64  # clips that are made ready while a shard is written
@@ -43,10 +43,9 @@ def _one_by_one(
     log_mel = tf.function(layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
     for clip in clips:
         path = directory / clip.file
-        looked_at[clip.file] = contents.examined(path, config.audio)
         try:
             with memory.enough_for(path):
-                values = log_mel(memory.tensor_of(_read(path, config))).numpy()
+                values = log_mel(memory.tensor_of(_read(directory, clip.file, config, looked_at))).numpy()
         except MemoryShortageError:  # no fault of the clip's
             raise
         except DataError as error:
@@ -70,10 +69,8 @@ def _in_parallel(
     faults: dict[int, DataError] = {}
 
     def read(number: np.ndarray) -> np.ndarray:
-        file = clips[int(number)].file
-        looked_at[file] = contents.examined(directory / file, config.audio)
         try:
-            return _read(directory / file, config)
+            return _read(directory, clips[int(number)].file, config, looked_at)
         except DataError as error:
             faults[int(number)] = error
             return np.zeros(fewest, np.float32)  # any will do: it is not used
@@ -94,9 +91,13 @@ def _in_parallel(
         yield clip, faults.pop(number) if number in faults else _finite(values, path)
 
 
-def _read(path: Path, config: Config) -> np.ndarray:
+def _read(directory: Path, file: str, config: Config, looked_at: dict[str, Examined]) -> np.ndarray:
     """A recording's samples; enough of them."""
-    return audio.read(path, config.audio, fewest_samples=fewest_samples(config.feature))
+    path, check = directory / file, SoundCheck()
+    try:
+        return audio.read(path, config.audio, fewest_samples=fewest_samples(config.feature), observe=check.add)
+    finally:  # also of what can't be used, to know it again
+        looked_at[file] = Examined(sound_checks.checksum(path), check.remarks(config.audio))
 
 
 def _finite(values: np.ndarray, path: Path) -> np.ndarray | DataError:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import soundfile
-
 from ganad_tf import contents, manifest, sound_checks
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
@@ -127,7 +125,7 @@ def _known(config: Config, listing: Listing, mode: Mode) -> dict[Clip, Examined]
 def _examined(place: tuple[Path, Audio]) -> Examined | None:
     try:
         return sound_checks.examine(*place)
-    except (OSError, soundfile.SoundFileError, ValueError, MemoryError):
+    except DataError:
         return None
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from ganad_tf import sealed
+from ganad_tf import audio, sealed
 from ganad_tf.input_sections import Audio
 
 SILENT, CLIPPED, CONSTANT = "digital silence", "clipped", "constant channel"
@@ -19,7 +18,6 @@ SILENT, CLIPPED, CONSTANT = "digital silence", "clipped", "constant channel"
 FULL_SCALE = 0.98
 FLAT_SAMPLES = 3  # in a row at the very same extreme value make a flat top
 CLIPPED_SAMPLES = 10  # in flat tops make a clipped recording: one long top, or some short ones
-BLOCK_SAMPLES = 2**18  # of all channels together, which are looked at at a time
 
 
 @dataclass(frozen=True)
@@ -73,32 +71,44 @@ class Peak:
             self.n_flat += _samples_in_flat_tops(samples == extreme)
 
 
+class SoundCheck:
+    """What is odd about a recording's sound, found while `audio.read` decodes it: `add` is its `observe`."""
+
+    def __init__(self) -> None:
+        self._channels: list[Peaks] = []
+
+    def add(self, block: np.ndarray) -> None:
+        """Takes the recording's next samples, `[samples, channels]`: int16, or floating point with full scale 1."""
+        self._channels = self._channels or [Peaks() for _ in range(block.shape[1])]
+        for channel, samples in zip(self._channels, block.T, strict=True):
+            channel.add(samples)
+
+    def remarks(self, settings: Audio) -> tuple[str, ...]:
+        """Remarks on the sound so far; `digital silence` and `clipped` are said of the channel that is used."""
+        return tuple(_remarks(self._channels, settings))
+
+
 def examine(path: Path, settings: Audio) -> Examined:
-    """Reads a recording once more, every channel of it, a piece at a time.
+    """Reads a recording of which nothing but this is wanted.
 
     Args:
       path: The file.
-      settings: Which channel is used: `digital silence` and `clipped` are said of that.
+      settings: As `audio.read` takes them.
 
     Raises:
-      OSError or soundfile.SoundFileError: If the file can't be read.
+      DataError: If the file can't be read, or read so.
     """
-    sha256 = sealed.file_checksum(path)
-    channels: list[Peaks] = []
-    for block in _blocks(path):
-        channels = channels or [Peaks() for _ in range(block.shape[1])]
-        for channel, samples in zip(channels, block.T, strict=True):
-            channel.add(samples)
-    return Examined(sha256, tuple(_remarks(channels, settings)))
+    check = SoundCheck()
+    audio.read(path, settings, observe=check.add)
+    return Examined(checksum(path), check.remarks(settings))
 
 
-def _blocks(path: Path) -> Iterator[np.ndarray]:
-    """The samples of all channels, `[at most so many, channels]` each."""
-    with soundfile.SoundFile(path) as file:
-        n_samples = max(BLOCK_SAMPLES // file.channels, 1)
-        kind = "int16" if file.subtype == "PCM_16" else "float32"  # what is 16-bit already need not be converted
-        while len(block := file.read(n_samples, dtype=kind, always_2d=True)):
-            yield block
+def checksum(path: Path) -> str:
+    """SHA-256 of a recording's file, in hexadecimal digits; empty, which is no checksum, if it can't be read."""
+    try:
+        return sealed.file_checksum(path)
+    except OSError:
+        return ""
 
 
 def _remarks(channels: list[Peaks], settings: Audio) -> Iterator[str]:

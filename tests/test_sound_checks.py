@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import tone, write_machine, write_wav
 
-from ganad_tf import manifest, oddities, sealed, sound_checks
+from ganad_tf import audio, manifest, oddities, sealed, sound_checks
 from ganad_tf.clips import Clip
 from ganad_tf.input_sections import Audio
 from ganad_tf.sound_checks import Examined
@@ -76,8 +76,8 @@ def test_a_recording_s_remarks(tmp_path, monkeypatch, samples, settings, expecte
     settings = dict(settings)
     channel = settings.pop("channel", 0)
     path = write_wav(tmp_path / "a.wav", samples, **settings)
-    for block_samples in (sound_checks.BLOCK_SAMPLES, 5000):
-        monkeypatch.setattr(sound_checks, "BLOCK_SAMPLES", block_samples)
+    for block_samples in (audio.BLOCK, 5000):
+        monkeypatch.setattr(audio, "BLOCK", block_samples)
         examined = sound_checks.examine(path, Audio(channel=channel))
         assert examined == Examined(sealed.file_checksum(path), expected)
 
