@@ -88,7 +88,10 @@ def _in_parallel(
         path = directory / clip.file
         with memory.enough_for(path):
             values = next(log_mels)
-        yield clip, faults.pop(number) if number in faults else _finite(values, path)
+        fault = faults.pop(number, None)
+        if isinstance(fault, MemoryShortageError):  # no fault of the clip's
+            raise fault
+        yield clip, fault or _finite(values, path)
 
 
 def _read(directory: Path, file: str, config: Config, looked_at: dict[str, Examined]) -> np.ndarray:
