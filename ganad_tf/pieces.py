@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-ELEMENTS = 2**20  # of an intermediate result that pieces are cut for: 8 MB in float64, 33 s of spectra of 1024 samples
+ELEMENTS = 2**19  # of an intermediate result that pieces are cut for: 4 MB in float64, 16 s of spectra of 1024 samples
 
 OfRange = Callable[[tf.Tensor, tf.Tensor], Sequence[tf.Tensor]]  # begin and end → tensors of `end - begin` rows each
 

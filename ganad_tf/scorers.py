@@ -106,7 +106,7 @@ def of_clip(
 
 
 def windows_at_once(detector: Detector) -> int:
-    """Windows of a clip that are in memory together: for windows of 640 values, those of 105 s."""
+    """Windows of a clip that are in memory together: for windows of 640 values, those of 52 s."""
     return max(1, 2 * pieces.ELEMENTS // detector.input_dim)  # they are float32
 
 
@@ -142,7 +142,7 @@ def pool(residual: tf.Tensor, level: tf.Tensor | None, settings: Scorer, *, in_p
         return [_weighted(residual[:, :, begin:end], some, weights)[0]]
 
     n_windows, n_mels = tf.shape(residual)[1], tf.shape(residual)[2]
-    (pooled,) = pieces.joined(of_bands, n_mels, tf.maximum(1, 2 * pieces.ELEMENTS // n_windows), [[]])
+    (pooled,) = pieces.joined(of_bands, n_mels, tf.maximum(1, pieces.ELEMENTS // n_windows), [[]])
     return pooled[tf.newaxis]
 
 

@@ -6,9 +6,9 @@
     python tools/benchmark.py serve-many [--model exported_models/demo] [--copies 1000] [--loaded 200]
 
 Rows: `prepare`, `train`, `small-batches`, `score`, `end-to-end`, `start`, `floor`, `report`, `tensorboard`, `growth`,
-`serve`, `serve-many`; without any, all but the last five. Each measurement is a process of its own; ours and plain
-ones take turns, and medians are shown with the lowest and the highest. Peak memory is the whole process's, with
-TensorFlow in it.
+`serve`, `serve-many`, `long-clips` (peak memory on one-hour recordings, at 2 and at 8 threads); without any, all but
+the last six. Each measurement is a process of its own; ours and plain ones take turns, and medians are shown with the
+lowest and the highest. Peak memory is the whole process's, with TensorFlow in it.
 """
 
 import argparse
@@ -63,6 +63,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as place:
             if name == "growth":
                 measured = growth(Path(place), options.sizes)
+            elif name == "long-clips":
+                measured = measure_long_clips(Path(place))
             elif name in ROWS:
                 speed_jobs.recordings(Path(place), options.clips)
                 measured = dict(ROWS[name](Path(place), options))
@@ -170,7 +172,7 @@ ROWS: dict[str, Callable[[Path, argparse.Namespace], Iterator[tuple[str, object]
     "report": report,
     "tensorboard": tensorboard,
 }
-IF_ASKED_FOR = ("report", "tensorboard", "growth", "serve", "serve-many")  # minutes to hours
+IF_ASKED_FOR = ("report", "tensorboard", "growth", "serve", "serve-many", "long-clips")  # minutes to hours
 
 
 def growth(place: Path, sizes: list[int]) -> dict[str, object]:
@@ -188,6 +190,24 @@ def growth(place: Path, sizes: list[int]) -> dict[str, object]:
         for name, job in jobs.items():
             done = _run(folder, job, EPOCHS="2")
             rows[f"{name}, {n_clips} clips: seconds, peak MB"] = [done["seconds"], done["peak_mb"]]
+    return rows
+
+
+def measure_long_clips(place: Path) -> dict[str, object]:
+    """Seconds and peak memory of prepare, score and predict on three recordings of one hour."""
+    tool = [sys.executable, str(ROOT / "tools" / "long_clips.py")]
+    settings = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    folder = str(place / "long")
+    rows: dict[str, object] = {}
+    jobs = [("recordings", folder), ("train", "2", folder)]
+    jobs += [(job, threads, folder) for job in ("prepare", "score", "predict") for threads in ("2", "8")]
+    for job in jobs:
+        done = subprocess.run([*tool, *job], capture_output=True, text=True, check=False, env=settings)
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        if job[0] not in ("recordings", "train"):
+            found = json.loads(done.stdout.splitlines()[-1])
+            rows[f"long clips, {job[0]}, {job[1]} threads: seconds, peak MB"] = [found["seconds"], found["peak_mb"]]
     return rows
 
 
