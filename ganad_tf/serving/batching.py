@@ -81,6 +81,7 @@ class Batcher:
             if self._observe:
                 self._observe(sum(request.n_clips for request in group))
             _answer(group)
+            group.clear()  # a worker that waits holds no clips
 
     def _next_group(self) -> list[Request]:
         """The oldest request and what can go with it; empty when there will be no more."""
