@@ -15,8 +15,7 @@ import pytest
 from conftest import ROOT
 
 from ganad_tf.errors import DataError
-from ganad_tf.serving import repository as module
-from ganad_tf.serving import rest, versions, wav
+from ganad_tf.serving import inventory, rest, versions, wav
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.repository import NotHereError, Repository
 from ganad_tf.serving.versions import Policy
@@ -119,7 +118,7 @@ def test_a_good_model_outlives_its_files(tmp_path, expected):
     (tmp_path / "away").rename(tmp_path / "models/demo")
     repository.refresh()
     (tmp_path / "models").rename(tmp_path / "unmounted")
-    for _ in range(2 * module.LOOKS_UNTIL_GONE):
+    for _ in range(2 * inventory.LOOKS_UNTIL_GONE):
         repository.refresh()
     assert score(repository) == pytest.approx(expected, rel=1e-5)
     (tmp_path / "models").symlink_to("models")  # can't be listed
@@ -128,7 +127,7 @@ def test_a_good_model_outlives_its_files(tmp_path, expected):
     (tmp_path / "models").unlink()
     (tmp_path / "unmounted").rename(tmp_path / "models")
     shutil.rmtree(tmp_path / "models/demo")
-    for _ in range(module.LOOKS_UNTIL_GONE):
+    for _ in range(inventory.LOOKS_UNTIL_GONE):
         assert repository.names() == ["demo"]
         repository.refresh()
     assert repository.names() == []
@@ -175,7 +174,7 @@ def test_versions_that_come_and_go_under_load_cost_no_answer(tmp_path, expected)
             repository.refresh()
             assert repository.loaded("demo")[0] == 2
             shutil.rmtree(tmp_path / "demo/2")
-            for _ in range(module.LOOKS_UNTIL_GONE):
+            for _ in range(inventory.LOOKS_UNTIL_GONE):
                 repository.refresh()
             assert repository.loaded("demo")[0] == 1
         finally:
@@ -212,7 +211,7 @@ def test_the_least_recently_used_make_room_and_come_back(tmp_path, expected):
     repository.refresh()
 
     def in_memory() -> list[str]:  # without using them
-        return sorted(name for name, known in repository._models.items() if known[1].artifact)
+        return sorted(name for name, known in repository._inventory.models.items() if known[1].artifact)
 
     assert repository.names() == names
     assert in_memory() == names[:3]

@@ -6,63 +6,29 @@ moment, one that can't be listed: none of that takes a good model away.
 
 import gc
 import logging
-import math
 import os
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ganad_tf.errors import DataError, GanadError
 from ganad_tf.serving import versions
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.fields import named
-from ganad_tf.serving.versions import Look, Policy, Stamp, State
+from ganad_tf.serving.inventory import Inventory, state_of
+from ganad_tf.serving.versions import Look, Policy, State
 from ganad_tf.serving.warming import warm
 
 logger = logging.getLogger(__name__)
 
-KEPT_SECONDS = 300.0  # that an older version stays loaded after it was asked for
 RETRY_SECONDS = 60.0  # until files that can't be used are tried again though they are the same
-LOOKS_UNTIL_GONE = 3  # in a row that don't find the version of a loaded model
 LOADED_AT_ONCE = min(4, os.cpu_count() or 1)
 MOST_NAMED = 20  # models in a message
 
 
 class NotHereError(GanadError):
     """There is no such model or version."""
-
-
-@dataclass
-class _Version:
-    """A version's folder and what has become of it."""
-
-    path: Path
-    artifact: Artifact | None = None
-    stamp: Stamp | None = None  # of the files when they were tried last
-    reason: str = ""  # why they can't be used
-    tried: float = -math.inf  # when
-    asked: float = -math.inf  # for by its number, when last
-    used: float = -math.inf  # when last
-    n_missed: int = 0  # looks in a row that did not find it
-    is_dropped: bool = False  # for others that were asked for
-    loading: threading.Lock = field(default_factory=threading.Lock)  # held for seconds
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether it is loaded, or there is no reason yet why it can't be."""
-        return self.artifact is not None or not self.reason
-
-    @property
-    def can_come_back(self) -> bool:
-        """Whether it could be loaded again, as far as is known."""
-        return not self.reason and not self.n_missed
-
-    def drop(self) -> None:
-        """Lets the model go."""
-        self.artifact, self.stamp = None, None
 
 
 class Repository:
@@ -80,9 +46,7 @@ class Repository:
     ) -> None:
         self.folder = folder
         self._given_name = self._name = name  # of the one model of the folder
-        self._policy = policy or Policy()
-        self._most_loaded = most_loaded
-        self._models: dict[str, dict[int, _Version]] = {}
+        self._inventory = Inventory(policy or Policy(), most_loaded)
         self._lock = threading.Lock()  # held for a moment
         self._trouble: dict[str, str] = {}  # what was last said of a folder
         self._is_closed = threading.Event()
@@ -108,7 +72,10 @@ class Repository:
         self._look(is_regular=True)
         with ThreadPoolExecutor(LOADED_AT_ONCE, "load") as pool:
             list(pool.map(self._load_newest, self._to_be_loaded()))
-        self._drop_idle()
+        with self._lock:
+            n_dropped = self._inventory.drop_idle()
+        if n_dropped:
+            gc.collect()  # a loaded model is a circle of Python objects that hold its memory
 
     def follow(self, seconds: float) -> None:
         """Calls `refresh` at once and every so many seconds until `close`, in a thread of its own."""
@@ -130,12 +97,12 @@ class Repository:
     def names(self) -> list[str]:
         """The models that can be asked for, sorted; none before the first of them is loaded."""
         with self._lock:
-            if next(self._loaded(), None) is None:
+            if next(self._inventory.loaded(), None) is None:
                 return []
             return sorted(
                 name
-                for name, known in self._models.items()
-                if any(known[number].is_usable for number in self._served(name))
+                for name, known in self._inventory.models.items()
+                if any(known[number].is_usable for number in self._inventory.served(name))
             )
 
     def versions(self, name: str) -> dict[int, State]:
@@ -146,8 +113,8 @@ class Repository:
         """
         self._look()
         with self._lock:
-            known = self._models.get(name, {})
-            states = {number: _state(known[number]) for number in self._served(name)}
+            known = self._inventory.models.get(name, {})
+            states = {number: state_of(known[number]) for number in self._inventory.served(name)}
         if not states:
             raise NotHereError(f"Model {named(name)} is not here; there are: {_enumerated(self.names())}.")
         return states
@@ -155,10 +122,8 @@ class Repository:
     def loaded(self, name: str, version: int | None = None) -> tuple[int, Artifact] | None:
         """A version that is loaded, the newest unless it is named; at once."""
         with self._lock:
-            known = self._models.get(name, {})
-            candidates = (number for number, it in known.items() if it.artifact or it.is_dropped)
-            number = max(candidates, default=None) if version is None else version
-            found = known.get(number) if number is not None else None
+            number = self._inventory.newest(name) if version is None else version
+            found = self._inventory.find(name, number) if number is not None else None
             if number is None or found is None or found.artifact is None:
                 return None
             found.used = time.monotonic()
@@ -185,7 +150,7 @@ class Repository:
 
     def _load_asked(self, name: str, version: int | None) -> tuple[int, Artifact] | None:
         with self._lock:
-            numbers = self._served(name)
+            numbers = self._inventory.served(name)
         for number in numbers:
             if version in (None, number):
                 artifact = self._load(name, number, is_asked=version is not None)
@@ -195,7 +160,7 @@ class Repository:
 
     def _listing(self) -> Look:
         """What is in the folder now; whether that is one model or several is decided while nothing is known of it."""
-        if not self._models:
+        if not self._inventory.models:
             self._name = self._given_name or versions.single_model(self.folder)
         return versions.look(self.folder, self._name)
 
@@ -209,41 +174,18 @@ class Repository:
         self._trouble.pop(str(self.folder), None)
         for model in look.unreadable:
             self._complain(model, f"{model} can't be looked into, and is served as it was")
+        for model in look.models:
+            self._trouble.pop(model, None)
         with self._lock:
-            for name, numbers in look.models.items():
-                for number, path in numbers.items():
-                    known = self._models.setdefault(name, {}).setdefault(number, _Version(path))
-                    known.path, known.n_missed = path, 0
-            for name in set(self._models) - look.unreadable:
-                self._trouble.pop(name, None)
-                self._forget(name, look.models.get(name, {}), is_regular=is_regular)
-
-    def _forget(self, name: str, there: dict[int, Path], *, is_regular: bool) -> None:
-        for number, known in list(self._models[name].items()):
-            if number in there:
-                continue
-            known.n_missed += is_regular
-            if known.artifact is None or known.n_missed >= LOOKS_UNTIL_GONE:
-                del self._models[name][number]
-                logger.info("%s version %d is gone", name, number)
-        if not self._models[name]:
-            del self._models[name]
+            self._inventory.note(look, is_regular=is_regular)
 
     def _to_be_loaded(self) -> list[str]:
-        """Models of which something is loaded, then as many others as there is room for: untried ones first."""
         with self._lock:
-            names = {name for name, _, _ in self._loaded()}
-            others = sorted(
-                (any(version.reason for version in known.values()), name)
-                for name, known in self._models.items()
-                if name not in names
-            )
-            room = max(self._most_loaded - sum(1 for _ in self._loaded()), 0)
-            return [*sorted(names), *(name for _, name in others[:room])]
+            return self._inventory.to_be_loaded()
 
     def _load_newest(self, name: str) -> None:
         with self._lock:
-            numbers = self._served(name)
+            numbers = self._inventory.served(name)
         for number in numbers:  # the newest first; an older one only where it can't be used
             if self._is_closed.is_set() or self._load(name, number):
                 break
@@ -251,7 +193,7 @@ class Repository:
     def _load(self, name: str, number: int, *, is_asked: bool = False) -> Artifact | None:
         """Loads a version unless it is loaded as it is there now; None if it can't be used."""
         with self._lock:
-            known = self._models.get(name, {}).get(number)
+            known = self._inventory.find(name, number)
         if known is None:
             return None
         with known.loading:
@@ -272,7 +214,10 @@ class Repository:
                 known.asked = time.monotonic()
             result = known.artifact
         if is_due and result:
-            self._make_room()
+            with self._lock:
+                n_dropped = self._inventory.make_room()
+            if n_dropped:
+                gc.collect()
         return result
 
     def _note(self, name: str, number: int, reason: str) -> None:
@@ -289,61 +234,6 @@ class Repository:
             self._trouble[what] = sentence
             logger.warning("%s", sentence)
 
-    def _make_room(self) -> None:
-        """Drops those that were asked for longest ago, as many as are too many."""
-        with self._lock:
-            loaded = list(self._loaded())
-            surplus = len(loaded) - self._most_loaded
-            replaceable = [held for held in loaded if held[2].can_come_back]
-            replaceable.sort(key=lambda held: (self._is_newest(held[0], held[1]), held[2].used))
-            for name, number, known in replaceable[: max(surplus, 0)]:
-                known.drop()
-                known.is_dropped = True
-                logger.debug("%s version %d makes room for others", name, number)
-        if surplus > 0:
-            gc.collect()  # a loaded model is a circle of Python objects that hold its memory
-
-    def _drop_idle(self) -> None:
-        """Drops what is loaded though a newer version is, unless it was asked for by its number not long ago."""
-        n_dropped = 0
-        with self._lock:
-            for name, number, known in list(self._loaded()):
-                is_idle = time.monotonic() - known.asked > KEPT_SECONDS or number not in self._within_policy(name)
-                if is_idle and known.can_come_back and not self._is_newest(name, number):
-                    known.drop()
-                    n_dropped += 1
-                    logger.info("%s version %d is no longer loaded", name, number)
-        if n_dropped:
-            gc.collect()
-
-    def _is_newest(self, name: str, number: int) -> bool:
-        """Whether no newer version of the model is loaded."""
-        return not any(other > number and known.artifact for other, known in self._models[name].items())
-
-    def _loaded(self) -> Iterator[tuple[str, int, _Version]]:
-        for name, numbers in self._models.items():
-            for number, known in numbers.items():
-                if known.artifact:
-                    yield name, number, known
-
-    def _served(self, name: str) -> list[int]:
-        """Versions that the policy lets through, and what is loaded until it is replaced; the newest first."""
-        known = self._models.get(name, {})
-        loaded = {number for number in known if known[number].artifact}
-        return sorted({*self._within_policy(name), *loaded}, reverse=True)
-
-    def _within_policy(self, name: str) -> list[int]:
-        known = self._models.get(name, {})
-        numbers: list[int] = []
-        n_usable = 0
-        for number in sorted(known, reverse=True):
-            if self._policy.specific is None or number in self._policy.specific:
-                numbers.append(number)
-                n_usable += known[number].is_usable
-                if n_usable == self._policy.latest:
-                    break
-        return numbers
-
 
 def _loaded_from(path: Path, called: str) -> tuple[Artifact | None, str]:
     """The model in a folder, or the reason why there is none; clients may read that, so it names no folder of ours."""
@@ -357,13 +247,6 @@ def _loaded_from(path: Path, called: str) -> tuple[Artifact | None, str]:
     except Exception as error:  # whatever is wrong with one model, the others are served
         logger.exception("%s can't be loaded", called)
         return None, f"{type(error).__name__}; the log says more."
-
-
-def _state(known: _Version) -> State:
-    if not known.is_usable:
-        return State("END", known.reason)
-    is_first = known.artifact is None and known.loading.locked()
-    return State("LOADING" if is_first else "AVAILABLE", known.reason)
 
 
 def _said(error: OSError) -> str:
