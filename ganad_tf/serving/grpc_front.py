@@ -45,6 +45,7 @@ CODES = {
     503: grpc.StatusCode.UNAVAILABLE,  # which gRPC's clients try again
 }
 CALLS_PER_PLACE = 16  # calls at a time for each place in the queue: those whose message has not come have none
+IDLE_BODIES = 10  # times that a body may take, after which an unused connection ends; clients connect again unasked
 STREAMS = 100  # of a connection, at least; HTTP/2 advises against fewer
 CLIENT_GONE = 499  # for the counts: nobody waits for the answer any more
 BUG = "a bug in the server; its log says more."
@@ -96,7 +97,7 @@ class GrpcFront:
                 ("grpc.max_concurrent_streams", max(STREAMS, limits.queue)),
                 ("grpc.max_allowed_incoming_connections", limits.connections),
                 ("grpc.server_handshake_timeout_ms", int(limits.head_seconds * 1e3)),
-                ("grpc.max_connection_idle_ms", int(limits.body_seconds * 1e3)),
+                ("grpc.max_connection_idle_ms", int(IDLE_BODIES * limits.body_seconds * 1e3)),
                 ("grpc.max_metadata_size", int(limits.head_kb * 1e3)),
                 ("grpc.so_reuseport", 0),  # a port that is taken is an error
             ],

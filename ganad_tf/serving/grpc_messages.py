@@ -66,25 +66,27 @@ def arrays(inputs: Any, most_clips: int) -> Arrays:
 
 def _array(name: str, tensor: Any, most_clips: int) -> np.ndarray:
     sizes = [dim.size for dim in tensor.tensor_shape.dim]
-    if tensor.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
-        raise InputError(f"{name}.tensor_shape: expected sizes. Received: {short(sizes)}.")
+    if tensor.tensor_shape.unknown_rank or any(size < 1 for size in sizes):
+        raise InputError(f"{name}.tensor_shape: expected sizes, none of them 0. Received: {short(sizes)}.")
+    content = tensor.tensor_content
     if tensor.dtype == types_pb2.DT_STRING:
         n_values = len(tensor.string_val)
         if n_values > most_clips:
             raise InputError(f"{name}: expected at most {most_clips} clips. Received: {n_values}.")
-        array = np.array([*tensor.string_val, None], dtype=object)[:-1]
     elif tensor.dtype == types_pb2.DT_FLOAT:
-        content = tensor.tensor_content
         if len(content) % 4:
             raise InputError(f"{name}.tensor_content: expected 4 bytes per value. Received: {len(content)} bytes.")
-        array = np.frombuffer(content, "<f4") if content else np.array(tensor.float_val, np.float32)
+        n_values = len(content) // 4 or len(tensor.float_val)
     else:
         raise InputError(f"{name}.dtype: expected DT_FLOAT or DT_STRING. Received: {_dtype(tensor.dtype)}.")
-    if array.size != math.prod(sizes):
+    if n_values != math.prod(sizes):
         raise InputError(
-            f"{name}.tensor_shape: expected sizes that fit the {array.size} values. Received: {short(sizes)}."
+            f"{name}.tensor_shape: expected sizes that fit the {n_values} values. Received: {short(sizes)}."
         )
-    return array.reshape(sizes)
+    if tensor.dtype == types_pb2.DT_STRING:
+        return np.array([*tensor.string_val, None], dtype=object)[:-1].reshape(sizes)
+    values = np.frombuffer(content, "<f4") if content else np.array(tensor.float_val, np.float32)
+    return values.reshape(sizes)
 
 
 def _dtype(number: int) -> str:
