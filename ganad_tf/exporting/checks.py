@@ -53,7 +53,7 @@ class Longest:
 
     def _expect(self, name: str, is_short: tf.Tensor, n_samples: tf.Tensor) -> tf.Operation:
         assert self.n_samples is not None
-        seconds = tf.cast(n_samples, tf.float32) / self.sample_rate
+        seconds = tf.cast(tf.cast(n_samples, tf.float64) / self.sample_rate, tf.float32)  # to all digits that are said
         limit = f"{self.n_samples / self.sample_rate:.6g}"
         return expect(is_short, f"{name}: expected clips of at most {limit} s, received", seconds, "s")
 
