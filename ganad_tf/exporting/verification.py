@@ -38,7 +38,7 @@ def verify(artifact: Path, gathered: Gathered, examples: list[Example], scratch:
         if example.waveforms is not None:
             arrays[f"{number}.waveform"] = example.waveforms
     inputs, outputs = scratch / "inputs.npz", scratch / "outputs.npz"
-    np.savez(inputs, allow_pickle=False, **arrays)
+    np.savez(inputs, **arrays)
     command = [sys.executable, "-m", rescoring.__name__, str(artifact), str(inputs), str(outputs)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:

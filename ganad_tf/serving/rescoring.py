@@ -40,4 +40,4 @@ def score_all(artifact: Artifact, arrays: dict[str, np.ndarray]) -> Iterator[tup
 if __name__ == "__main__":
     place, given, result = sys.argv[1:]
     with np.load(given, allow_pickle=False) as loaded:
-        np.savez(result, allow_pickle=False, **dict(score_all(Artifact(Path(place)), dict(loaded))))
+        np.savez(result, **dict(score_all(Artifact(Path(place)), dict(loaded))))
