@@ -6,6 +6,7 @@ python -m ganad_tf.exporting.verification ARTIFACT INPUTS.npz OUTPUTS.npz
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def verify(artifact: Path, gathered: Gathered, examples: list[Example], scratch:
     Raises:
       ExportError: If a score or a decision differs, or the artifact can't be used.
     """
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for number, example in enumerate(examples):
         arrays[f"{number}.log_mel"] = example.log_mels
         if example.waveforms is not None:
