@@ -8,7 +8,7 @@ from ganad_tf.errors import KerasBackendError
 
 try:
     import keras
-except (ImportError, ValueError) as error:  # jax is not installed; keras.json holds a value that Keras refuses
+except (ImportError, ValueError, AssertionError) as error:  # no jax here; a value that no Keras takes
     raise KerasBackendError(
         f"Keras can't be imported as it is set: {error}. Set the environment variable KERAS_BACKEND=tensorflow, and "
         "mend or remove keras.json (in ~/.keras or KERAS_HOME)."

@@ -187,7 +187,7 @@ def test_a_script_is_told_that_keras_has_another_backend(tmp_path, module):
         ({"backend": "jax"}, "Keras can't be imported as it is set: No module named 'jax'. Set the environment"),
         ({"floatx": "float16"}, "Expected Keras with numbers in float32. Received: floatx='float16'; call keras"),
         ({"floatx": "float64"}, "Expected Keras with numbers in float32. Received: floatx='float64'; call keras"),
-        ({"floatx": "single"}, "Keras can't be imported as it is set: Invalid `floatx`"),
+        ({"floatx": "single"}, "Keras can't be imported as it is set: "),
     ],
 )
 def test_a_script_is_told_what_to_change_in_keras_json(tmp_path, settings, message):

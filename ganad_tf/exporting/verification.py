@@ -6,6 +6,7 @@ python -m ganad_tf.exporting.verification ARTIFACT INPUTS.npz OUTPUTS.npz
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,13 +33,13 @@ def verify(artifact: Path, gathered: Gathered, examples: list[Example], scratch:
     Raises:
       ExportError: If a score or a decision differs, or the artifact can't be used.
     """
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for number, example in enumerate(examples):
         arrays[f"{number}.log_mel"] = example.log_mels
         if example.waveforms is not None:
             arrays[f"{number}.waveform"] = example.waveforms
     inputs, outputs = scratch / "inputs.npz", scratch / "outputs.npz"
-    np.savez(inputs, allow_pickle=False, **arrays)
+    np.savez(inputs, **arrays)
     command = [sys.executable, "-m", rescoring.__name__, str(artifact), str(inputs), str(outputs)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:

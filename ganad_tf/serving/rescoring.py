@@ -6,6 +6,7 @@ python -m ganad_tf.serving.rescoring ARTIFACT INPUTS.npz OUTPUTS.npz
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,4 +41,5 @@ def score_all(artifact: Artifact, arrays: dict[str, np.ndarray]) -> Iterator[tup
 if __name__ == "__main__":
     place, given, result = sys.argv[1:]
     with np.load(given, allow_pickle=False) as loaded:
-        np.savez(result, allow_pickle=False, **dict(score_all(Artifact(Path(place)), dict(loaded))))
+        scores: dict[str, Any] = dict(score_all(Artifact(Path(place)), dict(loaded)))
+        np.savez(result, **scores)
