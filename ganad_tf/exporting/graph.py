@@ -17,6 +17,7 @@ import tensorflow as tf
 from ganad_tf import scorers, scoring
 from ganad_tf.audio import LOUDEST
 from ganad_tf.config import Config
+from ganad_tf.exporting import constants
 from ganad_tf.exporting.checks import Longest, expect, expect_finite, not_empty
 from ganad_tf.exporting.explaining import explain
 from ganad_tf.exporting.guards import guarded
@@ -90,7 +91,9 @@ class SoundScorer(tf.Module):
             "score_wav": tf.function(self._score_wav, input_signature=[tf.TensorSpec([None], tf.string, "wav_bytes")]),
             "score_frames": tf.function(self._score_frames, input_signature=[log_mel]),
             "explain": tf.function(self._explain, input_signature=[waveform]),
-            audio_format.SIGNATURE: _constants(AudioFormat(config.audio, self.fewest_samples, longest_samples)),
+            audio_format.SIGNATURE: constants.function_of(
+                AudioFormat(config.audio, self.fewest_samples, longest_samples)
+            ),
         }
 
     def score_clip(self, log_mel: tf.Tensor, *, in_pieces: bool = True) -> tf.Tensor:
@@ -246,15 +249,6 @@ def _combined(scores: Sequence[tf.Tensor], members: Sequence[Member], how: str, 
         else:
             terms.append((value - mean) / deviation)
     return tf.cast(tf.reduce_max(terms, axis=0) if how == "max" else tf.reduce_mean(terms, axis=0), tf.float32)
-
-
-def _constants(wanted: AudioFormat) -> tf.types.experimental.GenericFunction:
-    """A function that returns the same values for every entry of its input `[batch]`."""
-
-    def values_for_each(request: tf.Tensor) -> Tensors:
-        return {name: tf.fill(tf.shape(request), value) for name, value in wanted.as_numbers().items()}
-
-    return tf.function(values_for_each, input_signature=[tf.TensorSpec([None], tf.float32, audio_format.INPUT)])
 
 
 def _each(function: Callable[[tf.Tensor], tf.Tensor], clips: tf.Tensor, kinds: object = tf.float32) -> tf.Tensor:
