@@ -25,12 +25,15 @@ RUN_BY = {
     "floor.py": "test_jobs_of_the_benchmark_run_by_themselves",
     "golden_detectors.py": "test_a_golden_is_packed_once",
     "import_logmel.py": "test_log_mels_are_imported_and_evidence_is_found_in_them",
+    "long_clips.py": "tests/test_long_clips.py::test_memory_for_long_clips_is_bounded",
     "measure.py": "test_what_was_measured_becomes_tables",
     "reference.py": "tests/test_benchmark.py::test_rows_compare_ours_with_plain_code",
     "serving_load.py": "test_an_exported_model_stands_a_second_of_load",
+    "serving_many.py": "tests/test_benchmark.py::test_of_many_models_only_so_many_are_in_memory",
     "speed_jobs.py": "test_jobs_of_the_benchmark_run_by_themselves",
     "start.py": "test_start_runs_a_command_where_everything_is_installed",
     "tables.py": "test_what_was_measured_becomes_tables",
+    "versions.py": "tests/test_versions.py::test_a_python_that_is_not_there_is_said",
 }
 
 
