@@ -87,8 +87,12 @@ def _read(path: Path, settings: Audio, longest_seconds: float | None, observe: O
                 if decoder.frames > MOST_SAMPLES * (sound.size + len(sound.header)):
                     raise DataError(f"expected a header that makes sense. Received: {decoder.frames} samples.")
                 rate, waveform = decoder.samplerate, _decoded(decoder, sound, settings, observe)
-        except (soundfile.SoundFileError, ValueError) as error:
-            raise stream.error or DataError(
+        except (soundfile.SoundFileError, ValueError, DataError) as error:
+            if stream.error:  # to the decoder it looked like the file's end
+                raise stream.error from error
+            if isinstance(error, DataError):
+                raise
+            raise DataError(
                 f"expected {sound.container} sound that can be decoded; the file is cut off, damaged, or of a kind "
                 "that is not supported."
             ) from error

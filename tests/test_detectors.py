@@ -211,8 +211,10 @@ class TestEveryDetectorThatLearns:
         assert np.mean(np.square(detector.residual(windows))) < 0.2 * before
 
     def test_what_is_off_the_surface_scores_higher(self, name):
-        detector = make(name, **({"score": "reconstruction"} if name == "GANomaly" else {}))
-        fit(detector, normal_windows(4096), epochs=30 if name == "EGBAD" else 8)  # see above
+        # EGBAD takes more units and longer, see above: with 16 units it depends on the processor's rounding.
+        changes = {"GANomaly": {"score": "reconstruction"}, "EGBAD": {"hidden": [64], "latent": 4}}
+        detector = make(name, **changes.get(name, {}))
+        fit(detector, normal_windows(4096), epochs=30 if name == "EGBAD" else 8)
         normal = normal_windows(200, seed=6)
         corrupted = normal + np.random.default_rng(7).normal(size=normal.shape).astype(np.float32)
         higher = detector.anomaly_score(corrupted).numpy() > detector.anomaly_score(normal).numpy()
@@ -224,8 +226,9 @@ class TestEveryAdversarialDetector:
     @pytest.mark.parametrize("frozen", ["generator", "discriminator"])
     def test_each_step_moves_its_own_side_alone(self, name, frozen):
         detector = make(name)
-        optimizers = {"generator": detector.optimizer, "discriminator": detector.discriminator_optimizer}
+        optimizers = {side: keras.optimizers.Adam(2e-3) for side in ("generator", "discriminator")}
         optimizers[frozen].learning_rate = 0.0
+        detector.compile(optimizers["generator"], discriminator_optimizer=optimizers["discriminator"])
         before = {side: _values(getattr(detector, f"{side}_variables")) for side in optimizers}
         detector.train_on_batch(normal_windows(64))
         moved = {side: _moved(before[side], getattr(detector, f"{side}_variables")) for side in optimizers}

@@ -205,7 +205,7 @@ def jobs_of(document: str, port: int, grpc_port: int = 0) -> list[list[str]]:
             words = reduced(changed.removeprefix("python3 tools/start.py "))
             if words[0] == "ganad" and words[1] != "serve":
                 jobs.append(words)
-            elif words[0] == "python" and not words[1].startswith("tools/"):
+            elif words[0] == "python" and not words[1].startswith(("tools/", "-m")):
                 jobs.append(words[1:])
     return jobs
 
@@ -287,6 +287,8 @@ def knows_options(command: str, words: list[str], folder: Path) -> None:
         RULES[words[2]](command, words[2:], folder)
     elif words[1] == "tools/check.py":
         assert (ROOT / words[1]).is_file()  # what runs this test
+    elif words[1] == "-m":
+        assert words[2:5] == ["pytest", "-m", "slow"], command  # what runs the others
     elif words[1].startswith("tools/"):
         options = {word for word in words if word.startswith("--")}
         assert options <= set(re.findall(r"--[\w-]+", help_of(words[1]))), command

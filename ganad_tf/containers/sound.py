@@ -39,7 +39,8 @@ class SoundStream(io.RawIOBase):
     """A header made anew, followed by a part of a file.
 
     Attributes:
-      error: An error of reading that libsndfile, which reads through callbacks, could not pass on.
+      error: An error of reading, or a shortage of memory, that libsndfile, which reads through callbacks, could not
+        pass on.
     """
 
     def __init__(self, sound: Sound, file: BinaryIO) -> None:
@@ -47,7 +48,7 @@ class SoundStream(io.RawIOBase):
         self._sound = sound
         self._file = file
         self._position = 0
-        self.error: OSError | None = None
+        self.error: OSError | MemoryError | None = None
 
     def readable(self) -> bool:
         """Always."""
@@ -81,7 +82,7 @@ class SoundStream(io.RawIOBase):
             try:
                 self._file.seek(self._sound.start + behind)
                 more = self._file.read(wanted)
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 self.error = error
                 return 0
             buffer[count : count + len(more)] = more
