@@ -149,7 +149,11 @@ BAD = {
         "version_label: not",
     ),
     "no name": (request(name="", waveform=CLIPS), WRONG, "model_spec.name: expected"),
-    "no signature": (request("nope", waveform=CLIPS), WRONG, "signature_name: expected one of explain, score_frames"),
+    "no signature": (
+        request("nope", waveform=CLIPS),
+        WRONG,
+        "signature_name: expected one of audio_format, explain, score_frames",
+    ),
     "no input": (request(), WRONG, "waveform: expected, but missing"),
     "another input": (request(waveform=CLIPS, x=[1.0]), WRONG, "x: not an input of this signature"),
     "a name over two lines": (request(**{"a\nb": [1.0]}), WRONG, r"'a\\nb': not an input"),
