@@ -106,15 +106,15 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", type=Path, help="exported models, such as exported_models")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only; :: for all)")
-    parser.add_argument("--port", type=int, default=8501, help="default: 8501; 0 for any that is free")
+    parser.add_argument("--port", type=_port, default=8501, help="default: 8501; 0 for any that is free")
     what = "TensorFlow Serving's gRPC API too, such as at 8500; 0 for any that is free (default: no gRPC)"
-    parser.add_argument("--grpc-port", type=int, metavar="PORT", help=what)
+    parser.add_argument("--grpc-port", type=_port, metavar="PORT", help=what)
     parser.add_argument(
         "--model-name", type=_model_name, metavar="NAME", help="if DIR is one model's: serve it under this name"
     )
     policy = "which are served: all, latest:N or specific:N,N (default: all; the newest is loaded, others if asked for)"
     parser.add_argument("--versions", type=_policy, default="all", metavar="POLICY", help=policy)
-    most = "models in memory; the one not asked for the longest makes room (default: 200)"
+    most = "models in memory; the least recently used is unloaded (default: 200)"
     parser.add_argument("--loaded", type=_count, default=200, metavar="N", help=most)
     parser.add_argument(
         "--poll", type=_positive, default=2.0, metavar="SECONDS", help="looks for new versions (default: 2)"
@@ -178,6 +178,13 @@ def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a positive number. Received: {text}.")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**16:
+        raise argparse.ArgumentTypeError(f"expected from 0 to 65535. Received: {text}.")
     return value
 
 

@@ -133,7 +133,10 @@ def test_a_member_whose_training_scores_are_all_the_same_is_named(config):
         ensemble.score(config, listing, "dev")
 
 
-@pytest.mark.parametrize("members", [["a"], ["a", 3]])
-def test_an_ensemble_of_one_or_of_numbers_is_refused(members):
-    with pytest.raises(ConfigError, match="two result directories or more for `ensemble.members`"):
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [(["a"], "two result directories or more for `ensemble.members`"), (["a", 3], "a text for `ensemble.members`")],
+)
+def test_an_ensemble_of_one_or_of_numbers_is_refused(members, sentence):
+    with pytest.raises(ConfigError, match=sentence):
         configuration.from_mapping({"ensemble": {"members": members}}, source="test")

@@ -1,5 +1,6 @@
 """The repository on real copies of the shipped model: what is loaded stays, whatever happens to its folder."""
 
+import json
 import logging
 import os
 import shutil
@@ -313,7 +314,7 @@ def test_every_signature_is_warm(tmp_path):
     cold = Artifact(DEMO)
     log_mel = {"log_mel": np.full([1, 9, 128], -50, np.float32)}
     file = {"wav_bytes": np.array([wav.encode(CLIP["waveform"][0], 16000)], dtype=object)}
-    inputs = {"score_frames": log_mel, "score_wav": file}
+    inputs = {"score_frames": log_mel, "score_wav": file, "audio_format": {"request": np.zeros(1, np.float32)}}
     assert warm.signatures.keys() >= {"serving_default", "score_waveform", "score_wav", "score_frames", "explain"}
     for name in warm.signatures:
         times = []
@@ -325,10 +326,11 @@ def test_every_signature_is_warm(tmp_path):
 
 
 def test_an_artifact_tells_package_date_and_threshold():
+    known = json.loads((DEMO / "1/assets.extra/ganad.json").read_text())
     about = Artifact(DEMO).about()
     assert about["package"].startswith("ganad_tf ")
     assert (about["exported"][:2], about["machine"]) == ("20", "fan")
-    assert about["threshold"] == pytest.approx(23.0789, rel=1e-3)
+    assert about["threshold"] == known["threshold"]["value"] > 0
 
 
 def test_numbers_count_on_from_what_is_there(tmp_path):

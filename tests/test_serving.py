@@ -517,6 +517,8 @@ def test_the_container_says_what_the_command_line_takes(server, expected):
     assert container["name"] == "kserve-container"
     assert container["env"] == [{"name": "STORAGE_URI", "value": "pvc://models"}]  # mounted where the command looks
     assert str(options.folder) == "/mnt/models"
+    given = vars(arguments.parser(cli.VERBS).parse_args(container["args"]))
+    assert given == vars(options) | {"loaded": 20}  # whose 70 MB each fit into the limit
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         asked = container[probe]["httpGet"]
         assert asked["port"] == options.port

@@ -201,7 +201,7 @@ class Endpoints:
         number = asked.version
         found = await self._service.states(asked.model)
         if number is not None and number not in found:
-            raise NotHereError(f"Model {named(asked.model)} is not here in version {number}.")
+            raise NotHereError(f"Model {named(asked.model)} has no version {number}.")
         return json_answer(rest.status({key: state for key, state in found.items() if number in (None, key)}))
 
     async def metadata(self, asked: Asked) -> Answer:

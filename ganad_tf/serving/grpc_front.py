@@ -217,7 +217,7 @@ class GrpcFront:
         name, version = grpc_messages.asked(request.model_spec)
         states = await self._service.states(name)
         if version is not None and version not in states:
-            raise NotHereError(f"Model {named(name)} is not here in version {version}.")
+            raise NotHereError(f"Model {named(name)} has no version {version}.")
         asked = {number: state for number, state in states.items() if version in (None, number)}
         return json_format.ParseDict(rest.status(asked), get_model_status_pb2.GetModelStatusResponse())
 

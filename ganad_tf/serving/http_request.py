@@ -224,9 +224,10 @@ class Handler(web.RequestHandler):
         in_background(self._flushed(self._finish(self._refusal_answer(error))))
 
     def _restart_timer(self) -> None:
-        """A body has its time, and each piece of it the time of a head."""
+        """A body has its time, and each piece of it the time of a head, which a refused one has in all."""
         self._stop_timer()
-        left = self._begin + self._limits.body_seconds - time.monotonic()
+        most = self._limits.head_seconds if self._refused else self._limits.body_seconds
+        left = self._begin + most - time.monotonic()
         seconds = max(0.0, min(left, self._limits.head_seconds))
         self._timer = asyncio.get_running_loop().call_later(seconds, self._too_slow)
 
@@ -238,7 +239,7 @@ class Handler(web.RequestHandler):
     def _too_slow(self) -> None:
         if not self._finished:
             most = f"{self._limits.body_seconds:g} s, and a piece of it every {self._limits.head_seconds:g} s"
-            self._finish_now(RefusedError(408, f"the body: expected within {most}."))
+            self._finish_now(self._refused or RefusedError(408, f"the body: expected within {most}."))
 
     def _forget_body(self) -> None:
         self._front.bodies.give_back(self._n_held)

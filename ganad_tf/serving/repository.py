@@ -144,9 +144,13 @@ class Repository:
         if found:
             return found
         states = self.versions(name)
-        usable = [str(number) for number, state in states.items() if state.name != "END"]
-        what = "in no version that can be used" if version is None else f"in version {version}"
-        raise NotHereError(f"Model {named(name)} is not here {what}; there are: {_enumerated(usable)}.")
+        usable = _enumerated([str(number) for number, state in states.items() if state.name != "END"])
+        if version is not None and version not in states:
+            raise NotHereError(f"Model {named(name)} has no version {version}; there are: {usable}.")
+        number = max(states) if version is None else version
+        raise NotHereError(
+            f"Model {named(name)} can't be used in version {number}: {states[number].reason or 'it is being loaded.'}"
+        )
 
     def _load_asked(self, name: str, version: int | None) -> tuple[int, Artifact] | None:
         with self._lock:

@@ -72,6 +72,7 @@ def serve(
       ConfigError: If the system gives too few file descriptors.
       DataError: If there is no exported model in the folder, it can't be read, or the port is taken.
     """
+    repository.require_models()
     listener = bound(host, port)
     if fronts:
         share = max(1, connections(limits) // (1 + len(fronts)))
@@ -128,7 +129,6 @@ def _loaded(repository: Repository) -> "asyncio.Future[None]":
     def load() -> None:
         error: BaseException | None = None
         try:
-            repository.require_models()
             repository.refresh()
         except Exception as caught:  # reaches whoever waits
             error = caught

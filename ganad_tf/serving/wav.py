@@ -41,7 +41,9 @@ def plain(file: bytes, name: str, unknown_length: UnknownLength = "read") -> byt
     stream = io.BytesIO(file)
     start = containers.after_tags(stream)
     if not riff.is_wave(file[start : start + 12]):
-        raise InputError(f"{name}: expected a WAV file, which begins with RIFF and WAVE. Received: {len(file)} others.")
+        raise InputError(
+            f"{name}: expected a WAV file, which begins with RIFF and WAVE. Received: {len(file)} other bytes."
+        )
     try:
         wave = riff.wave_of(stream, start, unknown_length)
     except DataError as error:
