@@ -45,11 +45,12 @@ except ImportError as error:
 
 
 def python(*arguments, cwd, **environment):
-    """A Python process, as a user starts it."""
+    """A Python process, as a user starts it, whatever commands within this process have settled for Keras."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KERAS_")}
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)} | environment,
+        env=inherited | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)} | environment,
         capture_output=True,
         timeout=300,
         check=False,

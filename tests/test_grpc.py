@@ -141,7 +141,7 @@ BAD = {
     "no version": (
         changed(lambda message: setattr(message.model_spec.version, "value", 7)),
         NOT_HERE,
-        "not here in version 7; there are: 1",
+        "has no version 7; there are: 1",
     ),
     "a label": (
         changed(lambda message: setattr(message.model_spec, "version_label", "x")),

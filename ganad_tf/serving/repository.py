@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -144,13 +145,10 @@ class Repository:
         if found:
             return found
         states = self.versions(name)
-        usable = _enumerated([str(number) for number, state in states.items() if state.name != "END"])
         if version is not None and version not in states:
-            raise NotHereError(f"Model {named(name)} has no version {version}; there are: {usable}.")
+            raise NotHereError(f"Model {named(name)} has no version {version}; there are: {_enumerated(list(states))}.")
         number = max(states) if version is None else version
-        raise NotHereError(
-            f"Model {named(name)} can't be used in version {number}: {states[number].reason or 'it is being loaded.'}"
-        )
+        raise NotHereError(f"Model {named(name)} can't be used in version {number}: {states[number].reason}")
 
     def _load_asked(self, name: str, version: int | None) -> tuple[int, Artifact] | None:
         with self._lock:
@@ -257,6 +255,6 @@ def _said(error: OSError) -> str:
     return f"it can't be read ({error.strerror or type(error).__name__})"
 
 
-def _enumerated(words: list[str]) -> str:
-    more = len(words) - MOST_NAMED
-    return ", ".join([*words[:MOST_NAMED], *([f"{more} more"] if more > 0 else [])]) or "none"
+def _enumerated(names: Sequence[object]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(map(str, [*names[:MOST_NAMED], *([f"{more} more"] if more > 0 else [])])) or "none"
