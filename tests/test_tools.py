@@ -104,7 +104,6 @@ def test_jobs_of_the_benchmark_run_by_themselves(tmp_path):
 
 
 def test_an_exported_model_stands_a_second_of_load(tmp_path):
-    pytest.importorskip("kserve")
     model = ["--model", ROOT / "exported_models" / "demo", "--seconds", "1", "--json"]
     rows = json.loads(run("benchmark.py", "serve", *model, cwd=tmp_path))
     assert rows["in process, batch 32: clips/s"] > 0
