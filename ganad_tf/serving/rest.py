@@ -34,9 +34,8 @@ def read_request(body: Any, signatures: Mapping[str, Signature]) -> tuple[str, F
         raise InputError("the body: expected a JSON object with `instances` or `inputs`.")
     given = [key for key in ("instances", "inputs") if key in body]
     if len(given) != 1:
-        raise InputError(
-            f"the body: expected either `instances` or `inputs`. Received: {' and '.join(given) or 'neither'}."
-        )
+        received = "both" if given else "neither"
+        raise InputError(f"the body: expected either `instances` or `inputs`, and not both. Received: {received}.")
     name = body.get("signature_name", DEFAULT)
     name = DEFAULT if name == "" else name
     if not isinstance(name, str) or name not in signatures:
