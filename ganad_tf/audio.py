@@ -67,10 +67,7 @@ def read(
         reason = error.strerror or str(error)
         raise DataError(f"{path}: expected an audio file that can be read. Received: {reason}.") from error
     except MemoryError as error:
-        raise MemoryShortageError(
-            f"{path}: expected enough memory for this recording, but there is too little; close other programs, "
-            "or cut the recording into shorter ones."
-        ) from error
+        raise MemoryShortageError(path) from error
     if len(waveform) < fewest_samples:
         raise DataError(f"{path}: expected at least {fewest_samples} samples, received {len(waveform)}.")
     return waveform

@@ -39,6 +39,11 @@ class Clip:
     size: int
     mtime_ns: int
 
+    @property
+    def stamp(self) -> tuple[str, int, int]:
+        """Path, size and time of the file: the same as long as nobody has touched it."""
+        return self.file, self.size, self.mtime_ns
+
 
 @dataclass(frozen=True)
 class Listing:

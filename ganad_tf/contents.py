@@ -97,8 +97,8 @@ def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, sourc
         raise DataError(f"The cache in {directory} is not finished.")
     found = recognised(found, clips, recordings)
     known = {entry.clip for entry in found.entries}
-    left_out = {(clip.file, clip.size, clip.mtime_ns) for clip in found.skipped}
-    expected = {clip for clip in clips if (clip.file, clip.size, clip.mtime_ns) not in left_out}
+    left_out = {clip.stamp for clip in found.skipped}
+    expected = {clip for clip in clips if clip.stamp not in left_out}
     if known != expected:
         changed = sorted(clip.file for clip in known ^ expected)
         raise DataError(

@@ -22,7 +22,17 @@ class WriteError(DataError):
 
 
 class MemoryShortageError(DataError):
-    """A recording is not wrong, but too long for the memory that there is."""
+    """A recording is not wrong, but too long for the memory that there is.
+
+    Args:
+      path: The recording.
+    """
+
+    def __init__(self, path: object) -> None:
+        super().__init__(
+            f"{path}: expected enough memory for this recording, but there is too little; close other programs, "
+            "or cut the recording into shorter ones."
+        )
 
 
 class TrainingError(GanadError):

@@ -60,6 +60,11 @@ class Skipped:
     reason: str
     sha256: str = ""
 
+    @property
+    def stamp(self) -> tuple[str, int, int]:
+        """Path, size and time of the file: the same as long as nobody has touched it."""
+        return self.file, self.size, self.mtime_ns
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -105,7 +110,7 @@ class Manifest:
 
     def has_digest(self, digest: object) -> bool:
         """Whether `digest` names these clips, as this version or an earlier one does, which went by times alone."""
-        by_times = [(clip.file, clip.size, clip.mtime_ns) for clip, _ in self._contents()]
+        by_times = [clip.stamp for clip, _ in self._contents()]
         return digest in (self.digest(), self._digest(by_times))
 
     def _contents(self) -> list[tuple[Clip, str]]:

@@ -23,10 +23,7 @@ def enough_for(path: Path) -> Iterator[None]:
     try:
         yield
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        raise MemoryShortageError(
-            f"{path}: expected enough memory for this recording, but there is too little; close other programs, "
-            "or cut the recording into shorter ones."
-        ) from error
+        raise MemoryShortageError(path) from error
 
 
 def tensor_of(array: np.ndarray) -> tf.Tensor:

@@ -112,12 +112,11 @@ def _known(config: Config, listing: Listing, mode: Mode) -> dict[Clip, Examined]
             continue
         cached = contents.recognised(cached, clips, listing.directory)
         entries = {entry.clip: Examined(entry.sha256, entry.remarks) for entry in cached.entries if entry.sha256}
-        left_out = {(clip.file, clip.size, clip.mtime_ns) for clip in cached.skipped}  # of which `prepare` has told
+        left_out = {clip.stamp for clip in cached.skipped}  # of which `prepare` has told
         for clip in clips:
-            stamp = (clip.file, clip.size, clip.mtime_ns)
             if clip in entries:
                 known[clip] = entries[clip]
-            elif stamp in left_out:
+            elif clip.stamp in left_out:
                 known[clip] = Examined("", ())
     return known
 

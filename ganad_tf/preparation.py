@@ -181,8 +181,8 @@ def _compare(before: Manifest, clips: Sequence[Clip], config: Config) -> tuple[t
     todo = [clip for clip in clips if clip not in known]
     if config.on_bad_clip == "error":
         return kept, todo, ()
-    stamps = {(clip.file, clip.size, clip.mtime_ns) for clip in todo}
-    skipped = tuple(clip for clip in before.skipped if (clip.file, clip.size, clip.mtime_ns) in stamps)
+    stamps = {clip.stamp for clip in todo}
+    skipped = tuple(clip for clip in before.skipped if clip.stamp in stamps)
     unusable = {clip.file for clip in skipped}
     return kept, [clip for clip in todo if clip.file not in unusable], skipped
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from ganad_tf.features import n_frames
+from ganad_tf.serving.wav import HEADER_BYTES
 
-WAV_HEADER = 44  # bytes, the plainest; it is the only one that TensorFlow's decoder reads
 WAV_CHANNELS = 22  # the place of a uint16 in it
 OTHER_CHUNKS = 2**20  # bytes of a WAV file that may be no samples
 
@@ -45,9 +45,9 @@ class Longest:
             return []
         size = tf.strings.length(file)
         # A file without a whole header is left to the decoder, which says what is wrong with it.
-        padded = tf.strings.join([tf.strings.substr(file, 0, tf.minimum(size, WAV_HEADER)), "\0" * WAV_HEADER])
+        padded = tf.strings.join([tf.strings.substr(file, 0, tf.minimum(size, HEADER_BYTES)), "\0" * HEADER_BYTES])
         channels = tf.io.decode_raw(tf.strings.substr(padded, WAV_CHANNELS, 2), tf.uint16, little_endian=True)[0]
-        n_samples = tf.maximum(size - WAV_HEADER, 0) // (2 * tf.maximum(1, tf.cast(channels, tf.int32)))
+        n_samples = tf.maximum(size - HEADER_BYTES, 0) // (2 * tf.maximum(1, tf.cast(channels, tf.int32)))
         slack = OTHER_CHUNKS // (2 * tf.maximum(1, tf.cast(channels, tf.int32)))
         return [self._expect(name, n_samples - slack <= self.n_samples, n_samples)]
 

@@ -198,11 +198,7 @@ class Endpoints:
 
     async def status(self, asked: Asked) -> Answer:
         """States of a model's versions."""
-        number = asked.version
-        found = await self._service.states(asked.model)
-        if number is not None and number not in found:
-            raise NotHereError(f"Model {named(asked.model)} has no version {number}.")
-        return json_answer(rest.status({key: state for key, state in found.items() if number in (None, key)}))
+        return json_answer(rest.status(await self._service.states(asked.model, asked.version)))
 
     async def metadata(self, asked: Asked) -> Answer:
         """Signatures of a model, as TensorFlow Serving tells them."""

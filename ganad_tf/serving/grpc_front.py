@@ -21,9 +21,8 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.serving import grpc_messages, logs, rest
 from ganad_tf.serving.access import Access
-from ganad_tf.serving.fields import named, short
+from ganad_tf.serving.fields import short
 from ganad_tf.serving.refusals import RefusedError, refusal
-from ganad_tf.serving.repository import NotHereError
 from ganad_tf.serving.service import Service
 
 logger = logging.getLogger(__name__)
@@ -215,11 +214,8 @@ class GrpcFront:
 
     async def _status(self, request: get_model_status_pb2.GetModelStatusRequest) -> Message:
         name, version = grpc_messages.asked(request.model_spec)
-        states = await self._service.states(name)
-        if version is not None and version not in states:
-            raise NotHereError(f"Model {named(name)} has no version {version}.")
-        asked = {number: state for number, state in states.items() if version in (None, number)}
-        return json_format.ParseDict(rest.status(asked), get_model_status_pb2.GetModelStatusResponse())
+        states = await self._service.states(name, version)
+        return json_format.ParseDict(rest.status(states), get_model_status_pb2.GetModelStatusResponse())
 
     async def _health(self, *_: Any) -> bytes:
         is_ready = self._service.repository.names() and not self._service.is_draining

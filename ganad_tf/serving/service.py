@@ -20,10 +20,11 @@ from ganad_tf.errors import InputError
 from ganad_tf.serving import batching, parsing, wav
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.batching import Arrays, Batcher
+from ganad_tf.serving.fields import named
 from ganad_tf.serving.limits import Limits
 from ganad_tf.serving.meters import Meters
 from ganad_tf.serving.refusals import BusyError, TooLargeError
-from ganad_tf.serving.repository import Repository
+from ganad_tf.serving.repository import NotHereError, Repository
 from ganad_tf.serving.versions import State
 
 LARGE = 8_000_000  # bytes of a body: such are parsed one at a time, and their room goes back to the system
@@ -81,11 +82,6 @@ class Service:
             pool.shutdown(cancel_futures=True)
         self._batcher.close()
 
-    @property
-    def n_open(self) -> int:
-        """Requests that are worked on or wait."""
-        return self._n_open
-
     async def find(self, name: str, version: int | None) -> tuple[int, Artifact]:
         """A version of a model, the newest for None; one that has to be loaded first keeps nobody else waiting.
 
@@ -95,9 +91,18 @@ class Service:
         ready = self.repository.loaded(name, version)
         return ready or await _in(self._loaders, self.repository.get, name, version)
 
-    async def states(self, name: str) -> dict[int, State]:
-        """States of a model's versions, the newest first."""
-        return dict(await _in(self._parsers, self.repository.versions, name))
+    async def states(self, name: str, version: int | None = None) -> dict[int, State]:
+        """States of a model's versions, the newest first, or of one of them.
+
+        Raises:
+          NotHereError: If there is no such model or version.
+        """
+        states: dict[int, State] = await _in(self._parsers, self.repository.versions, name)
+        if version is None:
+            return states
+        if version not in states:
+            raise NotHereError(f"Model {named(name)} has no version {version}.")
+        return {version: states[version]}
 
     async def score(self, name: str, version: int | None, signature: str, inputs: Arrays) -> tuple[int, Arrays]:
         """Scores arrays.
