@@ -507,6 +507,12 @@ def test_predict_names_the_files_that_it_cannot_score_and_scores_the_others(serv
     assert "Expected an exported model" in done.stderr
 
 
+def test_a_version_that_is_not_there_has_no_status(server):
+    assert server.ask("GET", "/v1/models/demo/versions/99") == (404, {"error": "Model demo has no version 99."})
+    status, answer = server.ask("GET", "/v1/models/demo/versions/1")
+    assert (status, [row["version"] for row in answer["model_version_status"]]) == (200, ["1"])
+
+
 def test_the_container_says_what_the_command_line_takes(server, expected):
     folder = ROOT / "tools/kubernetes"
     command = json.loads(re.search(r"^CMD (.*)$", (folder / "Dockerfile").read_text(), re.M)[1])
