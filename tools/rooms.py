@@ -1,4 +1,4 @@
-"""Counts what the package is made of: rooms, the imports between them, ranks, and functions that pass a clump of arguments.
+"""Counts what the package is made of: rooms, imports between them, ranks, functions that pass a clump of arguments.
 
     python tools/rooms.py [--list] [PACKAGE_FOLDER]
 
