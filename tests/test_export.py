@@ -31,7 +31,7 @@ from ganad_tf.results import ensemble
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.scoring import densities
 from ganad_tf.scoring import score as scoring
-from ganad_tf.scoring.model_directory import Fitted, Trained
+from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving import wav
 from ganad_tf.serving.artifact import Artifact
 
@@ -68,17 +68,17 @@ def make_member(name: str, settings: Scorer) -> Member:
     arguments = {} if name == "SpectrumDensity" else {"hidden": [12, 8]}
     detector = DETECTORS[name](input_dim=48, **arguments, **({"frames": 3} if name == "IDNN" else {}))
     normalizer = Normalizer(np.linspace(-40, -30, 16), np.linspace(5, 9, 16))
-    model = Trained(detector, normalizer, 3, 16, {})
+    model = TrainedDetector(detector, normalizer, 3, 16, {})
     features = log_mel_of(config_of().audio, config_of().feature)
     log_mels = [features(tone(seed=seed)[np.newaxis])[0] for seed in range(8)]
-    fitted = Fitted(settings, None, ())
+    fitted = FittedScorer(settings, None, ())
     if settings.name == "density":
         residuals = scoring.clip_function(model, [scoring.residual_function(model, settings)])
         vectors = np.stack([residuals(log_mel)[0] for log_mel in log_mels])
-        fitted = Fitted(settings, densities.fit(vectors, settings, 0), ())
+        fitted = FittedScorer(settings, densities.fit(vectors, settings, 0), ())
     score = scoring.clip_function(model, [scoring.scorer_function(model, fitted)])
     training = tuple(ClipScore(f"{n}.wav", float(score(log_mel)[0])) for n, log_mel in enumerate(log_mels))
-    return Member(model, Fitted(settings, fitted.density, training))
+    return Member(model, FittedScorer(settings, fitted.density, training))
 
 
 def live(members: list[Member], waveform: np.ndarray, how: str = "mean") -> float:
@@ -241,7 +241,7 @@ def test_a_model_that_scores_otherwise_is_not_kept(project, tmp_path, monkeypatc
 
 
 def test_a_score_of_zero_and_a_score_that_is_no_number_are_compared_as_they_should_be():
-    gathered = gathering.Gathered(config_of(), (), (), np.ones([1, 3]), threshold=2.0)
+    gathered = gathering.ExportInputs(config_of(), (), (), np.ones([1, 3]), threshold=2.0)
     example = examples.Example(None, np.zeros([2, 9, 16]), np.array([0.0, 1.0]))
     same = np.array([[0.0, 1.0], [False, False]])
     assert verify._difference(gathered, example, "0.log_mel", same) == 0

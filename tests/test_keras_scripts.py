@@ -320,12 +320,12 @@ mapping = {"dev_directory": "data", "model": {"name": "GANomaly", "hidden": [4],
 def train(place, **settings):
     config = configuration.from_mapping(mapping | {"model_directory": place} | settings, source="script")
     (listing,) = datasets.list_clips(config, "dev")
-    preparation.prepare(config, listing, "dev", "train")
+    prepare_cache(MachineRun(config, listing, "dev"), "train")
     building.build(config)
     logged.clear()
-    training.train(config, listing, "dev")
-    trained.load(config.model_path("dev", "fan"))
-    record = json.loads((config.model_path("dev", "fan") / "training.json").read_text())
+    train_detector(MachineRun(config, listing, "dev"))
+    trained.load(Path(config.model_directory, "dev", "fan"))
+    record = json.loads((Path(config.model_directory, "dev", "fan") / "training.json").read_text())
     return record["deterministic"], [line for line in logged if "deterministic" in line]
 
 found["asked for, not in force"] = train("one")

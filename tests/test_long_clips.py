@@ -1,5 +1,7 @@
 """Long clips are computed in pieces: nothing changes but the memory; and beyond a limit they are refused unread."""
 
+from ganad_tf.run import MachineRun
+from ganad_tf.cache.prepare import prepare_cache
 import dataclasses
 import json
 import subprocess
@@ -251,7 +253,7 @@ def test_prepare_says_of_which_file_memory_was_short(tmp_path):
         "now = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (now + 120 * 2**20,) * 2)\n"
         "try:\n"
-        "    prepare.prepare(config, listing, 'dev', 'train')\n"
+        "    prepare_cache(MachineRun(config, listing, "dev"), 'train')\n"
         "except DataError as error:\n"
         "    print(error)\n"
     )

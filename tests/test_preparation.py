@@ -1,3 +1,7 @@
+from ganad_tf.run import MachineRun
+from ganad_tf.cache.directory import Cache
+from ganad_tf.cache.prepare import prepare_cache
+from pathlib import Path
 import dataclasses
 import json
 import os
@@ -27,16 +31,16 @@ def config(tmp_path):
 
 def prepare(config, split="train"):
     (listing,) = datasets.list_clips(config, "dev", ["fan"])
-    return prepare.prepare(config, listing, "dev", split)
+    return prepare_cache(MachineRun(config, listing, "dev"), split)
 
 
 def current(config, split="train"):
     (listing,) = datasets.list_clips(config, "dev", ["fan"])
-    return preparation.current_cache(config, listing, "dev", split)
+    return Cache(MachineRun(config, listing, "dev"), split).current()
 
 
 def cache_of(config, split="train"):
-    return config.cache_path("dev", "fan", split)
+    return Path(config.cache_directory, "dev", "fan", split)
 
 
 def files_of(cache):
@@ -206,8 +210,8 @@ def test_eight_channels_of_real_recordings(real_data, tmp_path):
         audio=Audio(channel=7),
     )
     (listing,) = datasets.list_clips(config, "dev")
-    assert prepare.prepare(config, listing, "dev", "test").n_new == 3
-    assert all(entry.frames == 313 for entry in preparation.current_cache(config, listing, "dev", "test").entries)
+    assert prepare_cache(MachineRun(config, listing, "dev"), "test").n_new == 3
+    assert all(entry.frames == 313 for entry in Cache(MachineRun(config, listing, "dev"), "test").current().entries)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.15, 0.3, 0.6])
@@ -225,7 +229,7 @@ def test_killed_at_any_moment_nothing_loads_as_complete_and_the_rest_follows(con
         "(listing,) = datasets.list_clips(config, 'dev')\n"
         "prepare.CLIPS_PER_SHARD = 8\n"
         "print('ready', flush=True)\n"
-        "prepare.prepare(config, listing, 'dev', 'train')\n"
+        "prepare_cache(MachineRun(config, listing, "dev"), 'train')\n"
         "print('done', flush=True)\n"
     )
     command = [sys.executable, "-c", script, config.dev_directory, config.cache_directory]

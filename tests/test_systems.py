@@ -22,7 +22,8 @@ def compared(tmp_path_factory):
         ["compare", *(f"result/{name}" for name in (*SYSTEMS, "ensemble")), "--out", "tables", "--bars"],
     ]
     script = (
-        "import sys; from ganad_tf.cli.main import main; code = main(); print('tensorflow' in sys.modules); sys.exit(code)"
+        "import sys; from ganad_tf.cli.main import main; code = main();"
+        "print('tensorflow' in sys.modules); sys.exit(code)"
     )
     for command in commands:
         done = subprocess.run(

@@ -53,7 +53,7 @@ def main() -> int:
 
     terminal.import_tensorflow()
     from ganad_tf import datasets, runtime
-    from ganad_tf.cache import prepare, records, windows
+    from ganad_tf.cache import records, windows
     from ganad_tf.cache.windows import Source
     from ganad_tf.features import Normalizer
     from ganad_tf.scoring import densities, model_directory, score
@@ -63,9 +63,9 @@ def main() -> int:
     config = configuration.load(options.config, options.set).for_machine(options.machine)
     (listing,) = datasets.list_clips(config, "dev", [options.machine])
     if config.dataset.name != "imported":
-        prepare.prepare(config, listing, "dev", "train")
-    entries = prepare.current_cache(config, listing, "dev", "train").entries
-    cache = config.cache_path("dev", options.machine, "train")
+        prepare_cache(MachineRun(config, listing, "dev"), "train")
+    entries = Cache(MachineRun(config, listing, "dev"), "train").current().entries
+    cache = Path(config.cache_directory, "dev", options.machine, "train")
     kept, held_out = windows.split_by_file(entries, HELD_OUT, config.seed)
     known, unknown = ([log_mel for _, log_mel in records.read(cache, part)] for part in (kept, held_out))
     spectra = np.concatenate(known)
@@ -79,7 +79,7 @@ def main() -> int:
     sources = (Source(cache, part, config.feature.n_mels, config.feature.frames, normalizer) for part in (kept, ()))
     with tempfile.TemporaryDirectory() as folder:
         train.fit(detector, config, *sources, (), Checkpoint(Path(folder, "unfinished.npz"), {}))
-    model = model_directory.Trained(detector, normalizer, config.feature.frames, config.feature.n_mels, {})
+    model = model_directory.TrainedDetector(detector, normalizer, config.feature.frames, config.feature.n_mels, {})
     functions = [score.residual_function(model, Scorer(name="density", **pooling)) for pooling in POOLINGS.values()]
 
     of_clip = score.clip_function(model, functions)

@@ -76,7 +76,7 @@ def train(place: Path, name: str) -> Path:
     listings = datasets.list_clips(config, "dev", ["fan"])
     stages.prepare(config, "dev", listings, ("train",))
     stages.train(config, "dev", listings)
-    return config.model_path("dev", "fan") / "detector.keras"
+    return Path(config.model_directory, "dev", "fan") / "detector.keras"
 
 
 def facts(file: Path, windows: np.ndarray) -> dict[str, object]:

@@ -51,13 +51,11 @@ def prepare(threads: int, folder: Path) -> None:
 
 def train(_: int, folder: Path) -> None:
     """A detector by the short recordings, exported."""
-    from ganad_tf.cache import prepare as preparation
     from ganad_tf.exporting import savedmodel
-    from ganad_tf.training import train as training
 
     config, listing = _experiment(folder)
-    preparation.prepare(config, listing, "dev", "train")
-    training.train(config, listing, "dev")
+    prepare_cache(MachineRun(config, listing, "dev"), "train")
+    train_detector(MachineRun(config, listing, "dev"))
     savedmodel.export(config, "long", listing, "dev", longest_seconds=LONGEST_SECONDS)
 
 

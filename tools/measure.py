@@ -70,12 +70,10 @@ def run_job(out: Path, detector: str, overrides: list[str]) -> None:
     terminal.import_tensorflow()
     from ganad_tf import clips, datasets, runtime
     from ganad_tf import config as configuration
-    from ganad_tf.cache import prepare
     from ganad_tf.config.sections import Scorer
     from ganad_tf.results import score_files
     from ganad_tf.results.score_files import ClipScore
     from ganad_tf.scoring import fit, model_directory, score
-    from ganad_tf.training import train
 
     places = [f"model_directory={out / 'model'}", f"result_directory={out}", "scorer.name=paper"]
     config = configuration.load(ROOT / "yaml" / f"{DETECTORS[detector]}.yaml", [*overrides, *places])
@@ -89,23 +87,25 @@ def run_job(out: Path, detector: str, overrides: list[str]) -> None:
         own = config.for_machine(listing.machine)
         for split in ("train", "test"):
             if own.dataset.name != "imported":
-                prepare.prepare(own, listing, "dev", split)
-        train.train(own, listing, "dev")
-        directory = own.model_path("dev", listing.machine)
-        entries = prepare.current_cache(own, listing, "dev", "train").entries
+                prepare_cache(MachineRun(own, listing, "dev"), split)
+        train_detector(MachineRun(own, listing, "dev"))
+        directory = Path(own.model_directory, "dev", listing.machine)
+        entries = Cache(MachineRun(own, listing, "dev"), "train").current().entries
         missing = [
             scorer for scorer in wanted.values() if not model_directory.scorer_directory(directory, scorer).exists()
         ]
-        fit.fit_scorers(directory, missing, own.cache_path("dev", listing.machine, "train"), entries, own.seed)
+        fit.fit_scorers(
+            directory, missing, Path(own.cache_directory, "dev", listing.machine, "train"), entries, own.seed
+        )
         model = model_directory.load(directory)
         fitted = [model_directory.load_scorer(directory, scorer) for scorer in wanted.values()]
         functions = [score.scorer_function(model, scorer) for scorer in fitted]
-        tests = prepare.current_cache(own, listing, "dev", "test").entries
-        results = score.of_each_clip(model, functions, own.cache_path("dev", listing.machine, "test"), tests)
+        tests = Cache(MachineRun(own, listing, "dev"), "test").current().entries
+        results = score.of_each_clip(model, functions, Path(own.cache_directory, "dev", listing.machine, "test"), tests)
         for name, scorer, scores in zip(wanted, fitted, results, strict=True):
-            place = own.within(out / name)
+            place = own.with_result_directory(out / name)
             score_files.write_scores(place.train_score_path("dev", listing.machine), scorer.train_scores)
-            for machine_id, group in clips.by_id(listing.of("test")).items():
+            for machine_id, group in clips.by_id(listing.clips_of("test")).items():
                 scored = [ClipScore(clip.name, float(scores[clip])) for clip in group]
                 score_files.write_scores(place.score_path(listing.machine, machine_id), scored)
         seconds[listing.machine] = round(time.perf_counter() - begin, 1)

@@ -90,13 +90,11 @@ def score(side: str, folder: Path) -> float:
         model = reference.dense_ae()
         reference.scores(model, files(folder, "warm", "test"))
         return _seconds(lambda: reference.scores(model, files(folder, "fan", "test")))
-    from ganad_tf.cache import prepare as preparation
-    from ganad_tf.scoring import score as scoring
 
     def ours(machine: str) -> None:
         config, listing = experiment(folder, machine, fit=ONCE)
-        preparation.prepare(config, listing, "dev", "test", fresh=True)
-        scoring.score(config, listing, "dev", fresh=True)
+        prepare_cache(MachineRun(config, listing, "dev"), "test", fresh=True)
+        score_clips(MachineRun(config, listing, "dev"), fresh=True)
 
     subprocess.run([sys.executable, __file__, "train-once", side, folder], check=True, stdout=subprocess.DEVNULL)
     ours("warm")
@@ -105,14 +103,12 @@ def score(side: str, folder: Path) -> float:
 
 def train_once(_: str, folder: Path) -> float:
     """The detectors that `score` needs, in a process whose memory is not scoring's. Seconds."""
-    from ganad_tf.cache import prepare as preparation
-    from ganad_tf.training import train as training
 
     def ours() -> None:
         for machine in ("warm", "fan"):
             config, listing = experiment(folder, machine, fit=ONCE)
-            preparation.prepare(config, listing, "dev", "train")
-            training.train(config, listing, "dev")
+            prepare_cache(MachineRun(config, listing, "dev"), "train")
+            train_detector(MachineRun(config, listing, "dev"))
 
     return _seconds(ours)
 
@@ -132,16 +128,13 @@ def end_to_end(side: str, folder: Path) -> float:
             reference.scores(model, files(folder, "fan", "test"))
 
         return _seconds(plain)
-    from ganad_tf.cache import prepare as preparation
-    from ganad_tf.scoring import score as scoring
-    from ganad_tf.training import train as training
 
     def ours() -> None:
         config, listing = experiment(folder, "fan", fit={"epochs": EPOCHS})
         for split in ("train", "test"):
-            preparation.prepare(config, listing, "dev", split, fresh=True)
-        training.train(config, listing, "dev", fresh=True)
-        scoring.score(config, listing, "dev", fresh=True)
+            prepare_cache(MachineRun(config, listing, "dev"), split, fresh=True)
+        train_detector(MachineRun(config, listing, "dev"), fresh=True)
+        score_clips(MachineRun(config, listing, "dev"), fresh=True)
 
     return _seconds(ours)
 
@@ -150,7 +143,6 @@ def train(side: str, folder: Path, name: str, batch_size: int) -> float:
     """Windows in memory, through the network once: `ours`, `streamed`, a `bare` loop, or `plain` fit. Seconds."""
     if side == "plain":
         return _plain_fit(folder, name, batch_size)
-    from ganad_tf.cache import prepare as preparation
     from ganad_tf.cache import windows as pipeline
     from ganad_tf.training import build, guards
     from ganad_tf.training import checkpoint as checkpoints
@@ -160,9 +152,9 @@ def train(side: str, folder: Path, name: str, batch_size: int) -> float:
     fit = {"batch_size": batch_size, "epochs": OF_EPOCHS, "memory_budget_mb": budget, "validation_split": 0.0}
     model = {"name": name, **ARGUMENTS.get(name, {})}
     config, listing = experiment(folder, "fan", fit=fit, model=model)
-    preparation.prepare(config, listing, "dev", "train")
-    entries = preparation.current_cache(config, listing, "dev", "train").entries
-    source = pipeline.Source(config.cache_path("dev", "fan", "train"), entries, 128, 5, None)
+    prepare_cache(MachineRun(config, listing, "dev"), "train")
+    entries = Cache(MachineRun(config, listing, "dev"), "train").current().entries
+    source = pipeline.Source(Path(config.cache_directory, "dev", "fan", "train"), entries, 128, 5, None)
     training.seed_everything(config)
     detector = build.build(config)
     if side == "bare":
@@ -177,13 +169,10 @@ def train(side: str, folder: Path, name: str, batch_size: int) -> float:
 
 def tensorboard(side: str, folder: Path) -> float:
     """A whole training as it is by default, `ours` or `watched` by TensorBoard's callbacks. Seconds."""
-    from ganad_tf.cache import prepare as preparation
-    from ganad_tf.training import train as training
-
     logs = {"directory": str(folder / "logs")} if side == "watched" else {}
     config, listing = experiment(folder, "fan", tensorboard=logs)
-    preparation.prepare(config, listing, "dev", "train")
-    return _seconds(lambda: training.train(config, listing, "dev", fresh=True))
+    prepare_cache(MachineRun(config, listing, "dev"), "train")
+    return _seconds(lambda: train_detector(MachineRun(config, listing, "dev"), fresh=True))
 
 
 def step(side: str, folder: Path, name: str, batch_size: int) -> float:
