@@ -17,7 +17,7 @@ from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.errors import DataError
 from ganad_tf.files import checksummed
 from ganad_tf.run import MachineRun
-from ganad_tf.scoring import model_directory
+from ganad_tf.scoring.model_directory import ModelDirectory
 
 SETTINGS = {
     "dev_directory": "./data",
@@ -188,8 +188,8 @@ def test_the_digest_names_contents_and_a_detector_s_identity_too(finished, tmp_p
     assert dataclasses.replace(cached, entries=(*others, first)).digest() == cached.digest()
     assert dataclasses.replace(cached, entries=(other, *others)).digest() != cached.digest()
     copy = copied_without_times(finished / "model", tmp_path / "model")
-    assert model_directory.identity(copy / "dev" / "fan") == model_directory.identity(
-        finished / "model" / "dev" / "fan"
+    assert (
+        ModelDirectory(copy / "dev" / "fan").identity() == ModelDirectory(finished / "model" / "dev" / "fan").identity()
     )
 
 

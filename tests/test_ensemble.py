@@ -24,6 +24,14 @@ SCORES = np.array([[2.0, 4.0], [300.0, 100.0]])
         ("rank", [(1 / 3 + 2 / 3) / 2, (1 + 1.2247449 + 0) / 2]),
     ],
 )
+def scores_of(config):
+    return Path(config.result_directory, "anomaly_score_fan_id_00.csv")
+
+
+def train_scores_of(config):
+    return Path(config.result_directory, "train_score_dev_fan.csv")
+
+
 def test_combinations_by_hand(how, expected):
     np.testing.assert_allclose(ensemble.combine(SCORES, TRAINING, how), expected, rtol=1e-6)
 
@@ -57,8 +65,8 @@ def write_member(config, number, drop=0):
     own = config.with_result_directory(config.ensemble.members[number])
     rng = np.random.default_rng(number)
     for split, path in (
-        ("test", Path(own.result_directory, "anomaly_score_fan_id_00.csv")),
-        ("train", Path(own.result_directory, "train_score_dev_fan.csv")),
+        ("test", scores_of(own)),
+        ("train", train_scores_of(own)),
     ):
         chosen = list(listing.clips_of(split))[drop:]
         order = rng.permutation(len(chosen))
@@ -71,20 +79,12 @@ def test_members_are_matched_by_the_names_of_their_clips(config):
     listing = write_member(config, 0)
     write_member(config, 1)
     limit = ensemble.score_ensemble(MachineRun(config, listing, "dev"))
-    combined = {
-        score.name: score.score
-        for score in score_files.read_scores(Path(config.result_directory, "anomaly_score_fan_id_00.csv"))
-    }
+    combined = {score.name: score.score for score in score_files.read_scores(scores_of(config))}
     tables = []
     for member in config.ensemble.members:
         own = config.with_result_directory(member)
-        training = [
-            score.score for score in score_files.read_scores(Path(own.result_directory, "train_score_dev_fan.csv"))
-        ]
-        scores = {
-            score.name: score.score
-            for score in score_files.read_scores(Path(own.result_directory, "anomaly_score_fan_id_00.csv"))
-        }
+        training = [score.score for score in score_files.read_scores(train_scores_of(own))]
+        scores = {score.name: score.score for score in score_files.read_scores(scores_of(own))}
         tables.append({name: (score - np.mean(training)) / np.std(training) for name, score in scores.items()})
     assert combined == pytest.approx({name: (tables[0][name] + tables[1][name]) / 2 for name in tables[0]})
     decisions = dict(
@@ -102,9 +102,9 @@ def test_members_that_were_scored_again_must_be_combined_again(config):
     ensemble.score_ensemble(MachineRun(config, listing, "dev"))
     assert evaluate.evaluate_scores(machine_runs(config, [listing], "dev"))
     own = config.with_result_directory(config.ensemble.members[1])
-    scores = score_files.read_scores(Path(own.result_directory, "anomaly_score_fan_id_00.csv"))
+    scores = score_files.read_scores(scores_of(own))
     score_files.write_scores(
-        Path(own.result_directory, "anomaly_score_fan_id_00.csv"),
+        scores_of(own),
         [ClipScore(score.name, 2 * score.score) for score in scores],
     )
     with pytest.raises(DataError, match=r"in .*b are not those that were combined"):
@@ -144,13 +144,13 @@ def test_other_clips_or_no_scores_are_refused_and_nothing_is_written(config):
     write_member(config, 1, drop=1)
     with pytest.raises(DataError, match=r"Expected the same clips in .*/b/.* as in .*/a/.*; 1 are in one of them only"):
         ensemble.score_ensemble(MachineRun(config, listing, "dev"))
-    assert not Path(config.result_directory, "anomaly_score_fan_id_00.csv").exists()
+    assert not scores_of(config).exists()
 
 
 def test_a_member_whose_training_scores_are_all_the_same_is_named(config):
     listing = write_member(config, 0)
     write_member(config, 1)
-    path = Path(config.with_result_directory(config.ensemble.members[1]).result_directory, "train_score_dev_fan.csv")
+    path = train_scores_of(config.with_result_directory(config.ensemble.members[1]))
     score_files.write_scores(path, [ClipScore(score.name, 1.0) for score in score_files.read_scores(path)])
     with pytest.raises(DataError, match=r"training scores that differ in .*b, "):
         ensemble.score_ensemble(MachineRun(config, listing, "dev"))

@@ -20,17 +20,18 @@ from tensorflow_serving.config import model_server_config_pb2
 from ganad_tf import config as configuration
 from ganad_tf import datasets
 from ganad_tf.cli import main
+from ganad_tf.clips import Listing
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import ExportError, InputError
 from ganad_tf.exporting import examples, litert, onnx, verify
-from ganad_tf.exporting import members as gathering
 from ganad_tf.exporting.graph import Member, SoundScorer
+from ganad_tf.exporting.members import ExportInputs, gather
 from ganad_tf.features import Normalizer, log_mel_of
 from ganad_tf.models import DETECTORS
 from ganad_tf.results import ensemble
 from ganad_tf.results.score_files import ClipScore
-from ganad_tf.scoring import densities
-from ganad_tf.scoring import score as scoring
+from ganad_tf.run import MachineRun
+from ganad_tf.scoring import clip_values, densities
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving import wav
 from ganad_tf.serving.artifact import Artifact
@@ -73,10 +74,10 @@ def make_member(name: str, settings: Scorer) -> Member:
     log_mels = [features(tone(seed=seed)[np.newaxis])[0] for seed in range(8)]
     fitted = FittedScorer(settings, None, ())
     if settings.name == "density":
-        residuals = scoring.clip_function(model, [scoring.residual_function(model, settings)])
+        residuals = clip_values.clip_function(model, [clip_values.residual_function(model, settings)])
         vectors = np.stack([residuals(log_mel)[0] for log_mel in log_mels])
         fitted = FittedScorer(settings, densities.fit(vectors, settings, 0), ())
-    score = scoring.clip_function(model, [scoring.scorer_function(model, fitted)])
+    score = clip_values.clip_function(model, [clip_values.scorer_function(model, fitted)])
     training = tuple(ClipScore(f"{n}.wav", float(score(log_mel)[0])) for n, log_mel in enumerate(log_mels))
     return Member(model, FittedScorer(settings, fitted.density, training))
 
@@ -84,7 +85,7 @@ def make_member(name: str, settings: Scorer) -> Member:
 def live(members: list[Member], waveform: np.ndarray, how: str = "mean") -> float:
     """By the way that `ganad score` takes."""
     log_mel = log_mel_of(config_of().audio, config_of().feature)(waveform[np.newaxis])[0]
-    functions = [scoring.clip_function(m.model, [scoring.scorer_function(m.model, m.fitted)]) for m in members]
+    functions = [clip_values.clip_function(m.model, [clip_values.scorer_function(m.model, m.fitted)]) for m in members]
     scores = np.array([[float(function(log_mel)[0])] for function in functions])
     training = np.array([[score.score for score in member.fitted.train_scores] for member in members])
     return float(scores[0, 0] if len(members) == 1 else ensemble.combine(scores, training, how)[0])
@@ -232,7 +233,7 @@ def test_an_ensemble_of_scores_that_have_changed_is_refused(project, monkeypatch
 def test_a_model_that_scores_otherwise_is_not_kept(project, tmp_path, monkeypatch):
     monkeypatch.chdir(project)
     config = configuration.load("gan.yaml").for_machine("fan")
-    gathered = gathering.gather(config, datasets.list_clips(config, "dev", ["fan"])[0], "dev")
+    gathered = gather(MachineRun(config, datasets.list_clips(config, "dev", ["fan"])[0], "dev"))
     real = examples.from_waveforms(gathered, [tone(seed=seed) for seed in range(8)])
     assert [example.waveforms.shape[1] for example in real] == [5333, 10666, 16000]
     wrong = examples.Example(real[0].waveforms, real[0].log_mels, real[0].scores * 1.001)
@@ -241,7 +242,8 @@ def test_a_model_that_scores_otherwise_is_not_kept(project, tmp_path, monkeypatc
 
 
 def test_a_score_of_zero_and_a_score_that_is_no_number_are_compared_as_they_should_be():
-    gathered = gathering.ExportInputs(config_of(), (), (), np.ones([1, 3]), threshold=2.0)
+    run = MachineRun(config_of(), Listing("fan", Path(), ()), "dev")
+    gathered = ExportInputs(run, (), np.ones([1, 3]), threshold=2.0)
     example = examples.Example(None, np.zeros([2, 9, 16]), np.array([0.0, 1.0]))
     same = np.array([[0.0, 1.0], [False, False]])
     assert verify._difference(gathered, example, "0.log_mel", same) == 0

@@ -1,7 +1,3 @@
-from ganad_tf.run import MachineRun
-from ganad_tf.cache.directory import Cache
-from ganad_tf.cache.prepare import prepare_cache
-from pathlib import Path
 import dataclasses
 import json
 import os
@@ -9,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +14,12 @@ from test_features import librosa_log_mel
 
 from ganad_tf import audio, datasets
 from ganad_tf.cache import manifest, records
-from ganad_tf.cache import prepare as preparation
+from ganad_tf.cache.directory import Cache
+from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.config import Config
 from ganad_tf.config.input_sections import Audio, Dataset, Feature, FolderData
 from ganad_tf.errors import ConfigError, DataError
+from ganad_tf.run import MachineRun
 
 
 @pytest.fixture
@@ -224,12 +223,14 @@ def test_killed_at_any_moment_nothing_loads_as_complete_and_the_rest_follows(con
         "import sys\n"
         "from ganad_tf import datasets\n"
         "from ganad_tf.cache import prepare\n"
+        "from ganad_tf.cache.prepare import prepare_cache\n"
+        "from ganad_tf.run import MachineRun\n"
         "from ganad_tf.config import Config\n"
         "config = Config(dev_directory=sys.argv[1], cache_directory=sys.argv[2])\n"
         "(listing,) = datasets.list_clips(config, 'dev')\n"
         "prepare.CLIPS_PER_SHARD = 8\n"
         "print('ready', flush=True)\n"
-        "prepare_cache(MachineRun(config, listing, "dev"), 'train')\n"
+        "prepare_cache(MachineRun(config, listing, 'dev'), 'train')\n"
         "print('done', flush=True)\n"
     )
     command = [sys.executable, "-c", script, config.dev_directory, config.cache_directory]

@@ -28,7 +28,7 @@ from ganad_tf.models import DETECTORS
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.model_directory import ModelDirectory
 from ganad_tf.scoring.score import score_clips
-from ganad_tf.training import blocks, checkpoint, train
+from ganad_tf.training import blocks, checkpoint
 from ganad_tf.training.train import train_detector
 
 KILLS = int(os.environ.get("GANAD_KILLS", "1"))  # 20 at night
@@ -195,10 +195,8 @@ def test_a_killed_fresh_training_goes_on_though_an_older_detector_is_there(tmp_p
         train_detector(MachineRun(config, listing, "dev"), callbacks=(Kill(2),), fresh=True)
     assert ModelDirectory(Path(config.model_directory, "dev", "fan")).identity() == before
     begun = []
-    train.train(
-        config,
-        listing,
-        "dev",
+    train_detector(
+        MachineRun(config, listing, "dev"),
         callbacks=(keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begun.append(epoch)),),  # noqa: ARG005
     )
     assert begun == [2, 3]

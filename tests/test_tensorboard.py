@@ -36,6 +36,7 @@ from ganad_tf.tensorboard import (
     SpectrogramImages,
     TrainingHealth,
     WeightHistograms,
+    experiment,
     scalars,
     sounds,
 )
@@ -134,7 +135,7 @@ def wait_for(ask, path, run):
 
 
 def test_tensorboard_shows_every_tag(watched, read):
-    run = f"dev/fan/{log_directory_of(watched).name}"
+    run = f"dev/fan/{log_dir(watched).name}"
     losses = {"loss", "adversarial_loss", "contextual_loss", "encoder_loss", "discriminator_loss"}
     curves_of_losses = {f"losses/{name}" for name in losses}
     assert wait_for(read, "plugin/scalars/tags", f"{run}/validation") == curves_of_losses
@@ -166,7 +167,7 @@ def test_tensorboard_shows_every_tag(watched, read):
 
 
 def test_tensorboard_shows_values_pictures_and_sounds_as_they_are(watched, read):
-    run = f"dev/fan/{log_directory_of(watched).name}"
+    run = f"dev/fan/{log_dir(watched).name}"
     wait_for(read, "plugin/scalars/tags", f"{run}/train")
     history = ModelDirectory(Path(watched.model_directory, "dev", "fan")).record()["history"]
     for place, name in (("train", "loss"), ("validation", "val_loss")):
@@ -199,7 +200,7 @@ def test_hparams_compare_the_trainings(read):
 
 
 def test_the_projector_has_a_vector_of_each_clip_with_its_id_and_label(watched, read):
-    run = f"dev/fan/{log_directory_of(watched).name}/scores"
+    run = f"dev/fan/{log_dir(watched).name}/scores"
     wait_for(read, "plugin/histograms/tags", run)
     assert run in json.loads(read("plugin/projector/runs"))
     (embedding,) = json.loads(read(f"plugin/projector/info?run={run}"))["embeddings"]
@@ -214,7 +215,7 @@ def test_the_projector_has_a_vector_of_each_clip_with_its_id_and_label(watched, 
 
 
 def test_logs_are_small(watched):
-    files = [path for path in log_directory_of(watched).rglob("*") if path.is_file()]
+    files = [path for path in log_dir(watched).rglob("*") if path.is_file()]
     assert 10_000 < sum(path.stat().st_size for path in files) < 2_000_000
 
 
@@ -252,7 +253,7 @@ def test_a_training_that_goes_on_writes_on_and_a_fresh_one_anew(tmp_path, record
     config, listing = project(tmp_path, recordings)
     with contextlib.suppress(KilledError):
         train_detector(MachineRun(config, listing, "dev"), callbacks=(Kill(),))
-    place = log_directory_of(config)
+    place = log_dir(config)
     assert steps(place / "train", "losses/loss") == [1, 2]
     train_detector(MachineRun(config, listing, "dev"))
     assert list(place.parent.iterdir()) == [place]
@@ -275,7 +276,7 @@ def test_without_labels_or_recordings_the_rest_is_shown(tmp_path, recordings, ca
             train_detector(MachineRun(config, listing, "dev"))
     finally:
         manifest.save(cache, found)
-    tags = {tag for tag, _ in events(log_directory_of(config))}
+    tags = {tag for tag, _ in events(log_dir(config))}
     assert {"losses/loss", "scores/normal training", "scores/validation"} <= tags
     assert not [tag for tag in tags if tag.startswith(("sounds/", "dev test labels/", "active", "gradient"))]
     for said in ("no recordings to be heard", "no latent vectors", "once they are scored"):
@@ -313,6 +314,11 @@ def test_early_stopping_s_last_pictures_are_of_the_weights_that_stay(tmp_path):
     stop = keras.callbacks.EarlyStopping("loss", mode="max", patience=1, restore_best_weights=True)
     model.fit(windows, windows, epochs=9, verbose=0, callbacks=[stop, WeightHistograms(tmp_path, every=2)])
     assert [step for _, step in events(tmp_path)] == [1, 2]
+
+
+def log_dir(config):
+    (listing,) = datasets.list_clips(config, "dev", ["fan"])
+    return experiment.log_directory(MachineRun(config.for_machine("fan"), listing, "dev"))
 
 
 def small(name, **changes):

@@ -20,8 +20,7 @@ from ganad_tf.features import stack_frames, windows_of
 from ganad_tf.models import DETECTORS
 from ganad_tf.results import score_files
 from ganad_tf.run import MachineRun
-from ganad_tf.scoring import model_directory
-from ganad_tf.scoring import score as scoring
+from ganad_tf.scoring import clip_values
 from ganad_tf.scoring.model_directory import ModelDirectory
 from ganad_tf.scoring.score import score_clips
 from ganad_tf.training import blocks, build, guards, train
@@ -157,7 +156,7 @@ def test_weights_spoilt_by_the_very_last_step_are_not_saved_as_a_detector(config
             weight.assign(weight * float("nan"))
 
     with pytest.raises(TrainingError, match="the weights became NaN or infinite at the end of epoch 1"):
-        train.train(dataclasses.replace(config, fit=fit), listing, "dev", callbacks=(Spoil(),))
+        train_detector(MachineRun(dataclasses.replace(config, fit=fit), listing, "dev"), callbacks=(Spoil(),))
     directory = Path(config.model_directory, "dev", "fan")
     assert not directory.exists()
     kept = directory.with_name("fan.last_good.keras")
@@ -210,13 +209,13 @@ def test_a_corrupted_clip_scores_higher_than_its_original(config, name):
     config = dataclasses.replace(config, model=model, scorer=density)
     listing = prepared(config)
     train_detector(MachineRun(config, listing, "dev"))
-    directory = Path(config.model_directory, "dev", "fan")
-    detector = model_directory.load(directory)
+    directory = ModelDirectory(Path(config.model_directory, "dev", "fan"))
+    detector = directory.load()
     cached = Cache(MachineRun(config, listing, "dev"), "test").current().entries
     normal = [entry for entry in cached if entry.clip.label == 0]
     rng = np.random.default_rng(0)
     for scorer in (density, Scorer()):
-        score = scoring.scorer_function(detector, model_directory.load_scorer(directory, scorer))
+        score = clip_values.scorer_function(detector, directory.load_scorer(scorer))
         for _, original in records.read(Path(config.cache_directory, "dev", "fan", "test"), normal):
             corrupted = original + 12 * np.abs(rng.normal(size=original.shape)).astype(np.float32)
             windows = (windows_of(log_mel, 5, detector.normalizer)[np.newaxis] for log_mel in (original, corrupted))
