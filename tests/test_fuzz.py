@@ -20,7 +20,7 @@ from ganad_tf import config as configuration
 from ganad_tf.cache import manifest, records, windows
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError, GanadError
 from ganad_tf.files import throttle
 from ganad_tf.results import score_files

@@ -14,7 +14,7 @@ from test_export import CLIPS, SCORERS, config_of, make_member
 
 from ganad_tf.audio import lengths, read
 from ganad_tf.cli import main
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.errors import InputError, MemoryShortageError
 from ganad_tf.exporting.graph import SoundScorer
 from ganad_tf.features import LogMel, memory, pieces

@@ -13,7 +13,7 @@ from ganad_tf.audio import sound_checks
 from ganad_tf.audio.sound_checks import Examined
 from ganad_tf.cache import manifest
 from ganad_tf.clips import Clip
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.datasets import oddities
 from ganad_tf.files import checksummed
 

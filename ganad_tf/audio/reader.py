@@ -14,7 +14,7 @@ import soundfile
 
 from ganad_tf.audio import aligned, containers
 from ganad_tf.audio.containers import Sound
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError, MemoryShortageError
 
 MOST_UPSAMPLING = 100  # times; a small file whose header says 1 Hz would fill the memory

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ganad_tf import audio
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.files import checksummed
 
 SILENT, CLIPPED, CONSTANT = "digital silence", "clipped", "constant channel"

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ganad_tf.config import reader, yaml_text
-from ganad_tf.config.input_sections import Audio, Dataset, Feature
 from ganad_tf.config.paths import Location
-from ganad_tf.config.sections import Ensemble, Fit, Model, Scorer, TensorBoard, Threshold
+from ganad_tf.config.sections import Audio, Dataset, Ensemble, Feature, Fit, Model, Scorer, TensorBoard, Threshold
 from ganad_tf.errors import ConfigError
 from ganad_tf.files import checksummed
 

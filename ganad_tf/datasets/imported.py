@@ -9,7 +9,7 @@ from pathlib import Path
 from ganad_tf.cache import manifest
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
-from ganad_tf.config.input_sections import Dataset
+from ganad_tf.config.sections import Dataset
 from ganad_tf.datasets.base import visible
 
 

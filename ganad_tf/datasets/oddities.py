@@ -11,7 +11,7 @@ from ganad_tf.audio.sound_checks import Examined
 from ganad_tf.cache import contents
 from ganad_tf.cache.directory import Cache
 from ganad_tf.clips import Clip
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError
 from ganad_tf.run import MachineRun
 

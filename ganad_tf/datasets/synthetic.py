@@ -17,7 +17,7 @@ import soundfile
 
 from ganad_tf.clips import Listing
 from ganad_tf.config import Mode
-from ganad_tf.config.input_sections import Dataset, SyntheticData
+from ganad_tf.config.sections import Dataset, SyntheticData
 from ganad_tf.datasets import dcase2020
 from ganad_tf.datasets.synthetic_machines import MACHINES, SAMPLE_RATE, Take, factory, unit_rms
 from ganad_tf.errors import DataError

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.config.input_sections import Audio, Feature
+from ganad_tf.config.sections import Audio, Feature
 from ganad_tf.errors import ConfigError
 from ganad_tf.features import mel_filters, pieces
 

@@ -14,7 +14,7 @@ from ganad_tf.cache import contents
 from ganad_tf.cache.manifest import Manifest
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
-from ganad_tf.config.input_sections import Audio, Feature
+from ganad_tf.config.sections import Audio, Feature
 from ganad_tf.errors import DataError
 from ganad_tf.report import provenance
 from ganad_tf.results import ensemble, evaluate, score_files
