@@ -51,7 +51,7 @@ class KerasBackendError(GanadError, ImportError):
     """Keras is set for another backend or float type than the detectors and features work with."""
 
 
-class Interrupted(KeyboardInterrupt):
+class StageInterrupt(KeyboardInterrupt):
     """Ctrl-C in the midst of a stage.
 
     Args:

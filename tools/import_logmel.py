@@ -68,7 +68,7 @@ def import_files(config: Config, files: list[Path], machine: str, bounds: tuple[
             raise DataError(f"Expected every clip once. Received: {clip.name} twice.")
         names.add(clip.name)
     empty = manifest.Manifest(config.feature_fingerprint(), config.feature_settings(), source="")
-    manifests, sums = {}, {split: records.Sums() for split in caches}
+    manifests, sums = {}, {split: records.RunningStatistics() for split in caches}
     for split, cache in caches.items():
         clips = (pair for pair in read_files(config, files, machine, bounds) if pair[0].split == split)
         while shard := list(itertools.islice(clips, CLIPS_PER_SHARD)):

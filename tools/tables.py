@@ -89,8 +89,8 @@ def _systems(root: Path) -> list[tuple[str, Callable[[str, str], Runs]]]:
 
 def default_scorer(machine: str) -> str:
     """What yaml/ recommends for a machine type, by the name that tools/measure.py gives it."""
-    wanted = configuration.load(ROOT / "yaml" / "ganomaly_density.yaml").for_machine(machine).scorer.in_use()
-    return next(name for name, settings in SCORERS.items() if Scorer(**settings).in_use() == wanted)
+    wanted = configuration.load(ROOT / "yaml" / "ganomaly_density.yaml").for_machine(machine).scorer.relevant_settings()
+    return next(name for name, settings in SCORERS.items() if Scorer(**settings).relevant_settings() == wanted)
 
 
 def _read(root: Path, members: Sequence[str], scorer: str, machine: str, *, how: str = "mean") -> Runs:

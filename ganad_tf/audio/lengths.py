@@ -35,7 +35,7 @@ def _header(path: Path) -> soundfile.SoundFile | None:
     """The decoder of the file, closed again, if its header tells how long it is."""
     try:
         with path.open("rb") as file:
-            stream = containers.sound_of(file, "read").stream(file)
+            stream = containers.find_sound(file, "read").stream(file)
             with soundfile.SoundFile(stream) as decoder:
                 return decoder if decoder.frames > 0 else None
     except (DataError, soundfile.SoundFileError, OSError, ValueError):  # whoever reads it says what is wrong with it

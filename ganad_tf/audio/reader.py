@@ -76,7 +76,7 @@ def read(
 def _read(path: Path, settings: Audio, longest_seconds: float | None, observe: Observe | None) -> np.ndarray:
     """The same, without the file's name in messages."""
     with path.open("rb") as file:
-        sound = containers.sound_of(file, settings.unknown_length)
+        sound = containers.find_sound(file, settings.unknown_length)
         stream = sound.stream(file)
         try:
             with soundfile.SoundFile(stream) as decoder:

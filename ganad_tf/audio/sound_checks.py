@@ -22,7 +22,7 @@ CLIPPED_SAMPLES = 10  # in flat tops make a clipped recording: one long top, or 
 
 
 @dataclass(frozen=True)
-class Examined:
+class Examination:
     """A recording's file, looked at.
 
     Attributes:
@@ -89,7 +89,7 @@ class SoundCheck:
         return tuple(_remarks(self._channels, settings))
 
 
-def examine(path: Path, settings: Audio) -> Examined:
+def examine(path: Path, settings: Audio) -> Examination:
     """Reads a recording of which nothing but this is wanted.
 
     Args:
@@ -101,7 +101,7 @@ def examine(path: Path, settings: Audio) -> Examined:
     """
     check = SoundCheck()
     audio.read(path, settings, observe=check.add)
-    return Examined(checksum(path), check.remarks(settings))
+    return Examination(checksum(path), check.remarks(settings))
 
 
 def checksum(path: Path) -> str:

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import TypeVar
 
 from ganad_tf.audio import sound_checks
-from ganad_tf.audio.sound_checks import Examined
+from ganad_tf.audio.sound_checks import Examination
 from ganad_tf.cache import manifest
-from ganad_tf.cache.manifest import Manifest, Skipped
+from ganad_tf.cache.manifest import Manifest, SkippedClip
 from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError, WriteError
 
 logger = logging.getLogger(__name__)
 
-Stamped = TypeVar("Stamped", Clip, Skipped)
+StampedClip = TypeVar("StampedClip", Clip, SkippedClip)
 
 
-def with_contents(current: Manifest, n_new: int, looked_at: Mapping[str, Examined]) -> Manifest:
+def with_contents(current: Manifest, n_new: int, examinations: Mapping[str, Examination]) -> Manifest:
     """The manifest with what is known of the contents of its last `n_new` clips."""
     old, new = current.entries[: len(current.entries) - n_new], current.entries[len(current.entries) - n_new :]
-    known = [looked_at[entry.clip.file] for entry in new]
+    known = [examinations[entry.clip.file] for entry in new]
     described = (
         dataclasses.replace(entry, sha256=contents.sha256, remarks=contents.remarks)
         for entry, contents in zip(new, known, strict=True)
@@ -30,7 +30,7 @@ def with_contents(current: Manifest, n_new: int, looked_at: Mapping[str, Examine
     return dataclasses.replace(current, entries=(*old, *described))
 
 
-def recognised(known: Manifest, clips: Sequence[Clip], recordings: Path) -> Manifest:
+def with_current_times(known: Manifest, clips: Sequence[Clip], recordings: Path) -> Manifest:
     """The manifest with the clips' present times, where a file has another time but the same contents.
 
     A copy of a project has other times; reading its recordings tells that they are the same. Files without a known
@@ -65,7 +65,7 @@ def recognised(known: Manifest, clips: Sequence[Clip], recordings: Path) -> Mani
     )
 
 
-def note_times(cache: Path, current: Manifest) -> None:
+def save_times(cache: Path, current: Manifest) -> None:
     """Spares the next call comparing the contents of recordings that have other times, where that can be noted."""
     try:
         manifest.save(cache, current)
@@ -96,7 +96,7 @@ def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, sourc
         raise DataError(f"The cache in {directory} is of recordings in {found.source}, not in {source}.")
     if not found.is_complete:
         raise DataError(f"The cache in {directory} is not finished.")
-    found = recognised(found, clips, recordings)
+    found = with_current_times(found, clips, recordings)
     known = {entry.clip for entry in found.entries}
     left_out = {clip.stamp for clip in found.skipped}
     expected = {clip for clip in clips if clip.stamp not in left_out}
@@ -113,5 +113,5 @@ def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, sourc
     return found
 
 
-def _at_time(known: Stamped, mtime_ns: int | None) -> Stamped:
+def _at_time(known: StampedClip, mtime_ns: int | None) -> StampedClip:
     return known if mtime_ns is None else dataclasses.replace(known, mtime_ns=mtime_ns)

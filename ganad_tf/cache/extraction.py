@@ -9,11 +9,11 @@ import tensorflow as tf
 
 from ganad_tf import audio
 from ganad_tf.audio import lengths, sound_checks
-from ganad_tf.audio.sound_checks import Examined, SoundCheck
+from ganad_tf.audio.sound_checks import Examination, SoundCheck
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError, MemoryShortageError
-from ganad_tf.features import LogMel, fewest_samples, log_mel_of, memory
+from ganad_tf.features import LogMel, fewest_samples, log_mel_layer, memory
 
 THREADS = (os.cpu_count() or 1) + 1  # one may wait for its file
 AHEAD = 64  # clips that are made ready while a shard is written
@@ -23,22 +23,22 @@ LogMels = Iterator[tuple[Clip, np.ndarray | DataError]]
 
 
 def log_mels(
-    config: Config, clips: Sequence[Clip], directory: Path, looked_at: dict[str, Examined], threads: int
+    config: Config, clips: Sequence[Clip], directory: Path, examinations: dict[str, Examination], threads: int
 ) -> LogMels:
     """Each clip's `[frames, mels]` float32 in dB, or what is wrong with its file.
 
     On all cores, in order; long clips come last and one by one, so that memory does not grow with the cores.
-    Into `looked_at` goes, by `Clip.file`, what else there is to say of it.
+    Into `examinations` goes, by `Clip.file`, what else there is to say of it.
     """
     long = {clip for clip in clips if lengths.may_be_long(directory / clip.file, clip.size, LONG)}
     short = [clip for clip in clips if clip not in long]
-    layer = log_mel_of(config.audio, config.feature)
-    yield from _in_parallel(layer, config, short, directory, looked_at, threads)
-    yield from _one_by_one(layer, config, [clip for clip in clips if clip in long], directory, looked_at)
+    layer = log_mel_layer(config.audio, config.feature)
+    yield from _in_parallel(layer, config, short, directory, examinations, threads)
+    yield from _one_by_one(layer, config, [clip for clip in clips if clip in long], directory, examinations)
 
 
 def _one_by_one(
-    layer: LogMel, config: Config, clips: Sequence[Clip], directory: Path, looked_at: dict[str, Examined]
+    layer: LogMel, config: Config, clips: Sequence[Clip], directory: Path, examinations: dict[str, Examination]
 ) -> LogMels:
     """The same of clips so long that one at a time is in memory."""
     log_mel = tf.function(layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
@@ -46,7 +46,7 @@ def _one_by_one(
         path = directory / clip.file
         try:
             with memory.enough_for(path):
-                values = log_mel(memory.tensor_of(_read(directory, clip.file, config, looked_at))).numpy()
+                values = log_mel(memory.as_tensor(_read(directory, clip.file, config, examinations))).numpy()
         except MemoryShortageError:  # no fault of the clip's
             raise
         except DataError as error:
@@ -60,7 +60,7 @@ def _in_parallel(
     config: Config,
     clips: Sequence[Clip],
     directory: Path,
-    looked_at: dict[str, Examined],
+    examinations: dict[str, Examination],
     threads: int,
 ) -> LogMels:
     """The same of clips of which each thread has one."""
@@ -71,7 +71,7 @@ def _in_parallel(
 
     def read(number: np.ndarray) -> np.ndarray:
         try:
-            return _read(directory, clips[int(number)].file, config, looked_at)
+            return _read(directory, clips[int(number)].file, config, examinations)
         except DataError as error:
             faults[int(number)] = error
             return np.zeros(fewest, np.float32)  # any will do: it is not used
@@ -95,13 +95,13 @@ def _in_parallel(
         yield clip, fault or _finite(values, path)
 
 
-def _read(directory: Path, file: str, config: Config, looked_at: dict[str, Examined]) -> np.ndarray:
+def _read(directory: Path, file: str, config: Config, examinations: dict[str, Examination]) -> np.ndarray:
     """A recording's samples; enough of them."""
     path, check = directory / file, SoundCheck()
     try:
         return audio.read(path, config.audio, fewest_samples=fewest_samples(config.feature), observe=check.add)
     finally:  # also of what can't be used, to know it again
-        looked_at[file] = Examined(sound_checks.checksum(path), check.remarks(config.audio))
+        examinations[file] = Examination(sound_checks.checksum(path), check.remarks(config.audio))
 
 
 def _finite(values: np.ndarray, path: Path) -> np.ndarray | DataError:

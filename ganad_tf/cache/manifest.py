@@ -49,7 +49,7 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedClip:
     """A clip that `on_bad_clip: skip` left out; it has no log-mel and gets no score.
 
     `sha256` is of its file, empty where that is not known.
@@ -98,7 +98,7 @@ class Manifest:
     is_complete: bool = False
     entries: tuple[Entry, ...] = ()
     shards: tuple[Shard, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
+    skipped: tuple[SkippedClip, ...] = ()
     foreign: tuple[str, ...] = ()
     statistics: Statistics | None = None
 
@@ -123,7 +123,7 @@ class Manifest:
 
 def save(directory: Path, manifest: Manifest) -> None:
     """Writes the manifest in one step, sealed with a checksum of its own."""
-    atomic.write_text(directory / FILE, checksummed.dumps("manifest", manifest, default=vars))
+    atomic.write_text(directory / FILE, checksummed.dump("manifest", manifest, default=vars))
 
 
 def load(directory: Path) -> Manifest:
@@ -134,7 +134,7 @@ def load(directory: Path) -> Manifest:
     """
     path = directory / FILE
     try:
-        body = checksummed.loads("manifest", path.read_text(encoding="utf-8"))
+        body = checksummed.load("manifest", path.read_text(encoding="utf-8"))
         return Manifest(
             fingerprint=body["fingerprint"],
             features=body["features"],
@@ -142,7 +142,7 @@ def load(directory: Path) -> Manifest:
             is_complete=body["is_complete"],
             entries=tuple(_entry(entry) for entry in body["entries"]),
             shards=tuple(Shard(**shard) for shard in body["shards"]),
-            skipped=tuple(Skipped(**clip) for clip in body["skipped"]),
+            skipped=tuple(SkippedClip(**clip) for clip in body["skipped"]),
             foreign=tuple(body["foreign"]),
             statistics=_statistics(body["statistics"]),
         )

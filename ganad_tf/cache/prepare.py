@@ -12,16 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ganad_tf.audio.sound_checks import Examined
+from ganad_tf.audio.sound_checks import Examination
 from ganad_tf.cache import contents, extraction, manifest, records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.extraction import LogMels
-from ganad_tf.cache.manifest import Manifest, Skipped
+from ganad_tf.cache.manifest import Manifest, SkippedClip
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError
 from ganad_tf.files import lock
-from ganad_tf.files.throttle import Sparingly
+from ganad_tf.files.throttle import Throttle
 from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
@@ -33,13 +33,13 @@ Progress = Callable[[Iterable, int], Iterable]  # wraps an iterable of known len
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparationResult:
     """What `prepare` did, in clips: newly read, kept from before, dropped, and left out as unusable."""
 
     n_new: int
     n_kept: int
     n_dropped: int
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedClip, ...]
 
 
 def prepare_cache(
@@ -49,7 +49,7 @@ def prepare_cache(
     progress: Progress = lambda items, _: items,
     fresh: bool = False,
     threads: int = extraction.THREADS,
-) -> Prepared:
+) -> PreparationResult:
     """Brings the cache of one machine type's training or test clips up to date with the recordings.
 
     Args:
@@ -67,18 +67,18 @@ def prepare_cache(
     cache = Cache(run, split)
     if run.config.dataset.name == "imported":  # can't be made again: it is right as it is, or nothing is touched
         current = cache.current()
-        return Prepared(0, len(current.entries), 0, current.skipped)
-    with lock.alone_at(cache.path):
+        return PreparationResult(0, len(current.entries), 0, current.skipped)
+    with lock.exclusive(cache.path):
         return _bring_up_to_date(cache, progress, fresh=fresh, threads=threads)
 
 
-def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads: int) -> Prepared:
+def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads: int) -> PreparationResult:
     run, split, path = cache.run, cache.split, cache.path
     config, listing = run.config, run.listing
     clips = listing.clips_of(split)
     empty = Manifest(config.feature_fingerprint(), config.feature_settings(), cache.source)
     found = empty if fresh else _reusable(cache, empty)
-    before = contents.recognised(found, clips, listing.directory)
+    before = contents.with_current_times(found, clips, listing.directory)
     kept, todo, skipped = _compare(before, clips, config)
     n_dropped = len(before.entries) - len(kept)
     if (
@@ -88,24 +88,24 @@ def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads:
         and (skipped, listing.foreign) == (before.skipped, before.foreign)
     ):
         if before != found:
-            contents.note_times(path, before)
-        return Prepared(0, len(kept), 0, skipped)
+            contents.save_times(path, before)
+        return PreparationResult(0, len(kept), 0, skipped)
 
     current = dataclasses.replace(
         before, is_complete=False, entries=kept, skipped=skipped, foreign=listing.foreign, statistics=None
     )
     manifest.save(path, current)
-    sums = records.Sums()
+    sums = records.RunningStatistics()
     for _, log_mel in records.read(path, kept):
         sums.add(log_mel)
-    bad: list[Skipped] = []
-    looked_at: dict[str, Examined] = {}
-    sparingly = Sparingly()
-    log_mels = progress(extraction.log_mels(config, todo, listing.directory, looked_at, threads), len(todo))
+    bad: list[SkippedClip] = []
+    examinations: dict[str, Examination] = {}
+    throttle = Throttle()
+    log_mels = progress(extraction.log_mels(config, todo, listing.directory, examinations, threads), len(todo))
     try:
-        for good in _shards(iter(log_mels), bad, looked_at):
-            current = contents.with_contents(records.append(path, current, good, sums), len(good), looked_at)
-            sparingly(functools.partial(manifest.save, path, current))
+        for good in _shards(iter(log_mels), bad, examinations):
+            current = contents.with_contents(records.append(path, current, good, sums), len(good), examinations)
+            throttle(functools.partial(manifest.save, path, current))
     finally:
         manifest.save(path, current)
     if bad and config.on_bad_clip == "error":
@@ -118,7 +118,7 @@ def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads:
     for clip in bad:
         logger.warning("left out: %s", clip.reason)
     records.finish(path, dataclasses.replace(current, skipped=(*skipped, *bad)), sums)
-    return Prepared(len(todo) - len(bad), len(kept), n_dropped, (*skipped, *bad))
+    return PreparationResult(len(todo) - len(bad), len(kept), n_dropped, (*skipped, *bad))
 
 
 def _reusable(cache: Cache, empty: Manifest) -> Manifest:
@@ -146,7 +146,9 @@ def _reusable(cache: Cache, empty: Manifest) -> Manifest:
     return dataclasses.replace(found, is_complete=is_complete, entries=entries, shards=tuple(sound))
 
 
-def _compare(before: Manifest, clips: Sequence[Clip], config: Config) -> tuple[tuple, list[Clip], tuple[Skipped, ...]]:
+def _compare(
+    before: Manifest, clips: Sequence[Clip], config: Config
+) -> tuple[tuple, list[Clip], tuple[SkippedClip, ...]]:
     """Entries that stay, clips that are to be read, and clips known to be unusable."""
     wanted = set(clips)
     kept = tuple(entry for entry in before.entries if entry.clip in wanted)
@@ -161,7 +163,7 @@ def _compare(before: Manifest, clips: Sequence[Clip], config: Config) -> tuple[t
 
 
 def _shards(
-    log_mels: LogMels, bad: list[Skipped], looked_at: Mapping[str, Examined]
+    log_mels: LogMels, bad: list[SkippedClip], examinations: Mapping[str, Examination]
 ) -> Iterator[list[tuple[Clip, np.ndarray]]]:
     """Groups the usable log-mels by shard; adds the others to `bad`."""
     good: list[tuple[Clip, np.ndarray]] = []
@@ -169,8 +171,8 @@ def _shards(
     for clip, log_mel in log_mels:
         n_clips += 1
         if isinstance(log_mel, DataError):
-            sha256 = looked_at[clip.file].sha256
-            bad.append(Skipped(clip.file, clip.size, clip.mtime_ns, str(log_mel), sha256))
+            sha256 = examinations[clip.file].sha256
+            bad.append(SkippedClip(clip.file, clip.size, clip.mtime_ns, str(log_mel), sha256))
         else:
             good.append((clip, log_mel))
             n_bytes += log_mel.nbytes
@@ -182,6 +184,6 @@ def _shards(
         yield good
 
 
-def _name_all(bad: Sequence[Skipped], n_clips: int) -> str:
+def _name_all(bad: Sequence[SkippedClip], n_clips: int) -> str:
     reasons = "\n  ".join(clip.reason for clip in bad)
     return f"{len(bad)} of {n_clips} clips can't be used; mend or remove them, or set `on_bad_clip: skip`:\n  {reasons}"

@@ -25,7 +25,7 @@ from ganad_tf.files import atomic, tensorflow_errors
 SPECTRA_AT_ONCE = 2**14  # in float64
 
 
-class Sums:
+class RunningStatistics:
     """What mean and deviation of each mel band follow from, in one pass and constant memory."""
 
     def __init__(self) -> None:
@@ -47,13 +47,15 @@ class Sums:
         return Statistics(self.count, tuple(map(float, mean)), tuple(map(float, std)))
 
 
-def append(cache: Path, current: Manifest, log_mels: Sequence[tuple[Clip, np.ndarray]], sums: Sums) -> Manifest:
+def append(
+    cache: Path, current: Manifest, log_mels: Sequence[tuple[Clip, np.ndarray]], sums: RunningStatistics
+) -> Manifest:
     """Adds one shard of log-mels, `[frames, mels]` float32 in dB each; the manifest is to be saved by the caller."""
     taken = {shard.file for shard in current.shards}
     numbered = (f"{current.fingerprint}-{number:05d}.tfrecord" for number in itertools.count())
     name = next(name for name in numbered if name not in taken)
     with atomic.replacing(cache / name) as temporary:
-        with tensorflow_errors.writing(), tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
+        with tensorflow_errors.as_oserror(), tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
             for clip, log_mel in log_mels:
                 writer.write(_serialise(clip, log_mel))
                 sums.add(log_mel)
@@ -63,13 +65,13 @@ def append(cache: Path, current: Manifest, log_mels: Sequence[tuple[Clip, np.nda
     return dataclasses.replace(current, entries=(*current.entries, *entries), shards=(*current.shards, shard))
 
 
-def finish(cache: Path, current: Manifest, sums: Sums) -> Manifest:
+def finish(cache: Path, current: Manifest, sums: RunningStatistics) -> Manifest:
     """Declares the cache complete, with its statistics, and removes the shards that no clip is in."""
     used = {entry.shard for entry in current.entries}
     complete = dataclasses.replace(
         current,
         is_complete=True,
-        entries=tuple(sorted(current.entries, key=_place)),
+        entries=tuple(sorted(current.entries, key=_position)),
         shards=tuple(shard for shard in current.shards if shard.file in used),
         statistics=sums.statistics(),
     )
@@ -105,24 +107,24 @@ def by_shard(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     """The entries of each shard in the order of its records."""
     return {
         shard: list(group)
-        for shard, group in itertools.groupby(sorted(entries, key=_place), key=lambda entry: entry.shard)
+        for shard, group in itertools.groupby(sorted(entries, key=_position), key=lambda entry: entry.shard)
     }
 
 
-def opening(entry: Entry, n_mels: int) -> bytes:
+def record_prefix(entry: Entry, n_mels: int) -> bytes:
     """What the record of a clip begins with: its name, and how much follows. The spectra end it."""
     spectra = np.zeros([entry.frames, n_mels], np.float32)
     record = _serialise(entry.clip, spectra)
     return record[: len(record) - spectra.nbytes]
 
 
-def spectra_of(record: tf.Tensor, opening: tf.Tensor, frames: tf.Tensor, n_mels: int) -> tf.Tensor:
-    """In the graph: the spectra that end a record, `[frames, mels]` float32 in dB, if it begins with its opening.
+def parse_spectra(record: tf.Tensor, prefix: tf.Tensor, frames: tf.Tensor, n_mels: int) -> tf.Tensor:
+    """In the graph: the spectra that end a record, `[frames, mels]` float32 in dB, if it begins with its prefix.
 
     TensorFlow's own parser of examples dies of records with wrong lengths in them.
     """
-    size = tf.strings.length(opening)
-    is_right = tf.strings.substr(record, 0, size) == opening
+    size = tf.strings.length(prefix)
+    is_right = tf.strings.substr(record, 0, size) == prefix
     with tf.control_dependencies([tf.debugging.Assert(is_right, ["the record is not that of the clip"])]):
         values = tf.strings.substr(record, size, tf.strings.length(record) - size)
     return tf.reshape(tf.io.decode_raw(values, tf.float32), [frames, n_mels])
@@ -147,5 +149,5 @@ def _parse(record: bytes, entry: Entry) -> np.ndarray:
     return np.frombuffer(features["log_mel"].bytes_list.value[0], "<f4").reshape(entry.frames, -1)
 
 
-def _place(entry: Entry) -> tuple[str, int]:
+def _position(entry: Entry) -> tuple[str, int]:
     return entry.shard, entry.index

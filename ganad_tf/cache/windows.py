@@ -99,7 +99,7 @@ def split_by_file(entries: Sequence[Entry], share: float, seed: int) -> tuple[tu
     return (*training, *twins), tuple(entry for entry in validation if entry.sha256 not in trained_on)
 
 
-def windows(
+def window_batches(
     source: Source,
     *,
     batch_size: int,
@@ -189,8 +189,8 @@ def _streamed(
 ) -> tf.data.Dataset:
     n_shards = len({entry.shard for entry in source.entries})
 
-    def normalized(record: tf.Tensor, opening: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
-        return source.normalized(records.spectra_of(record, opening, frames, source.n_mels))
+    def normalized(record: tf.Tensor, prefix: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
+        return source.normalized(records.parse_spectra(record, prefix, frames, source.n_mels))
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         def windows_of(number: tf.Tensor, clips: tf.RaggedTensor) -> tf.data.Dataset:
@@ -209,18 +209,20 @@ def _streamed(
 
 
 def _records_in_use(source: Source) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    """By a shard's number: its records that are used, each with its opening and how many spectra it has."""
+    """By a shard's number: its records that are used, each with its prefix and how many spectra it has."""
     shards = records.by_shard(source.entries)
     groups = shards.values()
     paths = tf.constant([os.fspath(source.cache / shard) for shard in shards])
     indices = tf.ragged.constant([[entry.index for entry in group] for group in groups], tf.int64)
-    openings = tf.ragged.constant([[records.opening(entry, source.n_mels) for entry in group] for group in groups])
+    prefixes = tf.ragged.constant(
+        [[records.record_prefix(entry, source.n_mels) for entry in group] for group in groups]
+    )
     frames = tf.ragged.constant([[entry.frames for entry in group] for group in groups])
 
     def of_shard(number: tf.Tensor) -> tf.data.Dataset:
         numbered = tf.data.TFRecordDataset(paths[number]).enumerate()
         used = numbered.filter(lambda index, _: tf.reduce_any(index == indices[number])).map(lambda _, record: record)
-        return tf.data.Dataset.zip(used, *(tf.data.Dataset.from_tensor_slices(of[number]) for of in (openings, frames)))
+        return tf.data.Dataset.zip(used, *(tf.data.Dataset.from_tensor_slices(of[number]) for of in (prefixes, frames)))
 
     return of_shard
 

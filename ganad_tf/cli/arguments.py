@@ -22,8 +22,8 @@ def parser(verbs: Mapping[str, Callable[[argparse.Namespace], None]]) -> argpars
     for name, verb in verbs.items():
         summary = (verb.__doc__ or "").strip()
         verb_parser = group.add_parser(name, help=summary, description=summary)
-        _OWN.get(name, _add_experiment)(verb_parser)
-        _add_loudness(verb_parser)
+        _ARGUMENTS_OF_VERB.get(name, _add_experiment)(verb_parser)
+        _add_verbosity(verb_parser)
         verb_parser.set_defaults(verb=verb)
     return top
 
@@ -48,13 +48,13 @@ def _is_header(option: str) -> bool:
     return len(option) > 4 and "--header".startswith(option)
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
+def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     out = Path("ganad-demo")
     parser.add_argument(
-        "--out", type=_made, default=out, metavar="DIR", help="where everything goes (default: ./ganad-demo)"
+        "--out", type=_path, default=out, metavar="DIR", help="where everything goes (default: ./ganad-demo)"
     )
     parser.set_defaults(mode="dev", fresh=False)
-    _add_changes(parser)
+    _add_overrides(parser)
 
 
 def _add_experiment(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +63,7 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     modes = parser.add_mutually_exclusive_group()
     for mode, meaning in (("dev", "the development data (default)"), ("eval", "the evaluation data")):
         modes.add_argument(f"-{mode[0]}", f"--{mode}", dest="mode", action="store_const", const=mode, help=meaning)
-    _add_changes(parser)
+    _add_overrides(parser)
 
 
 def _add_stage(parser: argparse.ArgumentParser) -> None:
@@ -153,7 +153,7 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         group.add_argument(option, dest=f"limit_{attribute}", type=read, default=default, metavar=unit, help=shown)
 
 
-def _made(text: str) -> Path:
+def _path(text: str) -> Path:
     """What is written there: the shell leaves `--out=~/x` as it is, and a folder named `~` would be made."""
     try:
         return Path(expand(text))
@@ -203,7 +203,7 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
         help="a result directory, or NAME=DIR,DIR,... for the seeds of one system",
     )
     parser.add_argument(
-        "--out", type=_made, default=Path("comparison"), metavar="DIR", help="where it goes (default: ./comparison)"
+        "--out", type=_path, default=Path("comparison"), metavar="DIR", help="where it goes (default: ./comparison)"
     )
     parser.add_argument("--bars", action="store_true", help="draw comparison.png too, as the paper's Figure 6")
 
@@ -211,13 +211,13 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
 def _add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", metavar="RESULT_DIR", nargs="+", type=Path, help="a result directory")
     parser.add_argument(
-        "--out", type=_made, metavar="DIR", help="where it goes (default: report/ in the first of them)"
+        "--out", type=_path, metavar="DIR", help="where it goes (default: report/ in the first of them)"
     )
     what = "clips of each kind to look at, per machine type (default: 3)"
     parser.add_argument("--clips", type=_count, default=3, metavar="N", help=what)
 
 
-def _add_changes(parser: argparse.ArgumentParser) -> None:
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--machine", nargs="+", action="extend", default=[], metavar="M", help="only these machine types"
     )
@@ -225,16 +225,16 @@ def _add_changes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value", help=change)
 
 
-def _add_loudness(parser: argparse.ArgumentParser) -> None:
-    loudness = parser.add_mutually_exclusive_group()
-    loudness.add_argument("-q", "--quiet", action="store_true", help="warnings and tables only")
-    loudness.add_argument("-v", "--verbose", action="store_true", help="say more")
+def _add_verbosity(parser: argparse.ArgumentParser) -> None:
+    verbosity = parser.add_mutually_exclusive_group()
+    verbosity.add_argument("-q", "--quiet", action="store_true", help="warnings and tables only")
+    verbosity.add_argument("-v", "--verbose", action="store_true", help="say more")
 
 
 # Verbs whose arguments are not a configuration alone.
-_OWN = {
+_ARGUMENTS_OF_VERB = {
     "compare": _add_systems,
-    "demo": _add_place,
+    "demo": _add_demo_arguments,
     "export": _add_export,
     "predict": _add_files,
     "prepare": _add_stage,

@@ -3,7 +3,7 @@
 import os
 
 
-def settle_keras() -> None:
+def reset_keras_settings() -> None:
     """Makes Keras the same everywhere, whatever the user has set for other programs; for the command line alone.
 
     A backend, a float type or an epsilon from `keras.json`, or a limit of epochs that somebody set to try something

@@ -51,7 +51,7 @@ def main(command_line: Sequence[str] | None = None) -> int:
         print(f"ganad: {error.filename or 'the output'}: {error.strerror or error}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
-        print(f"ganad: {terminal.interrupted(error, arguments.without_secrets(given))}", file=sys.stderr)
+        print(f"ganad: {terminal.interruption_message(error, arguments.without_secrets(given))}", file=sys.stderr)
         return 130
     return 0
 
@@ -136,7 +136,7 @@ def compare(options: argparse.Namespace) -> None:
     from ganad_tf.results import compare as comparison
 
     systems = comparison.read_systems(options.systems)
-    best = [comparison.best_of(systems)] if len(systems) > 1 else []
+    best = [comparison.best_system(systems)] if len(systems) > 1 else []
     rows = [*comparison.published_systems(), *systems, *best]
     print(f"{comparison.markdown(comparison.table(rows))}\n\n{comparison.NOTE}")
     comparison.write(options.out, rows)

@@ -8,9 +8,9 @@ from ganad_tf import datasets, runtime
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.cli import terminal
-from ganad_tf.errors import DataError, GanadError, Interrupted, WriteError
+from ganad_tf.errors import DataError, GanadError, StageInterrupt, WriteError
 from ganad_tf.run import MachineRun
-from ganad_tf.scoring.fit import check_enough
+from ganad_tf.scoring.fit import check_clip_count
 from ganad_tf.scoring.model_directory import ModelDirectory
 from ganad_tf.scoring.score import find_detector, score_clips
 from ganad_tf.tensorboard import experiment
@@ -31,7 +31,7 @@ def check(runs: Sequence[MachineRun]) -> None:
     for run in runs:
         build(run.config)
         if run.listing.clips_of("train"):
-            check_enough(run, sum(clip.label == 0 for clip in run.listing.clips_of("train")))
+            check_clip_count(run, sum(clip.label == 0 for clip in run.listing.clips_of("train")))
 
 
 def prepare_all(runs: Sequence[MachineRun], splits: Sequence[str], *, fresh: bool = False) -> None:
@@ -109,7 +109,7 @@ def _preparing(run: MachineRun, split: str) -> Iterator[None]:
         except DataError:  # it had not begun
             n_kept = 0
         kept = f"{n_kept} of {len(run.listing.clips_of(split))} clips are in the cache"
-        raise Interrupted(f"preparing {run.machine} {split}", kept) from error
+        raise StageInterrupt(f"preparing {run.machine} {split}", kept) from error
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def _training(run: MachineRun) -> Iterator[None]:
         kept = f"{checkpoint.epochs_kept(directory.unfinished)} of {run.config.fit.epochs} epochs are kept"
         if directory.exists():  # an earlier one, or the scorers were being fitted
             kept = "its detector is kept"
-        raise Interrupted(f"training {run.machine}", kept) from error
+        raise StageInterrupt(f"training {run.machine}", kept) from error
 
 
 @contextmanager
@@ -130,4 +130,4 @@ def _scoring(run: MachineRun) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         kept = "its scores are kept, but perhaps for the last ones"
-        raise Interrupted(f"scoring {run.machine}", kept) from error
+        raise StageInterrupt(f"scoring {run.machine}", kept) from error

@@ -17,7 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ganad_tf import heap
 from ganad_tf.cli import environment
 from ganad_tf.config.sections import Fit
-from ganad_tf.errors import Interrupted
+from ganad_tf.errors import StageInterrupt
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 @contextmanager
 def bar(label: str, unit: str = "clip") -> Iterator[Callable[[Iterable[T], int], Iterator[T]]]:
     """What wraps an iterable of so many of a unit and shows how far it is."""
-    with _shown(label, unit) as shown:
+    with _progress_display(label, unit) as shown:
 
         def progress(items: Iterable[T], total: int) -> Iterator[T]:
             shown.reset(total)
@@ -45,7 +45,7 @@ def epochs(fit: Fit, machine: str) -> Iterator[tuple[Any, ...]]:
     """Keras callbacks that show how far a training is."""
     import keras
 
-    with _shown(f"{machine} train", "epoch", fit.epochs, is_wanted=bool(fit.verbose)) as shown:
+    with _progress_display(f"{machine} train", "epoch", fit.epochs, is_wanted=bool(fit.verbose)) as shown:
 
         def show(epoch: int, logs: dict[str, float]) -> None:
             if not shown.n:  # what an earlier process has trained took none of this one's time
@@ -57,7 +57,7 @@ def epochs(fit: Fit, machine: str) -> Iterator[tuple[Any, ...]]:
         yield (keras.callbacks.LambdaCallback(on_epoch_end=show),)
 
 
-class Lines:
+class ProgressLines:
     """A progress bar for log files: a plain line now and then, which a stage of some seconds does without.
 
     Args:
@@ -99,24 +99,24 @@ class Lines:
 
 
 @contextmanager
-def _shown(label: str, unit: str, total: int = 0, *, is_wanted: bool = True) -> Iterator[Any]:
+def _progress_display(label: str, unit: str, total: int = 0, *, is_wanted: bool = True) -> Iterator[Any]:
     """A bar on a terminal, lines elsewhere, nothing with -q; it goes when the stage ends, in whatever way."""
     if is_wanted and logger.isEnabledFor(logging.INFO) and not sys.stderr.isatty():
-        yield Lines(label, unit, total)
+        yield ProgressLines(label, unit, total)
         return
     is_off = not (is_wanted and logger.isEnabledFor(logging.INFO))
     with logging_redirect_tqdm(), tqdm(total=total, desc=label, disable=is_off, leave=False, unit=unit) as shown:
         yield shown
 
 
-def interrupted(error: KeyboardInterrupt, command_line: Sequence[str]) -> str:
+def interruption_message(error: KeyboardInterrupt, command_line: Sequence[str]) -> str:
     """What Ctrl-C has left, and the command that goes on.
 
-    >>> interrupted(KeyboardInterrupt(), ["run", "my fan.yaml"])
+    >>> interruption_message(KeyboardInterrupt(), ["run", "my fan.yaml"])
     "interrupted; what is finished is kept. To go on: ganad run 'my fan.yaml'"
     """
     what = "; what is finished is kept"
-    if isinstance(error, Interrupted):
+    if isinstance(error, StageInterrupt):
         what = f" while {error.doing}; {error.kept}, and all that was finished before"
     again = [word for word in command_line if not (word.startswith("--f") and "--fresh".startswith(word))]
     mend = "To go on" if len(again) == len(command_line) else "To go on, with what else there is kept as it is"
@@ -130,7 +130,7 @@ def import_tensorflow(*, for_serving: bool = False) -> None:
       for_serving: One thread per operation: clips in parallel are faster than parts of one clip in parallel.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    environment.settle_keras()
+    environment.reset_keras_settings()
     if for_serving:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     else:

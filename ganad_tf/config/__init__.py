@@ -7,7 +7,7 @@ checks names and types, `yaml_text.py` and `paths.py` say what YAML and paths me
 
 from ganad_tf.config.experiment import (
     FEATURE_VERSION,
-    OWN_SECTIONS,
+    MACHINE_SECTIONS,
     PAPER_DIRECTORY,
     Config,
     Mode,
@@ -16,4 +16,13 @@ from ganad_tf.config.experiment import (
     to_dict,
 )
 
-__all__ = ["FEATURE_VERSION", "OWN_SECTIONS", "PAPER_DIRECTORY", "Config", "Mode", "from_mapping", "load", "to_dict"]
+__all__ = [
+    "FEATURE_VERSION",
+    "MACHINE_SECTIONS",
+    "PAPER_DIRECTORY",
+    "Config",
+    "Mode",
+    "from_mapping",
+    "load",
+    "to_dict",
+]

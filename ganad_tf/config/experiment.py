@@ -20,7 +20,7 @@ from ganad_tf.files import checksummed
 Mode = Literal["dev", "eval"]
 
 # What may differ from one machine type to the next within one experiment.
-OWN_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold")
+MACHINE_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold")
 
 PAPER_DIRECTORY = "paper"  # in the result directory, for the detectors' own scores
 
@@ -37,7 +37,7 @@ class Config:
     Attributes:
       on_bad_clip: `error` stops and names every clip that can't be used; `skip` goes on without them.
       deterministic: Same file, same machine: the same scores to the last digit.
-      machines: What one machine type has otherwise, by machine type; the sections in `OWN_SECTIONS`.
+      machines: What one machine type has otherwise, by machine type; the sections in `MACHINE_SECTIONS`.
     """
 
     dev_directory: Location = "./dev_data"
@@ -128,7 +128,7 @@ class Config:
         """Everything that a clip's score depends on, apart from the recordings; dotted keys."""
         if self.ensemble.members:
             return dict(_flatten({"ensemble": dataclasses.asdict(self.ensemble)}))
-        return self.training_settings() | dict(_flatten({"scorer": self.scorer.in_use()}))
+        return self.training_settings() | dict(_flatten({"scorer": self.scorer.relevant_settings()}))
 
     def origin(self, command: str) -> dict[str, Any]:
         """What is kept beside scores: the settings that they depend on, the whole configuration, where and how."""
@@ -160,12 +160,12 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence[str] = ()) -> Config:
     """Builds a configuration from what a YAML file holds; `source` names it in messages."""
-    reader.refuse_unusual(mapping, source=source)
+    reader.refuse_invalid_yaml(mapping, source=source)
     values: dict[str, Any] = copy.deepcopy(dict(mapping))
     machines = values.get("machines") or {}
     for override in overrides:
         _lay_over(values, override)
-        if override.split(".")[0] in OWN_SECTIONS:  # the command line has the last word
+        if override.split(".")[0] in MACHINE_SECTIONS:  # the command line has the last word
             for own in machines.values() if isinstance(machines, dict) else ():
                 if isinstance(own, dict):
                     _lay_over(own, override)
@@ -179,7 +179,7 @@ def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence
         values["model"] = {"name": name, "arguments": arguments}
     config: Config = reader.read_section(Config, values, source=source)
     for machine, own in config.machines.items():
-        _check_own(machine, own, source)
+        _check_machine_sections(machine, own, source)
         config.for_machine(machine)
     return config
 
@@ -201,16 +201,16 @@ def _lay_over(mapping: dict[str, Any], override: str) -> None:
             mapping[section] = {}
         mapping = mapping[section]
     mapping[name] = yaml_text.parse_override(text, f"--set {key}")
-    reader.refuse_unusual(mapping[name], source="--set", key=key)
+    reader.refuse_invalid_yaml(mapping[name], source="--set", key=key)
 
 
-def _check_own(machine: str, own: object, source: str) -> None:
+def _check_machine_sections(machine: str, own: object, source: str) -> None:
     if not isinstance(own, dict):
         raise ConfigError(f"{source}: expected a section with keys under `machines.{machine}`. Received: {own!r}.")
     for key in own:
-        if key not in OWN_SECTIONS:
+        if key not in MACHINE_SECTIONS:
             raise ConfigError(
-                f"{source}: unknown key `machines.{machine}.{key}`{reader.nearest(str(key), OWN_SECTIONS)}"
+                f"{source}: unknown key `machines.{machine}.{key}`{reader.nearest(str(key), MACHINE_SECTIONS)}"
             )
 
 

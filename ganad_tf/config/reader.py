@@ -51,7 +51,7 @@ def read_section(section: type[T], mapping: object, *, source: str, key: str = "
         raise ConfigError(f"{source}: {error}") from error
 
 
-def refuse_unusual(value: object, *, source: str, key: str = "", depth: int = 0) -> None:
+def refuse_invalid_yaml(value: object, *, source: str, key: str = "", depth: int = 0) -> None:
     """Refuses what YAML can spell and no setting can be: keys that are no texts, NaN, infinity, sets, bytes.
 
     Raises:
@@ -64,10 +64,10 @@ def refuse_unusual(value: object, *, source: str, key: str = "", depth: int = 0)
             if not isinstance(name, str):
                 where = f"`{key}`" if key else "the top"
                 raise ConfigError(f"{source}: expected texts as keys under {where}. Received: {name!r}; {QUOTES}.")
-            refuse_unusual(deeper, source=source, key=f"{key}.{name}" if key else name, depth=depth + 1)
+            refuse_invalid_yaml(deeper, source=source, key=f"{key}.{name}" if key else name, depth=depth + 1)
     elif isinstance(value, list | tuple):
         for item in value:
-            refuse_unusual(item, source=source, key=key, depth=depth + 1)
+            refuse_invalid_yaml(item, source=source, key=key, depth=depth + 1)
     elif isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{source}: expected a number for `{key}`. Received: {value!r}.")
     elif not isinstance(value, str | int | float | None):

@@ -254,7 +254,7 @@ class Scorer:
             if not 1 <= getattr(self, name) <= LARGEST_COUNT:
                 raise ValueError(f"expected a positive `scorer.{name}`. Received: {getattr(self, name)}.")
 
-    def in_use(self) -> dict[str, Any]:
+    def relevant_settings(self) -> dict[str, Any]:
         """The settings that matter, given what was chosen."""
         if self.name == "paper":
             return {"name": self.name}

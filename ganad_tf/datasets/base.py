@@ -25,7 +25,7 @@ _OF_THE_SYSTEM = re.compile(
 )
 
 
-def clip_of(
+def make_clip(
     path: Path,
     directory: Path,
     *,
@@ -49,7 +49,7 @@ def clip_of(
     )
 
 
-def visible(directory: Path) -> Iterator[Path]:
+def visible_entries(directory: Path) -> Iterator[Path]:
     """What is in `directory`, by name, without what file managers and operating systems leave behind.
 
     Raises:
@@ -83,7 +83,7 @@ def recordings(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def _files(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
-    for path in visible(folder):
+    for path in visible_entries(folder):
         if not path.is_dir():
             yield path
         elif (real := path.resolve()) not in above:

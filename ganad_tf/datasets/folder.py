@@ -12,7 +12,7 @@ from ganad_tf.audio import extensions
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.config.sections import Dataset
-from ganad_tf.datasets.base import clip_of, recordings, visible
+from ganad_tf.datasets.base import make_clip, recordings, visible_entries
 from ganad_tf.datasets.identical import identical_files
 
 _LABELS = {"normal": 0, "anomaly": 1, "abnormal": 1}
@@ -25,10 +25,10 @@ def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
     if mode == "dev":
         is_machine = (directory / "normal").is_dir()
     else:
-        is_machine = any(path.is_file() and path.suffix.lower() in extensions() for path in visible(directory))
+        is_machine = any(path.is_file() and path.suffix.lower() in extensions() for path in visible_entries(directory))
     if is_machine and directory.name in ("", ".."):
         directory = directory.resolve()  # `.` has no name of its own
-    folders = [directory] if is_machine else [path for path in visible(directory) if path.is_dir()]
+    folders = [directory] if is_machine else [path for path in visible_entries(directory) if path.is_dir()]
     list_machine = _list_labelled if mode == "dev" else _list_unlabelled
     return [list_machine(folder, settings.folder.test_split) for folder in folders]
 
@@ -36,7 +36,7 @@ def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
 def _list_labelled(folder: Path, test_split: float) -> Listing:
     clips: list[Clip] = []
     foreign: list[str] = []
-    for path in visible(folder):
+    for path in visible_entries(folder):
         if path.name not in _LABELS or not path.is_dir():
             foreign.append(f"{path}: expected only the folders `normal`, `anomaly` and `abnormal` here")
             continue
@@ -60,7 +60,9 @@ def _list_unlabelled(folder: Path, test_split: float) -> Listing:
 def _clip(file: Path, folder: Path, machine_id: str, split: str, label: int | None) -> Clip:
     """Named with its folder: MIMII's `normal/00000000.wav` and `abnormal/00000000.wav` are two clips."""
     name = file.relative_to(folder).as_posix()
-    return clip_of(file, folder.parent, machine=folder.name, machine_id=machine_id, split=split, label=label, name=name)
+    return make_clip(
+        file, folder.parent, machine=folder.name, machine_id=machine_id, split=split, label=label, name=name
+    )
 
 
 def _held_out(files: list[Path], folder: Path, share: float) -> set[Path]:

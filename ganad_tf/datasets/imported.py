@@ -10,13 +10,13 @@ from ganad_tf.cache import manifest
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.config.sections import Dataset
-from ganad_tf.datasets.base import visible
+from ganad_tf.datasets.base import visible_entries
 
 
 def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
     """One listing per folder of `directory`."""
     del mode, settings  # the manifests say all
-    return [_list_machine(directory, machine.name) for machine in visible(directory) if machine.is_dir()]
+    return [_list_machine(directory, machine.name) for machine in visible_entries(directory) if machine.is_dir()]
 
 
 def _list_machine(directory: Path, machine: str) -> Listing:

@@ -82,7 +82,7 @@ class LogMel(keras.layers.Layer):
         self.pad_mode = pad_mode
         self.log = log
         self.fft = fft
-        self._filters = mel_filters.in_groups(mel_filters.matrix(sample_rate, n_fft, n_mels))
+        self._filters = mel_filters.grouped(mel_filters.matrix(sample_rate, n_fft, n_mels))
 
     def call(self, waveform: tf.Tensor) -> tf.Tensor:
         """`[batch, samples]` → `[batch, frames, mels]` in dB."""
@@ -112,7 +112,7 @@ class LogMel(keras.layers.Layer):
             beyond = tf.where(is_first, half, 0), tf.where(is_last, half, 0)
             return [self._levels(waveform[tf.newaxis, start:stop], *beyond)[0]]
 
-        (level,) = pieces.joined(levels, frames, most, [[self.n_mels]])
+        (level,) = pieces.concat_ranges(levels, frames, most, [[self.n_mels]])
         return self._referred(level[tf.newaxis])[0]
 
     def _levels(self, waveform: tf.Tensor, left: int | tf.Tensor, right: int | tf.Tensor) -> tf.Tensor:
@@ -178,7 +178,7 @@ class Normalizer(keras.layers.Layer):
         return super().get_config() | {"mean": self.mean, "std": self.std}
 
 
-def log_mel_of(audio: Audio, feature: Feature, *, fft: Literal["float64", "float32"] = "float64") -> LogMel:
+def log_mel_layer(audio: Audio, feature: Feature, *, fft: Literal["float64", "float32"] = "float64") -> LogMel:
     """The features that the sections `audio` and `feature` describe, by an FFT of that precision.
 
     Raises:

@@ -21,7 +21,7 @@ def matrix(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
     return np.ascontiguousarray(filters.T, dtype=np.float32)
 
 
-def in_groups(bands: np.ndarray) -> list[tuple[slice, np.ndarray]]:
+def grouped(bands: np.ndarray) -> list[tuple[slice, np.ndarray]]:
     """The filters of neighbouring bands with the bins that they look at: the rest of the matrix is zeros."""
     groups = []
     for filters in np.array_split(bands, GROUPS, axis=1):

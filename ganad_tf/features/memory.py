@@ -26,7 +26,7 @@ def enough_for(path: Path) -> Iterator[None]:
         raise MemoryShortageError(path) from error
 
 
-def tensor_of(array: np.ndarray) -> tf.Tensor:
+def as_tensor(array: np.ndarray) -> tf.Tensor:
     """A tensor of the same values, float32; a large array must not be changed any more.
 
     `tf.constant` makes two copies of an array and keeps both for a while. Here an aligned one is taken as it is, and

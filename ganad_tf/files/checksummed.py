@@ -13,10 +13,10 @@ from typing import Any
 
 # Of the system, JSON, NumPy and zip archives (which call a flipped flag encryption, or a method that they don't know).
 _OF_ARCHIVES = (RuntimeError, zipfile.BadZipFile, zlib.error)
-DAMAGED = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, *_OF_ARCHIVES)
+READ_ERRORS = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, *_OF_ARCHIVES)
 
 
-def dumps(name: str, body: Any, default: Callable[[Any], Any] | None = None) -> str:
+def dump(name: str, body: Any, default: Callable[[Any], Any] | None = None) -> str:
     """A JSON object with `body` under `name` and a checksum of it.
 
     Args:
@@ -24,15 +24,15 @@ def dumps(name: str, body: Any, default: Callable[[Any], Any] | None = None) -> 
       body: What JSON can hold.
       default: Turns other objects into that, as `json.dumps` has it.
 
-    >>> loads("scores", dumps("scores", {"a": 0.5}))
+    >>> load("scores", dump("scores", {"a": 0.5}))
     {'a': 0.5}
     """
     text = json.dumps(body, default=default, sort_keys=True)
     return f'{{"sha256": "{_checksum(text)}", "{name}": {text}}}\n'
 
 
-def loads(name: str, text: str) -> Any:
-    """The body that `dumps` was given.
+def load(name: str, text: str) -> Any:
+    """The body that `dump` was given.
 
     Raises:
       ValueError, LookupError or TypeError: If it is not as it was written.

@@ -24,7 +24,7 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextmanager
-def alone_at(path: Path) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
     """Holds the lock beside `path`, a file or folder that is about to be written.
 
     Where nothing can be written there is nothing to lock, and whoever tries to write says so.

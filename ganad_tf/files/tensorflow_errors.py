@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 @contextmanager
-def writing() -> Iterator[None]:
+def as_oserror() -> Iterator[None]:
     """Makes TensorFlow's errors those of the operating system that are behind them."""
     try:
         yield

@@ -103,7 +103,7 @@ def published_systems() -> list[System]:
     ]
 
 
-def best_of(systems: Sequence[System]) -> System:
+def best_system(systems: Sequence[System]) -> System:
     """Per machine type the system with the highest AUC on the test clips: an upper bound, chosen by their labels."""
     best: dict[str, Areas] = {}
     for system in systems:

@@ -17,7 +17,7 @@ from ganad_tf.errors import DataError
 from ganad_tf.results import score_files
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.score_files import ClipScore
-from ganad_tf.results.thresholds import shown, threshold_if_any
+from ganad_tf.results.thresholds import format_threshold, threshold_or_none
 from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
@@ -48,10 +48,10 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
         score_files.check_names(members[0].scores(machine_id), names, clips, may_lack, mend=mend)
         combined[machine_id] = _combined((names, scores), training, config.ensemble)
     train_scores = _combined(training, training, config.ensemble)
-    limit = threshold_if_any([score.score for score in train_scores], config.threshold, run.machine)
+    limit = threshold_or_none([score.score for score in train_scores], config.threshold, run.machine)
     origin = config.origin(command) | {"members": _digests(run)}
     MachineResults.of(run).write(combined, train_scores, origin, threshold=limit)
-    logger.info("%s: combined %d members, threshold %s", run.machine, len(members), shown(limit))
+    logger.info("%s: combined %d members, threshold %s", run.machine, len(members), format_threshold(limit))
     return limit
 
 

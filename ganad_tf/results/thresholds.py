@@ -43,7 +43,7 @@ def threshold(scores: Sequence[float], settings: Threshold) -> float:
     return float(scipy.stats.gamma.ppf(settings.quantile, shape, start, scale))
 
 
-def threshold_if_any(scores: Sequence[float], settings: Threshold, machine: str) -> float | None:
+def threshold_or_none(scores: Sequence[float], settings: Threshold, machine: str) -> float | None:
     """The threshold, or None after a warning where the training scores give none.
 
     Args:
@@ -61,10 +61,10 @@ def threshold_if_any(scores: Sequence[float], settings: Threshold, machine: str)
         return None
 
 
-def shown(limit: float | None, digits: int = 6) -> str:
+def format_threshold(limit: float | None, digits: int = 6) -> str:
     """A threshold for people, to so many significant digits.
 
-    >>> shown(0.123456789), shown(None)
+    >>> format_threshold(0.123456789), format_threshold(None)
     ('0.123457', 'none')
     """
     return "none" if limit is None else f"{limit:.{digits}g}"

@@ -20,30 +20,30 @@ class ClipFunction:
     """A value of clips, in two steps; call it to take both.
 
     Attributes:
-      of_windows: `[windows, dims]` float32 → tensors of one row per window, which depends on that window alone.
-      of_clips: Those tensors, `[batch, n_windows, ...]` each, and whether in pieces → `[batch, ...]`.
+      window_step: `[windows, dims]` float32 → tensors of one row per window, which depends on that window alone.
+      clip_step: Those tensors, `[batch, n_windows, ...]` each, and whether in pieces → `[batch, ...]`.
       shapes: Of the rows of each tensor.
     """
 
-    of_windows: Callable[[tf.Tensor], Sequence[tf.Tensor]]
-    of_clips: Callable[..., tf.Tensor]
+    window_step: Callable[[tf.Tensor], Sequence[tf.Tensor]]
+    clip_step: Callable[..., tf.Tensor]
     shapes: Sequence[Sequence[int]]
 
     def __call__(self, windows: tf.Tensor) -> tf.Tensor:
         """Windows of clips of equal length, `[batch, n_windows, dims]` → `[batch, ...]`."""
         shape = tf.shape(windows)
-        rows = self.of_windows(tf.reshape(windows, [-1, windows.shape[2]]))
+        rows = self.window_step(tf.reshape(windows, [-1, windows.shape[2]]))
         of_each_clip = (tf.reshape(each, tf.concat([shape[:2], tf.shape(each)[1:]], axis=0)) for each in rows)
-        return self.of_clips(*of_each_clip, in_pieces=False)
+        return self.clip_step(*of_each_clip, in_pieces=False)
 
 
 def paper_scores(detector: Detector) -> ClipFunction:
     """The detector's own score equation, averaged over each clip's windows: `[batch]`, higher is more anomalous."""
 
-    def of_clips(scores: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:  # noqa: ARG001
+    def clip_step(scores: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:  # noqa: ARG001
         return tf.reduce_mean(scores, axis=1)
 
-    return ClipFunction(lambda windows: [detector.anomaly_score(windows)], of_clips, [[]])
+    return ClipFunction(lambda windows: [detector.anomaly_score(windows)], clip_step, [[]])
 
 
 def pooled_residuals(detector: Detector, normalizer: Normalizer | None, n_mels: int, settings: Scorer) -> ClipFunction:
@@ -60,17 +60,17 @@ def pooled_residuals(detector: Detector, normalizer: Normalizer | None, n_mels: 
     """
     needs_level = settings.pooling == "lulls"
 
-    def of_windows(windows: tf.Tensor) -> list[tf.Tensor]:
+    def window_step(windows: tf.Tensor) -> list[tf.Tensor]:
         seen = [detector.residual(windows), *([windows] if needs_level else [])]
         return [_by_band(values, n_mels, normalizer) for values in seen]
 
-    def of_clips(residual: tf.Tensor, level: tf.Tensor | None = None, *, in_pieces: bool) -> tf.Tensor:
+    def clip_step(residual: tf.Tensor, level: tf.Tensor | None = None, *, in_pieces: bool) -> tf.Tensor:
         return pool(residual, level, settings, in_pieces=in_pieces)
 
-    return ClipFunction(of_windows, of_clips, [[n_mels]] * (2 if needs_level else 1))
+    return ClipFunction(window_step, clip_step, [[n_mels]] * (2 if needs_level else 1))
 
 
-def of_clip(
+def apply_to_clip(
     detector: Detector,
     functions: Sequence[ClipFunction],
     log_mel: tf.Tensor,
@@ -93,14 +93,14 @@ def of_clip(
     def rows(begin: tf.Tensor, end: tf.Tensor) -> list[tf.Tensor]:
         windows = windows_of(log_mel[begin : end + frames - 1], frames, normalizer)
         windows = tf.ensure_shape(windows, [None, detector.input_dim])
-        return [values for function in functions for values in function.of_windows(windows)]
+        return [values for function in functions for values in function.window_step(windows)]
 
     shapes = [shape for function in functions for shape in function.shapes]
-    joined = iter(pieces.joined(rows, tf.shape(log_mel)[0] - frames + 1, at_once, shapes))
+    joined = iter(pieces.concat_ranges(rows, tf.shape(log_mel)[0] - frames + 1, at_once, shapes))
     values = []
     for function in functions:
         of_this_clip = [next(joined)[tf.newaxis] for _ in function.shapes]
-        values.append(function.of_clips(*of_this_clip, in_pieces=at_once is not None)[0])
+        values.append(function.clip_step(*of_this_clip, in_pieces=at_once is not None)[0])
     return values
 
 
@@ -141,7 +141,7 @@ def pool(residual: tf.Tensor, level: tf.Tensor | None, settings: Scorer, *, in_p
         return [_weighted(residual[:, :, begin:end], some, weights)[0]]
 
     n_windows, n_mels = tf.shape(residual)[1], tf.shape(residual)[2]
-    (pooled,) = pieces.joined(of_bands, n_mels, tf.maximum(1, pieces.ELEMENTS // n_windows), [[]])
+    (pooled,) = pieces.concat_ranges(of_bands, n_mels, tf.maximum(1, pieces.ELEMENTS // n_windows), [[]])
     return pooled[tf.newaxis]
 
 

@@ -63,7 +63,7 @@ class Density:
         return -tf.reduce_logsumexp(self.arrays["offsets"] - squared / 2, axis=-1)
 
 
-def fewest(settings: Scorer) -> int:
+def min_training_clips(settings: Scorer) -> int:
     """How many training clips the density needs, with those kept out that are being scored."""
     base = {"mahalanobis": 2, "gmm": max(2, settings.components), "knn": max(2, settings.neighbors)}[settings.density]
     clips = base + 1
@@ -92,13 +92,13 @@ def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
     return _frozen(settings.density, {"mean": mean, "projection": projection, **_fitted(placed, settings, seed)})
 
 
-def score_all(density: Density, vectors: np.ndarray) -> np.ndarray:
+def score_in_chunks(density: Density, vectors: np.ndarray) -> np.ndarray:
     """The scores of many vectors, `[clips]`, a few at a time: nearest neighbours take memory."""
     parts = [vectors[start : start + AT_ONCE] for start in range(0, len(vectors), AT_ONCE)]
     return np.concatenate([density(tf.constant(part, tf.float32)).numpy() for part in parts])
 
 
-def cross_scores(vectors: np.ndarray, settings: Scorer, seed: int) -> np.ndarray:
+def cross_validated_scores(vectors: np.ndarray, settings: Scorer, seed: int) -> np.ndarray:
     """Scores each normal clip by a density fitted without it and its fold, `[clips]`.
 
     A density finds the clips it was fitted on more usual than others (the nearest neighbour of a
@@ -111,7 +111,7 @@ def cross_scores(vectors: np.ndarray, settings: Scorer, seed: int) -> np.ndarray
     for fold in range(fold_of.max() + 1):
         held_out = fold_of == fold
         density = fit(vectors[~held_out], settings, seed)
-        scores[held_out] = score_all(density, vectors[held_out])
+        scores[held_out] = score_in_chunks(density, vectors[held_out])
     return scores
 
 

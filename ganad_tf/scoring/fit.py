@@ -17,25 +17,25 @@ from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory
 logger = logging.getLogger(__name__)
 
 
-def check_enough(run: MachineRun, n_clips: int) -> None:
+def check_clip_count(run: MachineRun, n_clips: int) -> None:
     """Refuses a density that can't be fitted to so few training clips.
 
     Raises:
       DataError: Says how many it needs.
     """
     settings = run.config.scorer
-    if settings.name == "density" and n_clips < densities.fewest(settings):
+    if settings.name == "density" and n_clips < densities.min_training_clips(settings):
         own = {
             "gmm": f" with `scorer.components: {settings.components}`",
             "knn": f" with `scorer.neighbors: {settings.neighbors}`",
         }
         raise DataError(
-            f"Expected at least {densities.fewest(settings)} normal training clips of {run.machine} for "
+            f"Expected at least {densities.min_training_clips(settings)} normal training clips of {run.machine} for "
             f"`scorer.density: {settings.density}`{own.get(settings.density, '')}. Received: {n_clips}."
         )
 
 
-def foresee_no_threshold(run: MachineRun, entries: Sequence[Entry]) -> None:
+def warn_of_missing_threshold(run: MachineRun, entries: Sequence[Entry]) -> None:
     """Warns where the training clips are one recording, whose scores give no threshold by `gamma`; before training."""
     contents = {entry.sha256 or entry.clip.file for entry in entries}
     if run.config.threshold.method == "gamma" and len(contents) == 1:
@@ -59,10 +59,10 @@ def fit_scorers(
         else clip_values.residual_function(model, own)
         for own in missing
     ]
-    for own, values in zip(missing, clip_values.of_each_clip(model, functions, cache.path, entries), strict=True):
+    for own, values in zip(missing, clip_values.apply_to_cache(model, functions, cache.path, entries), strict=True):
         of_clips = sorted(values.items(), key=lambda item: item[0].file)
         array = np.stack([value for _, value in of_clips])
         density = densities.fit(array, own, seed) if own.name == "density" else None
-        scores = densities.cross_scores(array, own, seed) if density else array
+        scores = densities.cross_validated_scores(array, own, seed) if density else array
         named = tuple(ClipScore(clip.name, float(score)) for (clip, _), score in zip(of_clips, scores, strict=True))
         directory.save_scorer(FittedScorer(own, density, named))

@@ -114,7 +114,7 @@ class ModelDirectory:
             normalizer = record["normalizer"] and Normalizer(**record["normalizer"])
             feature = record["config"]["feature"]
             return TrainedDetector(detector, normalizer, feature["frames"], feature["n_mels"], record)
-        except checksummed.DAMAGED as error:
+        except checksummed.READ_ERRORS as error:
             raise training_record.unreadable(self.path, error) from error
 
     def record(self) -> dict[str, Any]:
@@ -144,7 +144,7 @@ class ModelDirectory:
         """The folder of a fitted scorer, named after its settings."""
         if settings.name == "paper":
             return self.path / "paper"
-        return self.path / f"{settings.density}-{checksummed.fingerprint(settings.in_use(), digits=8)}"
+        return self.path / f"{settings.density}-{checksummed.fingerprint(settings.relevant_settings(), digits=8)}"
 
     def save_scorer(self, fitted: FittedScorer) -> None:
         """Writes a fitted scorer beside the detector; complete or not there. Nobody else may be writing it."""
@@ -152,7 +152,7 @@ class ModelDirectory:
         atomic.clear_leftovers(folder)
         with atomic.new_directory(folder) as temporary:
             score_files.write_scores(temporary / SCORES, fitted.train_scores)
-            atomic.write_text(temporary / SETTINGS, json.dumps(fitted.settings.in_use(), indent=1))
+            atomic.write_text(temporary / SETTINGS, json.dumps(fitted.settings.relevant_settings(), indent=1))
             if fitted.density:
                 arrays: dict[str, Any] = dict(fitted.density.arrays)
                 np.savez(temporary / DENSITY, **arrays)
@@ -184,7 +184,7 @@ class ModelDirectory:
                 return FittedScorer(settings, None, train_scores)
             with np.load(folder / DENSITY, allow_pickle=False) as arrays:
                 return FittedScorer(settings, Density(settings.density, dict(arrays)), train_scores)
-        except (*checksummed.DAMAGED, DataError) as error:
+        except (*checksummed.READ_ERRORS, DataError) as error:
             raise training_record.unreadable(folder, error) from error
 
 

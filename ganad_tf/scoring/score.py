@@ -12,11 +12,11 @@ from ganad_tf.clips import Clip, by_id
 from ganad_tf.files import atomic, lock
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.score_files import ClipScore
-from ganad_tf.results.thresholds import shown, threshold_if_any
+from ganad_tf.results.thresholds import format_threshold, threshold_or_none
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import clip_values
 from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory, TrainedDetector
-from ganad_tf.scoring.partial_scores import ScoredSoFar
+from ganad_tf.scoring.partial_scores import PartialScores
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def score_clips(
       ConfigError: If the detector was trained with other settings.
     """
     directory = find_detector(run)
-    with lock.alone_at(MachineResults.of(run).lock):
+    with lock.exclusive(MachineResults.of(run).lock):
         return _score(run, directory, progress, fresh=fresh, command=command)
 
 
@@ -69,7 +69,7 @@ def _score(
     fitted = [directory.load_scorer(variant.config.scorer) for variant in variants]
     cache = Cache(run, "test")
     current = cache.current()
-    partial = ScoredSoFar(
+    partial = PartialScores(
         MachineResults.of(run).unfinished,
         {
             "settings": [variant.config.score_settings() for variant in variants],
@@ -83,8 +83,10 @@ def _score(
     if not fresh:
         partial.read()
     functions = [clip_values.scorer_function(model, scorer) for scorer in fitted]
-    scores = clip_values.of_each_clip(model, functions, cache.path, current.entries, progress=progress, so_far=partial)
-    threshold = threshold_if_any([clip.score for clip in fitted[0].train_scores], run.config.threshold, run.machine)
+    scores = clip_values.apply_to_cache(
+        model, functions, cache.path, current.entries, progress=progress, partial=partial
+    )
+    threshold = threshold_or_none([clip.score for clip in fitted[0].train_scores], run.config.threshold, run.machine)
     for variant, scorer, scored in zip(variants, fitted, scores, strict=True):
         origin = variant.config.origin(command) | {
             "cache": current.digest(),
@@ -94,7 +96,7 @@ def _score(
         limit = threshold if variant is variants[0] else None
         MachineResults.of(variant).write(_by_id(run, scored), scorer.train_scores, origin, threshold=limit)
     partial.remove()
-    logger.info("%s: scored %d clips, threshold %s", run.machine, len(scores[0]), shown(threshold))
+    logger.info("%s: scored %d clips, threshold %s", run.machine, len(scores[0]), format_threshold(threshold))
     return ScoringResult(scores[0], threshold, model, fitted[0])
 
 

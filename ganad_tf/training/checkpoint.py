@@ -16,7 +16,7 @@ import numpy as np
 
 from ganad_tf.config import reader
 from ganad_tf.files import atomic, checksummed
-from ganad_tf.files.throttle import Sparingly
+from ganad_tf.files.throttle import Throttle
 from ganad_tf.training import optimizers
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._meta: dict[str, Any] = {}
         self._seconds_before = 0.0
         self._begin = time.monotonic()
-        self._sparingly = Sparingly()
+        self._throttle = Throttle()
 
     @property
     def seconds(self) -> float:
@@ -77,7 +77,7 @@ class Checkpoint(keras.callbacks.Callback):
             meta = json.loads(str(loaded.pop(META)))
             epoch, history, seconds = int(meta["epoch"]), dict(meta["history"]), float(meta["seconds"])
             made_with, stopped = dict(meta["made_with"]), bool(meta["is_stopped"])
-        except checksummed.DAMAGED as error:
+        except checksummed.READ_ERRORS as error:
             logger.warning("%s can't be read (%s); training begins again.", self.path, error)
             return
         mend = "set another `model_directory`, or add --fresh to begin again"
@@ -106,7 +106,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.is_stopped = self.model.stop_training
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
-        self._sparingly(self.write)
+        self._throttle(self.write)
 
     def write(self) -> None:
         """Writes the state as it is.
@@ -134,5 +134,5 @@ def epochs_kept(path: Path) -> int:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return int(json.loads(str(arrays[META]))["epoch"])
-    except checksummed.DAMAGED:
+    except checksummed.READ_ERRORS:
         return 0

@@ -20,7 +20,7 @@ from ganad_tf.files import atomic, lock
 from ganad_tf.models import Detector
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import model_directory
-from ganad_tf.scoring.fit import check_enough, fit_scorers, foresee_no_threshold
+from ganad_tf.scoring.fit import check_clip_count, fit_scorers, warn_of_missing_threshold
 from ganad_tf.scoring.model_directory import ModelDirectory, TrainedDetector
 from ganad_tf.tensorboard import experiment
 from ganad_tf.training import blocks
@@ -57,11 +57,11 @@ def train_detector(
     directory, cache = ModelDirectory.of(run), Cache(run, "train")
     current = cache.current()
     entries = tuple(entry for entry in current.entries if entry.clip.label == 0)
-    check_enough(run, len(entries))
-    with lock.alone_at(directory.path):
+    check_clip_count(run, len(entries))
+    with lock.exclusive(directory.path):
         is_new = fresh or not directory.exists() or directory.unfinished.exists()
         if is_new:
-            foresee_no_threshold(run, entries)
+            warn_of_missing_threshold(run, entries)
             _train(run, directory, current, entries, callbacks, fresh=fresh)
         else:
             _check_same(run, directory, current)
@@ -168,14 +168,14 @@ def fit(
     sizes: dict[str, Any] = {"batch_size": at_once, "memory_budget_mb": settings.memory_budget_mb}
     try:
         detector.fit(
-            windows.windows(
+            windows.window_batches(
                 training,
                 seed=config.seed if settings.shuffle else None,
                 pairs=pairs,
                 first_epoch=checkpoint.epoch,
                 **sizes,
             ),
-            validation_data=windows.windows(validation, seed=None, **sizes) if validation.entries else None,
+            validation_data=windows.window_batches(validation, seed=None, **sizes) if validation.entries else None,
             initial_epoch=checkpoint.epoch,
             epochs=checkpoint.epoch if checkpoint.is_stopped else settings.epochs,
             shuffle=False,  # the pipeline has shuffled

@@ -4,7 +4,7 @@ libsndfile reads a cut-off or joined file as a shorter one, so that each contain
 compared here with what the file holds. One file per family; `detection` tells them apart.
 """
 
-from ganad_tf.audio.containers.detection import NAMES, after_tags, sound_of
+from ganad_tf.audio.containers.detection import NAMES, after_tags, find_sound
 from ganad_tf.audio.containers.sound import Sound, UnknownLength
 
-__all__ = ["NAMES", "Sound", "UnknownLength", "after_tags", "sound_of"]
+__all__ = ["NAMES", "Sound", "UnknownLength", "after_tags", "find_sound"]

@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ganad_tf.audio.containers.sound import UnknownLength, bytes_at, cut_off, joined, length_of_unknown, size_of
+from ganad_tf.audio.containers.sound import UnknownLength, bytes_at, cut_off, file_size, joined, unknown_sound_size
 from ganad_tf.errors import DataError
 
 # Sizes that writers put where they can't know better: to a pipe, or until the recording ends.
@@ -91,7 +91,7 @@ def read(file: BinaryIO, first: int, layout: Layout, *, unknown_length: UnknownL
     Raises:
       DataError: If there is no sound, it is cut off, or more follows it than it counts.
     """
-    end = size_of(file)
+    end = file_size(file)
     settings: dict[bytes, bytes] = {}
     sound: Chunks | None = None
     position = first
@@ -131,7 +131,7 @@ def _sound(
         is_outer_open = outer_size in PLACEHOLDERS and size >= 2**31 - 2**16
         is_open = size > held and (size in PLACEHOLDERS or is_outer_open)
     if is_open:
-        size = length_of_unknown(layout.container, held, unknown_length)
+        size = unknown_sound_size(layout.container, held, unknown_length)
     elif size > held:
         raise cut_off(size, held)
     return Chunks({}, chunk.start, size, is_open)

@@ -15,20 +15,20 @@ MOST_TAGS = 8
 Reader = Callable[[BinaryIO, int, UnknownLength], Sound]
 
 CONTAINERS: tuple[tuple[Callable[[bytes], bool], Reader], ...] = (
-    (riff.is_wave, riff.sound_of),
+    (riff.is_wave, riff.find_sound),
     (lambda head: head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"), iff.aiff),
     (lambda head: head == _W64, iff.w64),
     (lambda head: head[:4] == b"caff", iff.caf),
     (lambda head: head[:4] in (b".snd", b"dns."), iff.au),
-    (lambda head: head[:4] == b"fLaC", flac.sound_of),
-    (lambda head: head[:4] == b"OggS", ogg.sound_of),
-    (mp3.is_mp3, mp3.sound_of),
+    (lambda head: head[:4] == b"fLaC", flac.find_sound),
+    (lambda head: head[:4] == b"OggS", ogg.find_sound),
+    (mp3.is_mp3, mp3.find_sound),
 )
 # Formats that libsndfile reads, but in which nothing tells a part from the whole.
 _UNCHECKABLE = {b"NIST_1A": "NIST", b"Creative Voice": "VOC"}
 
 
-def sound_of(file: BinaryIO, unknown_length: UnknownLength) -> Sound:
+def find_sound(file: BinaryIO, unknown_length: UnknownLength) -> Sound:
     """The whole recording in a file.
 
     Args:

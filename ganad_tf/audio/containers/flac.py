@@ -7,7 +7,7 @@ first of several joined files ends.
 import struct
 from typing import BinaryIO
 
-from ganad_tf.audio.containers.sound import Sound, UnknownLength, bytes_at, joined, length_of_unknown
+from ganad_tf.audio.containers.sound import Sound, UnknownLength, bytes_at, joined, unknown_sound_size
 from ganad_tf.errors import DataError
 
 _HEADER = 42  # bytes up to the end of STREAMINFO
@@ -17,7 +17,7 @@ _LONGEST_HEADER = 16  # bytes of a frame's header
 MOST_TRIES = 8  # places that look like the last frame's beginning
 
 
-def sound_of(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
+def find_sound(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
     """The whole recording in a FLAC file.
 
     Raises:
@@ -32,7 +32,7 @@ def sound_of(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound
     bits, total, md5 = (packed >> 36 & 31) + 1, packed & (2**36 - 1), stream[26:42]
     header = stream[:_HEADER]
     if not total:
-        length_of_unknown("FLAC", len(stream), unknown_length)
+        unknown_sound_size("FLAC", len(stream), unknown_length)
         header = header[:18] + (packed | _samples(stream)).to_bytes(8) + header[26:]
     known_md5 = md5 if any(md5) else None
     return Sound("FLAC", start + _HEADER, len(stream) - _HEADER, header, known_md5, bits)

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 from ganad_tf.audio.containers import chunks
 from ganad_tf.audio.containers.chunks import Layout
-from ganad_tf.audio.containers.sound import Sound, UnknownLength, bytes_at, cut_off, length_of_unknown, size_of
+from ganad_tf.audio.containers.sound import Sound, UnknownLength, bytes_at, cut_off, file_size, unknown_sound_size
 from ganad_tf.errors import DataError
 
 AIFF = Layout("AIFF", 4, ">I", False, 2, b"SSND", frozenset({b"COMM"}), smallest=8)
@@ -62,7 +62,7 @@ def caf(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
     found = chunks.read(file, start + 8, CAF, unknown_length=unknown_length)
     before = bytearray(bytes_at(file, start, found.start - start))
     struct.pack_into(">Q", before, len(before) - 8, found.size)
-    rest = size_of(file) - found.start  # packets of compressed sound may be described behind it
+    rest = file_size(file) - found.start  # packets of compressed sound may be described behind it
     return Sound("CAF", found.start, rest, bytes(before))
 
 
@@ -72,7 +72,7 @@ def au(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
     Raises:
       DataError: If it is not whole.
     """
-    head, end = bytes_at(file, start, _AU_HEADER), size_of(file)
+    head, end = bytes_at(file, start, _AU_HEADER), file_size(file)
     if len(head) < _AU_HEADER:
         raise DataError("expected a whole AU file, but it is cut off before its samples.")
     order = ">" if head[:4] == b".snd" else "<"
@@ -80,7 +80,7 @@ def au(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
     begin = start + offset
     held = max(end - begin, 0)
     if size == _AU_OPEN or (size == 0 and held):
-        size = length_of_unknown("AU", held, unknown_length)
+        size = unknown_sound_size("AU", held, unknown_length)
     if size > held:
         raise cut_off(size, held)
     chunks.refuse_lost_sound(file, begin + size, end)

@@ -41,7 +41,7 @@ def is_mp3(head: bytes) -> bool:
     return _frame(head, 0) is not None
 
 
-def sound_of(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
+def find_sound(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
     """The whole recording in an MP3 file.
 
     Raises:

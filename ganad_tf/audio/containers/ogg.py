@@ -12,7 +12,7 @@ _BEGIN, _END = 2, 4
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def sound_of(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
+def find_sound(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
     """The whole recording in an Ogg file.
 
     Raises:

@@ -42,7 +42,7 @@ def is_wave(head: bytes) -> bool:
     return head[:4] in MAGIC and head[8:12] == b"WAVE"
 
 
-def wave_of(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Wave:
+def read_wave(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Wave:
     """Reads the header of a WAV file.
 
     Args:
@@ -69,13 +69,13 @@ def wave_of(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Wave:
     return Wave(order, fmt, kind, channels, rate, bits, found.start, found.size)
 
 
-def sound_of(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
+def find_sound(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
     """The whole recording in a WAV file.
 
     Raises:
       DataError: If it is not whole.
     """
-    wave = wave_of(file, start, unknown_length)
+    wave = read_wave(file, start, unknown_length)
     if wave.kind == MP3:
         return mp3.sound_in(bytes_at(file, wave.start, wave.size), wave.start)
     return Sound("WAV", wave.start, wave.size, header(wave.fmt, wave.size, wave.order))

@@ -96,7 +96,7 @@ def cut_off(expected: int, received: int) -> DataError:
     return DataError(f"expected {expected} bytes as its header says, but the file is cut off after {received}.")
 
 
-def length_of_unknown(container: str, rest: int, unknown_length: UnknownLength) -> int:
+def unknown_sound_size(container: str, rest: int, unknown_length: UnknownLength) -> int:
     """Bytes of sound where the header does not count them: all that follow.
 
     Raises:
@@ -120,7 +120,7 @@ def joined(container: str) -> DataError:
     return DataError(f"expected one recording, but several {container} files or streams are joined in this one.")
 
 
-def size_of(file: BinaryIO) -> int:
+def file_size(file: BinaryIO) -> int:
     """Bytes of an opened file."""
     return file.seek(0, os.SEEK_END)
 
