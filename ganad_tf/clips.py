@@ -3,13 +3,17 @@
 Labels: 0 normal, 1 anomaly, None unknown.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ganad_tf.errors import DataError
+
+# Called with an iterable of clips or the like and their number, iterates over it and shows how far it is, as tqdm does.
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 @dataclass(frozen=True, order=True)

@@ -21,14 +21,14 @@ def may_be_long(path: Path, size: int, n_samples: int) -> bool:
     """
     if path.suffix.lower() in UNCOMPRESSED and size * MOST_SAMPLES <= n_samples:
         return False
-    found = _header(path)
-    return found is None or found.frames * found.channels > n_samples
+    header = _header(path)
+    return header is None or header.frames * header.channels > n_samples
 
 
 def seconds(path: Path) -> float | None:
     """The length that the header tells; None if it tells none, or can't be read."""
-    found = _header(path)
-    return found and found.frames / found.samplerate
+    header = _header(path)
+    return header and header.frames / header.samplerate
 
 
 def _header(path: Path) -> soundfile.SoundFile | None:

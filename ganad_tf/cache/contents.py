@@ -89,16 +89,16 @@ def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, sourc
     Raises:
       DataError: Otherwise; says what is the matter, to be followed by what to do.
     """
-    found = manifest.load(directory)
-    if found.fingerprint != fingerprint:
+    current = manifest.load(directory)
+    if current.fingerprint != fingerprint:
         raise DataError(f"The cache in {directory} was made with other feature settings.")
-    if found.source != source:
-        raise DataError(f"The cache in {directory} is of recordings in {found.source}, not in {source}.")
-    if not found.is_complete:
+    if current.source != source:
+        raise DataError(f"The cache in {directory} is of recordings in {current.source}, not in {source}.")
+    if not current.is_complete:
         raise DataError(f"The cache in {directory} is not finished.")
-    found = with_current_times(found, clips, recordings)
-    known = {entry.clip for entry in found.entries}
-    left_out = {clip.stamp for clip in found.skipped}
+    current = with_current_times(current, clips, recordings)
+    known = {entry.clip for entry in current.entries}
+    left_out = {clip.stamp for clip in current.skipped}
     expected = {clip for clip in clips if clip.stamp not in left_out}
     if known != expected:
         changed = sorted(clip.file for clip in known ^ expected)
@@ -106,11 +106,11 @@ def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, sourc
             f"The cache in {directory} is stale: {len(set(changed))} clips were added, changed or removed, "
             f"such as {changed[0]}."
         )
-    for shard in found.shards:
+    for shard in current.shards:
         fault = manifest.damage(directory, shard)
         if fault:
             raise DataError(f"The cache in {directory} is corrupted: {fault}.")
-    return found
+    return current
 
 
 def _at_time(known: StampedClip, mtime_ns: int | None) -> StampedClip:

@@ -7,7 +7,7 @@ the missing clips are read.
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from ganad_tf.cache import contents, extraction, manifest, records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.extraction import LogMels
 from ganad_tf.cache.manifest import Manifest, SkippedClip
-from ganad_tf.clips import Clip
+from ganad_tf.clips import Clip, Progress
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError
 from ganad_tf.files import lock
@@ -28,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 CLIPS_PER_SHARD = 64
 SHARD_BYTES = 2**25  # of log-mels, beyond which a shard takes no more clips: those of 3.5 minutes each have 64
-
-Progress = Callable[[Iterable, int], Iterable]  # wraps an iterable of known length, as tqdm does
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,8 @@ def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads:
     config, listing = run.config, run.listing
     clips = listing.clips_of(split)
     empty = Manifest(config.feature_fingerprint(), config.feature_settings(), cache.source)
-    found = empty if fresh else _reusable(cache, empty)
-    before = contents.with_current_times(found, clips, listing.directory)
+    reusable = empty if fresh else _reusable(cache, empty)
+    before = contents.with_current_times(reusable, clips, listing.directory)
     kept, todo, skipped = _compare(before, clips, config)
     n_dropped = len(before.entries) - len(kept)
     if (
@@ -87,7 +85,7 @@ def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads:
         and not n_dropped
         and (skipped, listing.foreign) == (before.skipped, before.foreign)
     ):
-        if before != found:
+        if before != reusable:
             contents.save_times(path, before)
         return PreparationResult(0, len(kept), 0, skipped)
 
@@ -126,24 +124,24 @@ def _reusable(cache: Cache, empty: Manifest) -> Manifest:
     if not cache.exists():
         return empty
     try:
-        found = cache.load()
+        cached = cache.load()
     except DataError as error:
         logger.warning("%s All clips are read again.", error)
         return empty
-    if (found.fingerprint, found.source) != (empty.fingerprint, empty.source):
+    if (cached.fingerprint, cached.source) != (empty.fingerprint, empty.source):
         logger.info("%s: other feature settings or another folder, all clips are read again", cache.path)
         return empty
     sound = []
-    for shard in found.shards:
+    for shard in cached.shards:
         fault = manifest.damage(cache.path, shard)
         if fault:
             logger.warning("%s: %s, its clips are read again", cache.path, fault)
         else:
             sound.append(shard)
     names = {shard.file for shard in sound}
-    entries = tuple(entry for entry in found.entries if entry.shard in names)
-    is_complete = found.is_complete and len(sound) == len(found.shards)
-    return dataclasses.replace(found, is_complete=is_complete, entries=entries, shards=tuple(sound))
+    entries = tuple(entry for entry in cached.entries if entry.shard in names)
+    is_complete = cached.is_complete and len(sound) == len(cached.shards)
+    return dataclasses.replace(cached, is_complete=is_complete, entries=entries, shards=tuple(sound))
 
 
 def _compare(

@@ -63,8 +63,8 @@ class Source:
         """Names what the order of shuffled windows depends on, besides the seed."""
         if self.fits(memory_budget_mb):
             return "in memory"
-        places = sorted((entry.clip.file, entry.shard, entry.index) for entry in self.entries)
-        return f"streamed, {checksummed.fingerprint(places)}"
+        locations = sorted((entry.clip.file, entry.shard, entry.index) for entry in self.entries)
+        return f"streamed, {checksummed.fingerprint(locations)}"
 
     def normalized(self, log_mel: Any) -> Any:
         """A clip's spectra, `[frames, mels]` in dB, as windows are made of them; the same shape."""
@@ -123,7 +123,7 @@ def window_batches(
     else:
         records_of = _records_in_use(source)  # once for both orders: it takes 0.1 ms per clip
         seeds = (seed, seed + 1) if pairs and seed is not None else (seed,)
-        orders = [_streamed(source, records_of, batch_size, own, first_epoch) for own in seeds]
+        orders = [_streamed(source, records_of, batch_size, order_seed, first_epoch) for order_seed in seeds]
         dataset = orders[0] if len(orders) == 1 else tf.data.Dataset.zip(*orders)
     n_batches = -(-source.n_windows // batch_size)
     options = tf.data.Options()
@@ -135,8 +135,8 @@ def _from_memory(source: Source, batch_size: int, seed: int | None, pairs: bool,
     spectra, starts = _load(source)
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
-        own = epoch_seed if seed is not None else None
-        one = _batches(spectra, starts, source.frames, batch_size, own)
+        batch_seed = epoch_seed if seed is not None else None
+        one = _batches(spectra, starts, source.frames, batch_size, batch_seed)
         if not pairs:
             return one
         return tf.data.Dataset.zip(one, _batches(spectra, starts, source.frames, batch_size, epoch_seed[::-1]))
@@ -194,8 +194,8 @@ def _streamed(
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         def windows_of(number: tf.Tensor, clips: tf.RaggedTensor) -> tf.data.Dataset:
-            own = epoch_seed + number if seed is not None else None
-            return _batches(clips.values, _starts(clips, source.frames), source.frames, batch_size, own)
+            batch_seed = epoch_seed + number if seed is not None else None
+            return _batches(clips.values, _starts(clips, source.frames), source.frames, batch_size, batch_seed)
 
         numbers = tf.range(n_shards)
         if seed is not None:

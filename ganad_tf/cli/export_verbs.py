@@ -54,14 +54,14 @@ def predict(options: argparse.Namespace) -> None:
     """Scores files, and the recordings in folders, by an exported model, in this process or on a server."""
     files, empty = _recordings(options.files)
     if options.model.startswith((*http_client.SCHEMES, *_GRPC)):
-        found = list(client.predict(_server(options), files))
+        outcomes = list(client.predict(_server(options), files))
     elif options.header or options.ca_cert:
         raise ConfigError(f"Expected the URL of a model with --header and --ca-cert. Received: {options.model}.")
     else:
-        found = list(_predict_here(Path(options.model), files))
+        outcomes = list(_predict_here(Path(options.model), files))
     write = {"table": predictions.as_table, "json": predictions.as_json, "csv": predictions.as_csv}[options.form]
-    print(write([each for each in found if isinstance(each, predictions.Prediction)]))
-    faults = [*empty, *(str(each) for each in found if isinstance(each, GanadError))]
+    print(write([outcome for outcome in outcomes if isinstance(outcome, predictions.Prediction)]))
+    faults = [*empty, *(str(outcome) for outcome in outcomes if isinstance(outcome, GanadError))]
     if faults:
         raise DataError("\n".join(faults))
 

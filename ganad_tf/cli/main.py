@@ -162,8 +162,9 @@ def demo(options: argparse.Namespace) -> None:
         "model_directory": "model",
         "result_directory": "result",
     }
-    places = [f"{key}={json.dumps(str(options.out / folder))}" for key, folder in folders.items()]  # JSON is YAML too
-    config = configuration.load(_shipped("demo.yaml"), [*places, *options.set])
+    # JSON is YAML too.
+    directories = [f"{key}={json.dumps(str(options.out / folder))}" for key, folder in folders.items()]
+    config = configuration.load(_shipped("demo.yaml"), [*directories, *options.set])
     _run(options, config)
     _write_report([Path(config.result_directory)], options.out / "report", n_clips=2)
 

@@ -83,8 +83,8 @@ class Config:
     def for_machine(self, machine: str) -> "Config":
         """The configuration of one machine type, with what `machines` says of it laid over."""
         mapping = to_dict(self) | {"machines": {}}
-        own = self.machines.get(machine)
-        return from_mapping(_merge(mapping, own or {}), source=f"machines.{machine}")
+        sections = self.machines.get(machine) or {}
+        return from_mapping(_merge(mapping, sections), source=f"machines.{machine}")
 
     def with_paper_score(self) -> "Config":
         """The same experiment judged by the detectors' own score equations; its results go to `paper/` below ours."""
@@ -166,20 +166,20 @@ def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence
     for override in overrides:
         _lay_over(values, override)
         if override.split(".")[0] in MACHINE_SECTIONS:  # the command line has the last word
-            for own in machines.values() if isinstance(machines, dict) else ():
-                if isinstance(own, dict):
-                    _lay_over(own, override)
-    for holder in (values, *(machines.values() if isinstance(machines, dict) else ())):
-        own = holder.get("scorer") if isinstance(holder, dict) else None
-        if isinstance(own, dict) and own and "name" not in own:
-            own["name"] = "density"  # whose settings the other keys are
+            for sections in machines.values() if isinstance(machines, dict) else ():
+                if isinstance(sections, dict):
+                    _lay_over(sections, override)
+    for sections in (values, *(machines.values() if isinstance(machines, dict) else ())):
+        scorer = sections.get("scorer") if isinstance(sections, dict) else None
+        if isinstance(scorer, dict) and scorer and "name" not in scorer:
+            scorer["name"] = "density"  # the other keys are settings of the density scorer
     if isinstance(values.get("model"), dict):
         arguments = dict(values["model"])
         name = arguments.pop("name", Model.name)
         values["model"] = {"name": name, "arguments": arguments}
     config: Config = reader.read_section(Config, values, source=source)
-    for machine, own in config.machines.items():
-        _check_machine_sections(machine, own, source)
+    for machine, sections in config.machines.items():
+        _check_machine_sections(machine, sections, source)
         config.for_machine(machine)
     return config
 
@@ -204,10 +204,10 @@ def _lay_over(mapping: dict[str, Any], override: str) -> None:
     reader.refuse_invalid_yaml(mapping[name], source="--set", key=key)
 
 
-def _check_machine_sections(machine: str, own: object, source: str) -> None:
-    if not isinstance(own, dict):
-        raise ConfigError(f"{source}: expected a section with keys under `machines.{machine}`. Received: {own!r}.")
-    for key in own:
+def _check_machine_sections(machine: str, sections: object, source: str) -> None:
+    if not isinstance(sections, dict):
+        raise ConfigError(f"{source}: expected a section with keys under `machines.{machine}`. Received: {sections!r}.")
+    for key in sections:
         if key not in MACHINE_SECTIONS:
             raise ConfigError(
                 f"{source}: unknown key `machines.{machine}.{key}`{reader.nearest(str(key), MACHINE_SECTIONS)}"

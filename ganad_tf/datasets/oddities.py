@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from ganad_tf.audio import sound_checks
 from ganad_tf.audio.sound_checks import Examination
 from ganad_tf.cache import contents
 from ganad_tf.cache.directory import Cache
-from ganad_tf.clips import Clip
+from ganad_tf.clips import Clip, Progress
 from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError
 from ganad_tf.run import MachineRun
@@ -18,7 +18,6 @@ from ganad_tf.run import MachineRun
 logger = logging.getLogger(__name__)
 
 N_NAMED = 5  # of a kind
-Progress = Callable[[Iterable, int], Iterable]
 
 
 def warn(runs: Sequence[MachineRun], *, progress: Progress) -> None:

@@ -235,9 +235,9 @@ def stack_frames(log_mel: tf.Tensor, frames: int) -> tf.Tensor:
     if frames < 1 or (time is not None and frames > time):
         raise ValueError(f"Expected from 1 to {time} frames per window. Received: frames={frames}.")
     n_windows = tf.shape(log_mel)[1] - frames + 1
-    places = tf.range(n_windows)[:, tf.newaxis] + tf.range(frames)  # [windows, frames]
+    rows = tf.range(n_windows)[:, tf.newaxis] + tf.range(frames)  # [windows, frames]
     shape = tf.shape(log_mel)
-    return tf.reshape(tf.gather(log_mel, places, axis=1), [shape[0], n_windows, frames * log_mel.shape[2]])
+    return tf.reshape(tf.gather(log_mel, rows, axis=1), [shape[0], n_windows, frames * log_mel.shape[2]])
 
 
 def windows_of(log_mel: tf.Tensor, frames: int, normalizer: Normalizer | None) -> tf.Tensor:

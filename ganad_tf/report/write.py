@@ -1,12 +1,13 @@
 """The verb `report`: result directories → page, pictures and tables in one folder."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ganad_tf.clips import Progress
 from ganad_tf.errors import ConfigError
 from ganad_tf.plotting import charts
 from ganad_tf.report import cards, facts, page, tables
@@ -18,7 +19,6 @@ from ganad_tf.results.thresholds import format_threshold
 
 SOUND_MB = 12  # of recordings in the page; others are links
 PAGE, PLOTS = "report.html", "plots"
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 def write(

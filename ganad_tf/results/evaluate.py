@@ -166,7 +166,8 @@ def table(results: Sequence[MachineResult], paper: Sequence[MachineResult] = ())
         defined = [result for result in results if not math.isnan(result.auc)]
         if defined:
             lines.append(_line("all", "weighted", _mean(defined, weighted=True)) + "  by test clips")
-    undefined = [f"{each.machine} id {row.machine_id}" for each in results for row in each.ids if math.isnan(row.auc)]
+    rows = [(result.machine, row) for result in results for row in result.ids]
+    undefined = [f"{machine} id {row.machine_id}" for machine, row in rows if math.isnan(row.auc)]
     if undefined:
         lacking = "(the test clips lack normal clips or anomalies); left out of the means"
         lines.append(f"undefined: {', '.join(undefined)} {lacking}")

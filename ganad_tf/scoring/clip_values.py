@@ -9,8 +9,7 @@ import tensorflow as tf
 
 from ganad_tf.cache import records
 from ganad_tf.cache.manifest import Entry
-from ganad_tf.cache.prepare import Progress
-from ganad_tf.clips import Clip
+from ganad_tf.clips import Clip, Progress
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError
 from ganad_tf.features import memory
@@ -76,12 +75,12 @@ def apply_to_cache(
       DataError: If a value is not a number, or the cache is damaged.
     """
     values_of = clip_function(model, functions)
-    done = partial.scores if partial else {}
+    scored = partial.scores if partial else {}
+    done = [entry.clip for entry in entries if entry.clip.file in scored]
     results: list[dict[Clip, np.ndarray]] = [
-        {entry.clip: np.array(done[entry.clip.file][place], np.float32) for entry in entries if entry.clip.file in done}
-        for place in range(len(functions))
+        {clip: np.array(scored[clip.file][column], np.float32) for clip in done} for column in range(len(functions))
     ]
-    todo = [entry for entry in entries if entry.clip.file not in done]
+    todo = [entry for entry in entries if entry.clip.file not in scored]
     for entry, log_mel in progress(records.read(cache, todo), len(todo)):
         for result, value in zip(results, values_of(memory.as_tensor(log_mel)), strict=True):
             result[entry.clip] = value.numpy()

@@ -25,13 +25,13 @@ def check_clip_count(run: MachineRun, n_clips: int) -> None:
     """
     settings = run.config.scorer
     if settings.name == "density" and n_clips < densities.min_training_clips(settings):
-        own = {
+        requirement = {
             "gmm": f" with `scorer.components: {settings.components}`",
             "knn": f" with `scorer.neighbors: {settings.neighbors}`",
         }
         raise DataError(
             f"Expected at least {densities.min_training_clips(settings)} normal training clips of {run.machine} for "
-            f"`scorer.density: {settings.density}`{own.get(settings.density, '')}. Received: {n_clips}."
+            f"`scorer.density: {settings.density}`{requirement.get(settings.density, '')}. Received: {n_clips}."
         )
 
 
@@ -54,15 +54,16 @@ def fit_scorers(
     """Fits ways of scoring to the normal training clips and saves them beside the detector."""
     model = directory.load()
     functions = [
-        clip_values.scorer_function(model, FittedScorer(own, None, ()))
-        if own.name == "paper"
-        else clip_values.residual_function(model, own)
-        for own in missing
+        clip_values.scorer_function(model, FittedScorer(settings, None, ()))
+        if settings.name == "paper"
+        else clip_values.residual_function(model, settings)
+        for settings in missing
     ]
-    for own, values in zip(missing, clip_values.apply_to_cache(model, functions, cache.path, entries), strict=True):
+    results = clip_values.apply_to_cache(model, functions, cache.path, entries)
+    for settings, values in zip(missing, results, strict=True):
         of_clips = sorted(values.items(), key=lambda item: item[0].file)
         array = np.stack([value for _, value in of_clips])
-        density = densities.fit(array, own, seed) if own.name == "density" else None
-        scores = densities.cross_validated_scores(array, own, seed) if density else array
+        density = densities.fit(array, settings, seed) if settings.name == "density" else None
+        scores = densities.cross_validated_scores(array, settings, seed) if density else array
         named = tuple(ClipScore(clip.name, float(score)) for (clip, _), score in zip(of_clips, scores, strict=True))
-        directory.save_scorer(FittedScorer(own, density, named))
+        directory.save_scorer(FittedScorer(settings, density, named))

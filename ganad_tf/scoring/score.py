@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ganad_tf.cache.directory import Cache
-from ganad_tf.cache.prepare import Progress
-from ganad_tf.clips import Clip, by_id
+from ganad_tf.clips import Clip, Progress, by_id
 from ganad_tf.files import atomic, lock
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.score_files import ClipScore

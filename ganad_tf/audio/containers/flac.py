@@ -60,24 +60,24 @@ def _samples(stream: bytes) -> int:
 
 def _end_of_frame(stream: bytes, position: int, largest_block: int) -> int | None:
     """The number of the sample after the frame that begins here; None if none does."""
-    code, place = stream[position + 2 : position + 3], position + 4
-    if not code or place >= len(stream):
+    code, offset = stream[position + 2 : position + 3], position + 4
+    if not code or offset >= len(stream):
         return None
-    ones = 8 - (stream[place] ^ 0xFF).bit_length()  # of the number, which is coded as in UTF-8
+    ones = 8 - (stream[offset] ^ 0xFF).bit_length()  # of the number, which is coded as in UTF-8
     extra = max(ones - 1, 0)
     if ones == 1 or ones > 7:
         return None
-    number = stream[place] & (0xFF >> (ones + 1)) if ones else stream[place]
-    for byte in stream[place + 1 : place + 1 + extra]:
+    number = stream[offset] & (0xFF >> (ones + 1)) if ones else stream[offset]
+    for byte in stream[offset + 1 : offset + 1 + extra]:
         number = number << 6 | byte & 0x3F
-    place += 1 + extra
+    offset += 1 + extra
     size_code, rate_code = code[0] >> 4, code[0] & 15
     size_bytes = {6: 1, 7: 2}.get(size_code, 0)
-    block = int.from_bytes(stream[place : place + size_bytes]) + 1 if size_bytes else _block(size_code)
-    place += size_bytes + {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
-    if place - position > _LONGEST_HEADER or place >= len(stream) or not block:
+    block = int.from_bytes(stream[offset : offset + size_bytes]) + 1 if size_bytes else _block(size_code)
+    offset += size_bytes + {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
+    if offset - position > _LONGEST_HEADER or offset >= len(stream) or not block:
         return None
-    if _crc_8(stream[position : place + 1]):
+    if _crc_8(stream[position : offset + 1]):
         return None
     is_variable = stream[position + 1] & 1
     return block + (number if is_variable else number * largest_block)

@@ -23,12 +23,12 @@ def aiff(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
       DataError: If it is not whole.
     """
     form = bytes_at(file, start, 12)[8:]
-    found = chunks.read(file, start + 12, AIFF, unknown_length=unknown_length)
-    comm, offsets = found.settings.get(b"COMM", b""), bytes_at(file, found.start, AIFF.smallest)
+    sound_chunks = chunks.read(file, start + 12, AIFF, unknown_length=unknown_length)
+    comm, offsets = sound_chunks.settings.get(b"COMM", b""), bytes_at(file, sound_chunks.start, AIFF.smallest)
     if len(comm) < 18 or len(offsets) < AIFF.smallest:
         raise DataError("expected a whole AIFF file, but it does not say how its samples are coded.")
     skipped = AIFF.smallest + struct.unpack_from(">I", offsets)[0]
-    size = max(found.size - skipped, 0)
+    size = max(sound_chunks.size - skipped, 0)
     channels, frames, bits = struct.unpack_from(">hIh", comm)
     if form == b"AIFF" or comm[18:22] in _UNPACKED:
         expected = frames * channels * ((bits + 7) // 8)
@@ -37,7 +37,8 @@ def aiff(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
     described = struct.pack(">4sI", b"COMM", len(comm)) + comm + bytes(len(comm) % 2)
     ssnd = struct.pack(">4sIII", b"SSND", min(size + AIFF.smallest, 0xFFFFFFFF), 0, 0)
     outer = min(4 + len(described) + len(ssnd) + size, 0xFFFFFFFF)
-    return Sound("AIFF", found.start + skipped, size, struct.pack(">4sI4s", b"FORM", outer, form) + described + ssnd)
+    header = struct.pack(">4sI4s", b"FORM", outer, form) + described + ssnd
+    return Sound("AIFF", sound_chunks.start + skipped, size, header)
 
 
 def w64(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
@@ -46,11 +47,11 @@ def w64(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
     Raises:
       DataError: If it is not whole.
     """
-    found = chunks.read(file, start + 40, W64, unknown_length=unknown_length)
-    before = bytearray(bytes_at(file, start, found.start - start))
-    struct.pack_into("<Q", before, 16, len(before) + found.size)
-    struct.pack_into("<Q", before, len(before) - 8, found.size + W64.header_bytes)
-    return Sound("W64", found.start, found.size, bytes(before))
+    sound_chunks = chunks.read(file, start + 40, W64, unknown_length=unknown_length)
+    before = bytearray(bytes_at(file, start, sound_chunks.start - start))
+    struct.pack_into("<Q", before, 16, len(before) + sound_chunks.size)
+    struct.pack_into("<Q", before, len(before) - 8, sound_chunks.size + W64.header_bytes)
+    return Sound("W64", sound_chunks.start, sound_chunks.size, bytes(before))
 
 
 def caf(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
@@ -59,11 +60,11 @@ def caf(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
     Raises:
       DataError: If it is not whole.
     """
-    found = chunks.read(file, start + 8, CAF, unknown_length=unknown_length)
-    before = bytearray(bytes_at(file, start, found.start - start))
-    struct.pack_into(">Q", before, len(before) - 8, found.size)
-    rest = file_size(file) - found.start  # packets of compressed sound may be described behind it
-    return Sound("CAF", found.start, rest, bytes(before))
+    sound_chunks = chunks.read(file, start + 8, CAF, unknown_length=unknown_length)
+    before = bytearray(bytes_at(file, start, sound_chunks.start - start))
+    struct.pack_into(">Q", before, len(before) - 8, sound_chunks.size)
+    rest = file_size(file) - sound_chunks.start  # packets of compressed sound may be described behind it
+    return Sound("CAF", sound_chunks.start, rest, bytes(before))
 
 
 def au(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:

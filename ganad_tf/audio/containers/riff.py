@@ -57,8 +57,8 @@ def read_wave(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Wave
     order = _ORDER.get(head[:4], "<")
     outer_size = struct.unpack_from(f"{order}I", head, 4)[0] if head[:4] in (b"RIFF", b"RIFX") else 0
     layout = Layout("WAV", 4, f"{order}I", False, 2, b"data", frozenset({b"fmt ", b"ds64"}))
-    found = chunks.read(file, start + 12, layout, unknown_length=unknown_length, outer_size=outer_size)
-    fmt = found.settings.get(b"fmt ", b"")
+    riff_chunks = chunks.read(file, start + 12, layout, unknown_length=unknown_length, outer_size=outer_size)
+    fmt = riff_chunks.settings.get(b"fmt ", b"")
     if len(fmt) < 16:
         raise DataError("expected a WAV file that says how its samples are coded, but it has no whole chunk `fmt `.")
     kind, channels, rate, _, _, bits = struct.unpack_from(f"{order}HHIIHH", fmt)
@@ -66,7 +66,7 @@ def read_wave(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Wave
         (kind,) = struct.unpack_from(f"{order}H", fmt, 24)  # the first bytes of the format's GUID
     if not channels or not rate:
         raise DataError(f"expected a header that makes sense. Received: {channels} channels, {rate} Hz.")
-    return Wave(order, fmt, kind, channels, rate, bits, found.start, found.size)
+    return Wave(order, fmt, kind, channels, rate, bits, riff_chunks.start, riff_chunks.size)
 
 
 def find_sound(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
