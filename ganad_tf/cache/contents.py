@@ -1,4 +1,4 @@
-"""The recordings' contents, by which a cache knows them, also in a copy of a project, whose files have other times."""
+"""Recognition of unchanged recordings by their contents, where modification times differ, as in a copied project."""
 
 import dataclasses
 import logging
@@ -20,7 +20,13 @@ StampedClip = TypeVar("StampedClip", Clip, SkippedClip)
 
 
 def with_contents(current: Manifest, n_new: int, examinations: Mapping[str, Examination]) -> Manifest:
-    """The manifest with what is known of the contents of its last `n_new` clips."""
+    """The manifest with checksums and remarks added to its last `n_new` entries.
+
+    Args:
+      current: The manifest.
+      n_new: Number of entries that were added last.
+      examinations: Checksums and remarks by `Clip.file`.
+    """
     old, new = current.entries[: len(current.entries) - n_new], current.entries[len(current.entries) - n_new :]
     known = [examinations[entry.clip.file] for entry in new]
     described = (
@@ -31,15 +37,15 @@ def with_contents(current: Manifest, n_new: int, examinations: Mapping[str, Exam
 
 
 def with_current_times(known: Manifest, clips: Sequence[Clip], recordings: Path) -> Manifest:
-    """The manifest with the clips' present times, where a file has another time but the same contents.
+    """The manifest with current modification times, where a file's time has changed but its contents have not.
 
-    A copy of a project has other times; reading its recordings tells that they are the same. Files without a known
-    checksum, and those whose size has changed, stay as the manifest has them.
+    In a copied project all times differ; comparing checksums shows that the recordings are the same. Entries without a
+    checksum, or whose file size has changed, are left unchanged.
 
     Args:
-      known: Of a cache.
-      clips: What there is now.
-      recordings: The folder that `Clip.file` is relative to.
+      known: The manifest of a cache.
+      clips: The current clips.
+      recordings: Directory that `Clip.file` is relative to.
     """
     listed = {clip.file: clip for clip in clips}
     stamps = [(entry.clip.file, entry.clip.size, entry.clip.mtime_ns, entry.sha256) for entry in known.entries]
@@ -66,7 +72,7 @@ def with_current_times(known: Manifest, clips: Sequence[Clip], recordings: Path)
 
 
 def save_times(cache: Path, current: Manifest) -> None:
-    """Spares the next call comparing the contents of recordings that have other times, where that can be noted."""
+    """Saves a manifest with current times, if possible, so that the next call need not compare contents."""
     try:
         manifest.save(cache, current)
     except WriteError as error:  # nothing is lost
@@ -74,20 +80,20 @@ def save_times(cache: Path, current: Manifest) -> None:
 
 
 def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, source: str, recordings: Path) -> Manifest:
-    """The manifest, if the cache is complete, sound, and holds just these clips with these features.
+    """Loads the manifest of a cache that is complete, intact, and holds exactly these clips with these features.
 
     Args:
       directory: The cache directory.
-      clips: What it should hold.
-      fingerprint: Of the feature settings.
-      source: The folder that the recordings are in, as configured.
-      recordings: The folder that `Clip.file` is relative to.
+      clips: The clips that it should hold.
+      fingerprint: Fingerprint of the feature settings.
+      source: Directory of the recordings, as configured.
+      recordings: Directory that `Clip.file` is relative to.
 
     Returns:
-      It, with the clips as they are in `clips`.
+      The manifest, with the modification times in `clips`.
 
     Raises:
-      DataError: Otherwise; says what is the matter, to be followed by what to do.
+      DataError: If the cache is not so. The message says why; the caller appends what to do.
     """
     current = manifest.load(directory)
     if current.fingerprint != fingerprint:

@@ -1,7 +1,6 @@
-"""The verb `prepare`: recordings → log-mels in the cache. Reads what is new, keeps what is not.
+"""The verb `prepare`: recordings → log-mels in the cache, incrementally.
 
-What is done is never done again: after a crash, after adding clips, after a shard was damaged, only
-the missing clips are read.
+Only missing clips are read: after a crash, after clips were added, or after a shard was damaged.
 """
 
 import dataclasses
@@ -27,12 +26,12 @@ from ganad_tf.run import MachineRun
 logger = logging.getLogger(__name__)
 
 CLIPS_PER_SHARD = 64
-SHARD_BYTES = 2**25  # of log-mels, beyond which a shard takes no more clips: those of 3.5 minutes each have 64
+SHARD_BYTES = 2**25  # of log-mels, from which a shard is full; clips of up to 3.5 minutes still fit 64 in a shard
 
 
 @dataclass(frozen=True)
 class PreparationResult:
-    """What `prepare` did, in clips: newly read, kept from before, dropped, and left out as unusable."""
+    """Result of `prepare`: numbers of clips read, kept and dropped, and the clips left out as unusable."""
 
     n_new: int
     n_kept: int
@@ -53,17 +52,17 @@ def prepare_cache(
     Args:
       run: The machine type's run.
       split: `train` or `test`.
-      progress: Shows how far it is.
-      fresh: Whether to read every clip again.
-      threads: Clips that are worked on at the same time; long ones take turns, whatever their number.
+      progress: Displays the progress.
+      fresh: Whether all clips are read again.
+      threads: Clips that are processed at the same time; long ones are processed one by one.
 
     Raises:
-      DataError: Names every clip that can't be used, unless `on_bad_clip` is `skip`. What could be
-        read is kept, so that the next call goes on from there. If another process is at it, or memory is short.
-      ConfigError: If no spectrum can be computed with these feature settings.
+      DataError: If clips can't be used, unless `on_bad_clip` is `skip`; names them all. Clips that could be read are
+        kept, and the next call goes on from there. Also if another process writes the cache, or memory runs out.
+      ConfigError: If the feature settings are not valid.
     """
     cache = Cache(run, split)
-    if run.config.dataset.name == "imported":  # can't be made again: it is right as it is, or nothing is touched
+    if run.config.dataset.name == "imported":  # can't be recomputed, so it is only checked
         current = cache.current()
         return PreparationResult(0, len(current.entries), 0, current.skipped)
     with lock.exclusive(cache.path):
@@ -120,7 +119,7 @@ def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads:
 
 
 def _reusable(cache: Cache, empty: Manifest) -> Manifest:
-    """What is in the cache and can stay: all, some, or nothing of it."""
+    """The manifest of the clips in the cache that can be kept; `empty` if there are none."""
     if not cache.exists():
         return empty
     try:
@@ -147,7 +146,7 @@ def _reusable(cache: Cache, empty: Manifest) -> Manifest:
 def _compare(
     before: Manifest, clips: Sequence[Clip], config: Config
 ) -> tuple[tuple, list[Clip], tuple[SkippedClip, ...]]:
-    """Entries that stay, clips that are to be read, and clips known to be unusable."""
+    """Entries to keep, clips to read, and clips known to be unusable."""
     wanted = set(clips)
     kept = tuple(entry for entry in before.entries if entry.clip in wanted)
     known = {entry.clip for entry in kept}
@@ -163,7 +162,7 @@ def _compare(
 def _shards(
     log_mels: LogMels, bad: list[SkippedClip], examinations: Mapping[str, Examination]
 ) -> Iterator[list[tuple[Clip, np.ndarray]]]:
-    """Groups the usable log-mels by shard; adds the others to `bad`."""
+    """Groups usable log-mels into shards; adds unusable clips to `bad`."""
     good: list[tuple[Clip, np.ndarray]] = []
     n_clips = n_bytes = 0
     for clip, log_mel in log_mels:

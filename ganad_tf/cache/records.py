@@ -1,8 +1,7 @@
-"""The cache: per-clip log-mels in TFRecord shards, with a manifest that says what is in them.
+"""TFRecord shards of per-clip log-mels: writing, reading, and statistics per mel band.
 
-A shard is written beside its name and renamed when complete, and only then entered in the manifest;
-`is_complete` is set last. So whenever the process dies, what is there is either loadable and right,
-or refused.
+A shard is written under a temporary name, renamed when complete, and only then entered in the manifest;
+`is_complete` is set last. So whenever the process dies, the cache is either valid or refused.
 """
 
 import dataclasses
@@ -22,11 +21,11 @@ from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError
 from ganad_tf.files import atomic, tensorflow_errors
 
-SPECTRA_AT_ONCE = 2**14  # in float64
+SPECTRA_AT_ONCE = 2**14  # converted to float64 together
 
 
 class RunningStatistics:
-    """What mean and deviation of each mel band follow from, in one pass and constant memory."""
+    """Accumulates mean and standard deviation per mel band in one pass and constant memory."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -41,7 +40,7 @@ class RunningStatistics:
             self.squares = self.squares + np.einsum("fm,fm->m", values, values)
 
     def statistics(self) -> Statistics:
-        """Mean and deviation so far."""
+        """Mean and standard deviation of the spectra so far."""
         mean = self.total / self.count
         std = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0))
         return Statistics(self.count, tuple(map(float, mean)), tuple(map(float, std)))
@@ -50,7 +49,11 @@ class RunningStatistics:
 def append(
     cache: Path, current: Manifest, log_mels: Sequence[tuple[Clip, np.ndarray]], sums: RunningStatistics
 ) -> Manifest:
-    """Adds one shard of log-mels, `[frames, mels]` float32 in dB each; the manifest is to be saved by the caller."""
+    """Writes one shard of log-mels, `[frames, mels]` float32 in dB each.
+
+    Returns:
+      The manifest with the new entries, for the caller to save.
+    """
     taken = {shard.file for shard in current.shards}
     numbered = (f"{current.fingerprint}-{number:05d}.tfrecord" for number in itertools.count())
     name = next(name for name in numbered if name not in taken)
@@ -66,7 +69,7 @@ def append(
 
 
 def finish(cache: Path, current: Manifest, sums: RunningStatistics) -> Manifest:
-    """Declares the cache complete, with its statistics, and removes the shards that no clip is in."""
+    """Saves the manifest as complete, with its statistics, and deletes unused shards."""
     used = {entry.shard for entry in current.entries}
     complete = dataclasses.replace(
         current,
@@ -83,10 +86,10 @@ def finish(cache: Path, current: Manifest, sums: RunningStatistics) -> Manifest:
 
 
 def read(cache: Path, entries: Sequence[Entry]) -> Iterator[tuple[Entry, np.ndarray]]:
-    """The log-mels of `entries`, `[frames, mels]` float32 in dB, in the order of the shards.
+    """Reads the log-mels of `entries`, `[frames, mels]` float32 in dB, in the order of the shards.
 
     Raises:
-      DataError: If a shard is not as it was written.
+      DataError: If a shard is damaged.
     """
     for shard, group in by_shard(entries).items():
         wanted = {entry.index: entry for entry in group}
@@ -104,7 +107,7 @@ def read(cache: Path, entries: Sequence[Entry]) -> Iterator[tuple[Entry, np.ndar
 
 
 def by_shard(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """The entries of each shard in the order of its records."""
+    """Groups entries by shard, in the order of its records."""
     return {
         shard: list(group)
         for shard, group in itertools.groupby(sorted(entries, key=_position), key=lambda entry: entry.shard)
@@ -112,16 +115,25 @@ def by_shard(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
 
 
 def record_prefix(entry: Entry, n_mels: int) -> bytes:
-    """What the record of a clip begins with: its name, and how much follows. The spectra end it."""
+    """Serialized bytes of a clip's record up to its spectra (file name and length fields)."""
     spectra = np.zeros([entry.frames, n_mels], np.float32)
     record = _serialise(entry.clip, spectra)
     return record[: len(record) - spectra.nbytes]
 
 
 def parse_spectra(record: tf.Tensor, prefix: tf.Tensor, frames: tf.Tensor, n_mels: int) -> tf.Tensor:
-    """In the graph: the spectra that end a record, `[frames, mels]` float32 in dB, if it begins with its prefix.
+    """Parses a record in the graph, by comparing its prefix with the expected one.
 
-    TensorFlow's own parser of examples dies of records with wrong lengths in them.
+    TensorFlow's own parser of examples crashes on records with wrong lengths.
+
+    Args:
+      record: The record, a string.
+      prefix: Its `record_prefix`.
+      frames: Number of spectra.
+      n_mels: Mel bands of a spectrum.
+
+    Returns:
+      `[frames, mels]` float32 in dB.
     """
     size = tf.strings.length(prefix)
     is_right = tf.strings.substr(record, 0, size) == prefix
@@ -137,11 +149,11 @@ def _serialise(clip: Clip, log_mel: np.ndarray) -> bytes:
         "log_mel": tf.train.Feature(bytes_list=tf.train.BytesList(value=[values])),
     }
     example = tf.train.Example(features=tf.train.Features(feature=feature))
-    return example.SerializeToString(deterministic=True)  # in the order of the names
+    return example.SerializeToString(deterministic=True)  # fields sorted by name
 
 
 def _parse(record: bytes, entry: Entry) -> np.ndarray:
-    """`[frames, mels]` float32; outside the graph because the record may be anything."""
+    """Log-mel of a record, `[frames, mels]` float32; outside the graph, where a damaged record is an exception."""
     features = tf.train.Example.FromString(record).features.feature
     file = features["file"].bytes_list.value[0].decode()
     if file != entry.clip.file:  # another process has prepared the recordings again

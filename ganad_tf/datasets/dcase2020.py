@@ -1,6 +1,6 @@
 """DCASE 2020 Task 2: `<machine>/{train,test}/{normal,anomaly}_id_XX_NNNNNNNN.wav`.
 
-Layout as its baseline describes it. Development data are labelled by name; the test files of the
+The layout is that of the challenge's baseline. Development data are labelled by name; the test files of the
 evaluation data are `id_XX_NNNNNNNN.wav`, unlabelled. Training clips are normal in both.
 Recordings: Koizumi et al. 2020 (arXiv 2006.05822), CC BY-NC-SA 4.0.
 """
@@ -20,8 +20,8 @@ _LABELS = {"normal": 0, "anomaly": 1}
 
 
 def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
-    """One listing per folder of `directory`."""
-    del settings  # the layout says all
+    """Lists each folder of `directory` as a machine type."""
+    del settings  # the layout needs no settings
     machines = [path for path in visible_entries(directory) if path.is_dir()]
     return [_list_machine(directory, machine.name, mode) for machine in machines]
 

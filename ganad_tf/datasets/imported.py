@@ -1,7 +1,7 @@
-"""Log-mels made elsewhere: the clips are those of the caches that `tools/import_logmel.py` wrote.
+"""Imported log-mels: the clips of the caches that `tools/import_logmel.py` wrote.
 
-There are no recordings; the data directory is the cache directory of the mode, and holds
-`<machine>/{train,test}/manifest.json`.
+There are no recordings; the data directory is the cache directory of the mode, with a cache per machine type and
+split.
 """
 
 from pathlib import Path
@@ -14,8 +14,8 @@ from ganad_tf.datasets.base import visible_entries
 
 
 def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
-    """One listing per folder of `directory`."""
-    del mode, settings  # the manifests say all
+    """Lists each folder of `directory` as a machine type."""
+    del mode, settings  # the manifests hold all that is needed
     return [_list_machine(directory, machine.name) for machine in visible_entries(directory) if machine.is_dir()]
 
 

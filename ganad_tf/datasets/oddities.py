@@ -1,4 +1,4 @@
-"""Warnings of recordings that can be used but seldom should: silent, clipped, with a dead channel, or there twice."""
+"""Warnings of suspicious recordings: silent, clipped, with a dead channel, or duplicated."""
 
 import logging
 from collections import defaultdict
@@ -17,17 +17,17 @@ from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
 
-N_NAMED = 5  # of a kind
+N_NAMED = 5  # files named per kind
 
 
 def warn(runs: Sequence[MachineRun], *, progress: Progress) -> None:
-    """Warns of odd recordings, one line per kind with their number and the names of some.
+    """Warns of suspicious recordings: one line per kind with their number and some names.
 
-    What the caches know of is not read again; imported log-mels have no recordings.
+    Recordings that the caches have examined are not read again; imported log-mels have no recordings.
 
     Args:
       runs: One per machine type, of one experiment.
-      progress: Shows how far the reading is.
+      progress: Displays the progress of reading.
     """
     examinations: dict[Clip, Examination | None] = {}
     unknown: list[Clip] = []
@@ -48,10 +48,10 @@ def warn(runs: Sequence[MachineRun], *, progress: Progress) -> None:
 
 
 def lines(examinations: Mapping[Clip, Examination | None]) -> Iterator[str]:
-    """One line per kind of oddity.
+    """Warnings, one line per kind of oddity.
 
     Args:
-      examinations: What is known of the clips' files; None where they can't be read.
+      examinations: Results by clip; None for files that can't be read.
     """
     having: dict[str, list[str]] = defaultdict(list)
     for clip, examined in examinations.items():
@@ -98,19 +98,19 @@ def _by_machine(group: Sequence[Clip]) -> list[list[Clip]]:
 
 
 def _known(run: MachineRun) -> dict[Clip, Examination]:
-    """Clips that the caches have examined, as they are now."""
+    """Results of the current clips that the caches hold."""
     known: dict[Clip, Examination] = {}
     for split in ("train", "test"):
         clips = run.listing.clips_of(split)
         try:
             cached = Cache(run, split).load()
-        except DataError:  # there is none, or `prepare` will say what is wrong with it
+        except DataError:  # there is no cache, or `prepare` will report what is wrong with it
             continue
         if cached.fingerprint != run.config.feature_fingerprint():
             continue
         cached = contents.with_current_times(cached, clips, run.listing.directory)
         entries = {entry.clip: Examination(entry.sha256, entry.remarks) for entry in cached.entries if entry.sha256}
-        left_out = {clip.stamp for clip in cached.skipped}  # of which `prepare` has told
+        left_out = {clip.stamp for clip in cached.skipped}  # `prepare` has reported them
         for clip in clips:
             if clip in entries:
                 known[clip] = entries[clip]
@@ -135,7 +135,7 @@ def _recordings(files: Sequence[str]) -> str:
 
 
 def _some(names: Iterable[str]) -> str:
-    """The first of them.
+    """Enumeration of the first few names.
 
     >>> _some(["a", "b"]), _some("abcdefg")
     ('a, b', 'a, b, c, d, e and 2 more')

@@ -1,7 +1,7 @@
 """Features: samples → log-mel spectra in dB → standardised, stacked windows, as Keras layers and TensorFlow functions.
 
-`log_mel.py` computes them as librosa does, `mel_filters.py` holds the filters, `pieces.py` and `memory.py` keep long
-recordings in little memory. The cache, scoring and exported models run the same functions.
+`log_mel.py` computes them as librosa does, `mel_filters.py` holds the filters, `pieces.py` and `memory.py` limit the
+memory that long recordings take. The cache, scoring and exported models run the same functions.
 """
 
 from ganad_tf.features.log_mel import (

@@ -24,10 +24,10 @@ class ScoringResult(NamedTuple):
     """Scores of one machine type's test clips.
 
     Attributes:
-      scores: By clip, `[]` float32.
+      scores: Score by clip, `[]` float32.
       threshold: Score above which a clip is called anomalous; None if the training scores give none.
       model: The detector that scored.
-      fitted: Its scorer.
+      fitted: The scorer of those scores.
     """
 
     scores: dict[Clip, np.ndarray]
@@ -41,18 +41,18 @@ def score_clips(
 ) -> ScoringResult:
     """Scores the test clips of one machine type and writes score and decision files, one pair per ID.
 
-    Where the scorer is not the paper's, the paper's scores go to `paper/` below the result directory. Where the
-    training scores give no threshold, scores are written all the same and decisions are not, which is warned of.
+    If the scorer is not the paper's, the paper's scores go to `paper/` in the result directory. If the training scores
+    determine no threshold, scores are written without decisions, and a warning is logged.
 
     Args:
       run: The machine type's run; the log-mels of the test clips must be in the cache.
-      progress: Shows how far it is.
-      fresh: Whether to score every clip again, also those that an interrupted call has scored.
-      command: The command line, kept beside the scores.
+      progress: Displays the progress.
+      fresh: Whether clips that an interrupted call has scored are scored again.
+      command: The command line, to be recorded beside the scores.
 
     Raises:
-      DataError: If there are no test clips, no trained detector, a cache that is not up to date, a score that is
-        not a number, or another process is at it; no file is written then.
+      DataError: If there are no test clips or no trained detector, the cache is not up to date, a score is NaN or
+        infinite, or another process writes the results; no file is written then.
       ConfigError: If the detector was trained with other settings.
     """
     directory = find_detector(run)
@@ -100,7 +100,7 @@ def _score(
 
 
 def find_detector(run: MachineRun) -> ModelDirectory:
-    """The directory of the detector that scores a machine type's test clips.
+    """Finds the directory of the detector that scores a machine type's test clips.
 
     Raises:
       DataError: If there are no test clips, no trained detector or no fitted scorer.
@@ -111,9 +111,9 @@ def find_detector(run: MachineRun) -> ModelDirectory:
 
 
 def detector_directory(run: MachineRun) -> ModelDirectory:
-    """The directory of a machine type's detector with its scorers.
+    """Finds the directory of a machine type's detector with its scorers.
 
-    Evaluation data without training clips of their own use the development data's detector.
+    Evaluation data without training clips use the detector of the development data.
 
     Raises:
       DataError: If there is no trained detector or no fitted scorer.

@@ -1,7 +1,7 @@
-"""FLAC: the last frame tells whether a stream of unknown length is whole, and how long it is. RFC 9639.
+"""FLAC: completeness check, and the length of a stream that does not declare it, by its last frame. RFC 9639.
 
-libFLAC checks each frame's checksum and the number of samples, but not the checksum of them all, and stops where the
-first of several joined files ends.
+libFLAC checks the checksum of each frame and the number of samples, but not the checksum of all samples, and stops
+at the end of the first of several concatenated files.
 """
 
 import struct
@@ -12,16 +12,16 @@ from ganad_tf.errors import DataError
 
 _HEADER = 42  # bytes up to the end of STREAMINFO
 _JOINED = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
-_SYNC = (b"\xff\xf8", b"\xff\xf9")  # a frame begins so: blocks of one size, or of several
+_SYNC = (b"\xff\xf8", b"\xff\xf9")  # start of a frame, with fixed or variable block size
 _LONGEST_HEADER = 16  # bytes of a frame's header
-MOST_TRIES = 8  # places that look like the last frame's beginning
+MAX_TRIES = 8  # positions that look like the start of the last frame
 
 
 def find_sound(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
-    """The whole recording in a FLAC file.
+    """Locates the complete recording in a FLAC file.
 
     Raises:
-      DataError: If it is not whole.
+      DataError: If it is incomplete.
     """
     stream = bytes_at(file, start)
     if len(stream) < _HEADER or stream[4] & 0x7F:
@@ -39,14 +39,14 @@ def find_sound(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sou
 
 
 def _samples(stream: bytes) -> int:
-    """Samples of a stream that does not say it, by its last frame, which has to end where the stream ends.
+    """Number of samples by the last frame, which has to end where the stream ends.
 
     Raises:
-      DataError: If none does.
+      DataError: If no frame ends there.
     """
     largest_block = struct.unpack_from(">H", stream, 10)[0]
     position, tries = len(stream), 0
-    while tries < MOST_TRIES:
+    while tries < MAX_TRIES:
         position = max(stream.rfind(sync, _HEADER, position + 1) for sync in _SYNC)
         if position < 0:
             break
@@ -59,11 +59,13 @@ def _samples(stream: bytes) -> int:
 
 
 def _end_of_frame(stream: bytes, position: int, largest_block: int) -> int | None:
-    """The number of the sample after the frame that begins here; None if none does."""
+    """Number of the first sample after the frame at `position`; None if there is no frame."""
     code, offset = stream[position + 2 : position + 3], position + 4
     if not code or offset >= len(stream):
         return None
-    ones = 8 - (stream[offset] ^ 0xFF).bit_length()  # of the number, which is coded as in UTF-8
+    ones = (
+        8 - (stream[offset] ^ 0xFF).bit_length()
+    )  # leading ones of the frame or sample number, which is coded as in UTF-8
     extra = max(ones - 1, 0)
     if ones == 1 or ones > 7:
         return None
@@ -84,7 +86,7 @@ def _end_of_frame(stream: bytes, position: int, largest_block: int) -> int | Non
 
 
 def _block(code: int) -> int:
-    """Samples of a frame by their code; 0 if it is reserved.
+    """Samples in a frame by its block size code; 0 for a reserved code.
 
     >>> [_block(code) for code in (0, 1, 2, 5, 8, 15)]
     [0, 192, 576, 4608, 256, 32768]

@@ -1,4 +1,4 @@
-"""AIFF and AIFF-C, W64, CAF, and AU."""
+"""AIFF, AIFF-C, W64, CAF and AU: completeness checks."""
 
 import struct
 from typing import BinaryIO
@@ -17,10 +17,10 @@ _AU_HEADER = 24
 
 
 def aiff(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
-    """The whole recording in an AIFF or AIFF-C file.
+    """Locates the complete recording in an AIFF or AIFF-C file.
 
     Raises:
-      DataError: If it is not whole.
+      DataError: If it is incomplete.
     """
     form = bytes_at(file, start, 12)[8:]
     sound_chunks = chunks.read(file, start + 12, AIFF, unknown_length=unknown_length)
@@ -42,10 +42,10 @@ def aiff(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
 
 
 def w64(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
-    """The whole recording in a Sonic Foundry W64 file.
+    """Locates the complete recording in a Sonic Foundry W64 file.
 
     Raises:
-      DataError: If it is not whole.
+      DataError: If it is incomplete.
     """
     sound_chunks = chunks.read(file, start + 40, W64, unknown_length=unknown_length)
     before = bytearray(bytes_at(file, start, sound_chunks.start - start))
@@ -55,23 +55,23 @@ def w64(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
 
 
 def caf(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
-    """The whole recording in Apple's Core Audio Format.
+    """Locates the complete recording in a file of Apple's Core Audio Format.
 
     Raises:
-      DataError: If it is not whole.
+      DataError: If it is incomplete.
     """
     sound_chunks = chunks.read(file, start + 8, CAF, unknown_length=unknown_length)
     before = bytearray(bytes_at(file, start, sound_chunks.start - start))
     struct.pack_into(">Q", before, len(before) - 8, sound_chunks.size)
-    rest = file_size(file) - sound_chunks.start  # packets of compressed sound may be described behind it
+    rest = file_size(file) - sound_chunks.start  # a table of compressed packets may follow the sound
     return Sound("CAF", sound_chunks.start, rest, bytes(before))
 
 
 def au(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
-    """The whole recording in a Sun or NeXT AU file.
+    """Locates the complete recording in a Sun or NeXT AU file.
 
     Raises:
-      DataError: If it is not whole.
+      DataError: If it is incomplete.
     """
     head, end = bytes_at(file, start, _AU_HEADER), file_size(file)
     if len(head) < _AU_HEADER:
