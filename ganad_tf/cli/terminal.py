@@ -1,4 +1,4 @@
-"""What a terminal, or a log file, shows while something takes long and when it is interrupted, all of it on stderr."""
+"""Progress and interruption messages on stderr, for terminals and log files, and a quiet import of TensorFlow."""
 
 import logging
 import os
@@ -21,14 +21,14 @@ from ganad_tf.errors import StageInterrupt
 
 logger = logging.getLogger(__name__)
 
-SECONDS_PER_LINE = 30.0  # where there is no terminal to draw a bar on
+SECONDS_PER_LINE = 30.0  # between progress lines in a log file
 
 T = TypeVar("T")
 
 
 @contextmanager
 def bar(label: str, unit: str = "clip") -> Iterator[Callable[[Iterable[T], int], Iterator[T]]]:
-    """What wraps an iterable of so many of a unit and shows how far it is."""
+    """Yields `progress(items, total)`, which iterates over items and shows a progress bar."""
     with _progress_display(label, unit) as shown:
 
         def progress(items: Iterable[T], total: int) -> Iterator[T]:
@@ -42,13 +42,13 @@ def bar(label: str, unit: str = "clip") -> Iterator[Callable[[Iterable[T], int],
 
 @contextmanager
 def epochs(fit: Fit, machine: str) -> Iterator[tuple[Any, ...]]:
-    """Keras callbacks that show how far a training is."""
+    """Yields Keras callbacks that show a progress bar of a training's epochs."""
     import keras
 
     with _progress_display(f"{machine} train", "epoch", fit.epochs, is_wanted=bool(fit.verbose)) as shown:
 
         def show(epoch: int, logs: dict[str, float]) -> None:
-            if not shown.n:  # what an earlier process has trained took none of this one's time
+            if not shown.n:  # epochs of an earlier process do not count for the speed
                 shown.n = shown.initial = epoch
             losses = {name: f"{logs[name]:.4g}" for name in ("loss", "val_loss") if name in logs}
             shown.set_postfix(losses, refresh=False)
@@ -58,12 +58,12 @@ def epochs(fit: Fit, machine: str) -> Iterator[tuple[Any, ...]]:
 
 
 class ProgressLines:
-    """A progress bar for log files: a plain line now and then, which a stage of some seconds does without.
+    """Progress for log files: a plain line every `SECONDS_PER_LINE`, with the interface of a tqdm bar.
 
     Args:
-      label: What each line begins with.
-      unit: What is counted.
-      total: How many there are.
+      label: Prefix of each line.
+      unit: Singular name of the items.
+      total: Number of items.
     """
 
     def __init__(self, label: str, unit: str, total: int = 0) -> None:
@@ -73,12 +73,12 @@ class ProgressLines:
         self.reset(total)
 
     def reset(self, total: int) -> None:
-        """Begins to count."""
+        """Starts counting up to `total`."""
         self.total = total
         self._begin = self._last = time.monotonic()
 
     def update(self) -> None:
-        """Counts one more, and says so if it is time."""
+        """Counts one item, and logs a line if it is due."""
         self.n += 1
         now = time.monotonic()
         if now - self._last >= SECONDS_PER_LINE:
@@ -95,12 +95,12 @@ class ProgressLines:
             logger.info("%s", line)
 
     def set_postfix(self, values: Mapping[str, str], refresh: bool = True) -> None:
-        """Nothing: the losses are in `training.json`."""
+        """Does nothing: the losses are in `training.json`."""
 
 
 @contextmanager
 def _progress_display(label: str, unit: str, total: int = 0, *, is_wanted: bool = True) -> Iterator[Any]:
-    """A bar on a terminal, lines elsewhere, nothing with -q; it goes when the stage ends, in whatever way."""
+    """Yields a bar on a terminal, lines elsewhere, nothing with -q; a bar is removed when the stage ends or fails."""
     if is_wanted and logger.isEnabledFor(logging.INFO) and not sys.stderr.isatty():
         yield ProgressLines(label, unit, total)
         return
@@ -110,7 +110,7 @@ def _progress_display(label: str, unit: str, total: int = 0, *, is_wanted: bool 
 
 
 def interruption_message(error: KeyboardInterrupt, command_line: Sequence[str]) -> str:
-    """What Ctrl-C has left, and the command that goes on.
+    """Message after Ctrl-C: the part of the work that is kept, and the command that resumes it.
 
     >>> interruption_message(KeyboardInterrupt(), ["run", "my fan.yaml"])
     "interrupted; what is finished is kept. To go on: ganad run 'my fan.yaml'"
@@ -124,10 +124,10 @@ def interruption_message(error: KeyboardInterrupt, command_line: Sequence[str]) 
 
 
 def import_tensorflow(*, for_serving: bool = False) -> None:
-    """Imports TensorFlow without the lines that its libraries write past Python to stderr.
+    """Imports TensorFlow, without the messages of its native libraries on stderr, and sets process-wide switches.
 
     Args:
-      for_serving: One thread per operation: clips in parallel are faster than parts of one clip in parallel.
+      for_serving: Whether operations use one thread each, because clips in parallel are then faster.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     environment.reset_keras_settings()
@@ -139,7 +139,7 @@ def import_tensorflow(*, for_serving: bool = False) -> None:
         import tensorflow as tf
 
         tf.constant(0)
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice is for whoever writes the graph
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice addresses authors of graphs
         from ganad_tf import runtime
 
         runtime.full_float32()
@@ -147,7 +147,7 @@ def import_tensorflow(*, for_serving: bool = False) -> None:
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Keeps what libraries write past Python, and warn of, from stderr."""
+    """Suppresses warnings and the output of native libraries on stderr."""
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("w") as nowhere:

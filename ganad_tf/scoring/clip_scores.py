@@ -149,7 +149,7 @@ def pool(residual: tf.Tensor, level: tf.Tensor | None, settings: Scorer, *, in_p
 
 
 def _weighted(residual: tf.Tensor, level: tf.Tensor | None, weights: tf.Tensor) -> tf.Tensor:
-    """Weighted sum over time of the sorted excess, or, given a level, of the residual sorted by level; `[batch, mels]`."""
+    """Weighted sum over time, `[batch, mels]`, of the sorted excess or, given a level, of the residual sorted by it."""
     by_band = tf.transpose(residual, [0, 2, 1])  # [batch, mels, n_windows]
     if level is None:
         ranked = tf.sort(-by_band, direction="DESCENDING")

@@ -38,7 +38,7 @@ def between(first: tf.Tensor, middles: tf.Tensor, last: tf.Tensor, normalizer: N
     """Joins middle spectra, `[windows, mels]`, with the ends of the first and last window, `[frames, mels]` each.
 
     Returns:
-      `[windows + frames - 1, mels]`, in dB if the normalizer is given or none was used.
+      `[windows + frames - 1, mels]` in dB.
     """
     middle = first.shape[0] // 2
     joined = tf.concat([first[:middle], middles, last[middle + 1 :]], axis=0)
