@@ -11,7 +11,7 @@ try:
 except (ImportError, ValueError, AssertionError) as error:  # a backend that is not installed; an invalid value
     raise KerasBackendError(
         f"Keras can't be imported as it is set: {error}. Set the environment variable KERAS_BACKEND=tensorflow, and "
-        "mend or remove keras.json (in ~/.keras or KERAS_HOME)."
+        "fix or remove keras.json (in ~/.keras or KERAS_HOME)."
     ) from error
 
 if keras.config.backend() != "tensorflow":

@@ -52,7 +52,9 @@ class Cache:
             `on_bad_clip` is `error`; names the command that repairs it.
         """
         config, listing = self.run.config, self.run.listing
-        mend = "Import the log-mels again with these settings." if config.dataset.name == "imported" else manifest.MEND
+        advice = (
+            "Import the log-mels again with these settings." if config.dataset.name == "imported" else manifest.ADVICE
+        )
         try:
             current = contents.load_current(
                 self.path, listing.clips_of(self.split), config.feature_fingerprint(), self.source, listing.directory
@@ -60,5 +62,5 @@ class Cache:
             if current.skipped and config.on_bad_clip == "error":
                 raise DataError(f"The cache in {self.path} leaves out {len(current.skipped)} clips that can't be used.")
         except DataError as error:
-            raise DataError(f"{error} {mend}") from error
+            raise DataError(f"{error} {advice}") from error
         return current

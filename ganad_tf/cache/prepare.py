@@ -183,4 +183,4 @@ def _shards(
 
 def _name_all(bad: Sequence[SkippedClip], n_clips: int) -> str:
     reasons = "\n  ".join(clip.reason for clip in bad)
-    return f"{len(bad)} of {n_clips} clips can't be used; mend or remove them, or set `on_bad_clip: skip`:\n  {reasons}"
+    return f"{len(bad)} of {n_clips} clips can't be used; fix or remove them, or set `on_bad_clip: skip`:\n  {reasons}"

@@ -101,9 +101,9 @@ def read(cache: Path, entries: Sequence[Entry]) -> Iterator[tuple[Entry, np.ndar
                     del record  # as large as the log-mel
                     yield entry, log_mel
         except (tf.errors.OpError, DecodeError, IndexError, ValueError) as error:
-            raise DataError(f"The cache in {cache} is corrupted: {shard} can't be read. {manifest.MEND}") from error
+            raise DataError(f"The cache in {cache} is corrupted: {shard} can't be read. {manifest.ADVICE}") from error
         if wanted:
-            raise DataError(f"The cache in {cache} is corrupted: {shard} ends too early. {manifest.MEND}")
+            raise DataError(f"The cache in {cache} is corrupted: {shard} ends too early. {manifest.ADVICE}")
 
 
 def by_shard(entries: Sequence[Entry]) -> dict[str, list[Entry]]:

@@ -119,8 +119,8 @@ def interruption_message(error: KeyboardInterrupt, command_line: Sequence[str]) 
     if isinstance(error, StageInterrupt):
         what = f" while {error.doing}; {error.kept}, and all that was finished before"
     again = [word for word in command_line if not (word.startswith("--f") and "--fresh".startswith(word))]
-    mend = "To go on" if len(again) == len(command_line) else "To go on, with what else there is kept as it is"
-    return f"interrupted{what}. {mend}: {shlex.join(['ganad', *again])}"
+    advice = "To go on" if len(again) == len(command_line) else "To go on, with what else there is kept as it is"
+    return f"interrupted{what}. {advice}: {shlex.join(['ganad', *again])}"
 
 
 def import_tensorflow(*, for_serving: bool = False) -> None:

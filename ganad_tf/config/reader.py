@@ -154,14 +154,14 @@ def _describe(expected: Any) -> str:
     return " or ".join(words)
 
 
-def refuse_other_settings(what: str, there: Mapping[str, Any], here: Mapping[str, Any], mend: str) -> None:
+def refuse_other_settings(what: str, there: Mapping[str, Any], here: Mapping[str, Any], advice: str) -> None:
     """Refuses a result made with settings `there` if the configuration has other settings, `here`.
 
     Args:
       what: The result, to begin the message with.
       there: Settings that it was made with; dotted keys.
       here: Settings of the configuration; dotted keys.
-      mend: Advice, to end the message with.
+      advice: Advice, to end the message with.
 
     Raises:
       ConfigError: Names the first setting that differs.
@@ -171,5 +171,5 @@ def refuse_other_settings(what: str, there: Mapping[str, Any], here: Mapping[str
         if there.get(key) != here.get(key):
             raise ConfigError(
                 f"{what} was made with `{key}: {there.get(key)}`, "
-                f"this configuration has `{key}: {here.get(key)}`; {mend}."
+                f"this configuration has `{key}: {here.get(key)}`; {advice}."
             )

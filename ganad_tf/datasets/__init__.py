@@ -41,8 +41,8 @@ def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list
     directory = config.data_directory(mode)
     key = f"{mode}_directory"
     if not directory.is_dir():
-        mend = "run `ganad prepare`, which makes them" if config.dataset.name == "synthetic" else f"set `{key}`"
-        raise DataError(f"Expected a folder of recordings in {directory}, but there is none; {mend}.")
+        advice = "run `ganad prepare`, which makes them" if config.dataset.name == "synthetic" else f"set `{key}`"
+        raise DataError(f"Expected a folder of recordings in {directory}, but there is none; {advice}.")
     _refuse_inside(config, directory, key)
     listings = DATASETS[config.dataset.name](directory, mode, config.dataset)
     known = [listing.machine for listing in listings]

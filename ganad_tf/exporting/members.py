@@ -121,13 +121,13 @@ def _member(results: MachineResults) -> tuple[Config, Member]:
     directory = ModelDirectory(Path(origin["detector"]))
     model = directory.load()
     settings = {key: value for key, value in origin["settings"].items() if not key.startswith("scorer.")}
-    mend = "run `ganad score` on the members again"
+    advice = "run `ganad score` on the members again"
     what = f"The detector in {directory.path}"
-    reader.refuse_other_settings(what, model.record["settings"], settings, mend)
+    reader.refuse_other_settings(what, model.record["settings"], settings, advice)
     fitted = directory.load_scorer(_scorer(origin["settings"]))
     if tuple(score_files.read_scores(results.train_scores)) != fitted.train_scores:
         raise ExportError(
-            f"The scores in {results.directory} are not those of the detector in {directory.path} any more; {mend}."
+            f"The scores in {results.directory} are not those of the detector in {directory.path} any more; {advice}."
         )
     config = configuration.from_mapping(model.record["config"], source=str(directory.path))
     return config, Member(model, fitted)

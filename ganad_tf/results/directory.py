@@ -94,6 +94,11 @@ class MachineResults:
         """Score file of one machine ID, in the challenge's layout."""
         return self.directory / f"anomaly_score_{self.machine}_id_{machine_id}.csv"
 
+    def scored_ids(self) -> list[str]:
+        """Machine IDs that have a score file, ascending."""
+        prefix = f"anomaly_score_{self.machine}_id_"
+        return sorted(path.stem.removeprefix(prefix) for path in self.directory.glob(f"{prefix}*.csv"))
+
     def decisions(self, machine_id: str) -> Path:
         """File of the decisions, 0 or 1, of one machine ID."""
         return self.directory / f"decision_result_{self.machine}_id_{machine_id}.csv"

@@ -44,8 +44,8 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
     for machine_id, clips in by_id(run.listing.require_clips("test")).items():
         names, scores = aligned([member.scores(machine_id) for member in members])
         may_lack = {clip.name for clip in clips} if config.on_bad_clip == "skip" else set()
-        mend = "run `ganad score` on the members again"
-        score_files.check_names(members[0].scores(machine_id), names, clips, may_lack, mend=mend)
+        advice = "run `ganad score` on the members again"
+        score_files.check_names(members[0].scores(machine_id), names, clips, may_lack, advice=advice)
         combined[machine_id] = _combined((names, scores), training, config.ensemble)
     train_scores = _combined(training, training, config.ensemble)
     limit = threshold_or_none([score.score for score in train_scores], config.threshold, run.machine)

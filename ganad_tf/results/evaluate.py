@@ -125,7 +125,7 @@ def scored_clips(run: MachineRun) -> dict[str, list[tuple[Clip, float]]]:
 
 def _with_scores(path: Path, clips: Sequence[Clip], left_out: set[str]) -> list[tuple[Clip, float]]:
     scores = {score.name: score.score for score in score_files.read_scores(path)}
-    score_files.check_names(path, scores, clips, left_out, mend="run `ganad score` again")
+    score_files.check_names(path, scores, clips, left_out, advice="run `ganad score` again")
     return [(clip, scores[clip.name]) for clip in clips if clip.name in scores]
 
 
@@ -143,9 +143,9 @@ def _check_origin(run: MachineRun) -> None:
     origin = MachineResults.of(run).read_origin()
     if origin is None:
         return
-    mend = "run `ganad score` with this configuration, or set another `result_directory`"
+    advice = "run `ganad score` with this configuration, or set another `result_directory`"
     what = f"The score file of {run.machine}"
-    reader.refuse_other_settings(what, origin["settings"], run.config.score_settings(), mend)
+    reader.refuse_other_settings(what, origin["settings"], run.config.score_settings(), advice)
     ensemble.check_unchanged(run, origin.get("members", {}))
 
 

@@ -69,7 +69,7 @@ def read_scores(path: Path) -> list[ClipScore]:
 
 
 def check_names(
-    path: Path, names: Collection[str], clips: Sequence[Clip], may_lack: Collection[str], *, mend: str
+    path: Path, names: Collection[str], clips: Sequence[Clip], may_lack: Collection[str], *, advice: str
 ) -> None:
     """Checks that a score file lists exactly the test clips.
 
@@ -78,7 +78,7 @@ def check_names(
       names: Names of the clips in it.
       clips: The test clips.
       may_lack: Names of clips that may be missing.
-      mend: Advice, to end the message with.
+      advice: Advice, to end the message with.
 
     Raises:
       DataError: If it does not; counts the missing and the unknown clips, and names one.
@@ -89,7 +89,7 @@ def check_names(
     if foreign or missing:
         raise DataError(
             f"{path} does not list the test clips that are there ({len(missing)} missing, {len(foreign)} others, "
-            f"such as {(missing or foreign)[0]}); {mend}."
+            f"such as {(missing or foreign)[0]}); {advice}."
         )
 
 

@@ -82,6 +82,11 @@ class ModelDirectory:
         return cls(Path(run.config.model_directory, mode or run.mode, run.machine))
 
     @property
+    def detector(self) -> Path:
+        """File of the detector, in Keras' format."""
+        return self.path / DETECTOR
+
+    @property
     def last_good(self) -> Path:
         """File of the last finite weights of a training that ended in NaN, beside the directory."""
         return self.path.with_name(f"{self.path.name}.last_good.keras")
@@ -109,7 +114,7 @@ class ModelDirectory:
         """
         record = self.record()
         try:
-            detector = keras.saving.load_model(self.path / DETECTOR, compile=False)
+            detector = keras.saving.load_model(self.detector, compile=False)
             normalizer = record["normalizer"] and Normalizer(**record["normalizer"])
             feature = record["config"]["feature"]
             return TrainedDetector(detector, normalizer, feature["frames"], feature["n_mels"], record)
@@ -126,7 +131,7 @@ class ModelDirectory:
 
     def identity(self) -> str:
         """SHA-256 of the detector's file: changes with each training, but not in a copy of the project."""
-        return checksummed.file_checksum(self.path / DETECTOR)
+        return checksummed.file_checksum(self.detector)
 
     def check_settings(self, config: Config) -> None:
         """Refuses a detector that was trained with other settings than `config` has.
@@ -135,9 +140,9 @@ class ModelDirectory:
           DataError: If there is no detector that can be read.
           ConfigError: Names the first setting that differs.
         """
-        mend = "set another `model_directory`, or remove the folder and train again"
+        advice = "set another `model_directory`, or remove the folder and train again"
         what = f"The detector in {self.path}"
-        reader.refuse_other_settings(what, self.record()["settings"], config.training_settings(), mend)
+        reader.refuse_other_settings(what, self.record()["settings"], config.training_settings(), advice)
 
     def scorer_path(self, settings: Scorer) -> Path:
         """Folder of a fitted scorer, named after its settings."""

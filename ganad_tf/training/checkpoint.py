@@ -80,8 +80,8 @@ class Checkpoint(keras.callbacks.Callback):
         except checksummed.READ_ERRORS as error:
             logger.warning("%s can't be read (%s); training begins again.", self.path, error)
             return
-        mend = "set another `model_directory`, or add --fresh to begin again"
-        reader.refuse_other_settings(f"The unfinished training in {self.path}", made_with, self.made_with, mend)
+        advice = "set another `model_directory`, or add --fresh to begin again"
+        reader.refuse_other_settings(f"The unfinished training in {self.path}", made_with, self.made_with, advice)
         self.epoch, self.history, self._seconds_before, self.is_stopped = epoch, history, seconds, stopped
         self._arrays, self._meta = loaded, meta
 

@@ -89,5 +89,5 @@ class ReportResets(keras.callbacks.Callback):
         count = int((logs or {}).get("discriminator_resets", 0))
         before = self.seen or 0
         if count > before:
-            logger.warning("the discriminator was initialised afresh %d times in epoch %d", count - before, epoch + 1)
+            logger.warning("the discriminator was re-initialised %d times in epoch %d", count - before, epoch + 1)
         self.seen = count
