@@ -10,8 +10,8 @@ try:
     import keras
 except (ImportError, ValueError, AssertionError) as error:  # a backend that is not installed; an invalid value
     raise KerasBackendError(
-        f"Keras can't be imported as it is set: {error}. Set the environment variable KERAS_BACKEND=tensorflow, and "
-        "fix or remove keras.json (in ~/.keras or KERAS_HOME)."
+        f"Keras can't be imported as it is configured: {error}. Set the environment variable KERAS_BACKEND=tensorflow, "
+        "and fix or remove keras.json (in ~/.keras or KERAS_HOME)."
     ) from error
 
 if keras.config.backend() != "tensorflow":

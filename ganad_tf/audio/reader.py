@@ -131,10 +131,8 @@ def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio, observ
     is_16_bit = decoder.subtype == "PCM_16"  # scaling these here is faster
     # MP3 is decoded in one call: between two calls the decoder loses its last digit.
     count = decoder.frames if sound.container == "MP3" else max(BLOCK // decoder.channels, 1)
-    waveform, received = (
-        aligned.empty(decoder.frames),
-        0,
-    )  # aligned, so that TensorFlow need not copy it: an hour takes 230 MB
+    # Aligned, so that TensorFlow need not copy it: an hour takes 230 MB.
+    waveform, received = aligned.empty(decoder.frames), 0
     digest = hashlib.md5(usedforsecurity=False)
     while received < decoder.frames:
         samples = decoder.read(count, dtype="int16" if is_16_bit else "float32", always_2d=True)  # [samples, channels]

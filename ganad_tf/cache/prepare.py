@@ -26,7 +26,7 @@ from ganad_tf.run import MachineRun
 logger = logging.getLogger(__name__)
 
 CLIPS_PER_SHARD = 64
-SHARD_BYTES = 2**25  # of log-mels, from which a shard is full; clips of up to 3.5 minutes still fit 64 in a shard
+SHARD_BYTES = 2**25  # of log-mels, from which a shard is full, such as 64 clips of 33 s
 
 
 @dataclass(frozen=True)

@@ -152,9 +152,8 @@ def _check_origin(run: MachineRun) -> None:
 def table(results: Sequence[MachineResult], paper: Sequence[MachineResult] = ()) -> str:
     """Formats results as text, AUC and pAUC in percent, with those of the paper's scores in further columns."""
     beside = {result.machine: result for result in paper}
-    everywhere = [
-        beside.get(result.machine, result) for result in results
-    ]  # a result without a separate paper score has the paper's
+    # Without a separate paper score, the result is the paper's.
+    everywhere = [beside.get(result.machine, result) for result in results]
     head = f"{'machine':<14}{'id':<9}{'AUC':>7}{'pAUC':>8}{'normal':>8}{'anomaly':>9}"
     lines = [head + (f"{'paper AUC':>12}{'pAUC':>8}" if paper else "")]
     for result in results:

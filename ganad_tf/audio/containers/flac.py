@@ -63,9 +63,8 @@ def _end_of_frame(stream: bytes, position: int, largest_block: int) -> int | Non
     code, offset = stream[position + 2 : position + 3], position + 4
     if not code or offset >= len(stream):
         return None
-    ones = (
-        8 - (stream[offset] ^ 0xFF).bit_length()
-    )  # leading ones of the frame or sample number, which is coded as in UTF-8
+    # Leading ones of the frame or sample number, which is coded as in UTF-8.
+    ones = 8 - (stream[offset] ^ 0xFF).bit_length()
     extra = max(ones - 1, 0)
     if ones == 1 or ones > 7:
         return None

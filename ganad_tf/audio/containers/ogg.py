@@ -47,13 +47,13 @@ def _page_size(stream: bytes, position: int) -> int:
     segments = stream[position + _HEADER : position + _HEADER + _byte(stream, position + 26)]
     size = _HEADER + len(segments) + sum(segments)
     if len(segments) < _byte(stream, position + 26) or position + size > len(stream):
-        raise DataError("expected a whole Ogg file, but it is cut off in the midst of a page.")
+        raise DataError("expected a whole Ogg file, but it is cut off within a page.")
     return size
 
 
 def _byte(stream: bytes, position: int) -> int:
     if position >= len(stream):
-        raise DataError("expected a whole Ogg file, but it is cut off in the midst of a page.")
+        raise DataError("expected a whole Ogg file, but it is cut off within a page.")
     return stream[position]
 
 
