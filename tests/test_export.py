@@ -26,7 +26,7 @@ from ganad_tf.errors import ExportError, InputError
 from ganad_tf.exporting import examples, litert, onnx, verify
 from ganad_tf.exporting.graph import Member, SoundScorer
 from ganad_tf.exporting.members import ExportInputs, gather
-from ganad_tf.features import Normalizer, log_mel_of
+from ganad_tf.features import Normalizer, log_mel_layer
 from ganad_tf.models import DETECTORS
 from ganad_tf.results import ensemble
 from ganad_tf.results.score_files import ClipScore
@@ -70,7 +70,7 @@ def make_member(name: str, settings: Scorer) -> Member:
     detector = DETECTORS[name](input_dim=48, **arguments, **({"frames": 3} if name == "IDNN" else {}))
     normalizer = Normalizer(np.linspace(-40, -30, 16), np.linspace(5, 9, 16))
     model = TrainedDetector(detector, normalizer, 3, 16, {})
-    features = log_mel_of(config_of().audio, config_of().feature)
+    features = log_mel_layer(config_of().audio, config_of().feature)
     log_mels = [features(tone(seed=seed)[np.newaxis])[0] for seed in range(8)]
     fitted = FittedScorer(settings, None, ())
     if settings.name == "density":
@@ -84,7 +84,7 @@ def make_member(name: str, settings: Scorer) -> Member:
 
 def live(members: list[Member], waveform: np.ndarray, how: str = "mean") -> float:
     """By the way that `ganad score` takes."""
-    log_mel = log_mel_of(config_of().audio, config_of().feature)(waveform[np.newaxis])[0]
+    log_mel = log_mel_layer(config_of().audio, config_of().feature)(waveform[np.newaxis])[0]
     functions = [clip_values.clip_function(m.model, [clip_values.scorer_function(m.model, m.fitted)]) for m in members]
     scores = np.array([[float(function(log_mel)[0])] for function in functions])
     training = np.array([[score.score for score in member.fitted.train_scores] for member in members])
@@ -120,7 +120,7 @@ def test_explain_shows_what_the_detector_saw():
     member = make_member("DenseAE", SCORERS["mahalanobis"])
     function = SoundScorer(config_of(), [member], threshold=0.0).functions["explain"]
     seen = {name: value.numpy()[0] for name, value in function(tf.constant(CLIPS[0][np.newaxis])).items()}
-    log_mel = log_mel_of(config_of().audio, config_of().feature)(CLIPS[0][np.newaxis])[0].numpy()
+    log_mel = log_mel_layer(config_of().audio, config_of().feature)(CLIPS[0][np.newaxis])[0].numpy()
     np.testing.assert_allclose(seen["log_mel"], log_mel, atol=1e-4)
     assert seen["anomaly_score"] == pytest.approx(live([member], CLIPS[0]), rel=1e-4)
     model = member.model

@@ -20,7 +20,7 @@ from serving_process import ServingProcess
 from ganad_tf import audio
 from ganad_tf.cli import main
 from ganad_tf.config import Config
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.serving import audio_format, client, grpc_client, http_client, local
 from ganad_tf.serving import wav as wav_files

@@ -14,7 +14,7 @@ import soundfile
 import tensorflow as tf
 from conftest import tone, write_machine, write_wav
 
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.features import Normalizer, windows_of
 from ganad_tf.models import SpectrumDensity
 from ganad_tf.plotting import charts, spectrograms

@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ganad_tf.cli import arguments, main
-from ganad_tf.config.input_sections import SyntheticData
+from ganad_tf.config.sections import SyntheticData
 from ganad_tf.datasets import synthetic
 from ganad_tf.datasets.synthetic_machines import MACHINES
 from ganad_tf.errors import InputError

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -24,7 +25,7 @@ from ganad_tf.cache import manifest
 from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.errors import ConfigError
 from ganad_tf.features import LogMel
-from ganad_tf.files import throttle
+from ganad_tf.files.throttle import Throttle
 from ganad_tf.models import DETECTORS
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.model_directory import ModelDirectory
@@ -40,6 +41,7 @@ from ganad_tf.tensorboard import (
     scalars,
     sounds,
 )
+from ganad_tf.training import checkpoint
 from ganad_tf.training.train import train_detector
 
 SMALL = {"hidden": [16], "latent": 4}
@@ -249,7 +251,8 @@ class Kill(keras.callbacks.Callback):
 
 
 def test_a_training_that_goes_on_writes_on_and_a_fresh_one_anew(tmp_path, recordings, monkeypatch):
-    monkeypatch.setattr(throttle, "SHARE", 1e9)  # a checkpoint after every epoch
+    # A checkpoint after every epoch.
+    monkeypatch.setattr(checkpoint, "Throttle", partial(Throttle, max_share_of_time=1e9))
     config, listing = project(tmp_path, recordings)
     with contextlib.suppress(KilledError):
         train_detector(MachineRun(config, listing, "dev"), callbacks=(Kill(),))

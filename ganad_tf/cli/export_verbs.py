@@ -1,4 +1,4 @@
-"""The verbs that make and use exported models: `export`, `predict`, `serve`. Prints, as only `cli` does."""
+"""The verbs that create and use exported models: `export`, `predict` and `serve`."""
 
 import argparse
 import logging
@@ -21,11 +21,11 @@ _GRPC = ("grpc://", "grpcs://")
 
 logger = logging.getLogger(__name__)
 
-LONGEST_SECONDS = 600.0  # of a clip, unless `export` is told otherwise
+LONGEST_SECONDS = 600.0  # of a clip, unless --longest is given
 
 
 def export(options: argparse.Namespace) -> None:
-    """Makes one model per machine type that takes sound and returns anomaly scores."""
+    """Export one model per machine type that takes sound and returns anomaly scores."""
     config = configuration.load(options.config, options.set)
     runs = machine_runs(config, datasets.list_clips(config, options.mode, options.machine), options.mode)
     stem = Path(options.config).stem if options.name is None else options.name
@@ -51,26 +51,26 @@ def export(options: argparse.Namespace) -> None:
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Scores files, and the recordings in folders, by an exported model, in this process or on a server."""
+    """Score files, and the recordings in folders, by an exported model, in this process or on a server."""
     files, empty = _recordings(options.files)
     if options.model.startswith((*http_client.SCHEMES, *_GRPC)):
-        found = list(client.predict(_server(options), files))
+        outcomes = list(client.predict(_server(options), files))
     elif options.header or options.ca_cert:
         raise ConfigError(f"Expected the URL of a model with --header and --ca-cert. Received: {options.model}.")
     else:
-        found = list(_predict_here(Path(options.model), files))
+        outcomes = list(_predict_here(Path(options.model), files))
     write = {"table": predictions.as_table, "json": predictions.as_json, "csv": predictions.as_csv}[options.form]
-    print(write([each for each in found if isinstance(each, predictions.Prediction)]))
-    faults = [*empty, *(str(each) for each in found if isinstance(each, GanadError))]
+    print(write([outcome for outcome in outcomes if isinstance(outcome, predictions.Prediction)]))
+    faults = [*empty, *(str(outcome) for outcome in outcomes if isinstance(outcome, GanadError))]
     if faults:
         raise DataError("\n".join(faults))
 
 
 def _recordings(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """The files that are named, with those of a folder in its place, and the folders that hold no recordings.
+    """Replaces folders by the recordings in them; returns files, and an error message per folder without recordings.
 
     Raises:
-      DataError: If there is nothing but such folders.
+      DataError: If there are no files at all.
     """
     files: list[Path] = []
     empty: list[str] = []
@@ -90,10 +90,10 @@ def _recordings(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
 
 def _server(options: argparse.Namespace) -> http_client.Ask:
-    """The model that the URL names."""
+    """Connects to the server of the model's URL."""
     if options.model.startswith(http_client.SCHEMES):
         return http_client.connect(options.model, headers=options.header, ca_cert=options.ca_cert)
-    terminal.import_tensorflow(for_serving=True)  # the messages of gRPC are made of TensorFlow's
+    terminal.import_tensorflow(for_serving=True)  # the gRPC messages use TensorFlow's
     try:
         from ganad_tf.serving import grpc_client
     except ModuleNotFoundError as error:
@@ -102,12 +102,12 @@ def _server(options: argparse.Namespace) -> http_client.Ask:
 
 
 def _predict_here(model: Path, files: Sequence[Path]) -> Iterator[predictions.Prediction | DataError]:
-    """By a model for small boards in its own runtime, by any other in TensorFlow."""
+    """Scores in this process: a model for small boards in its own runtime, any other in TensorFlow."""
     from ganad_tf.serving import edge
 
     file = edge.find(model)
     if file:
-        with terminal.silenced():  # LiteRT tells of its delegates
+        with terminal.silenced():  # LiteRT logs its delegates
             loaded = edge.EdgeModel(file)
         return edge.predict(loaded, files)
     terminal.import_tensorflow(for_serving=True)
@@ -117,12 +117,12 @@ def _predict_here(model: Path, files: Sequence[Path]) -> Iterator[predictions.Pr
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Serves the exported models of a folder over HTTP, and gRPC if asked for, as TensorFlow Serving does."""
+    """Serve the exported models of a folder with the APIs of TensorFlow Serving: HTTP and, optionally, gRPC."""
     terminal.import_tensorflow(for_serving=True)
     try:
         from ganad_tf.serving import access, limits, logs, repository, server
     except ModuleNotFoundError as error:
-        if error.name == "resource":  # of Python's own library
+        if error.name == "resource":  # of the standard library, on Unix only
             raise ConfigError("`ganad serve` needs Linux or macOS.") from error
         raise ConfigError(
             f"`ganad serve` needs {error.name}; install the extra: pip install 'ganad_tf[serve]'."
@@ -150,7 +150,7 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def _grpc(options: argparse.Namespace, who: "access.Access") -> "server.MakeFront":
-    """TensorFlow Serving's gRPC API, to be put over a service."""
+    """Constructor of TensorFlow Serving's gRPC API for a service."""
     try:
         from ganad_tf.serving import grpc_front
     except ModuleNotFoundError as error:

@@ -23,7 +23,9 @@ def explain(model: TrainedDetector, fitted: FittedScorer, log_mel: tf.Tensor) ->
         _of_every_window(detector.anomaly_score, []),
         clip_values.residual_function(model, fitted.settings),
     ]
-    middles, scores, residual = clip_values.of_clip(model, seen, log_mel, at_once=clip_scores.windows_at_once(detector))
+    middles, scores, residual = clip_values.apply_to_clip(
+        model, seen, log_mel, at_once=clip_scores.windows_at_once(detector)
+    )
     first, last = (
         tf.ensure_shape(windows_of(spectra, model.frames, model.normalizer), [1, detector.input_dim])
         for spectra in (log_mel[: model.frames], log_mel[-model.frames :])

@@ -20,7 +20,7 @@ from ganad_tf.exporting import constants
 from ganad_tf.exporting.checks import Longest, expect, expect_finite, not_empty
 from ganad_tf.exporting.explaining import explain
 from ganad_tf.exporting.guards import guarded
-from ganad_tf.features import fewest_samples, log_mel_of, windows_of
+from ganad_tf.features import fewest_samples, log_mel_layer, windows_of
 from ganad_tf.scoring import clip_scores, clip_values
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving import audio_format
@@ -81,7 +81,7 @@ class SoundScorer(tf.Module):
         clip = tf.TensorSpec([None, feature.n_mels], tf.float32)
         self._weights = [_used_weights(member, clip) for member in self.members]
         # One copy of the features and of the networks for all signatures.
-        self._layer = log_mel_of(config.audio, feature, fft=precision)
+        self._layer = log_mel_layer(config.audio, feature, fft=precision)
         self._features = tf.function(self._layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
         self._score_clip = tf.function(self.score_clip, input_signature=[clip])
         waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
@@ -215,7 +215,7 @@ def shortest_clip(config: Config, members: Sequence[Member]) -> tuple[int, int]:
 def _own_score(member: Member, log_mel: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:
     at_once = clip_scores.windows_at_once(member.model.detector) if in_pieces else None
     function = clip_values.scorer_function(member.model, member.fitted)
-    return clip_values.of_clip(member.model, [function], log_mel, at_once=at_once)[0]
+    return clip_values.apply_to_clip(member.model, [function], log_mel, at_once=at_once)[0]
 
 
 def _used_weights(member: Member, clip: tf.TensorSpec) -> list[tuple[keras.Variable, np.ndarray]]:

@@ -14,7 +14,7 @@ from ganad_tf.config import Config, reader
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import ExportError, ThresholdError
 from ganad_tf.exporting.graph import Member, Precision, SoundScorer, shortest_clip
-from ganad_tf.features import log_mel_of
+from ganad_tf.features import log_mel_layer
 from ganad_tf.results import ensemble, score_files
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.thresholds import threshold
@@ -69,7 +69,7 @@ class ExportInputs:
 
     def live_log_mels(self, waveforms: Iterable[np.ndarray]) -> list[np.ndarray]:
         """`[samples]` each → `[frames, mels]` in dB by the way that `ganad prepare` takes."""
-        layer = log_mel_of(self.config.audio, self.config.feature)
+        layer = log_mel_layer(self.config.audio, self.config.feature)
         log_mel = tf.function(layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
         return [log_mel(waveform).numpy() for waveform in waveforms]
 
@@ -121,13 +121,13 @@ def _member(results: MachineResults) -> tuple[Config, Member]:
     directory = ModelDirectory(Path(origin["detector"]))
     model = directory.load()
     settings = {key: value for key, value in origin["settings"].items() if not key.startswith("scorer.")}
-    mend = "run `ganad score` on the members again"
+    advice = "run `ganad score` on the members again"
     what = f"The detector in {directory.path}"
-    reader.refuse_other_settings(what, model.record["settings"], settings, mend)
+    reader.refuse_other_settings(what, model.record["settings"], settings, advice)
     fitted = directory.load_scorer(_scorer(origin["settings"]))
     if tuple(score_files.read_scores(results.train_scores)) != fitted.train_scores:
         raise ExportError(
-            f"The scores in {results.directory} are not those of the detector in {directory.path} any more; {mend}."
+            f"The scores in {results.directory} are not those of the detector in {directory.path} any more; {advice}."
         )
     config = configuration.from_mapping(model.record["config"], source=str(directory.path))
     return config, Member(model, fitted)

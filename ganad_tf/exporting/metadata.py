@@ -41,7 +41,7 @@ def notes_of(inputs: ExportInputs, name: str) -> dict[str, Any]:
         "members": [
             {
                 "detector": record["config"]["model"],
-                "scorer": member.fitted.settings.in_use(),
+                "scorer": member.fitted.settings.relevant_settings(),
                 "config": record["config"],
                 "training_data": record["cache"],
                 "n_clips": record["n_clips"],

@@ -74,5 +74,5 @@ def _save(graph: SoundScorer, directory: Path) -> None:
     """Writes a SavedModel with the functions as they are traced, weights included."""
     functions = {name: function.get_concrete_function() for name, function in graph.functions.items()}
     signatures = {**functions, "serving_default": functions["score_waveform"]}
-    with tensorflow_errors.writing():
+    with tensorflow_errors.as_oserror():
         tf.saved_model.save(tf.Module(), str(directory), signatures)

@@ -14,13 +14,13 @@ from ganad_tf.cache import contents
 from ganad_tf.cache.manifest import Manifest
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
-from ganad_tf.config.input_sections import Audio, Feature
+from ganad_tf.config.sections import Audio, Feature
 from ganad_tf.errors import DataError
 from ganad_tf.report import provenance
 from ganad_tf.results import ensemble, evaluate, score_files
 from ganad_tf.results.directory import MachineResults, ResultDirectory
 from ganad_tf.results.metrics import auc, bootstrap_interval, mean_of_defined, pauc
-from ganad_tf.results.thresholds import threshold_if_any
+from ganad_tf.results.thresholds import threshold_or_none
 from ganad_tf.run import MachineRun
 
 
@@ -178,9 +178,9 @@ def _machine(results: MachineResults) -> MachineFacts:
     (listing,) = datasets.list_clips(config, results.mode, [results.machine])
     run = MachineRun(config, listing, results.mode)
     train_scores = tuple(score.score for score in score_files.read_scores(results.train_scores))
-    limit = threshold_if_any(train_scores, config.threshold, run.machine)
+    limit = threshold_or_none(train_scores, config.threshold, run.machine)
     cache, cached = provenance.cache_of(run, origin)
-    cached = contents.recognised(cached, listing.clips, listing.directory)
+    cached = contents.with_current_times(cached, listing.clips, listing.directory)
     by_id = {
         machine_id: [ScoredClip(clip, score, None if limit is None else score > limit) for clip, score in scored]
         for machine_id, scored in evaluate.scored_clips(run).items()

@@ -59,7 +59,7 @@ def compare(gathered: Gathered, path: Path) -> Comparison:
         if own.title not in areas[name]
     ]
     lacking = f"Left out, for lack of labels, normal clips or anomalies: {'; '.join(left_out)}." if left_out else ""
-    best = comparison.best_of(measured)
+    best = comparison.best_system(measured)
     if not best.areas:
         return Comparison([], [], lacking, None)
     published = []

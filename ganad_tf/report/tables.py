@@ -77,7 +77,7 @@ def _machine_rows(page: MachinePage) -> Iterator[list[str]]:
     for row in facts.rows:
         counts = row.counts or Counts(0, 0, 0, 0)
         wrong = (_of(counts.normal_above, counts.normal_below), _of(counts.anomaly_below, counts.anomaly_above))
-        threshold = thresholds.shown(facts.threshold, digits=4)
+        threshold = thresholds.format_threshold(facts.threshold, digits=4)
         yield [facts.title, row.name, _shown(row.auc), _shown(row.pauc), threshold, *wrong]
     for name, areas in page.published:
         yield [facts.title, f"{name}, published", f"{areas.auc:.1f}", f"{areas.pauc:.1f}", "", "", ""]

@@ -1,12 +1,13 @@
 """The verb `report`: result directories → page, pictures and tables in one folder."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ganad_tf.clips import Progress
 from ganad_tf.errors import ConfigError
 from ganad_tf.plotting import charts
 from ganad_tf.report import cards, facts, page, tables
@@ -14,11 +15,10 @@ from ganad_tf.report import systems as compared
 from ganad_tf.report.facts import MachineFacts
 from ganad_tf.report.page import Comparison, MachinePage, Picture, SystemPage, in_percent
 from ganad_tf.report.sound import Embedded
-from ganad_tf.results.thresholds import shown
+from ganad_tf.results.thresholds import format_threshold
 
 SOUND_MB = 12  # of recordings in the page; others are links
 PAGE, PLOTS = "report.html", "plots"
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 def write(
@@ -93,9 +93,8 @@ def _pictures(own: MachineFacts, place: Path) -> Iterator[Picture]:
     path = place / "scores.png"
     names = ("normal", "anomaly") if own.is_labelled else ("new recordings", "")
     charts.plot_histograms(path, {title: by_id}, {title: own.threshold}, training=own.train_scores, names=names)
-    alt = (
-        f"Histogram of the anomaly scores of {title}: {', '.join(medians)}, threshold {shown(own.threshold, digits=3)}."
-    )
+    limit = format_threshold(own.threshold, digits=3)
+    alt = f"Histogram of the anomaly scores of {title}: {', '.join(medians)}, threshold {limit}."
     yield Picture(path, alt, "Scores of the test clips, of the normal training clips, and the threshold")
     if own.is_labelled and not math.isnan(own.rows[-1].auc.value):
         path = place / "roc.png"

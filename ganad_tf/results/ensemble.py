@@ -1,7 +1,7 @@
-"""Several systems' scores → one score per clip, from score files alone: no detector, no TensorFlow.
+"""Ensembles: score files of several systems → one score per clip, without detectors or TensorFlow.
 
-Members are brought to one scale by their scores of normal training clips, never by those of test clips,
-so that a clip's score does not depend on which others are in the test.
+Members are scaled by their scores of normal training clips, never by those of test clips, so that a clip's score does
+not depend on the other test clips.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from ganad_tf.errors import DataError
 from ganad_tf.results import score_files
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.score_files import ClipScore
-from ganad_tf.results.thresholds import shown, threshold_if_any
+from ganad_tf.results.thresholds import format_threshold, threshold_or_none
 from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
@@ -27,11 +27,11 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
     """Combines the members' scores of one machine type and writes score and decision files, one pair per ID.
 
     Args:
-      run: The machine type's run, with a section `ensemble`; its clips say what machine IDs there are.
-      command: The command line, kept beside the scores.
+      run: The machine type's run, with a section `ensemble`.
+      command: The command line, to be recorded beside the scores.
 
     Returns:
-      The threshold above which a clip is called anomalous; None, after a warning, if there are scores but no decisions.
+      The threshold above which a clip counts as anomalous; None, after a warning, if there are scores but no decisions.
 
     Raises:
       DataError: If a member lacks scores or lists other clips than the first; no file is written then.
@@ -44,26 +44,26 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
     for machine_id, clips in by_id(run.listing.require_clips("test")).items():
         names, scores = aligned([member.scores(machine_id) for member in members])
         may_lack = {clip.name for clip in clips} if config.on_bad_clip == "skip" else set()
-        mend = "run `ganad score` on the members again"
-        score_files.check_names(members[0].scores(machine_id), names, clips, may_lack, mend=mend)
+        advice = "run `ganad score` on the members again"
+        score_files.check_names(members[0].scores(machine_id), names, clips, may_lack, advice=advice)
         combined[machine_id] = _combined((names, scores), training, config.ensemble)
     train_scores = _combined(training, training, config.ensemble)
-    limit = threshold_if_any([score.score for score in train_scores], config.threshold, run.machine)
+    limit = threshold_or_none([score.score for score in train_scores], config.threshold, run.machine)
     origin = config.origin(command) | {"members": _digests(run)}
     MachineResults.of(run).write(combined, train_scores, origin, threshold=limit)
-    logger.info("%s: combined %d members, threshold %s", run.machine, len(members), shown(limit))
+    logger.info("%s: combined %d members, threshold %s", run.machine, len(members), format_threshold(limit))
     return limit
 
 
 def check_unchanged(run: MachineRun, digests: Mapping[str, str]) -> None:
-    """Refuses combined scores whose members have other scores by now.
+    """Checks that the members' scores have not changed since they were combined.
 
     Args:
       run: The ensemble's run of the machine type.
-      digests: By member, those of the scores that were combined.
+      digests: Digest of the combined scores, by member.
 
     Raises:
-      DataError: Names the member.
+      DataError: If they have; names the member.
     """
     now = _digests(run)
     for member, digest in digests.items():
@@ -75,15 +75,16 @@ def check_unchanged(run: MachineRun, digests: Mapping[str, str]) -> None:
 
 
 def combine(scores: np.ndarray, training: np.ndarray, how: str) -> np.ndarray:
-    """One score per clip.
+    """Combines the members' scores to one score per clip.
 
-    `mean` and `max` are of `(s - m) / d`, m and d the mean and deviation of the member's training scores.
-    `rank` is the mean of the shares of training scores that lie below; beyond the largest of them, where all
-    shares are 1, it grows by the distance in deviations, so that clear anomalies are still told apart.
+    `mean` and `max` are those of the z-scores `(s - m) / d`, with m and d the mean and standard deviation of the
+    member's training scores. `rank` is the mean of the shares of training scores below the score; above the largest
+    training score, where the share is 1, the distance to it in standard deviations is added, so that clear anomalies
+    remain distinguishable.
 
     Args:
       scores: `[members, clips]`.
-      training: `[members, training clips]`, whose rows differ within.
+      training: `[members, training clips]`; no row is constant.
       how: `mean`, `max` or `rank`.
 
     Returns:
@@ -118,12 +119,12 @@ def _combined(
 
 
 def _members(run: MachineRun) -> list[MachineResults]:
-    """The members' files of the run's machine type."""
+    """Files of the members for the run's machine type."""
     return [MachineResults(Path(member), run.mode, run.machine) for member in run.config.ensemble.members]
 
 
 def _digests(run: MachineRun) -> dict[str, str]:
-    """One digest per member, of its score files of one machine type."""
+    """Digest of the score files of one machine type, by member."""
     digests = {}
     for member, results in zip(run.config.ensemble.members, _members(run), strict=True):
         paths = [*map(results.scores, by_id(run.listing.clips_of("test"))), results.train_scores]
@@ -133,7 +134,7 @@ def _digests(run: MachineRun) -> dict[str, str]:
 
 
 def aligned(paths: Sequence[Path]) -> tuple[list[str], np.ndarray]:
-    """Names and scores, `[members, clips]`, of files that list the same clips, in the first one's order.
+    """Reads score files of the same clips: clip names, in the order of the first file, and `[members, clips]` scores.
 
     Raises:
       DataError: If a file is missing or lists other clips than the first.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.serving import wav
 from ganad_tf.serving.signature import Field, Signature

@@ -37,7 +37,7 @@ def _predict_one(artifact: Artifact, path: Path) -> Prediction | DataError:
                 fewest_samples=artifact.fewest_samples,
                 longest_seconds=artifact.longest_seconds,
             )
-            outputs = artifact.score(memory.tensor_of(waveform))
+            outputs = artifact.score(memory.as_tensor(waveform))
     except DataError as error:
         return error
     except InputError as error:

@@ -45,7 +45,7 @@ def plain(file: bytes, name: str, unknown_length: UnknownLength = "read") -> byt
             f"{name}: expected a WAV file, which begins with RIFF and WAVE. Received: {len(file)} other bytes."
         )
     try:
-        wave = riff.wave_of(stream, start, unknown_length)
+        wave = riff.read_wave(stream, start, unknown_length)
     except DataError as error:
         raise InputError(f"{name}: {error}") from error
     if wave.kind != riff.PCM or (wave.bits + 7) // 8 != SAMPLE_BYTES:

@@ -22,7 +22,7 @@ from ganad_tf.cache.manifest import Entry
 from ganad_tf.cache.windows import Source
 from ganad_tf.clips import Clip, evenly_spread
 from ganad_tf.errors import DataError
-from ganad_tf.features import fewest_samples, log_mel_of, windows_of
+from ganad_tf.features import fewest_samples, log_mel_layer, windows_of
 from ganad_tf.files import atomic
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
@@ -70,7 +70,7 @@ def of_training(
     atomic.check_writable(log_dir)
     source = validation if validation.entries else training
     every, frames = config.tensorboard.every, config.feature.frames
-    features = log_mel_of(config.audio, config.feature)
+    features = log_mel_layer(config.audio, config.feature)
     like: dict[str, Any] = {"log_mel": features, "frames": frames, "normalizer": source.normalizer}
     shown = _spread(source.entries, config.tensorboard.clips)
     seen = SECONDS_SEEN * config.audio.sample_rate // config.feature.hop_length + frames
