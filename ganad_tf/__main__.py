@@ -2,6 +2,6 @@
 
 import sys
 
-from ganad_tf.cli import main
+from ganad_tf.cli.main import main
 
 sys.exit(main())

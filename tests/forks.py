@@ -15,7 +15,8 @@ from pathlib import Path
 import keras  # noqa: F401
 import tensorflow  # noqa: F401
 
-from ganad_tf import cli, scoring, training  # noqa: F401
+from ganad_tf.cli import main as cli
+from ganad_tf.training import train  # noqa: F401
 
 
 def main() -> int:

@@ -6,8 +6,8 @@ import soundfile
 from conftest import tone, write_wav
 
 from ganad_tf import audio
+from ganad_tf.config.input_sections import Audio
 from ganad_tf.errors import DataError
-from ganad_tf.input_sections import Audio
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ganad_tf import blocks, optimizers
 from ganad_tf.models import DETECTORS
 from ganad_tf.models.detector import LossMean
+from ganad_tf.training import blocks, optimizers
 
 SMALL = {"input_dim": 20, "hidden": [8], "latent": 3}
 BATCH = 16

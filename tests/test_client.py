@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import tone, write_wav
 
-from ganad_tf import arguments
+from ganad_tf.cli import arguments
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.serving import http_client
 
@@ -153,10 +153,10 @@ def test_a_password_is_never_shown(serve, ganad, tmp_path):
 def test_an_interrupted_command_does_not_show_a_password(tmp_path):
     write_wav(tmp_path / "a.wav", tone())
     code = (
-        "import sys; from ganad_tf import cli, deployment\n"
+        "import sys; from ganad_tf.cli import main\n"
         "def stop(_): raise KeyboardInterrupt\n"
-        "cli.VERBS['predict'] = stop\n"
-        "sys.exit(cli.main(['predict', 'http://me:secret@127.0.0.1/v1/models/a', 'a.wav', '--header', 'A: secret']))"
+        "main.VERBS['predict'] = stop\n"
+        "sys.exit(main.main(['predict', 'http://me:secret@127.0.0.1/v1/models/a', 'a.wav', '--header', 'A: secret']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 130

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from ganad_tf import atomic, clips
-from ganad_tf.clips import Clip, ClipScore
+from ganad_tf import clips
+from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError
+from ganad_tf.files import atomic
+from ganad_tf.results import score_files
+from ganad_tf.results.score_files import ClipScore
 
 
 def clip(name, machine_id="00", label=0):
@@ -16,11 +19,11 @@ def clip(name, machine_id="00", label=0):
 
 def test_score_files_are_the_challenge_s_byte_for_byte(tmp_path):
     path = tmp_path / "anomaly_score_fan_id_00.csv"
-    clips.write_scores(
+    score_files.write_scores(
         path, [ClipScore("normal_id_00_00000000.wav", 9.491290419806504), ClipScore("anomaly_id_00_00000000.wav", 0.1)]
     )
     assert path.read_bytes() == b"normal_id_00_00000000.wav,9.491290419806504\nanomaly_id_00_00000000.wav,0.1\n"
-    assert [score.score for score in clips.read_scores(path)] == [9.491290419806504, 0.1]
+    assert [score.score for score in score_files.read_scores(path)] == [9.491290419806504, 0.1]
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf")])
@@ -28,7 +31,7 @@ def test_a_score_that_is_no_number_is_never_written(tmp_path, score):
     path = tmp_path / "scores.csv"
     path.write_text("before.wav,1.0\n")
     with pytest.raises(DataError, match=r"score of b\.wav is"):
-        clips.write_scores(path, [ClipScore("a.wav", 1.0), ClipScore("b.wav", score)])
+        score_files.write_scores(path, [ClipScore("a.wav", 1.0), ClipScore("b.wav", score)])
     assert path.read_text() == "before.wav,1.0\n"
 
 
@@ -36,7 +39,7 @@ def test_a_score_that_is_no_number_is_never_written(tmp_path, score):
 def test_a_malformed_score_file_is_named_with_its_line(tmp_path, line):
     (tmp_path / "scores.csv").write_text(f"ok.wav,1\n{line}\n")
     with pytest.raises(DataError, match=r"line 2 of .*scores\.csv"):
-        clips.read_scores(tmp_path / "scores.csv")
+        score_files.read_scores(tmp_path / "scores.csv")
 
 
 def test_the_challenge_s_order():
@@ -50,7 +53,7 @@ def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path):
     path.write_text("old")
     script = (
         "import os, signal, sys, pathlib\n"
-        "from ganad_tf import atomic\n"
+        "from ganad_tf.files import atomic\n"
         "with atomic.replacing(pathlib.Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -3,10 +3,10 @@ import math
 
 import pytest
 
-from ganad_tf import clips, comparison, published
-from ganad_tf.comparison import System
 from ganad_tf.errors import ConfigError, DataError
-from ganad_tf.evaluation import Areas
+from ganad_tf.results import compare, published, score_files
+from ganad_tf.results.compare import System
+from ganad_tf.results.evaluate import Areas
 
 
 def write_result(directory, **machines):
@@ -20,33 +20,33 @@ def write_result(directory, **machines):
 
 @pytest.mark.parametrize("name", published.TABLE_7)
 def test_the_paper_s_rows_give_the_paper_s_weighted_means(name):
-    (system,) = [system for system in comparison.published_systems() if system.name == f"{name} (paper)"]
-    mean, _ = comparison.weighted_mean(system.areas)
+    (system,) = [system for system in compare.published_systems() if system.name == f"{name} (paper)"]
+    mean, _ = compare.weighted_mean(system.areas)
     assert (round(mean.auc, 2), round(mean.pauc, 2)) == published.TABLE_6[name]
 
 
 @pytest.mark.parametrize(("name", "printed"), [("DCASE", 6.31), ("EGBAD", 14.12), ("GMADE", 7.18)])
 def test_the_deviation_is_the_paper_s_where_its_table_agrees_with_itself(name, printed):
     areas = {machine: Areas(*pair) for machine, pair in published.TABLE_7[name].items()}
-    assert comparison.weighted_mean(areas)[1].auc == pytest.approx(printed, abs=0.006)
+    assert compare.weighted_mean(areas)[1].auc == pytest.approx(printed, abs=0.006)
 
 
 def test_the_weighted_mean_by_hand():
     areas = {"fan": Areas(60.0, 50.0), "valve": Areas(90.0, 80.0), "lathe": Areas(0.0, 0.0)}
-    mean, deviation = comparison.weighted_mean(areas)  # weights 1875 and 879; the paper has no lathe
+    mean, deviation = compare.weighted_mean(areas)  # weights 1875 and 879; the paper has no lathe
     assert mean.auc == pytest.approx((60 * 1875 + 90 * 879) / 2754)
     assert deviation.auc == pytest.approx(30 * math.sqrt(1875 * 879) / 2754)
-    assert math.isnan(comparison.weighted_mean({"lathe": Areas(1.0, 1.0)})[0].auc)
+    assert math.isnan(compare.weighted_mean({"lathe": Areas(1.0, 1.0)})[0].auc)
 
 
 def test_seeds_are_averaged_and_their_deviation_stands_beside(tmp_path):
     for seed, auc in enumerate((0.80, 0.82, 0.87)):
         write_result(tmp_path / str(seed), fan=(auc, 0.6), pump=(0.9, 0.7))
     listed = ",".join(str(tmp_path / str(seed)) for seed in range(3))
-    (system,) = comparison.read_systems([f"ours={listed}"])
+    (system,) = compare.read_systems([f"ours={listed}"])
     assert system.areas["fan"] == pytest.approx((83.0, 60.0))
     assert system.deviation("fan").auc == pytest.approx(math.sqrt((9 + 1 + 16) / 2))
-    head, row = comparison.table([system])
+    head, row = compare.table([system])
     assert head == ["system", "origin", "seeds", "fan", "pump", "mean", "weighted mean ± deviation over machines"]
     assert row[:4] == ["ours", "measured", "3", "83.00 ± 3.61 / 60.00 ± 0.00"]
     assert row[5] == "86.50 ± 1.80 / 65.00 ± 0.00"  # of 85, 86 and 88.5
@@ -55,29 +55,29 @@ def test_seeds_are_averaged_and_their_deviation_stands_beside(tmp_path):
 def test_the_paper_s_score_is_a_row_of_its_own(tmp_path):
     write_result(tmp_path / "gan", fan=(0.9, 0.8))
     write_result(tmp_path / "gan" / "paper", fan=(0.6, 0.5))
-    names = [system.name for system in comparison.read_systems([str(tmp_path / "gan")])]
+    names = [system.name for system in compare.read_systems([str(tmp_path / "gan")])]
     assert names == ["gan", "gan, paper's score"]
 
 
 def test_the_best_of_all_is_called_an_oracle(tmp_path):
     first = System("a", "measured", ({"fan": Areas(90.0, 60.0), "pump": Areas(70.0, 60.0)},))
     second = System("b", "measured", ({"fan": Areas(80.0, 80.0), "pump": Areas(75.0, 50.0)},))
-    best = comparison.best_of([first, second])
+    best = compare.best_of([first, second])
     assert best.origin == "oracle"
     assert best.areas == {"fan": Areas(90.0, 60.0), "pump": Areas(75.0, 50.0)}
-    comparison.write(tmp_path, [first, second, best])
+    compare.write(tmp_path, [first, second, best])
     with (tmp_path / "comparison.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert {row["origin"] for row in rows if "oracle" in row["system"]} == {"oracle"}
     assert [row["AUC"] for row in rows if row["system"] == "a"][:3] == ["90.0000", "70.0000", "80.0000"]
     lines = (tmp_path / "comparison.md").read_text().splitlines()
     assert len({line.count("|") for line in lines[:5]}) == 1
-    assert lines[5:] == ["", comparison.NOTE]
+    assert lines[5:] == ["", compare.NOTE]
 
 
 def test_both_means_are_over_the_machines_that_were_measured():
     ours = System("ours", "measured", ({"ToyCar": Areas(98.0, 90.0)},))
-    rows = {row[0]: row[3:] for row in comparison.table([*comparison.published_systems(), ours])}
+    rows = {row[0]: row[3:] for row in compare.table([*compare.published_systems(), ours])}
     assert rows["system"][0] == "ToyCar"
     assert rows["GANomaly (paper)"] == ["91.00 / 78.10", "91.00 / 78.10", "91.00 ± 0.00 / 78.10 ± 0.00"]
     assert rows["ours"] == ["98.00 / 90.00", "98.00 / 90.00", "98.00 ± 0.00 / 90.00 ± 0.00"]
@@ -85,21 +85,21 @@ def test_both_means_are_over_the_machines_that_were_measured():
 
 def test_a_machine_that_the_paper_lacks_has_no_weight():
     ours = System("ours", "measured", ({"my_fan": Areas(98.0, 90.0), "fan": Areas(90.0, 80.0)},))
-    rows = {row[0]: row[3:] for row in comparison.table([*comparison.published_systems(), ours])}
+    rows = {row[0]: row[3:] for row in compare.table([*compare.published_systems(), ours])}
     assert rows["ours"] == ["90.00 / 80.00", "98.00 / 90.00", "94.00 / 85.00", ""]
     assert rows["GANomaly (paper)"] == ["91.00 / 80.00", "", "", ""]
-    assert "mean" in comparison.bars([ours])
+    assert "mean" in compare.bars([ours])
 
 
 def test_a_paper_s_score_left_from_another_detector_is_no_row(tmp_path):
     for folder, seed in ((tmp_path / "gan", 1), (tmp_path / "gan" / "paper", 0)):
         write_result(folder, fan=(0.9, 0.8))
-        clips.write_origin(folder / "score_origin_dev_fan.json", {"settings": {"seed": seed}})
-    assert [system.name for system in comparison.read_systems([str(tmp_path / "gan")])] == ["gan"]
+        score_files.write_origin(folder / "score_origin_dev_fan.json", {"settings": {"seed": seed}})
+    assert [system.name for system in compare.read_systems([str(tmp_path / "gan")])] == ["gan"]
 
 
 def test_a_bar_in_a_name_begins_no_cell():
-    head, line, row = comparison.markdown([["system", "fan"], ["a|b", "1"]]).splitlines()
+    head, line, row = compare.markdown([["system", "fan"], ["a|b", "1"]]).splitlines()
     assert (head, line, row) == ("| system | fan |", "|---|---|", r"| a\|b | 1 |")
 
 
@@ -107,11 +107,11 @@ def test_a_directory_may_have_an_equals_sign_and_a_file_no_last_line(tmp_path):
     write_result(tmp_path / "lr=0.1", fan=(0.9, 0.8), pump=(0.7, 0.6))
     path = tmp_path / "lr=0.1" / "result.csv"
     path.write_text(path.read_text().rstrip())
-    (system,) = comparison.read_systems([str(tmp_path / "lr=0.1")])
+    (system,) = compare.read_systems([str(tmp_path / "lr=0.1")])
     assert (system.name, list(system.areas)) == ("lr=0.1", ["fan", "pump"])
     path.write_bytes(b"f\xe4n\n")
     with pytest.raises(DataError, match="Can't read the results"):
-        comparison.read_systems([str(tmp_path / "lr=0.1")])
+        compare.read_systems([str(tmp_path / "lr=0.1")])
 
 
 def test_what_can_t_be_compared_is_refused(tmp_path):
@@ -119,11 +119,11 @@ def test_what_can_t_be_compared_is_refused(tmp_path):
     write_result(tmp_path / "b" / "result", pump=(0.9, 0.8))
     a, b = (str(tmp_path / name / "result") for name in "ab")
     with pytest.raises(ConfigError, match="'result' twice; say NAME=DIR"):
-        comparison.read_systems([a, b])
+        compare.read_systems([a, b])
     with pytest.raises(ConfigError, match="same machine types"):
-        comparison.read_systems([f"x={a},{b}"])
+        compare.read_systems([f"x={a},{b}"])
     with pytest.raises(DataError, match="Expected a result file"):
-        comparison.read_systems([str(tmp_path)])
+        compare.read_systems([str(tmp_path)])
     (tmp_path / "a" / "result" / "result.csv").write_text("fan\nid,AUC,pAUC\n00,0.5,0.5\n\n")
     with pytest.raises(DataError, match="Average,AUC,pAUC"):
-        comparison.read_systems([a])
+        compare.read_systems([a])

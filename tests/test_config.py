@@ -5,11 +5,11 @@ import pytest
 from conftest import ROOT
 
 from ganad_tf import config as configuration
-from ganad_tf import yaml_text
+from ganad_tf.config import yaml_text
+from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.paths import Location
+from ganad_tf.config.sections import Model
 from ganad_tf.errors import ConfigError
-from ganad_tf.input_sections import Audio
-from ganad_tf.locations import Location
-from ganad_tf.sections import Model
 
 # As the challenge publishes it, comments aside.
 OFFICIAL = """\

@@ -16,9 +16,9 @@ from contextlib import suppress
 import pytest
 from conftest import tone, write_wav
 
-from ganad_tf import console
+from ganad_tf.cli import terminal
+from ganad_tf.config.sections import Fit
 from ganad_tf.errors import Interrupted
-from ganad_tf.sections import Fit
 
 EPOCHS = 80
 N_NEW = 3000
@@ -31,7 +31,7 @@ fit: {{epochs: {EPOCHS}, batch_size: 256}}
 # A test run in the background of a shell has its children ignore Ctrl-C, unless told otherwise.
 MAIN = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from ganad_tf.cli import main; sys.exit(main())"
+    "from ganad_tf.cli.main import main; sys.exit(main())"
 )
 
 
@@ -171,8 +171,8 @@ def talkative(caplog):
 
 
 def test_a_log_file_gets_a_line_now_and_then(talkative, monkeypatch):
-    monkeypatch.setattr(console, "SECONDS_PER_LINE", 0.0)
-    with console.bar("fan score") as bar:
+    monkeypatch.setattr(terminal, "SECONDS_PER_LINE", 0.0)
+    with terminal.bar("fan score") as bar:
         assert list(bar(range(3), 3)) == [0, 1, 2]
     lines = [record.getMessage() for record in talkative.records]
     assert len(lines) == 3
@@ -180,29 +180,29 @@ def test_a_log_file_gets_a_line_now_and_then(talkative, monkeypatch):
 
 
 def test_what_is_short_says_nothing_in_between(talkative):
-    with console.bar("fan score") as bar:
+    with terminal.bar("fan score") as bar:
         list(bar(range(3), 3))
     assert not talkative.records
 
 
 def test_a_training_that_goes_on_counts_from_there(talkative, monkeypatch):
-    monkeypatch.setattr(console, "SECONDS_PER_LINE", 0.0)
-    with console.epochs(Fit(epochs=10), "fan") as (callback,):
+    monkeypatch.setattr(terminal, "SECONDS_PER_LINE", 0.0)
+    with terminal.epochs(Fit(epochs=10), "fan") as (callback,):
         callback.on_epoch_end(7, {"loss": 1.0})
     assert talkative.records[0].getMessage().startswith("fan train: 8 of 10 epochs, ")
 
 
 @pytest.mark.parametrize("fit", [Fit(verbose=0), None])
 def test_quiet_and_verbose_0_silence_it(caplog, monkeypatch, fit):
-    monkeypatch.setattr(console, "SECONDS_PER_LINE", 0.0)
+    monkeypatch.setattr(terminal, "SECONDS_PER_LINE", 0.0)
     caplog.set_level(logging.INFO if fit else logging.WARNING, logger="ganad_tf")  # -q
-    with console.epochs(fit or Fit(), "fan") as (callback,):
+    with terminal.epochs(fit or Fit(), "fan") as (callback,):
         callback.on_epoch_end(0, {"loss": 1.0})
     assert not caplog.records
 
 
 def test_what_fresh_leaves():
     error = Interrupted("scoring fan", "its scores are kept")
-    message = console.interrupted(error, ["score", "fan.yaml", "--fresh", "--set", "seed=1"])
+    message = terminal.interrupted(error, ["score", "fan.yaml", "--fresh", "--set", "seed=1"])
     assert message.startswith("interrupted while scoring fan; its scores are kept, and all")
     assert message.endswith(": ganad score fan.yaml --set seed=1")

@@ -6,12 +6,15 @@ import os
 import shutil
 
 import pytest
+import yaml
 from conftest import tone, write_machine, write_wav
 
-import yaml
 from ganad_tf import config as configuration
-from ganad_tf import contents, datasets, manifest, preparation, sealed, trained
+from ganad_tf import datasets
+from ganad_tf.cache import contents, manifest, prepare
 from ganad_tf.errors import DataError
+from ganad_tf.files import checksummed
+from ganad_tf.scoring import model_directory
 
 SETTINGS = {
     "dev_directory": "./data",
@@ -120,7 +123,7 @@ def prepared(place, monkeypatch, **settings):
     monkeypatch.chdir(place)
     config = configuration.from_mapping({**SETTINGS, **settings}, source="test")
     (listing,) = datasets.list_clips(config, "dev")
-    return config, listing, preparation.prepare(config, listing, "dev", "train")
+    return config, listing, prepare.prepare(config, listing, "dev", "train")
 
 
 def test_recordings_that_were_left_out_are_not_read_again_in_a_copy(tmp_path, monkeypatch):
@@ -133,20 +136,20 @@ def test_recordings_that_were_left_out_are_not_read_again_in_a_copy(tmp_path, mo
     os.utime(bad, (2e9, 2e9))
     config, listing, done = prepared(copy, monkeypatch, on_bad_clip="skip")
     assert (done.n_new, done.n_kept, len(done.skipped)) == (0, 6, 1)
-    assert len(preparation.current_cache(config, listing, "dev", "train").skipped) == 1
+    assert len(prepare.current_cache(config, listing, "dev", "train").skipped) == 1
 
 
 def as_by_an_earlier_version(cache):
     """Its manifest without what that version did not know."""
     path = cache / "manifest.json"
-    body = sealed.loads("manifest", path.read_text())
+    body = checksummed.loads("manifest", path.read_text())
     for entry in body["entries"]:
         del entry["sha256"], entry["remarks"]
     for clip in body["skipped"]:
         del clip["sha256"]
-    path.write_text(sealed.dumps("manifest", body))
+    path.write_text(checksummed.dumps("manifest", body))
     stamps = sorted([entry["clip"][key] for key in ("file", "size", "mtime_ns")] for entry in body["entries"])
-    return sealed.fingerprint([body["fingerprint"], stamps])
+    return checksummed.fingerprint([body["fingerprint"], stamps])
 
 
 def test_a_project_of_an_earlier_version_stays_as_it_is(finished, tmp_path, ganad):
@@ -182,7 +185,9 @@ def test_the_digest_names_contents_and_a_detector_s_identity_too(finished, tmp_p
     assert dataclasses.replace(cached, entries=(*others, first)).digest() == cached.digest()
     assert dataclasses.replace(cached, entries=(other, *others)).digest() != cached.digest()
     copy = copied_without_times(finished / "model", tmp_path / "model")
-    assert trained.identity(copy / "dev" / "fan") == trained.identity(finished / "model" / "dev" / "fan")
+    assert model_directory.identity(copy / "dev" / "fan") == model_directory.identity(
+        finished / "model" / "dev" / "fan"
+    )
 
 
 def test_a_recording_that_can_t_be_read_is_no_known_one(finished, tmp_path):

@@ -5,15 +5,16 @@ import pytest
 import soundfile
 from conftest import tone, write_machine, write_wav
 
-from ganad_tf import datasets, manifest
+from ganad_tf import datasets
+from ganad_tf.cache import manifest
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
+from ganad_tf.config.input_sections import Dataset, FolderData, SyntheticData
 from ganad_tf.datasets import synthetic
 from ganad_tf.datasets.identical import identical_files
 from ganad_tf.datasets.synthetic_machines import MACHINES
 from ganad_tf.errors import ConfigError, DataError
-from ganad_tf.input_sections import Dataset, FolderData, SyntheticData
-from ganad_tf.metrics import auc
+from ganad_tf.results.metrics import auc
 
 
 def listed(root, mode="dev", machines=(), **settings):

@@ -8,9 +8,9 @@ import sklearn.neighbors
 import sklearn.preprocessing
 import tensorflow as tf
 
-from ganad_tf import densities
+from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError
-from ganad_tf.sections import Scorer
+from ganad_tf.scoring import densities
 
 
 def vectors(count, seed=0, dims=12):

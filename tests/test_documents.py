@@ -19,11 +19,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import ROOT, tone, write_machine, write_wav
 from test_config import OFFICIAL
 from test_serving import Server
 
-import yaml
 from ganad_tf import config as configuration
 
 DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]

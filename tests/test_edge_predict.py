@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from conftest import tone, write_machine, write_wav
 
-from ganad_tf import cli
+from ganad_tf.cli import main
 from ganad_tf.serving import edge
 
 YAML = """
@@ -35,11 +35,11 @@ def project(tmp_path_factory) -> Path:
     (place / "fan.yaml").write_text(YAML)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        assert cli.main(["run", "fan.yaml", "-q"]) == 0
+        assert main.main(["run", "fan.yaml", "-q"]) == 0
         for form in ("savedmodel", *FORMS):
-            assert cli.main(["export", "fan.yaml", "-q", "--name", "fan", "--format", form]) == 0
+            assert main.main(["export", "fan.yaml", "-q", "--name", "fan", "--format", form]) == 0
         more = ["--name", "two", "--format", "onnx", "--batch", "2", "--seconds", "0.75"]
-        assert cli.main(["export", "fan.yaml", "-q", *more]) == 0
+        assert main.main(["export", "fan.yaml", "-q", *more]) == 0
     return place
 
 
@@ -154,11 +154,11 @@ def test_nothing_exported_names_a_folder_of_this_computer(project, monkeypatch, 
     changes.append("tensorboard.directory=~/logs")
     for form in ("savedmodel", "onnx", "litert"):
         words = ["export", "fan.yaml", "--name", "private", "--format", form, "--set", *changes]
-        assert cli.main(words) == 0
+        assert main.main(words) == 0
         folder = Path(capsys.readouterr().out.strip())
         for path in folder.rglob("*"):
             content = path.read_bytes() if path.is_file() else b""
-            for private in (project, project.parent, sys.prefix, Path(cli.__file__).parents[1], "anna", "ben/data"):
+            for private in (project, project.parent, sys.prefix, Path(main.__file__).parents[1], "anna", "ben/data"):
                 assert str(private).encode() not in content, (path, private)
         notes = json.loads(next(folder.rglob("ganad.json")).read_text())
         assert notes["config"]["dev_directory"] == "./dev"
@@ -173,7 +173,7 @@ def test_a_refused_export_leaves_no_empty_folder(project, monkeypatch, capsys):
         for change in ("model.latent=4", "export_directory=./new/models", "dev_directory=./nowhere"):
             refused = ["feature.n_mels=20"] if "export" in change else []
             words = ["--name", "other", "--format", form, "--set", change, *refused]
-            assert cli.main(["export", "fan.yaml", *words]) == 2
+            assert main.main(["export", "fan.yaml", *words]) == 2
             assert capsys.readouterr().err.startswith("ganad: ")
             assert sorted(project.rglob("*")) == before, change
 

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from conftest import write_machine
 
-from ganad_tf import clips, datasets, ensemble, evaluation
 from ganad_tf import config as configuration
-from ganad_tf.clips import ClipScore
+from ganad_tf import datasets
 from ganad_tf.errors import ConfigError, DataError
+from ganad_tf.results import ensemble, evaluate, score_files
+from ganad_tf.results.score_files import ClipScore
 
 TRAINING = np.array([[1.0, 2.0, 3.0], [100.0, 300.0, 200.0]])  # deviations sqrt(2/3) and 100 sqrt(2/3)
 SCORES = np.array([[2.0, 4.0], [300.0, 100.0]])
@@ -56,7 +57,7 @@ def write_member(config, number, drop=0):
         chosen = list(listing.of(split))[drop:]
         order = rng.permutation(len(chosen))
         scores = [ClipScore(chosen[index].name, 10.0**number * (1 + float(rng.random()))) for index in order]
-        clips.write_scores(path, scores)
+        score_files.write_scores(path, scores)
     return listing
 
 
@@ -64,12 +65,12 @@ def test_members_are_matched_by_the_names_of_their_clips(config):
     listing = write_member(config, 0)
     write_member(config, 1)
     limit = ensemble.score(config, listing, "dev")
-    combined = {score.name: score.score for score in clips.read_scores(config.score_path("fan", "00"))}
+    combined = {score.name: score.score for score in score_files.read_scores(config.score_path("fan", "00"))}
     tables = []
     for member in config.ensemble.members:
         own = config.within(member)
-        training = [score.score for score in clips.read_scores(own.train_score_path("dev", "fan"))]
-        scores = {score.name: score.score for score in clips.read_scores(own.score_path("fan", "00"))}
+        training = [score.score for score in score_files.read_scores(own.train_score_path("dev", "fan"))]
+        scores = {score.name: score.score for score in score_files.read_scores(own.score_path("fan", "00"))}
         tables.append({name: (score - np.mean(training)) / np.std(training) for name, score in scores.items()})
     assert combined == pytest.approx({name: (tables[0][name] + tables[1][name]) / 2 for name in tables[0]})
     decisions = dict(line.split(",") for line in config.decision_path("fan", "00").read_text().splitlines())
@@ -82,12 +83,12 @@ def test_members_that_were_scored_again_must_be_combined_again(config):
     listing = write_member(config, 0)
     write_member(config, 1)
     ensemble.score(config, listing, "dev")
-    assert evaluation.evaluate(config, [listing], "dev")
+    assert evaluate.evaluate(config, [listing], "dev")
     own = config.within(config.ensemble.members[1])
-    scores = clips.read_scores(own.score_path("fan", "00"))
-    clips.write_scores(own.score_path("fan", "00"), [ClipScore(score.name, 2 * score.score) for score in scores])
+    scores = score_files.read_scores(own.score_path("fan", "00"))
+    score_files.write_scores(own.score_path("fan", "00"), [ClipScore(score.name, 2 * score.score) for score in scores])
     with pytest.raises(DataError, match=r"in .*b are not those that were combined"):
-        evaluation.evaluate(config, [listing], "dev")
+        evaluate.evaluate(config, [listing], "dev")
 
 
 def test_new_recordings_without_scores_are_not_left_out_in_silence(config, tmp_path):
@@ -103,7 +104,7 @@ def test_a_member_whose_scoring_was_interrupted_is_refused(config):
     listing = write_member(config, 0)
     write_member(config, 1)
     own = config.within(config.ensemble.members[0])
-    clips.write_origin(own.origin_path("dev", "fan"), {"settings": {}}, is_complete=False)
+    score_files.write_origin(own.origin_path("dev", "fan"), {"settings": {}}, is_complete=False)
     with pytest.raises(DataError, match="were not all written"):
         ensemble.score(config, listing, "dev")
 
@@ -128,7 +129,7 @@ def test_a_member_whose_training_scores_are_all_the_same_is_named(config):
     listing = write_member(config, 0)
     write_member(config, 1)
     path = config.within(config.ensemble.members[1]).train_score_path("dev", "fan")
-    clips.write_scores(path, [ClipScore(score.name, 1.0) for score in clips.read_scores(path)])
+    score_files.write_scores(path, [ClipScore(score.name, 1.0) for score in score_files.read_scores(path)])
     with pytest.raises(DataError, match=r"training scores that differ in .*b, "):
         ensemble.score(config, listing, "dev")
 

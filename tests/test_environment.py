@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, tone, write_wav
 
-from ganad_tf import arguments, cli
+from ganad_tf.cli import arguments, main
 
 MACHINE = "größe"
 YAML = """
@@ -153,9 +153,8 @@ def test_a_name_is_printed_as_the_terminal_can(finished, recordings, environment
     ],
 )
 def test_output_that_nobody_takes(recordings, closing, code, said):
-    words = (
-        f'{sys.executable} -c "import time; time.sleep(0.5); from ganad_tf.cli import main; raise SystemExit(main())"'
-    )
+    script = "import time; time.sleep(0.5); from ganad_tf.cli.main import main; raise SystemExit(main())"
+    words = f'{sys.executable} -c "{script}"'
     script = f"{words} list machine.yaml {closing}; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], cwd=recordings, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == (f"{code}\n", said)
@@ -163,7 +162,7 @@ def test_output_that_nobody_takes(recordings, closing, code, said):
 
 def test_no_folder_named_after_the_home_is_made(recordings, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    parser = arguments.parser(cli.VERBS)
+    parser = arguments.parser(main.VERBS)
     assert parser.parse_args(["report", "result", "--out=~/x"]).out == Path("/home/me/x")
     assert parser.parse_args(["demo", "--out=${HOME}/x"]).out == Path("/home/me/x")
     assert parser.parse_args(["compare", "a", "--out=a$"]).out == Path("a$")
@@ -173,7 +172,7 @@ def test_no_folder_named_after_the_home_is_made(recordings, monkeypatch):
     assert b"--out: expected a path, but the environment variable `NOT_SET` is not set" in said
 
 
-@pytest.mark.parametrize("module", ["models", "features", "callbacks"])
+@pytest.mark.parametrize("module", ["models", "features", "tensorboard"])
 def test_a_script_is_told_that_keras_has_another_backend(tmp_path, module):
     for backend in ("jax", "torch", "of_my_own") if module == "models" else ("jax",):
         done = python("-c", IMPORT.format(module), cwd=tmp_path, KERAS_BACKEND=backend)

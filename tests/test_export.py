@@ -17,18 +17,23 @@ from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from ganad_tf import cli, datasets, densities, ensemble, scoring
 from ganad_tf import config as configuration
-from ganad_tf.clips import ClipScore
+from ganad_tf import datasets
+from ganad_tf.cli import main
+from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import ExportError, InputError
-from ganad_tf.exporting import examples, gathering, litert, onnx, verification
+from ganad_tf.exporting import examples, litert, onnx, verify
+from ganad_tf.exporting import members as gathering
 from ganad_tf.exporting.graph import Member, SoundScorer
 from ganad_tf.features import Normalizer, log_mel_of
 from ganad_tf.models import DETECTORS
-from ganad_tf.sections import Scorer
+from ganad_tf.results import ensemble
+from ganad_tf.results.score_files import ClipScore
+from ganad_tf.scoring import densities
+from ganad_tf.scoring import score as scoring
+from ganad_tf.scoring.model_directory import Fitted, Trained
 from ganad_tf.serving import wav
 from ganad_tf.serving.artifact import Artifact
-from ganad_tf.trained import Fitted, Trained
 
 SMALL = {"n_mels": 16, "frames": 3, "n_fft": 256, "hop_length": 128}
 DENSITY = {"name": "density", "pooling": "lulls", "whiten": True, "density": "knn", "neighbors": 2}
@@ -159,7 +164,7 @@ def project(tmp_path_factory) -> Path:
         patch.chdir(place)
         for verb, names in (("run", ("gan", "spectrum", "both")), ("export", ("gan", "both"))):
             for name in names:
-                assert cli.main([verb, f"{name}.yaml", "-q"]) == 0
+                assert main.main([verb, f"{name}.yaml", "-q"]) == 0
     return place
 
 
@@ -201,7 +206,7 @@ def test_versions_count_up_and_a_refused_export_leaves_nothing(project, ganad, m
     assert done.stdout.strip() == "exported_models/gan_fan/2"
     assert {path: path.stat().st_mtime_ns for path in (project / "exported_models/gan_fan/1").rglob("*")} == before
     for change in ("model.latent=4", "feature.n_mels=20"):
-        assert cli.main(["export", "gan.yaml", "--set", change]) == 2
+        assert main.main(["export", "gan.yaml", "--set", change]) == 2
         assert change.split("=")[0] in capsys.readouterr().err
     assert sorted(path.name for path in (project / "exported_models/gan_fan").iterdir()) == ["1", "2"]
     shutil.rmtree(project / "exported_models/gan_fan/2")
@@ -210,7 +215,7 @@ def test_versions_count_up_and_a_refused_export_leaves_nothing(project, ganad, m
 def test_export_says_at_once_that_it_cannot_write(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
     (project / "taken").write_text("a file where the folder should be")
-    assert cli.main(["export", "gan.yaml", "--set", "export_directory=./taken"]) == 2
+    assert main.main(["export", "gan.yaml", "--set", "export_directory=./taken"]) == 2
     assert capsys.readouterr().err.startswith("ganad: Can't write taken/gan_fan/1")
 
 
@@ -219,7 +224,7 @@ def test_an_ensemble_of_scores_that_have_changed_is_refused(project, monkeypatch
     path = project / "result/spectrum/train_score_dev_fan.csv"
     kept = path.read_text()
     path.write_text(kept.replace(",", ",1", 1))
-    assert cli.main(["export", "both.yaml"]) == 2
+    assert main.main(["export", "both.yaml"]) == 2
     path.write_text(kept)
     assert "are not those of the detector" in capsys.readouterr().err
 
@@ -232,17 +237,17 @@ def test_a_model_that_scores_otherwise_is_not_kept(project, tmp_path, monkeypatc
     assert [example.waveforms.shape[1] for example in real] == [5333, 10666, 16000]
     wrong = examples.Example(real[0].waveforms, real[0].log_mels, real[0].scores * 1.001)
     with pytest.raises(ExportError, match="does not score as the live detector"):
-        verification.verify(project / "exported_models/gan_fan/1", gathered, [wrong], tmp_path)
+        verify.verify(project / "exported_models/gan_fan/1", gathered, [wrong], tmp_path)
 
 
 def test_a_score_of_zero_and_a_score_that_is_no_number_are_compared_as_they_should_be():
     gathered = gathering.Gathered(config_of(), (), (), np.ones([1, 3]), threshold=2.0)
     example = examples.Example(None, np.zeros([2, 9, 16]), np.array([0.0, 1.0]))
     same = np.array([[0.0, 1.0], [False, False]])
-    assert verification._difference(gathered, example, "0.log_mel", same) == 0
+    assert verify._difference(gathered, example, "0.log_mel", same) == 0
     for scores in ([0.1, 1.0], [0.0, np.nan]):
         with pytest.raises(ExportError, match="does not score as the live detector"):
-            verification._difference(gathered, example, "0.log_mel", np.array([scores, [False, False]]))
+            verify._difference(gathered, example, "0.log_mel", np.array([scores, [False, False]]))
 
 
 def test_saved_model_cli_shows_and_runs_it(project, tmp_path):
@@ -294,7 +299,7 @@ def test_tensorflow_serving_reads_the_configuration_beside_the_models(project):
 @pytest.mark.parametrize("form", ["litert", "onnx"])
 def test_small_boards_get_the_same_scores(project, monkeypatch, capsys, system, form):
     monkeypatch.chdir(project)
-    assert cli.main(["export", f"{system}.yaml", "--format", form, "--batch", "2", "--seconds", "0.75"]) == 0
+    assert main.main(["export", f"{system}.yaml", "--format", form, "--batch", "2", "--seconds", "0.75"]) == 0
     folder = Path(capsys.readouterr().out.strip())
     notes = json.loads((folder / "ganad.json").read_text())
     assert (notes["batch"], notes["samples"], notes["auc_exported"]) == (2, 12000, notes["auc_live"])
@@ -309,7 +314,7 @@ def test_small_boards_get_the_same_scores(project, monkeypatch, capsys, system, 
 
 def test_in_8_bits_only_the_network_loses_digits(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
-    assert cli.main(["export", "gan.yaml", "--format", "litert-int8"]) == 0
+    assert main.main(["export", "gan.yaml", "--format", "litert-int8"]) == 0
     folder = Path(capsys.readouterr().out.strip())
     notes = json.loads((folder / "ganad.json").read_text())
     assert notes["auc_exported"] == pytest.approx(notes["auc_live"], abs=0.05)
@@ -321,11 +326,11 @@ def test_in_8_bits_only_the_network_loses_digits(project, monkeypatch, capsys):
 
 def test_small_boards_ask_for_their_extra_and_for_clips_that_are_there(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
-    assert cli.main(["export", "gan.yaml", "--format", "litert", "--seconds", "7"]) == 2
+    assert main.main(["export", "gan.yaml", "--format", "litert", "--seconds", "7"]) == 2
     assert "of at least 7 s; there are none" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     monkeypatch.delitem(sys.modules, "ganad_tf.exporting.onnx")
-    assert cli.main(["export", "gan.yaml", "--format", "onnx"]) == 2
+    assert main.main(["export", "gan.yaml", "--format", "onnx"]) == 2
     assert "pip install 'ganad_tf[onnx]'" in capsys.readouterr().err
 
 

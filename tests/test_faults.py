@@ -9,12 +9,14 @@ from pathlib import Path
 
 import keras
 import pytest
+import yaml
 from conftest import write_machine
 
-import yaml
 from ganad_tf import config as configuration
-from ganad_tf import datasets, preparation, training
+from ganad_tf import datasets
+from ganad_tf.cache import prepare
 from ganad_tf.errors import DataError
+from ganad_tf.training import train
 
 DISK_MB = 8
 POWERLESS = [] if os.getuid() else ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]  # root may write anywhere
@@ -115,9 +117,9 @@ def test_a_recording_that_vanishes_while_others_are_read_is_named(finished, tmp_
             yield item
 
     with pytest.raises(DataError, match=rf"1 of 70 clips can't be used(.|\n)*{last.name}: .*does not exist"):
-        preparation.prepare(config, listing, "dev", "train", progress=removing)
+        prepare.prepare(config, listing, "dev", "train", progress=removing)
     (listing,) = datasets.list_clips(config, "dev")
-    assert preparation.prepare(config, listing, "dev", "train").n_kept == 69
+    assert prepare.prepare(config, listing, "dev", "train").n_kept == 69
 
 
 def streamed(finished, place):
@@ -146,10 +148,10 @@ def test_a_cache_that_is_made_anew_while_training_streams_from_it_is_named(finis
     backwards = dataclasses.replace(listing, clips=listing.clips[::-1])
 
     def make_anew():
-        preparation.prepare(config, backwards, "dev", "train", fresh=True)
+        prepare.prepare(config, backwards, "dev", "train", fresh=True)
 
     with pytest.raises(DataError, match="The log-mels of fan were prepared anew while they were read"):
-        training.train(config, listing, "dev", callbacks=(AfterAnEpoch(make_anew),))
+        train.train(config, listing, "dev", callbacks=(AfterAnEpoch(make_anew),))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ def test_a_cache_that_changes_while_training_streams_from_it_is_named(finished, 
         harm(max((tmp_path / CACHE).rglob("train/*.tfrecord"), key=lambda path: path.stat().st_size))
 
     with pytest.raises(DataError, match=r"The cache in .* is corrupted: .*Run `ganad prepare`"):
-        training.train(config, listing, "dev", callbacks=(AfterAnEpoch(spoil),))
+        train.train(config, listing, "dev", callbacks=(AfterAnEpoch(spoil),))
     assert not config.model_path("dev", "fan").exists()
-    preparation.prepare(config, listing, "dev", "train")
-    assert training.train(config, listing, "dev")
+    prepare.prepare(config, listing, "dev", "train")
+    assert train.train(config, listing, "dev")

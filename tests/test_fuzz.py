@@ -10,15 +10,20 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import yaml
 from conftest import tone, write_machine, write_wav
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import yaml
-from ganad_tf import audio, checkpoints, clips, datasets, interrupted, manifest, pipeline, preparation, records
+from ganad_tf import audio, datasets
 from ganad_tf import config as configuration
+from ganad_tf.cache import manifest, prepare, records, windows
+from ganad_tf.config.input_sections import Audio
 from ganad_tf.errors import DataError, GanadError
-from ganad_tf.input_sections import Audio
+from ganad_tf.files import throttle
+from ganad_tf.results import score_files
+from ganad_tf.scoring import partial_scores
+from ganad_tf.training import checkpoint
 
 INPUTS = int(os.environ.get("GANAD_FUZZ", "500"))
 fuzzed = settings(
@@ -160,14 +165,14 @@ def cached(tmp_path_factory):
     mapping = {"dev_directory": str(folder / "data"), "cache_directory": str(folder / "cache")}
     config = configuration.from_mapping(mapping, source="test")
     (listing,) = datasets.list_clips(config, "dev")
-    preparation.prepare(config, listing, "dev", "train")
+    prepare.prepare(config, listing, "dev", "train")
     return config, listing
 
 
 def test_shards(cached):
     """Read as they are, by a process that has looked at the checksum before they changed."""
     config, listing = cached
-    entries = preparation.current_cache(config, listing, "dev", "train").entries
+    entries = prepare.current_cache(config, listing, "dev", "train").entries
     cache = config.cache_path("dev", "fan", "train")
     shard = cache / entries[0].shard
     good = shard.read_bytes()
@@ -179,8 +184,8 @@ def test_shards(cached):
                 writer.write(payload)
         return shard.read_bytes()
 
-    source = pipeline.Source(cache, entries, 128, 5, None)
-    streamed = pipeline.windows(source, batch_size=64, seed=0, memory_budget_mb=0)
+    source = windows.Source(cache, entries, 128, 5, None)
+    streamed = windows.windows(source, batch_size=64, seed=0, memory_budget_mb=0)
     expected_firsts = np.sort(np.concatenate([log_mel[:-4, 0] for log_mel in expected.values()]))
     valid = [record.numpy() for record in tf.data.TFRecordDataset(os.fspath(shard))]
 
@@ -228,13 +233,13 @@ def test_manifests(cached, tmp_path):
 
 def test_unfinished_trainings_and_scorings(tmp_path, monkeypatch):
     """Each goes on from what it was, or begins again."""
-    monkeypatch.setattr(interrupted, "SHARE", 1e9)  # written at once
+    monkeypatch.setattr(throttle, "SHARE", 1e9)  # written at once
     training, scoring = tmp_path / "fan.unfinished.npz", tmp_path / "fan.json"
-    written = checkpoints.Checkpoint(training, {"seed": 0})
+    written = checkpoint.Checkpoint(training, {"seed": 0})
     written.set_model(keras.Sequential([keras.Input([2]), keras.layers.Dense(2)]))
     written.model.compile(loss="mse")
     written.on_epoch_end(2, {"loss": 0.5})
-    interrupted.ScoredSoFar(scoring, {"seed": 0}).add("a.wav", [0.5, 1.5])
+    partial_scores.ScoredSoFar(scoring, {"seed": 0}).add("a.wav", [0.5, 1.5])
     good = training.read_bytes(), scoring.read_bytes()
 
     @fuzzed
@@ -242,12 +247,12 @@ def test_unfinished_trainings_and_scorings(tmp_path, monkeypatch):
     def check(training_content, scoring_content):
         training.write_bytes(training_content)
         scoring.write_bytes(scoring_content)
-        found = checkpoints.Checkpoint(training, {"seed": 0})
+        found = checkpoint.Checkpoint(training, {"seed": 0})
         with suppress(GanadError):  # of other settings
             found.read()
         assert (found.epoch, found.history) in ((0, {}), (3, {"loss": [0.5]}))
-        assert checkpoints.epochs_kept(training.with_name("fan")) in (0, 3)
-        again = interrupted.ScoredSoFar(scoring, {"seed": 0})
+        assert checkpoint.epochs_kept(training.with_name("fan")) in (0, 3)
+        again = partial_scores.ScoredSoFar(scoring, {"seed": 0})
         again.read()
         assert again.scores in ({}, {"a.wav": [0.5, 1.5]})
 
@@ -293,8 +298,8 @@ def test_names(tmp_path, layout):
             files = [clip.file for clip in listing.clips]
             assert len(set(files)) == len(files)
             assert all((listing.directory / file).is_file() for file in files)
-            scores = [clips.ClipScore(clip.name, 0.5) for clip in listing.clips]
-            clips.write_scores(root / "scores.csv", scores)
-            assert list(clips.read_scores(root / "scores.csv")) == scores
+            scores = [score_files.ClipScore(clip.name, 0.5) for clip in listing.clips]
+            score_files.write_scores(root / "scores.csv", scores)
+            assert list(score_files.read_scores(root / "scores.csv")) == scores
 
     check()

@@ -20,13 +20,19 @@ def test_every_link_leads_to_a_file(path):
         assert (path.parent / target).exists(), target
 
 
-def test_the_flow_line_names_files_in_the_order_of_the_flow():
+def test_the_flow_line_names_folders_in_the_order_of_the_flow():
     text = (ROOT / "README.md").read_text().partition("## How it flows")[2]
     rooms = re.findall(r"\[(\w+)\]\(ganad_tf/(\w+)", text.partition("Clips go in")[0])
     assert all(name == file for name, file in rooms)
     names = [name for name, _ in rooms]
-    assert names[:4] == ["config", "datasets", "audio", "features"]
-    assert names[-5:] == ["evaluation", "comparison", "report", "exporting", "serving"]
+    assert names[:5] == ["config", "datasets", "audio", "features", "cache"]
+    assert names[-5:] == ["results", "report", "plotting", "exporting", "serving"]
+
+
+def test_the_readme_names_every_folder():
+    text = (ROOT / "README.md").read_text().partition("## How it flows")[2]
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert set(re.findall(r"\]\(ganad_tf/(\w+)/__init__", text)) == folders
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.name)
@@ -51,4 +57,4 @@ def test_no_room_for_odds_and_ends():
 
 
 def test_sources_are_small():
-    assert {path.name: n for path in MODULES if (n := len(path.read_text().splitlines())) > 260} == {}
+    assert {path.name: n for path in MODULES if (n := len(path.read_text().splitlines())) > 400} == {}

@@ -7,7 +7,9 @@ import pytest
 from conftest import ROOT
 
 from ganad_tf import config as configuration
-from ganad_tf import datasets, preparation, records, yaml_text
+from ganad_tf import datasets
+from ganad_tf.cache import prepare, records
+from ganad_tf.config import yaml_text
 from ganad_tf.errors import DataError
 
 NPY = b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}".ljust(117) + b"\n" * 9
@@ -33,8 +35,8 @@ def cached(folder, monkeypatch, split):
     monkeypatch.chdir(folder)
     config = configuration.load("c.yaml")
     (listing,) = datasets.list_clips(config, "dev")
-    assert preparation.prepare(config, listing, "dev", split).n_new == 0
-    found = preparation.current_cache(config, listing, "dev", split)
+    assert prepare.prepare(config, listing, "dev", split).n_new == 0
+    found = prepare.current_cache(config, listing, "dev", split)
     return {
         entry.clip.name: (entry.clip, log_mel)
         for entry, log_mel in records.read(config.cache_path("dev", "ToyCar", split), found.entries)

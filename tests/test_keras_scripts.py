@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, write_machine
 
-from ganad_tf import building
 from ganad_tf import config as configuration
 from ganad_tf.errors import ConfigError
 from ganad_tf.models import DETECTORS
+from ganad_tf.training import build as building
 
 GOLDENS = sorted((ROOT / "tests" / "goldens").glob("*.zip"))
 GANS = ("EGBAD", "GANomaly", "SkipGANomaly")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ganad_tf import locks
 from ganad_tf.errors import DataError
+from ganad_tf.files import lock
 
 HOLD = """
 import logging, sys, time
@@ -72,21 +72,21 @@ def finish(process):
 def test_a_second_process_is_told_which_one_holds_the_lock(tmp_path):
     process = start(tmp_path / "new" / "fan")
     named = rf"fan is being written by process {process.pid} on {platform.node()}; wait for it"
-    with pytest.raises(DataError, match=named), locks.alone_at(tmp_path / "new" / "fan"):
+    with pytest.raises(DataError, match=named), lock.alone_at(tmp_path / "new" / "fan"):
         pass
-    with locks.alone_at(tmp_path / "new" / "pump"):  # another folder is free
+    with lock.alone_at(tmp_path / "new" / "pump"):  # another folder is free
         pass
     assert finish(process) == ""
-    with locks.alone_at(tmp_path / "new" / "fan"):
+    with lock.alone_at(tmp_path / "new" / "fan"):
         assert (tmp_path / "new" / ".fan.holder").read_text() == f"process {os.getpid()} on {platform.node()}"
     assert not list((tmp_path / "new").iterdir())
 
 
 def test_the_same_process_does_not_hold_it_twice(tmp_path):
     with (
-        locks.alone_at(tmp_path / "fan"),
+        lock.alone_at(tmp_path / "fan"),
         pytest.raises(DataError, match=rf"process {os.getpid()} on"),
-        locks.alone_at(tmp_path / "fan"),
+        lock.alone_at(tmp_path / "fan"),
     ):
         pass
 
@@ -96,15 +96,15 @@ def test_a_killed_process_locks_nobody_out(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=20)
     assert {path.name for path in tmp_path.iterdir()} == {".fan.lock", ".fan.holder"}
-    with locks.alone_at(tmp_path / "fan"):
+    with lock.alone_at(tmp_path / "fan"):
         assert (tmp_path / ".fan.holder").read_text() == f"process {os.getpid()} on {platform.node()}"
     assert not list(tmp_path.iterdir())
 
 
 def test_a_failure_leaves_the_lock_free(tmp_path):
-    with pytest.raises(ZeroDivisionError), locks.alone_at(tmp_path / "fan"):
+    with pytest.raises(ZeroDivisionError), lock.alone_at(tmp_path / "fan"):
         raise ZeroDivisionError
-    with locks.alone_at(tmp_path / "fan"):
+    with lock.alone_at(tmp_path / "fan"):
         pass
 
 
@@ -113,7 +113,7 @@ def test_a_lock_whose_holder_has_no_name_yet_is_another_process_s(tmp_path):
     (tmp_path / ".fan.holder").unlink()
     with (
         pytest.raises(DataError, match="fan is being written by another process; wait"),
-        locks.alone_at(tmp_path / "fan"),
+        lock.alone_at(tmp_path / "fan"),
     ):
         pass
     finish(process)
@@ -130,7 +130,7 @@ def test_processes_that_take_turns_never_hold_it_together(tmp_path):
 
 
 def test_a_folder_that_can_t_be_written_needs_no_lock():
-    with locks.alone_at(Path("/proc/ganad/fan")):
+    with lock.alone_at(Path("/proc/ganad/fan")):
         pass
 
 

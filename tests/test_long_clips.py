@@ -12,12 +12,14 @@ import tensorflow as tf
 from conftest import ROOT, SAMPLE_RATE, tone, write_machine, write_wav
 from test_export import CLIPS, SCORERS, config_of, make_member
 
-from ganad_tf import cli, lengths, memory, pieces, scoring, tensorflow_files
-from ganad_tf.audio import read
+from ganad_tf.audio import lengths, read
+from ganad_tf.cli import main
+from ganad_tf.config.input_sections import Audio
 from ganad_tf.errors import InputError, MemoryShortageError
 from ganad_tf.exporting.graph import SoundScorer
-from ganad_tf.features import LogMel
-from ganad_tf.input_sections import Audio
+from ganad_tf.features import LogMel, memory, pieces
+from ganad_tf.files import tensorflow_errors
+from ganad_tf.scoring import score as scoring
 from ganad_tf.serving import local, wav
 from ganad_tf.serving.artifact import Artifact
 
@@ -96,7 +98,7 @@ def limited(tmp_path_factory):
     member = make_member("DenseAE", SCORERS["paper"])
     graph = SoundScorer(config_of(), [member], threshold=0.0, longest_samples=24000)
     signatures = {name: function.get_concrete_function() for name, function in graph.functions.items()}
-    with tensorflow_files.writing():
+    with tensorflow_errors.writing():
         tf.saved_model.save(tf.Module(), str(place), signatures)
     config = {"audio": dataclasses.asdict(config_of().audio)}
     sizes = {"sample_rate_hz": SAMPLE_RATE, "fewest_samples": 1024, "longest_samples": 24000}
@@ -160,19 +162,19 @@ def test_export_sets_the_limit(tmp_path, monkeypatch, capsys, caplog):
     (tmp_path / "fan.yaml").write_text(
         "dev_directory: ./dev\nfeature: {n_mels: 16, frames: 3}\nmodel: {name: SpectrumDensity}\nfit: {epochs: 1}\n"
     )
-    assert cli.main(["run", "fan.yaml", "-q"]) == 0
+    assert main.main(["run", "fan.yaml", "-q"]) == 0
     capsys.readouterr()
     for wrong in ("0.01", "1e9"):
-        assert cli.main(["export", "fan.yaml", "--longest", wrong]) == 2
+        assert main.main(["export", "fan.yaml", "--longest", wrong]) == 2
         assert "Expected --longest of at least 0.064 s" in capsys.readouterr().err
-    assert cli.main(["export", "fan.yaml", "--longest", "3", "--format", "litert"]) == 2
+    assert main.main(["export", "fan.yaml", "--longest", "3", "--format", "litert"]) == 2
     assert "Expected --longest without --format" in capsys.readouterr().err
-    assert cli.main(["export", "fan.yaml", "--longest", "0.75"]) == 0
+    assert main.main(["export", "fan.yaml", "--longest", "0.75"]) == 0
     folder = tmp_path / capsys.readouterr().out.strip()
     assert json.loads((folder / "assets.extra/ganad.json").read_text())["input"]["longest_samples"] == 12000
     assert "longer than 0.75 s" in caplog.text
     clip = next((tmp_path / "dev/fan/test").iterdir())
-    assert cli.main(["predict", str(folder), str(clip)]) == 2
+    assert main.main(["predict", str(folder), str(clip)]) == 2
     assert f"{clip}: expected a clip of at most 0.75 s, received 1 s" in capsys.readouterr().err
 
 
@@ -238,7 +240,8 @@ def test_prepare_says_of_which_file_memory_was_short(tmp_path):
     script = (
         "import resource, tensorflow as tf\n"
         "from pathlib import Path\n"
-        "from ganad_tf import datasets, preparation\n"
+        "from ganad_tf import datasets\n"
+        "from ganad_tf.cache import prepare\n"
         "from ganad_tf.config import Config\n"
         "from ganad_tf.errors import DataError\n"
         "from ganad_tf.features import LogMel\n"
@@ -248,7 +251,7 @@ def test_prepare_says_of_which_file_memory_was_short(tmp_path):
         "now = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (now + 120 * 2**20,) * 2)\n"
         "try:\n"
-        "    preparation.prepare(config, listing, 'dev', 'train')\n"
+        "    prepare.prepare(config, listing, 'dev', 'train')\n"
         "except DataError as error:\n"
         "    print(error)\n"
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from ganad_tf.metrics import auc, bootstrap_interval, mean_of_defined, pauc, roc_curve
+from ganad_tf.results.metrics import auc, bootstrap_interval, mean_of_defined, pauc, roc_curve
 
 
 @pytest.mark.parametrize("seed", range(20))

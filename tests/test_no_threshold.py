@@ -4,9 +4,8 @@ import csv
 import shutil
 
 import pytest
-from conftest import write_machine
-
 import yaml
+from conftest import write_machine
 
 SETTINGS = {
     "dev_directory": "data",

@@ -17,10 +17,11 @@ from conftest import SAMPLE_RATE, tone, write_wav
 from odd_recordings import DATA, PLAIN, SAME, WHOLE, cases, data, fmt, wav, written
 from serving_process import ServingProcess
 
-from ganad_tf import audio, cli
+from ganad_tf import audio
+from ganad_tf.cli import main
 from ganad_tf.config import Config
+from ganad_tf.config.input_sections import Audio
 from ganad_tf.errors import DataError, InputError
-from ganad_tf.input_sections import Audio
 from ganad_tf.serving import audio_format, client, grpc_client, http_client, local
 from ganad_tf.serving import wav as wav_files
 from ganad_tf.serving.artifact import Artifact
@@ -50,8 +51,8 @@ def project(tmp_path_factory) -> Path:
     (folder / "odd.yaml").write_text(CONFIG)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert cli.main(["run", "odd.yaml", "-q"]) == 0
-        assert cli.main(["export", "odd.yaml", "--name", "odd", "-q"]) == 0
+        assert main.main(["run", "odd.yaml", "-q"]) == 0
+        assert main.main(["export", "odd.yaml", "--name", "odd", "-q"]) == 0
     return folder
 
 

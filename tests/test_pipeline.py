@@ -6,11 +6,13 @@ import pytest
 import tensorflow as tf
 from conftest import tone, write_wav
 
-from ganad_tf import datasets, pipeline, preparation, records
+from ganad_tf import datasets
+from ganad_tf.cache import prepare, records
+from ganad_tf.cache import windows as pipeline
+from ganad_tf.cache.windows import Source
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError
 from ganad_tf.features import Normalizer
-from ganad_tf.pipeline import Source
 
 FRAMES, MELS = 5, 128
 
@@ -24,12 +26,12 @@ def source(tmp_path_factory):
         write_wav(path, tone(seconds=0.3 + 0.05 * number, seed=number))
     config = Config(dev_directory=str(root / "data"), cache_directory=str(root / "cache"))
     (listing,) = datasets.list_clips(config, "dev")
-    shard_size, preparation.CLIPS_PER_SHARD = preparation.CLIPS_PER_SHARD, 7
+    shard_size, prepare.CLIPS_PER_SHARD = prepare.CLIPS_PER_SHARD, 7
     try:
-        preparation.prepare(config, listing, "dev", "train")
+        prepare.prepare(config, listing, "dev", "train")
     finally:
-        preparation.CLIPS_PER_SHARD = shard_size
-    found = preparation.current_cache(config, listing, "dev", "train")
+        prepare.CLIPS_PER_SHARD = shard_size
+    found = prepare.current_cache(config, listing, "dev", "train")
     assert len(found.shards) == 5
     normalizer = Normalizer(found.statistics.mean, found.statistics.std)
     return Source(config.cache_path("dev", "fan", "train"), found.entries, MELS, FRAMES, normalizer)
@@ -105,8 +107,8 @@ def test_the_order_is_that_of_the_names_not_of_the_shards(source, tmp_path):
     config = dataclasses.replace(config, cache_directory=str(tmp_path))
     later = dataclasses.replace(listing, clips=listing.clips[3:])
     for some in (later, listing):
-        preparation.prepare(config, some, "dev", "train")
-    found = preparation.current_cache(config, listing, "dev", "train")
+        prepare.prepare(config, some, "dev", "train")
+    found = prepare.current_cache(config, listing, "dev", "train")
     other = dataclasses.replace(source, cache=config.cache_path("dev", "fan", "train"), entries=found.entries)
     assert [entry.clip for entry in other.entries] != [entry.clip for entry in source.entries]
 

@@ -11,10 +11,12 @@ import pytest
 from conftest import tone, write_machine, write_wav
 from test_features import librosa_log_mel
 
-from ganad_tf import audio, datasets, manifest, preparation, records
+from ganad_tf import audio, datasets
+from ganad_tf.cache import manifest, records
+from ganad_tf.cache import prepare as preparation
 from ganad_tf.config import Config
+from ganad_tf.config.input_sections import Audio, Dataset, Feature, FolderData
 from ganad_tf.errors import ConfigError, DataError
-from ganad_tf.input_sections import Audio, Dataset, Feature, FolderData
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def config(tmp_path):
 
 def prepare(config, split="train"):
     (listing,) = datasets.list_clips(config, "dev", ["fan"])
-    return preparation.prepare(config, listing, "dev", split)
+    return prepare.prepare(config, listing, "dev", split)
 
 
 def current(config, split="train"):
@@ -204,7 +206,7 @@ def test_eight_channels_of_real_recordings(real_data, tmp_path):
         audio=Audio(channel=7),
     )
     (listing,) = datasets.list_clips(config, "dev")
-    assert preparation.prepare(config, listing, "dev", "test").n_new == 3
+    assert prepare.prepare(config, listing, "dev", "test").n_new == 3
     assert all(entry.frames == 313 for entry in preparation.current_cache(config, listing, "dev", "test").entries)
 
 
@@ -216,13 +218,14 @@ def test_killed_at_any_moment_nothing_loads_as_complete_and_the_rest_follows(con
     )
     script = (
         "import sys\n"
-        "from ganad_tf import datasets, preparation\n"
+        "from ganad_tf import datasets\n"
+        "from ganad_tf.cache import prepare\n"
         "from ganad_tf.config import Config\n"
         "config = Config(dev_directory=sys.argv[1], cache_directory=sys.argv[2])\n"
         "(listing,) = datasets.list_clips(config, 'dev')\n"
-        "preparation.CLIPS_PER_SHARD = 8\n"
+        "prepare.CLIPS_PER_SHARD = 8\n"
         "print('ready', flush=True)\n"
-        "preparation.prepare(config, listing, 'dev', 'train')\n"
+        "prepare.prepare(config, listing, 'dev', 'train')\n"
         "print('done', flush=True)\n"
     )
     command = [sys.executable, "-c", script, config.dev_directory, config.cache_directory]

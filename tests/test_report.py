@@ -14,13 +14,13 @@ import soundfile
 import tensorflow as tf
 from conftest import tone, write_machine, write_wav
 
-from ganad_tf.callbacks import drawing
+from ganad_tf.config.input_sections import Audio
 from ganad_tf.features import Normalizer, windows_of
-from ganad_tf.input_sections import Audio
 from ganad_tf.models import SpectrumDensity
-from ganad_tf.reconstruction import reconstruction
-from ganad_tf.report import facts, plots, views
+from ganad_tf.plotting import charts, spectrograms
+from ganad_tf.report import facts, views
 from ganad_tf.report.sound import Embedded
+from ganad_tf.scoring.reconstruct import reconstruction
 
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
 QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync")
@@ -314,13 +314,13 @@ def test_recordings_that_do_not_fit_are_links(tmp_path):
 
 def test_a_dollar_sign_in_a_name_is_one(tmp_path):
     scored = {"pump_$5_$": {"$x_$": ([0, 1], [0.0, 1.0])}}
-    plots.plot_histograms(tmp_path / "scores.png", scored, {"pump_$5_$": 0.5})
-    plots.plot_rocs(tmp_path / "roc.png", scored, 0.1)
-    plots.plot_bars(tmp_path / "bars.png", {"pump_$5_$": {"$x_$": (90.0, 80.0, np.nan, np.nan)}})
+    charts.plot_histograms(tmp_path / "scores.png", scored, {"pump_$5_$": 0.5})
+    charts.plot_rocs(tmp_path / "roc.png", scored, 0.1)
+    charts.plot_bars(tmp_path / "bars.png", {"pump_$5_$": {"$x_$": (90.0, 80.0, np.nan, np.nan)}})
     for path in tmp_path.iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
     curve = {"$x_$": (np.array([0.0, 1.0]), np.array([0.0, 1.0]))}
-    assert drawing.rates(curve, curve).ndim == 3
+    assert spectrograms.rates(curve, curve).ndim == 3
 
 
 def test_what_the_page_says_of_a_detector_without_a_network_is_so(report):
@@ -337,7 +337,7 @@ def test_what_the_page_says_of_a_detector_without_a_network_is_so(report):
 
 
 def test_losses_of_zero_are_drawn(tmp_path):
-    plots.plot_curves(tmp_path / "curves.png", {"loss": [0.0, 0.0], "val_loss": [0.0, 0.0]})
+    charts.plot_curves(tmp_path / "curves.png", {"loss": [0.0, 0.0], "val_loss": [0.0, 0.0]})
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ganad_tf.errors import InputError
 from ganad_tf.serving import bad_clip, base64_text, rest
-from ganad_tf.serving.fields import Field, Signature
+from ganad_tf.serving.signature import Field, Signature
 
 WAVEFORM = Field(np.dtype("f4"), (None, None))
 FILES = Field(np.dtype("O"), (None,))

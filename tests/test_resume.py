@@ -13,24 +13,18 @@ from contextlib import suppress
 import keras
 import numpy as np
 import pytest
+import yaml
 from conftest import write_machine
 
-import yaml
-from ganad_tf import (
-    blocks,
-    checkpoints,
-    datasets,
-    interrupted,
-    pipeline,
-    preparation,
-    runtime,
-    scoring,
-    trained,
-    training,
-)
 from ganad_tf import config as configuration
+from ganad_tf import datasets, runtime
+from ganad_tf.cache import prepare
+from ganad_tf.cache import windows as pipeline
 from ganad_tf.errors import ConfigError
+from ganad_tf.files import throttle
 from ganad_tf.models import DETECTORS
+from ganad_tf.scoring import model_directory, score
+from ganad_tf.training import blocks, checkpoint, train
 
 KILLS = int(os.environ.get("GANAD_KILLS", "1"))  # 20 at night
 SMALL = {
@@ -82,7 +76,7 @@ def started(*arguments):
 def result_of(path):
     """What an experiment leaves: weights, curves, and every file of results."""
     config = configuration.load(path)
-    model = trained.load(config.model_path("dev", "fan"))
+    model = model_directory.load(config.model_path("dev", "fan"))
     files = {each.name: each.read_bytes() for each in (path.parent / "result").glob("*.csv")}
     return model.detector.get_weights(), model.record["history"], files
 
@@ -121,7 +115,7 @@ class Kill(keras.callbacks.Callback):
 def test_an_interrupted_training_ends_as_one_that_was_not(
     tmp_path, recordings, monkeypatch, name, budget_mb, is_compiled
 ):
-    monkeypatch.setattr(interrupted, "SHARE", 1e9)  # after every epoch
+    monkeypatch.setattr(throttle, "SHARE", 1e9)  # after every epoch
     monkeypatch.setattr(blocks, "WORTH_COMPILING", 0 if is_compiled else 10**9)
     stopping = {"restore_best": True, "patience": 2} if name == "GANomaly" else {}
     results = []
@@ -129,12 +123,12 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
         path = project(tmp_path / folder, recordings, name, epochs=4, memory_budget_mb=budget_mb, **stopping)
         config = configuration.load(path)
         (listing,) = datasets.list_clips(config, "dev")
-        preparation.prepare(config, listing, "dev", "train")
+        prepare.prepare(config, listing, "dev", "train")
         for epoch in (2,) if folder == "interrupted" else ():
             with suppress(KilledError):  # early stopping may come first
-                training.train(config, listing, "dev", callbacks=(Kill(epoch),))
-        training.train(config, listing, "dev")
-        model = trained.load(config.model_path("dev", "fan"))
+                train.train(config, listing, "dev", callbacks=(Kill(epoch),))
+        train.train(config, listing, "dev")
+        model = model_directory.load(config.model_path("dev", "fan"))
         assert not list(config.model_path("dev", "fan").parent.glob("*unfinished*"))
         results.append((model.detector.get_weights(), model.record["history"]))
     assert results[0][1] == results[1][1]
@@ -167,62 +161,62 @@ def test_killed_again_and_again_a_run_ends_with_the_same_results(tmp_path, recor
 
 
 def test_an_unfinished_training_of_other_settings_is_refused_unless_fresh(tmp_path, recordings, monkeypatch):
-    monkeypatch.setattr(interrupted, "SHARE", 1e9)
+    monkeypatch.setattr(throttle, "SHARE", 1e9)
     config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=4))
     (listing,) = datasets.list_clips(config, "dev")
-    preparation.prepare(config, listing, "dev", "train")
+    prepare.prepare(config, listing, "dev", "train")
     with pytest.raises(KilledError):
-        training.train(config, listing, "dev", callbacks=(Kill(2),))
+        train.train(config, listing, "dev", callbacks=(Kill(2),))
     other = dataclasses.replace(config, seed=7)
     with pytest.raises(ConfigError, match=r"unfinished training .* made with `seed: 0`.*add --fresh"):
-        training.train(other, listing, "dev")
-    assert training.train(other, listing, "dev", fresh=True)
-    before = trained.load(config.model_path("dev", "fan")).detector.get_weights()
+        train.train(other, listing, "dev")
+    assert train.train(other, listing, "dev", fresh=True)
+    before = model_directory.load(config.model_path("dev", "fan")).detector.get_weights()
     with pytest.raises(ConfigError, match="seed"):
-        training.train(config, listing, "dev")
-    assert training.train(config, listing, "dev", fresh=True)
-    after = trained.load(config.model_path("dev", "fan")).detector.get_weights()
+        train.train(config, listing, "dev")
+    assert train.train(config, listing, "dev", fresh=True)
+    after = model_directory.load(config.model_path("dev", "fan")).detector.get_weights()
     assert not np.array_equal(before[0], after[0])
 
 
 def test_a_killed_fresh_training_goes_on_though_an_older_detector_is_there(tmp_path, recordings, monkeypatch):
-    monkeypatch.setattr(interrupted, "SHARE", 1e9)
+    monkeypatch.setattr(throttle, "SHARE", 1e9)
     config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=4))
     (listing,) = datasets.list_clips(config, "dev")
-    preparation.prepare(config, listing, "dev", "train")
-    training.train(config, listing, "dev")
-    before = trained.identity(config.model_path("dev", "fan"))
+    prepare.prepare(config, listing, "dev", "train")
+    train.train(config, listing, "dev")
+    before = model_directory.identity(config.model_path("dev", "fan"))
     with pytest.raises(KilledError):
-        training.train(config, listing, "dev", callbacks=(Kill(2),), fresh=True)
-    assert trained.identity(config.model_path("dev", "fan")) == before
+        train.train(config, listing, "dev", callbacks=(Kill(2),), fresh=True)
+    assert model_directory.identity(config.model_path("dev", "fan")) == before
     begun = []
-    training.train(
+    train.train(
         config,
         listing,
         "dev",
         callbacks=(keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begun.append(epoch)),),  # noqa: ARG005
     )
     assert begun == [2, 3]
-    assert trained.identity(config.model_path("dev", "fan")) != before
-    assert not training.train(config, listing, "dev")
+    assert model_directory.identity(config.model_path("dev", "fan")) != before
+    assert not train.train(config, listing, "dev")
 
 
 def test_an_unfinished_training_that_cannot_be_read_begins_again(tmp_path, recordings, monkeypatch, caplog):
-    monkeypatch.setattr(interrupted, "SHARE", 1e9)
+    monkeypatch.setattr(throttle, "SHARE", 1e9)
     config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=3))
     (listing,) = datasets.list_clips(config, "dev")
-    preparation.prepare(config, listing, "dev", "train")
+    prepare.prepare(config, listing, "dev", "train")
     with pytest.raises(KilledError):
-        training.train(config, listing, "dev", callbacks=(Kill(1),))
+        train.train(config, listing, "dev", callbacks=(Kill(1),))
     (kept,) = config.model_path("dev", "fan").parent.glob("*unfinished*")
     content = kept.read_bytes()
     for spoilt in (content[:-3000], content[:9000] + bytes(99) + content[9099:], b""):
         kept.write_bytes(spoilt)
-        reader = checkpoints.Checkpoint(kept, {})
+        reader = checkpoint.Checkpoint(kept, {})
         reader.read()
         assert reader.epoch == 0
     assert "can't be read" in caplog.text
-    assert training.train(config, listing, "dev")
+    assert train.train(config, listing, "dev")
 
 
 def test_the_weights_with_the_lowest_validation_loss_are_kept(tmp_path, recordings):
@@ -233,12 +227,12 @@ def test_the_weights_with_the_lowest_validation_loss_are_kept(tmp_path, recordin
         fit=dataclasses.replace(config.fit, compile=dataclasses.replace(config.fit.compile, learning_rate=0.3)),
     )
     (listing,) = datasets.list_clips(config, "dev")
-    preparation.prepare(config, listing, "dev", "train")
-    training.train(config, listing, "dev")
-    model = trained.load(config.model_path("dev", "fan"))
+    prepare.prepare(config, listing, "dev", "train")
+    train.train(config, listing, "dev")
+    model = model_directory.load(config.model_path("dev", "fan"))
     losses = model.record["history"]["val_loss"]
     assert len(losses) == min(len(losses) - 1, int(np.argmin(losses))) + 4 < 30
-    entries = preparation.current_cache(config, listing, "dev", "train").entries
+    entries = prepare.current_cache(config, listing, "dev", "train").entries
     _, held_out = pipeline.split_by_file(entries, config.fit.validation_split, config.seed)
     source = pipeline.Source(config.cache_path("dev", "fan", "train"), held_out, 128, 5, model.normalizer)
     windows = np.concatenate(
@@ -269,11 +263,11 @@ def test_an_interrupted_scoring_goes_on_clip_by_clip(tmp_path, recordings, monke
     config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=1))
     (listing,) = datasets.list_clips(config, "dev")
     for split in ("train", "test"):
-        preparation.prepare(config, listing, "dev", split)
-    training.train(config, listing, "dev")
-    scoring.score(config, listing, "dev")
+        prepare.prepare(config, listing, "dev", split)
+    train.train(config, listing, "dev")
+    score.score(config, listing, "dev")
     written = {each.name: each.read_bytes() for each in (tmp_path / "result").glob("*.csv")}
-    monkeypatch.setattr(interrupted, "SHARE", 1e9)
+    monkeypatch.setattr(throttle, "SHARE", 1e9)
 
     def up_to(n, seen):
         def progress(items, total):
@@ -287,14 +281,14 @@ def test_an_interrupted_scoring_goes_on_clip_by_clip(tmp_path, recordings, monke
 
     first, second, third = [], [], []
     with pytest.raises(KilledError):
-        scoring.score(config, listing, "dev", progress=up_to(4, first))
+        score.score(config, listing, "dev", progress=up_to(4, first))
     leftover = tmp_path / "result" / ".anomaly_score_fan_id_00.csv.123.tmp"  # of a process that was killed
     leftover.write_text("half a")
-    scoring.score(config, listing, "dev", progress=up_to(99, second))
+    score.score(config, listing, "dev", progress=up_to(99, second))
     n_clips = len(listing.of("test"))
     assert [len(first), len(second), second[0][1]] == [4, n_clips - 4, n_clips - 4]
     assert {each.name: each.read_bytes() for each in (tmp_path / "result").glob("*.csv")} == written
     assert not leftover.exists()
     assert not list((tmp_path / "result").glob(".unfinished*"))
-    scoring.score(config, listing, "dev", progress=up_to(99, third))
+    score.score(config, listing, "dev", progress=up_to(99, third))
     assert len(third) == n_clips

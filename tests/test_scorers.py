@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ganad_tf import scorers
+from ganad_tf.config.sections import Scorer
 from ganad_tf.features import Normalizer
 from ganad_tf.models import IDNN, DenseAE, SpectrumDensity
-from ganad_tf.sections import Scorer
+from ganad_tf.scoring import clip_scores
 
 RESIDUAL = np.array([[[1.0, -4.0], [-2.0, 0.0], [3.0, 1.0]]], np.float32)  # 1 clip, 3 windows, 2 bands
 LEVEL = np.array([[[5.0, 1.0], [4.0, 2.0], [6.0, 3.0]]], np.float32)
@@ -26,7 +26,7 @@ LEVEL = np.array([[[5.0, 1.0], [4.0, 2.0], [6.0, 3.0]]], np.float32)
     ],
 )
 def test_pooling_by_hand(settings, expected):
-    pooled = scorers.pool(tf.constant(RESIDUAL), tf.constant(LEVEL), Scorer(name="density", **settings))
+    pooled = clip_scores.pool(tf.constant(RESIDUAL), tf.constant(LEVEL), Scorer(name="density", **settings))
     np.testing.assert_allclose(pooled, [expected], rtol=1e-6)
 
 
@@ -35,7 +35,7 @@ def test_the_paper_s_score_is_the_mean_over_a_clip_s_windows_and_clips_don_t_mix
     detector = DenseAE(input_dim=12, hidden=[8])
     windows = np.random.default_rng(0).normal(size=[3, 7, 12]).astype(np.float32)
     expected = [np.mean(detector.anomaly_score(clip)) for clip in windows]
-    np.testing.assert_allclose(scorers.paper_scores(detector)(tf.constant(windows)), expected, rtol=1e-5)
+    np.testing.assert_allclose(clip_scores.paper_scores(detector)(tf.constant(windows)), expected, rtol=1e-5)
 
 
 def test_the_pooled_residual_is_in_decibels_per_mel_band():
@@ -43,7 +43,7 @@ def test_the_pooled_residual_is_in_decibels_per_mel_band():
     detector = DenseAE(input_dim=12, hidden=[8])
     normalizer = Normalizer(mean=[-50.0] * 4, std=[2.0, 3.0, 4.0, 5.0])
     windows = np.random.default_rng(0).normal(size=[2, 7, 12]).astype(np.float32)
-    pooled = scorers.pooled_residuals(detector, normalizer, 4, Scorer(name="density"))(tf.constant(windows))
+    pooled = clip_scores.pooled_residuals(detector, normalizer, 4, Scorer(name="density"))(tf.constant(windows))
     residual = np.stack([detector(clip, training=False) - clip for clip in windows])  # [2, 7, 12]
     expected = residual.reshape(2, 7, 3, 4).mean(axis=(1, 2)) * [2.0, 3.0, 4.0, 5.0]
     np.testing.assert_allclose(pooled, expected, rtol=1e-4, atol=1e-5)
@@ -52,7 +52,7 @@ def test_the_pooled_residual_is_in_decibels_per_mel_band():
 def test_without_a_network_the_residual_is_the_sound():
     windows = np.random.default_rng(0).normal(size=[2, 7, 12]).astype(np.float32)
     settings = Scorer(name="density")
-    pooled = scorers.pooled_residuals(SpectrumDensity(input_dim=12), None, 4, settings)(tf.constant(windows))
+    pooled = clip_scores.pooled_residuals(SpectrumDensity(input_dim=12), None, 4, settings)(tf.constant(windows))
     np.testing.assert_allclose(-pooled.numpy(), windows.reshape(2, 21, 4).mean(axis=1), rtol=1e-4, atol=1e-6)
 
 
@@ -60,7 +60,7 @@ def test_idnn_s_residual_is_that_of_the_middle_frame():
     keras.utils.set_random_seed(0)
     detector = IDNN(input_dim=12, frames=3, hidden=[8])
     windows = np.random.default_rng(0).normal(size=[1, 7, 12]).astype(np.float32)
-    pooled = scorers.pooled_residuals(detector, None, 4, Scorer(name="density"))(tf.constant(windows))
+    pooled = clip_scores.pooled_residuals(detector, None, 4, Scorer(name="density"))(tf.constant(windows))
     middle, predicted = detector.interpolate(windows[0])
     np.testing.assert_allclose(pooled[0], np.mean(predicted - middle, axis=0) / 3, rtol=1e-4, atol=1e-6)
 
@@ -72,7 +72,9 @@ def test_a_short_burst_shows_in_max_and_gwrp_and_hardly_in_the_mean():
     changes = {}
     for pooling in ("mean", "max", "gwrp", "lulls"):
         settings = Scorer(name="density", pooling=pooling)
-        before, after = (scorers.pool(-tf.constant(sound), tf.constant(sound), settings) for sound in (steady, burst))
+        before, after = (
+            clip_scores.pool(-tf.constant(sound), tf.constant(sound), settings) for sound in (steady, burst)
+        )
         changes[pooling] = float(np.abs(after - before)[0, 2])
     assert changes["max"] > 4
     assert changes["gwrp"] > 0.3

@@ -19,20 +19,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from conftest import ROOT, SAMPLE_RATE, tone, write_wav
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import yaml
-from ganad_tf import arguments, cli, metrics
+from ganad_tf.cli import arguments, main
+from ganad_tf.config.input_sections import SyntheticData
 from ganad_tf.datasets import synthetic
 from ganad_tf.datasets.synthetic_machines import MACHINES
 from ganad_tf.errors import InputError
-from ganad_tf.input_sections import SyntheticData
+from ganad_tf.results import metrics
 from ganad_tf.serving import open_inference, rest, wav
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.batching import Batcher, Request
-from ganad_tf.serving.fields import Field, Signature
+from ganad_tf.serving.signature import Field, Signature
 
 DEMO = ROOT / "exported_models/demo"
 PREDICT = "/v1/models/demo:predict"
@@ -516,14 +517,14 @@ def test_a_version_that_is_not_there_has_no_status(server):
 def test_the_container_says_what_the_command_line_takes(server, expected):
     folder = ROOT / "tools/kubernetes"
     command = json.loads(re.search(r"^CMD (.*)$", (folder / "Dockerfile").read_text(), re.M)[1])
-    options = arguments.parser(cli.VERBS).parse_args(command)
+    options = arguments.parser(main.VERBS).parse_args(command)
     service = yaml.safe_load((folder / "inference_service.yaml").read_text())
     container = service["spec"]["predictor"]["containers"][0]
     assert (options.port, options.host) == (container["ports"][0]["containerPort"], "0.0.0.0")
     assert container["name"] == "kserve-container"
     assert container["env"] == [{"name": "STORAGE_URI", "value": "pvc://models"}]  # mounted where the command looks
     assert str(options.folder) == "/mnt/models"
-    given = vars(arguments.parser(cli.VERBS).parse_args(container["args"]))
+    given = vars(arguments.parser(main.VERBS).parse_args(container["args"]))
     assert given == vars(options) | {"loaded": 20}  # whose 70 MB each fit into the limit
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         asked = container[probe]["httpGet"]
@@ -555,7 +556,7 @@ def test_the_container_says_what_the_command_line_takes(server, expected):
 
 
 def test_a_client_needs_no_tensorflow():
-    code = "import sys, ganad_tf.cli, ganad_tf.serving.client; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, ganad_tf.cli.main, ganad_tf.serving.client; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from conftest import tone, write_machine, write_wav
 
-from ganad_tf import audio, manifest, oddities, sealed, sound_checks
+from ganad_tf import audio
+from ganad_tf.audio import sound_checks
+from ganad_tf.audio.sound_checks import Examined
+from ganad_tf.cache import manifest
 from ganad_tf.clips import Clip
-from ganad_tf.input_sections import Audio
-from ganad_tf.sound_checks import Examined
+from ganad_tf.config.input_sections import Audio
+from ganad_tf.datasets import oddities
+from ganad_tf.files import checksummed
 
 SECOND = np.arange(16000) / 16000
 
@@ -79,7 +83,7 @@ def test_a_recording_s_remarks(tmp_path, monkeypatch, samples, settings, expecte
     for block_samples in (audio.BLOCK, 5000):
         monkeypatch.setattr(audio, "BLOCK", block_samples)
         examined = sound_checks.examine(path, Audio(channel=channel))
-        assert examined == Examined(sealed.file_checksum(path), expected)
+        assert examined == Examined(checksummed.file_checksum(path), expected)
 
 
 def clip(name, split="train", machine="fan"):

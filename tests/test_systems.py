@@ -5,9 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, write_machine
-
 import yaml
+from conftest import ROOT, write_machine
 
 SYSTEMS = ("ganomaly_density", "spectrum_density")
 
@@ -23,7 +22,7 @@ def compared(tmp_path_factory):
         ["compare", *(f"result/{name}" for name in (*SYSTEMS, "ensemble")), "--out", "tables", "--bars"],
     ]
     script = (
-        "import sys; from ganad_tf import cli; code = cli.main(); print('tensorflow' in sys.modules); sys.exit(code)"
+        "import sys; from ganad_tf.cli.main import main; code = main(); print('tensorflow' in sys.modules); sys.exit(code)"
     )
     for command in commands:
         done = subprocess.run(

@@ -17,21 +17,26 @@ import tensorflow as tf
 from conftest import tone, write_machine
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from ganad_tf import boards, datasets, interrupted, manifest, preparation, runtime, scoring, trained, training
 from ganad_tf import config as configuration
-from ganad_tf.callbacks import (
+from ganad_tf import datasets, runtime
+from ganad_tf.cache import manifest, prepare
+from ganad_tf.errors import ConfigError
+from ganad_tf.features import LogMel
+from ganad_tf.files import throttle
+from ganad_tf.models import DETECTORS
+from ganad_tf.scoring import model_directory, score
+from ganad_tf.tensorboard import (
     LossCurves,
     ScoreBoard,
     Sounds,
     SpectrogramImages,
     TrainingHealth,
     WeightHistograms,
-    curves,
+    experiment,
+    scalars,
     sounds,
 )
-from ganad_tf.errors import ConfigError
-from ganad_tf.features import LogMel
-from ganad_tf.models import DETECTORS
+from ganad_tf.training import train
 
 SMALL = {"hidden": [16], "latent": 4}
 ADVERSARIAL = ("EGBAD", "GANomaly", "SkipGANomaly")
@@ -65,7 +70,7 @@ def project(folder, recordings, name="GANomaly", **changes):
     config = configuration.from_mapping(mapping | changes, source="test")
     (listing,) = datasets.list_clips(config, "dev")
     for split in ("train", "test"):
-        preparation.prepare(config, listing, "dev", split)
+        prepare.prepare(config, listing, "dev", split)
     return config, listing
 
 
@@ -89,8 +94,8 @@ def watched(tmp_path_factory, recordings):
     for latent in (4, 3):
         model = {"name": "GANomaly", **SMALL, "latent": latent}
         config, listing = project(folder, recordings, model=model, model_directory=str(folder / f"model{latent}"))
-        training.train(config, listing, "dev")
-        scoring.score(config, listing, "dev")
+        train.train(config, listing, "dev")
+        score.score(config, listing, "dev")
     return config
 
 
@@ -126,7 +131,7 @@ def wait_for(ask, path, run):
 
 
 def test_tensorboard_shows_every_tag(watched, read):
-    run = f"dev/fan/{boards.directory(watched, 'dev', 'fan').name}"
+    run = f"dev/fan/{experiment.directory(watched, 'dev', 'fan').name}"
     losses = {"loss", "adversarial_loss", "contextual_loss", "encoder_loss", "discriminator_loss"}
     curves_of_losses = {f"losses/{name}" for name in losses}
     assert wait_for(read, "plugin/scalars/tags", f"{run}/validation") == curves_of_losses
@@ -158,9 +163,9 @@ def test_tensorboard_shows_every_tag(watched, read):
 
 
 def test_tensorboard_shows_values_pictures_and_sounds_as_they_are(watched, read):
-    run = f"dev/fan/{boards.directory(watched, 'dev', 'fan').name}"
+    run = f"dev/fan/{experiment.directory(watched, 'dev', 'fan').name}"
     wait_for(read, "plugin/scalars/tags", f"{run}/train")
-    history = trained.read_record(watched.model_path("dev", "fan"))["history"]
+    history = model_directory.read_record(watched.model_path("dev", "fan"))["history"]
     for place, name in (("train", "loss"), ("validation", "val_loss")):
         curve = json.loads(read(f"plugin/scalars/scalars?tag=losses%2Floss&run={run}/{place}"))
         assert [step for _, step, _ in curve] == [1, 2, 3]
@@ -191,7 +196,7 @@ def test_hparams_compare_the_trainings(read):
 
 
 def test_the_projector_has_a_vector_of_each_clip_with_its_id_and_label(watched, read):
-    run = f"dev/fan/{boards.directory(watched, 'dev', 'fan').name}/scores"
+    run = f"dev/fan/{experiment.directory(watched, 'dev', 'fan').name}/scores"
     wait_for(read, "plugin/histograms/tags", run)
     assert run in json.loads(read("plugin/projector/runs"))
     (embedding,) = json.loads(read(f"plugin/projector/info?run={run}"))["embeddings"]
@@ -206,7 +211,7 @@ def test_the_projector_has_a_vector_of_each_clip_with_its_id_and_label(watched, 
 
 
 def test_logs_are_small(watched):
-    files = [path for path in boards.directory(watched, "dev", "fan").rglob("*") if path.is_file()]
+    files = [path for path in experiment.directory(watched, "dev", "fan").rglob("*") if path.is_file()]
     assert 10_000 < sum(path.stat().st_size for path in files) < 2_000_000
 
 
@@ -216,15 +221,15 @@ def test_watching_changes_no_weight_and_needs_no_other_training(tmp_path, record
     fit = {"epochs": 2, "batch_size": 32}
     for folder, logs in (("watched", {}), ("unwatched", {"tensorboard": {}})):
         config, listing = project(tmp_path / folder, recordings, name, fit=fit, **logs)
-        training.train(config, listing, "dev")
-        model = trained.load(config.model_path("dev", "fan"))
+        train.train(config, listing, "dev")
+        model = model_directory.load(config.model_path("dev", "fan"))
         finals.append((model.detector.get_weights(), model.record["history"]))
         assert (tmp_path / folder / "logs").exists() == (folder == "watched")
     for mine, theirs in zip(*(weights for weights, _ in finals), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert finals[0][1] == finals[1][1]
     on = dataclasses.replace(config, tensorboard=dataclasses.replace(config.tensorboard, directory=str(tmp_path)))
-    assert not training.train(on, listing, "dev")
+    assert not train.train(on, listing, "dev")
 
 
 class KilledError(Exception):
@@ -240,16 +245,16 @@ class Kill(keras.callbacks.Callback):
 
 
 def test_a_training_that_goes_on_writes_on_and_a_fresh_one_anew(tmp_path, recordings, monkeypatch):
-    monkeypatch.setattr(interrupted, "SHARE", 1e9)  # a checkpoint after every epoch
+    monkeypatch.setattr(throttle, "SHARE", 1e9)  # a checkpoint after every epoch
     config, listing = project(tmp_path, recordings)
     with contextlib.suppress(KilledError):
-        training.train(config, listing, "dev", callbacks=(Kill(),))
-    place = boards.directory(config, "dev", "fan")
+        train.train(config, listing, "dev", callbacks=(Kill(),))
+    place = experiment.directory(config, "dev", "fan")
     assert steps(place / "train", "losses/loss") == [1, 2]
-    training.train(config, listing, "dev")
+    train.train(config, listing, "dev")
     assert list(place.parent.iterdir()) == [place]
     assert steps(place / "train", "losses/loss") == [1, 2, 3]
-    training.train(config, listing, "dev", fresh=True)
+    train.train(config, listing, "dev", fresh=True)
     assert steps(place / "train", "losses/loss") == [1, 2, 3]
 
 
@@ -264,10 +269,10 @@ def test_without_labels_or_recordings_the_rest_is_shown(tmp_path, recordings, ca
     try:
         manifest.save(cache, dataclasses.replace(found, source=""))  # as an import writes it
         with caplog.at_level(logging.INFO):
-            training.train(config, listing, "dev")
+            train.train(config, listing, "dev")
     finally:
         manifest.save(cache, found)
-    tags = {tag for tag, _ in events(boards.directory(config, "dev", "fan"))}
+    tags = {tag for tag, _ in events(experiment.directory(config, "dev", "fan"))}
     assert {"losses/loss", "scores/normal training", "scores/validation"} <= tags
     assert not [tag for tag in tags if tag.startswith(("sounds/", "dev test labels/", "active", "gradient"))]
     for said in ("no recordings to be heard", "no latent vectors", "once they are scored"):
@@ -319,7 +324,7 @@ def test_measuring_a_detector_changes_nothing_and_comes_out_the_same(name):
     detector = small(name, **({} if name in ("DenseAE", "IDNN") else {"dropout": 0.1}))
     windows = tf.constant(np.random.default_rng(0).normal(size=[32, 24]), tf.float32)
     before = [np.array(variable) for variable in detector.variables]
-    first, second = curves.measure(detector, windows), tf.function(curves.measure)(detector, windows)
+    first, second = scalars.measure(detector, windows), tf.function(scalars.measure)(detector, windows)
     for old, new in zip(before, detector.variables, strict=True):
         np.testing.assert_array_equal(old, new)
     for tag, value in first.items():
@@ -335,7 +340,7 @@ def test_measuring_a_detector_changes_nothing_and_comes_out_the_same(name):
 def test_a_gradient_s_norm_and_the_accuracies_are_those_of_their_definition():
     detector = small("GANomaly")
     windows = tf.constant(np.random.default_rng(0).normal(size=[32, 24]), tf.float32)
-    facts = curves.measure(detector, windows)
+    facts = scalars.measure(detector, windows)
     with tf.GradientTape() as tape:
         loss = detector.losses_of(windows, training=False)["discriminator_loss"]
     gradients = tape.gradient(loss, detector.discriminator_variables)
@@ -373,7 +378,7 @@ def test_a_waveform_made_of_its_log_mel_is_the_tone_that_it_was(log, n_fft, hop_
 def test_a_training_with_spectra_of_any_even_length_ends_with_sounds(tmp_path, recordings):
     feature = {"n_fft": 1000, "hop_length": 1000}
     config, listing = project(tmp_path, recordings, feature=feature, cache_directory=str(tmp_path / "cache"))
-    training.train(config, listing, "dev")
+    train.train(config, listing, "dev")
     heard = [tag for tag, _ in events(tmp_path / "logs") if tag.endswith(" reconstruction")]
     assert len(heard) == 2
 

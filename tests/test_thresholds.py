@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from ganad_tf.config.sections import Threshold
 from ganad_tf.errors import DataError
-from ganad_tf.sections import Threshold
-from ganad_tf.thresholds import threshold
+from ganad_tf.results.thresholds import threshold
 
 
 def test_gamma_quantile_of_gamma_distributed_scores():

@@ -14,7 +14,7 @@ from conftest import ROOT, tone, write_machine, write_wav
 from sklearn.metrics import roc_auc_score
 from test_config import OFFICIAL
 
-from ganad_tf import cli
+from ganad_tf.cli import main
 
 FAST = ["--set", "fit.epochs=60", "fit.batch_size=32"]
 
@@ -239,7 +239,7 @@ def test_a_folder_of_recordings_and_new_ones(tmp_path, ganad):
 
 def test_list_and_help_don_t_wait_for_tensorflow(finished):
     for arguments in (["--help"], ["list", "baseline.yaml"], ["evaluate", "baseline.yaml"]):
-        call = f"import sys; from ganad_tf.cli import main\ntry: main({arguments!r})\nexcept SystemExit: pass\n"
+        call = f"import sys; from ganad_tf.cli.main import main\ntry: main({arguments!r})\nexcept SystemExit: pass\n"
         script = call + "assert 'tensorflow' not in sys.modules"
         done = subprocess.run([sys.executable, "-c", script], cwd=finished, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -368,7 +368,7 @@ def test_one_sentence_and_exit_code_2(finished, tmp_path, monkeypatch, capsys, a
     for name in ("dev_data", "eval_data", "cache", "model", "result", "baseline.yaml"):
         (tmp_path / name).symlink_to(finished / name)
     monkeypatch.chdir(tmp_path)
-    assert cli.main(arguments) == 2
+    assert main.main(arguments) == 2
     printed = capsys.readouterr()
     assert message in printed.err
     assert printed.out == ""

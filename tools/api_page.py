@@ -19,7 +19,7 @@ from pathlib import Path
 import pdoc
 
 import ganad_tf
-from ganad_tf import console
+from ganad_tf.cli import terminal
 
 os.environ["PDOC_ALLOW_EXEC"] = "1"  # TensorFlow's modules ask the system what it is when they are imported
 
@@ -32,8 +32,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "api", metavar="FOLDER")
     folder = parser.parse_args().folder
-    console.import_tensorflow()
-    with console.silenced():  # what other packages warn of when they are imported
+    terminal.import_tensorflow()
+    with terminal.silenced():  # what other packages warn of when they are imported
         for module in pkgutil.walk_packages(ganad_tf.__path__, "ganad_tf."):
             if module.name != "ganad_tf.__main__":
                 _import(module.name)

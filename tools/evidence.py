@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from ganad_tf import config as configuration
-from ganad_tf import console
-from ganad_tf.metrics import auc, pauc
-from ganad_tf.sections import Scorer
+from ganad_tf.cli import terminal
+from ganad_tf.config.sections import Scorer
+from ganad_tf.results.metrics import auc, pauc
 
 HELD_OUT = 0.2
 LEVELS_DB = {"steady": -6.0, "bursts": -6.0, "rare": -8.0}
@@ -51,30 +51,22 @@ def main() -> int:
     parser.add_argument("--set", nargs="+", default=[], metavar="key=value")
     options = parser.parse_args()
 
-    console.import_tensorflow()
-    from ganad_tf import (
-        building,
-        datasets,
-        densities,
-        pipeline,
-        preparation,
-        records,
-        runtime,
-        scoring,
-        trained,
-        training,
-    )
-    from ganad_tf.checkpoints import Checkpoint
+    terminal.import_tensorflow()
+    from ganad_tf import datasets, runtime
+    from ganad_tf.cache import prepare, records, windows
+    from ganad_tf.cache.windows import Source
     from ganad_tf.features import Normalizer
-    from ganad_tf.pipeline import Source
+    from ganad_tf.scoring import densities, model_directory, score
+    from ganad_tf.training import build, train
+    from ganad_tf.training.checkpoint import Checkpoint
 
     config = configuration.load(options.config, options.set).for_machine(options.machine)
     (listing,) = datasets.list_clips(config, "dev", [options.machine])
     if config.dataset.name != "imported":
-        preparation.prepare(config, listing, "dev", "train")
-    entries = preparation.current_cache(config, listing, "dev", "train").entries
+        prepare.prepare(config, listing, "dev", "train")
+    entries = prepare.current_cache(config, listing, "dev", "train").entries
     cache = config.cache_path("dev", options.machine, "train")
-    kept, held_out = pipeline.split_by_file(entries, HELD_OUT, config.seed)
+    kept, held_out = windows.split_by_file(entries, HELD_OUT, config.seed)
     known, unknown = ([log_mel for _, log_mel in records.read(cache, part)] for part in (kept, held_out))
     spectra = np.concatenate(known)
     normalizer = Normalizer(spectra.mean(axis=0).tolist(), spectra.std(axis=0).tolist())
@@ -82,15 +74,15 @@ def main() -> int:
 
     if config.deterministic:
         runtime.deterministic()
-    training.seed_everything(config)
-    detector = building.build(config)
+    train.seed_everything(config)
+    detector = build.build(config)
     sources = (Source(cache, part, config.feature.n_mels, config.feature.frames, normalizer) for part in (kept, ()))
     with tempfile.TemporaryDirectory() as folder:
-        training.fit(detector, config, *sources, (), Checkpoint(Path(folder, "unfinished.npz"), {}))
-    model = trained.Trained(detector, normalizer, config.feature.frames, config.feature.n_mels, {})
-    functions = [scoring.residual_function(model, Scorer(name="density", **pooling)) for pooling in POOLINGS.values()]
+        train.fit(detector, config, *sources, (), Checkpoint(Path(folder, "unfinished.npz"), {}))
+    model = model_directory.Trained(detector, normalizer, config.feature.frames, config.feature.n_mels, {})
+    functions = [score.residual_function(model, Scorer(name="density", **pooling)) for pooling in POOLINGS.values()]
 
-    of_clip = scoring.clip_function(model, functions)
+    of_clip = score.clip_function(model, functions)
 
     def residuals(log_mels: Sequence[np.ndarray]) -> np.ndarray:
         return np.array([[value.numpy() for value in of_clip(log_mel)] for log_mel in log_mels]).swapaxes(0, 1)

@@ -32,11 +32,11 @@ def main() -> int:
         print(f"golden_detectors: expected no file in {options.out}.", file=sys.stderr)
         return 2
 
-    from ganad_tf import console
+    from ganad_tf.cli import terminal
 
-    console.import_tensorflow()
+    terminal.import_tensorflow()
     from ganad_tf.models import DETECTORS
-    from ganad_tf.trained import versions
+    from ganad_tf.scoring.model_directory import versions
 
     windows = np.random.default_rng(0).normal(size=[5, FRAMES * N_MELS]).astype(np.float32)
     expected: dict[str, object] = {"versions": versions(), "windows": windows.tolist()}
@@ -53,7 +53,8 @@ def main() -> int:
 def train(place: Path, name: str) -> Path:
     """Trains a detector as the command line does; its file."""
     from ganad_tf import config as configuration
-    from ganad_tf import datasets, stages
+    from ganad_tf import datasets
+    from ganad_tf.cli import stages
     from ganad_tf.datasets import synthetic
 
     model = {"name": name} | ({"hidden": [4], "latent": 2} if name != "SpectrumDensity" else {})

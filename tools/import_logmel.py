@@ -56,7 +56,7 @@ def main() -> int:
 
 def import_files(config: Config, files: list[Path], machine: str, bounds: tuple[int, int]) -> dict[str, int]:
     """Writes the caches of the training and the test clips; how many clips each has."""
-    from ganad_tf import manifest, records
+    from ganad_tf.cache import manifest, records
 
     caches = {split: config.cache_path("dev", machine, split) for split in ("train", "test")}
     for cache in caches.values():

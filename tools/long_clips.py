@@ -44,15 +44,16 @@ def recordings(folder: Path, n_clips: int = 3, minutes: float = 60) -> None:
 
 def prepare(threads: int, folder: Path) -> None:
     """The long recordings to log-mels."""
-    from ganad_tf import preparation
+    from ganad_tf.cache import prepare as preparation
 
     preparation.prepare(*_experiment(folder), "dev", "test", fresh=True, threads=threads + 1)
 
 
 def train(_: int, folder: Path) -> None:
     """A detector by the short recordings, exported."""
-    from ganad_tf import preparation, training
+    from ganad_tf.cache import prepare as preparation
     from ganad_tf.exporting import savedmodel
+    from ganad_tf.training import train as training
 
     config, listing = _experiment(folder)
     preparation.prepare(config, listing, "dev", "train")
@@ -62,7 +63,7 @@ def train(_: int, folder: Path) -> None:
 
 def score(_: int, folder: Path) -> None:
     """The long recordings' log-mels to scores."""
-    from ganad_tf import scoring
+    from ganad_tf.scoring import score as scoring
 
     scoring.score(*_experiment(folder), "dev", fresh=True)
 

@@ -65,13 +65,17 @@ def main() -> int:
 
 def run_job(out: Path, detector: str, overrides: list[str]) -> None:
     """Trains one detector on every machine type there is and writes score files for each scorer below `out`."""
-    from ganad_tf import console
+    from ganad_tf.cli import terminal
 
-    console.import_tensorflow()
-    from ganad_tf import calibration, clips, datasets, preparation, runtime, scoring, trained, training
+    terminal.import_tensorflow()
+    from ganad_tf import clips, datasets, runtime
     from ganad_tf import config as configuration
-    from ganad_tf.clips import ClipScore
-    from ganad_tf.sections import Scorer
+    from ganad_tf.cache import prepare
+    from ganad_tf.config.sections import Scorer
+    from ganad_tf.results import score_files
+    from ganad_tf.results.score_files import ClipScore
+    from ganad_tf.scoring import fit, model_directory, score
+    from ganad_tf.training import train
 
     places = [f"model_directory={out / 'model'}", f"result_directory={out}", "scorer.name=paper"]
     config = configuration.load(ROOT / "yaml" / f"{DETECTORS[detector]}.yaml", [*overrides, *places])
@@ -85,23 +89,25 @@ def run_job(out: Path, detector: str, overrides: list[str]) -> None:
         own = config.for_machine(listing.machine)
         for split in ("train", "test"):
             if own.dataset.name != "imported":
-                preparation.prepare(own, listing, "dev", split)
-        training.train(own, listing, "dev")
+                prepare.prepare(own, listing, "dev", split)
+        train.train(own, listing, "dev")
         directory = own.model_path("dev", listing.machine)
-        entries = preparation.current_cache(own, listing, "dev", "train").entries
-        missing = [scorer for scorer in wanted.values() if not trained.scorer_directory(directory, scorer).exists()]
-        calibration.fit_scorers(directory, missing, own.cache_path("dev", listing.machine, "train"), entries, own.seed)
-        model = trained.load(directory)
-        fitted = [trained.load_scorer(directory, scorer) for scorer in wanted.values()]
-        functions = [scoring.scorer_function(model, scorer) for scorer in fitted]
-        tests = preparation.current_cache(own, listing, "dev", "test").entries
-        results = scoring.of_each_clip(model, functions, own.cache_path("dev", listing.machine, "test"), tests)
+        entries = prepare.current_cache(own, listing, "dev", "train").entries
+        missing = [
+            scorer for scorer in wanted.values() if not model_directory.scorer_directory(directory, scorer).exists()
+        ]
+        fit.fit_scorers(directory, missing, own.cache_path("dev", listing.machine, "train"), entries, own.seed)
+        model = model_directory.load(directory)
+        fitted = [model_directory.load_scorer(directory, scorer) for scorer in wanted.values()]
+        functions = [score.scorer_function(model, scorer) for scorer in fitted]
+        tests = prepare.current_cache(own, listing, "dev", "test").entries
+        results = score.of_each_clip(model, functions, own.cache_path("dev", listing.machine, "test"), tests)
         for name, scorer, scores in zip(wanted, fitted, results, strict=True):
             place = own.within(out / name)
-            clips.write_scores(place.train_score_path("dev", listing.machine), scorer.train_scores)
+            score_files.write_scores(place.train_score_path("dev", listing.machine), scorer.train_scores)
             for machine_id, group in clips.by_id(listing.of("test")).items():
                 scored = [ClipScore(clip.name, float(scores[clip])) for clip in group]
-                clips.write_scores(place.score_path(listing.machine, machine_id), scored)
+                score_files.write_scores(place.score_path(listing.machine, machine_id), scored)
         seconds[listing.machine] = round(time.perf_counter() - begin, 1)
     (out / "seconds.json").write_text(json.dumps({"seconds": seconds, "made_with": made_with(detector, overrides)}))
 

@@ -57,9 +57,10 @@ def files(folder: Path, machine: str, split: str) -> list[Path]:
 def experiment(folder: Path, machine: str, **changes: object):
     """Configuration and listing of one machine; everything else as the command line has it."""
     from ganad_tf import config as configuration
-    from ganad_tf import console, datasets, runtime
+    from ganad_tf import datasets, runtime
+    from ganad_tf.cli import terminal
 
-    console.import_tensorflow()
+    terminal.import_tensorflow()
     runtime.deterministic()
     places = {f"{name}_directory": str(folder / name) for name in ("cache", "model", "result")}
     mapping = {"dev_directory": str(folder / "dev_data"), **places, **changes}
@@ -75,7 +76,7 @@ def prepare(side: str, folder: Path) -> float:
 
         reference.load_all(files(folder, "warm", "train"))
         return _seconds(lambda: reference.load_all(files(folder, "fan", "train")))
-    from ganad_tf import preparation
+    from ganad_tf.cache import prepare as preparation
 
     preparation.prepare(*experiment(folder, "warm"), "dev", "train", fresh=True)
     return _seconds(lambda: preparation.prepare(*experiment(folder, "fan"), "dev", "train", fresh=True))
@@ -89,7 +90,8 @@ def score(side: str, folder: Path) -> float:
         model = reference.dense_ae()
         reference.scores(model, files(folder, "warm", "test"))
         return _seconds(lambda: reference.scores(model, files(folder, "fan", "test")))
-    from ganad_tf import preparation, scoring
+    from ganad_tf.cache import prepare as preparation
+    from ganad_tf.scoring import score as scoring
 
     def ours(machine: str) -> None:
         config, listing = experiment(folder, machine, fit=ONCE)
@@ -103,7 +105,8 @@ def score(side: str, folder: Path) -> float:
 
 def train_once(_: str, folder: Path) -> float:
     """The detectors that `score` needs, in a process whose memory is not scoring's. Seconds."""
-    from ganad_tf import preparation, training
+    from ganad_tf.cache import prepare as preparation
+    from ganad_tf.training import train as training
 
     def ours() -> None:
         for machine in ("warm", "fan"):
@@ -129,7 +132,9 @@ def end_to_end(side: str, folder: Path) -> float:
             reference.scores(model, files(folder, "fan", "test"))
 
         return _seconds(plain)
-    from ganad_tf import preparation, scoring, training
+    from ganad_tf.cache import prepare as preparation
+    from ganad_tf.scoring import score as scoring
+    from ganad_tf.training import train as training
 
     def ours() -> None:
         config, listing = experiment(folder, "fan", fit={"epochs": EPOCHS})
@@ -145,7 +150,11 @@ def train(side: str, folder: Path, name: str, batch_size: int) -> float:
     """Windows in memory, through the network once: `ours`, `streamed`, a `bare` loop, or `plain` fit. Seconds."""
     if side == "plain":
         return _plain_fit(folder, name, batch_size)
-    from ganad_tf import building, callbacks, checkpoints, pipeline, preparation, training
+    from ganad_tf.cache import prepare as preparation
+    from ganad_tf.cache import windows as pipeline
+    from ganad_tf.training import build, guards
+    from ganad_tf.training import checkpoint as checkpoints
+    from ganad_tf.training import train as training
 
     budget = 0 if side == "streamed" else 10**6
     fit = {"batch_size": batch_size, "epochs": OF_EPOCHS, "memory_budget_mb": budget, "validation_split": 0.0}
@@ -155,20 +164,21 @@ def train(side: str, folder: Path, name: str, batch_size: int) -> float:
     entries = preparation.current_cache(config, listing, "dev", "train").entries
     source = pipeline.Source(config.cache_path("dev", "fan", "train"), entries, 128, 5, None)
     training.seed_everything(config)
-    detector = building.build(config)
+    detector = build.build(config)
     if side == "bare":
         return _bare_loop(detector, source, batch_size)
     none = dataclasses.replace(source, entries=())
     checkpoint = checkpoints.Checkpoint(folder / "unfinished.npz", {}, None)
     clock = _clock()
-    watched = (callbacks.StopAtNaN(folder / "last_good.keras"), clock)
+    watched = (guards.StopAtNaN(folder / "last_good.keras"), clock)
     training.fit(detector, config, source, none, watched, checkpoint)
     return statistics.median(clock.times[1:])
 
 
 def tensorboard(side: str, folder: Path) -> float:
     """A whole training as it is by default, `ours` or `watched` by TensorBoard's callbacks. Seconds."""
-    from ganad_tf import preparation, training
+    from ganad_tf.cache import prepare as preparation
+    from ganad_tf.training import train as training
 
     logs = {"directory": str(folder / "logs")} if side == "watched" else {}
     config, listing = experiment(folder, "fan", tensorboard=logs)
@@ -180,7 +190,9 @@ def step(side: str, folder: Path, name: str, batch_size: int) -> float:
     """A compiled step on windows at hand: `ours`, of the `sixth` training in a process, with `one-heap`. Seconds."""
     import tensorflow as tf
 
-    from ganad_tf import blocks, building, heap, runtime, training
+    from ganad_tf import heap, runtime
+    from ganad_tf.training import blocks, build
+    from ganad_tf.training import train as training
 
     if side == "one-heap":
         heap.ARENAS = 1
@@ -189,7 +201,7 @@ def step(side: str, folder: Path, name: str, batch_size: int) -> float:
     for _ in range(6 if side == "sixth" else 1):
         runtime.forget_models()
         training.seed_everything(config)
-        detector = building.build(config)
+        detector = build.build(config)
         at_once = blocks.prepare(detector, batch_size, n_windows, OF_EPOCHS, pairs=detector.takes_pairs)
     windows = tf.random.normal([at_once, detector.input_dim])
     block = (windows, windows) if detector.takes_pairs else windows
@@ -219,7 +231,7 @@ def _bare_loop(detector, source, batch_size: int) -> float:
     """The same step in a loop of TensorFlow's own, over windows that are gathered from memory in a new order."""
     import tensorflow as tf
 
-    from ganad_tf import pipeline
+    from ganad_tf.cache import windows as pipeline
 
     spectra, starts = pipeline._load(source)
     n_batches = source.n_windows // batch_size

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from measure import ROOT, SCORERS
 
-from ganad_tf import clips, ensemble
 from ganad_tf import config as configuration
-from ganad_tf.metrics import auc, bootstrap_interval, pauc
-from ganad_tf.sections import Scorer
+from ganad_tf.config.sections import Scorer
+from ganad_tf.results import ensemble, score_files
+from ganad_tf.results.metrics import auc, bootstrap_interval, pauc
 
 COLUMNS = ["paper", "default", *(name for name in SCORERS if name != "paper")]
 
@@ -111,7 +111,7 @@ def _read(root: Path, members: Sequence[str], scorer: str, machine: str, *, how:
 
 def _elsewhere(path: Path) -> Runs:
     """Another system's scores of the test clips: all anomalies, and the normal clips from number 250 on."""
-    scores = {score.name: score.score for score in clips.read_scores(path)}
+    scores = {score.name: score.score for score in score_files.read_scores(path)}
     names = [name for name in scores if name.startswith("anomaly") or int(name[-12:-4]) >= 250]
     runs: Runs = {}
     for machine_id in ("01", "02"):

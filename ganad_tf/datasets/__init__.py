@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
+from ganad_tf.config.reader import nearest
 from ganad_tf.datasets import dcase2020, folder, imported, synthetic
 from ganad_tf.datasets.base import ListClips, recordings
 from ganad_tf.errors import ConfigError, DataError
-from ganad_tf.schema import nearest
 
 __all__ = ["DATASETS", "list_clips", "recordings", "refuse_foreign"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from ganad_tf.audio import extensions
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
+from ganad_tf.config.input_sections import Dataset
 from ganad_tf.errors import DataError
-from ganad_tf.input_sections import Dataset
 
 ListClips = Callable[[Path, Mode, Dataset], list[Listing]]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
+from ganad_tf.config.input_sections import Dataset
 from ganad_tf.datasets.base import clip_of, visible
-from ganad_tf.input_sections import Dataset
 
 _LABELLED = re.compile(r"(?P<label>normal|anomaly)_id_(?P<id>\d\d)_\d{8}\.wav")
 _TRAINING = re.compile(r"(?P<label>normal)_id_(?P<id>\d\d)_\d{8}\.wav")

@@ -11,9 +11,9 @@ from pathlib import Path
 from ganad_tf.audio import extensions
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
+from ganad_tf.config.input_sections import Dataset
 from ganad_tf.datasets.base import clip_of, recordings, visible
 from ganad_tf.datasets.identical import identical_files
-from ganad_tf.input_sections import Dataset
 
 _LABELS = {"normal": 0, "anomaly": 1, "abnormal": 1}
 MACHINE_ID = "00"  # a folder is one machine

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 
-from ganad_tf import sealed
+from ganad_tf.files import checksummed
 
 SAMPLE_BYTES = 4096  # from the middle of a file: of two recordings they are the same in silence only
 
@@ -16,7 +16,7 @@ def identical_files(paths: Iterable[Path]) -> list[list[Path]]:
     who reads the recordings names it.
     """
     groups = [list(paths)]
-    for trait in (_size, _sample, sealed.file_checksum):
+    for trait in (_size, _sample, checksummed.file_checksum):
         groups = [part for group in groups for part in _alike(group, trait)]
     return groups
 

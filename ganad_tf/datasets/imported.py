@@ -6,11 +6,11 @@ There are no recordings; the data directory is the cache directory of the mode, 
 
 from pathlib import Path
 
-from ganad_tf import manifest
+from ganad_tf.cache import manifest
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
+from ganad_tf.config.input_sections import Dataset
 from ganad_tf.datasets.base import visible
-from ganad_tf.input_sections import Dataset
 
 
 def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:

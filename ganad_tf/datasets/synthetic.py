@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ganad_tf import atomic
 from ganad_tf.clips import Listing
 from ganad_tf.config import Mode
+from ganad_tf.config.input_sections import Dataset, SyntheticData
 from ganad_tf.datasets import dcase2020
 from ganad_tf.datasets.synthetic_machines import MACHINES, SAMPLE_RATE, Take, factory, unit_rms
 from ganad_tf.errors import DataError
-from ganad_tf.input_sections import Dataset, SyntheticData
+from ganad_tf.files import atomic
 
 logger = logging.getLogger(__name__)
 

@@ -14,13 +14,14 @@ from typing import Literal
 
 import numpy as np
 
-from ganad_tf import atomic, metrics
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ConfigError, DataError, ExportError
-from ganad_tf.exporting import gathering, notes, publishing
+from ganad_tf.exporting import members, metadata, publishing
 from ganad_tf.exporting.examples import readable, spread
-from ganad_tf.exporting.gathering import Gathered
+from ganad_tf.exporting.members import Gathered
+from ganad_tf.files import atomic
+from ganad_tf.results import metrics
 from ganad_tf.serving.edge import METADATA
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def export(
     n_clips = batch or 1
     with publishing.no_empty_folders(model):
         atomic.check_writable(model / "1")
-        gathered = gathering.gather(config, listing, mode)
+        gathered = members.gather(config, listing, mode)
         tests = _fixed(gathered, listing, "test" if listing.of("test") else "train", seconds)
         samples = tests[0][1].shape[0]
         with atomic.temporary_directory(model / "new") as draft:
@@ -81,8 +82,8 @@ def export(
                 run = _in_batches(runtime.load(file), len(tests) if is_any_batch else n_clips)
                 found = _compare(gathered, tests, run, is_exact=form != "litert-int8")
             shape = {"format": form, "batch": None if is_any_batch else n_clips, "samples": samples}
-            known = notes.notes_of(gathered, name, listing.machine) | shape | found
-            version = publishing.publish(draft, model, partial(notes.write, draft / METADATA, known))
+            known = metadata.notes_of(gathered, name, listing.machine) | shape | found
+            version = publishing.publish(draft, model, partial(metadata.write, draft / METADATA, known))
     said = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in found.items())
     logger.info("%s: exported to %s; %s", listing.machine, version, said)
     return version

@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from ganad_tf import audio, features, lengths, preparation, records
+from ganad_tf import audio, features
+from ganad_tf.audio import lengths
+from ganad_tf.cache import prepare, records
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.errors import DataError
-from ganad_tf.exporting.gathering import Gathered
-from ganad_tf.serving import rescoring
+from ganad_tf.exporting.members import Gathered
+from ganad_tf.serving import replay
 
 logger = logging.getLogger(__name__)
 
-N_CLIPS = max(rescoring.BATCHES)
+N_CLIPS = max(replay.BATCHES)
 MOST_SAMPLES = 2**21  # of a clip: enough for several pieces, and eight of them in little memory
 FULL_SCALE = 32768  # of 16-bit samples
 
@@ -64,7 +66,7 @@ def example_clips(gathered: Gathered, listing: Listing, mode: Mode, longest: int
     config = gathered.config
     split = "test" if listing.of("test") else "train"
     if config.dataset.name == "imported":
-        entries = preparation.current_cache(config, listing, mode, split).entries
+        entries = prepare.current_cache(config, listing, mode, split).entries
         log_mels = [
             values for _, values in records.read(config.cache_path(mode, listing.machine, split), spread(entries))
         ]

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from ganad_tf import reconstruction, scorers, scoring
 from ganad_tf.features import windows_of
-from ganad_tf.scorers import ClipFunction
-from ganad_tf.trained import Fitted, Trained
+from ganad_tf.scoring import clip_scores, reconstruct, score
+from ganad_tf.scoring.clip_scores import ClipFunction
+from ganad_tf.scoring.model_directory import Fitted, Trained
 
 
 def explain(model: Trained, fitted: Fitted, log_mel: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -19,19 +19,19 @@ def explain(model: Trained, fitted: Fitted, log_mel: tf.Tensor) -> dict[str, tf.
     """
     detector, n_mels = model.detector, model.n_mels
     seen = [
-        _of_every_window(lambda windows: reconstruction.middle_spectra(detector, windows, n_mels), [n_mels]),
+        _of_every_window(lambda windows: reconstruct.middle_spectra(detector, windows, n_mels), [n_mels]),
         _of_every_window(detector.anomaly_score, []),
-        scoring.residual_function(model, fitted.settings),
+        score.residual_function(model, fitted.settings),
     ]
-    middles, scores, residual = scoring.of_clip(model, seen, log_mel, at_once=scorers.windows_at_once(detector))
+    middles, scores, residual = score.of_clip(model, seen, log_mel, at_once=clip_scores.windows_at_once(detector))
     first, last = (
         tf.ensure_shape(windows_of(spectra, model.frames, model.normalizer), [1, detector.input_dim])
         for spectra in (log_mel[: model.frames], log_mel[-model.frames :])
     )
-    reproduced = reconstruction.between(
-        reconstruction.spectra(detector, first, n_mels)[0],
+    reproduced = reconstruct.between(
+        reconstruct.spectra(detector, first, n_mels)[0],
         middles,
-        reconstruction.spectra(detector, last, n_mels)[0],
+        reconstruct.spectra(detector, last, n_mels)[0],
         model.normalizer,
     )
     return {"reconstruction": reproduced, "window_scores": scores, "band_residual": residual}

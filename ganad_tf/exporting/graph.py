@@ -14,7 +14,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf import scorers, scoring
 from ganad_tf.audio import LOUDEST
 from ganad_tf.config import Config
 from ganad_tf.exporting import constants
@@ -22,9 +21,11 @@ from ganad_tf.exporting.checks import Longest, expect, expect_finite, not_empty
 from ganad_tf.exporting.explaining import explain
 from ganad_tf.exporting.guards import guarded
 from ganad_tf.features import fewest_samples, log_mel_of, windows_of
+from ganad_tf.scoring import clip_scores
+from ganad_tf.scoring import score as scoring
+from ganad_tf.scoring.model_directory import Fitted, Trained
 from ganad_tf.serving import audio_format
 from ganad_tf.serving.audio_format import AudioFormat
-from ganad_tf.trained import Fitted, Trained
 
 Tensors = dict[str, tf.Tensor]
 Precision = Literal["float64", "float32"]
@@ -213,7 +214,7 @@ def shortest_clip(config: Config, members: Sequence[Member]) -> tuple[int, int]:
 
 
 def _own_score(member: Member, log_mel: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:
-    at_once = scorers.windows_at_once(member.model.detector) if in_pieces else None
+    at_once = clip_scores.windows_at_once(member.model.detector) if in_pieces else None
     function = scoring.scorer_function(member.model, member.fitted)
     return scoring.of_clip(member.model, [function], log_mel, at_once=at_once)[0]
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from ganad_tf import atomic, tensorflow_files
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ConfigError
-from ganad_tf.exporting import examples, gathering, notes, publishing, serving_files, verification
-from ganad_tf.exporting.gathering import Gathered
+from ganad_tf.exporting import examples, members, metadata, publishing, serving_files, verify
 from ganad_tf.exporting.graph import SoundScorer
+from ganad_tf.exporting.members import Gathered
+from ganad_tf.files import atomic, tensorflow_errors
 from ganad_tf.serving.versions import METADATA
 
 logger = logging.getLogger(__name__)
@@ -45,18 +45,18 @@ def export(config: Config, name: str, listing: Listing, mode: Mode, *, longest_s
     model = Path(config.export_directory, name)
     with publishing.no_empty_folders(model):
         atomic.check_writable(model / "1")
-        gathered = gathering.gather(config, listing, mode)
+        gathered = members.gather(config, listing, mode)
         longest = _longest_samples(gathered, longest_seconds)
         clips = examples.example_clips(gathered, listing, mode, longest)
         with atomic.temporary_directory(model / "new") as draft:
             _save(gathered.graph(longest_samples=longest), draft)
-            known = notes.notes_of(gathered, name, listing.machine)
+            known = metadata.notes_of(gathered, name, listing.machine)
             known["input"]["longest_samples"] = longest
-            notes.write(draft / METADATA, known)
+            metadata.write(draft / METADATA, known)
             with tempfile.TemporaryDirectory() as scratch:
-                difference = verification.verify(draft, gathered, clips, Path(scratch))
+                difference = verify.verify(draft, gathered, clips, Path(scratch))
             known |= {"largest_difference_from_live": difference}
-            version = publishing.publish(draft, model, partial(notes.write, draft / METADATA, known))
+            version = publishing.publish(draft, model, partial(metadata.write, draft / METADATA, known))
     serving_files.write(Path(config.export_directory))
     logger.info("%s: exported to %s, within %.1e of the live scores", listing.machine, version, difference)
     return version
@@ -77,5 +77,5 @@ def _save(graph: SoundScorer, directory: Path) -> None:
     """Writes a SavedModel with the functions as they are traced, weights included."""
     functions = {name: function.get_concrete_function() for name, function in graph.functions.items()}
     signatures = {**functions, "serving_default": functions["score_waveform"]}
-    with tensorflow_files.writing():
+    with tensorflow_errors.writing():
         tf.saved_model.save(tf.Module(), str(directory), signatures)

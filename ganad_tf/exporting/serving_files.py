@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ganad_tf import atomic
+from ganad_tf.files import atomic
 from ganad_tf.serving.versions import models
 
 MODELS, BATCHING = "models.config", "batching.config"

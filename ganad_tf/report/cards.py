@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ganad_tf.report import page, plots, views
+from ganad_tf.plotting import charts
+from ganad_tf.plotting.charts import Seen
+from ganad_tf.report import page, views
 from ganad_tf.report.facts import MachineFacts, ScoredClip
 from ganad_tf.report.page import Card, Picture
-from ganad_tf.report.plots import Seen
 from ganad_tf.report.sound import Embedded
 
 SILENCE = "Imported as a log-mel: there is no recording to listen to."
@@ -36,7 +37,7 @@ def draw(own: MachineFacts, key: str, place: Path, sounds: Embedded, n_clips: in
     for number, each in enumerate(chosen):
         name, what = f"clip_{number:02d}", seen[each.clip]
         path = place / f"{name}.png"
-        plots.plot_clip(path, what, *scales)
+        charts.plot_clip(path, what, *scales)
         whole[each] = Card(
             key=f"{key}-{name}",
             name=each.clip.name,

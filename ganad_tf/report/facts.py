@@ -9,15 +9,17 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from ganad_tf import clips, contents, datasets, ensemble, evaluation
+from ganad_tf import datasets
+from ganad_tf.cache import contents
+from ganad_tf.cache.manifest import Manifest
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config, Mode
+from ganad_tf.config.input_sections import Audio, Feature
 from ganad_tf.errors import DataError
-from ganad_tf.input_sections import Audio, Feature
-from ganad_tf.manifest import Manifest
-from ganad_tf.metrics import auc, bootstrap_interval, mean_of_defined, pauc
-from ganad_tf.report import origins
-from ganad_tf.thresholds import threshold_if_any
+from ganad_tf.report import provenance
+from ganad_tf.results import ensemble, evaluate, score_files
+from ganad_tf.results.metrics import auc, bootstrap_interval, mean_of_defined, pauc
+from ganad_tf.results.thresholds import threshold_if_any
 
 
 class ScoredClip(NamedTuple):
@@ -116,7 +118,7 @@ class MachineFacts:
     @property
     def detector(self) -> Path | None:
         """Where the detector is; None for an ensemble."""
-        return origins.detector_of(self.origin)
+        return provenance.detector_of(self.origin)
 
     @property
     def audio(self) -> Audio:
@@ -170,21 +172,21 @@ def gather(directory: Path) -> list[MachineFacts]:
 
 
 def _machine(path: Path, mode: Mode, machine: str) -> MachineFacts:
-    origin = origins.read(path)
-    config = origins.config_of(origin, path.parent)
+    origin = provenance.read(path)
+    config = provenance.config_of(origin, path.parent)
     (listing,) = datasets.list_clips(config, mode, [machine])
-    train_scores = tuple(score.score for score in clips.read_scores(config.train_score_path(mode, machine)))
+    train_scores = tuple(score.score for score in score_files.read_scores(config.train_score_path(mode, machine)))
     limit = threshold_if_any(train_scores, config.threshold, machine)
-    cache, cached = origins.cache_of(config, origin, mode, machine)
+    cache, cached = provenance.cache_of(config, origin, mode, machine)
     cached = contents.recognised(cached, listing.clips, listing.directory)
     by_id = {
         machine_id: [ScoredClip(clip, score, None if limit is None else score > limit) for clip, score in scored]
-        for machine_id, scored in evaluation.scored_clips(config, listing, mode).items()
+        for machine_id, scored in evaluate.scored_clips(config, listing, mode).items()
     }
     rows = [_row(machine_id, [scored], config.max_fpr) for machine_id, scored in by_id.items()]
     everything = [each for scored in by_id.values() for each in scored]
-    origins.check_recordings(config, machine, [each.clip for each in everything], cached)
-    ensemble.check_unchanged(config, listing, mode, {"members": origins.members_of(origin)})
+    provenance.check_recordings(config, machine, [each.clip for each in everything], cached)
+    ensemble.check_unchanged(config, listing, mode, {"members": provenance.members_of(origin)})
     return MachineFacts(
         machine=machine,
         mode=mode,
@@ -197,7 +199,7 @@ def _machine(path: Path, mode: Mode, machine: str) -> MachineFacts:
         scored=tuple(sorted(everything, key=lambda each: -each.score)),
         rows=(*rows, _row("mean", list(by_id.values()), config.max_fpr)),
         origin=origin,
-        training=origins.training_of(origin),
+        training=provenance.training_of(origin),
     )
 
 

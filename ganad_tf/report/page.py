@@ -12,10 +12,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from ganad_tf import __version__, atomic
-from ganad_tf.comparison import System
-from ganad_tf.evaluation import Areas
+from ganad_tf import __version__
+from ganad_tf.files import atomic
 from ganad_tf.report.facts import MachineFacts
+from ganad_tf.results.compare import System
+from ganad_tf.results.evaluate import Areas
 
 LABELS = {0: "normal", 1: "anomaly", None: "unknown"}
 

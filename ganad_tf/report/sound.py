@@ -8,7 +8,7 @@ from urllib.parse import quote
 import soundfile
 
 from ganad_tf import audio
-from ganad_tf.input_sections import Audio
+from ganad_tf.config.input_sections import Audio
 from ganad_tf.report.page import data_uri
 
 

@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ganad_tf import atomic, clips, thresholds
-from ganad_tf.comparison import markdown, write_csv
+from ganad_tf.files import atomic
 from ganad_tf.report.facts import Area, Counts
 from ganad_tf.report.page import LABELS, Comparison, MachinePage, SystemPage
+from ganad_tf.results import score_files, thresholds
+from ganad_tf.results.compare import markdown, write_csv
 
 MACHINES = ("system", "mode", "machine", "id", "auc", "auc_low", "auc_high", "pauc", "pauc_low", "pauc_high")
 COUNTS = ("threshold", "normal_below", "normal_above", "anomaly_below", "anomaly_above", "unlabelled")
@@ -35,7 +36,7 @@ def write_machines(path: Path, systems: Sequence[SystemPage]) -> None:
             areas = ["" if math.isnan(value) else f"{value:.6f}" for area in (row.auc, row.pauc) for value in area]
             counts = row.counts or ("", "", "", "")
             rows.append([*place, row.name, *areas, page.facts.threshold, *counts, row.n_unlabelled])
-    clips.write_rows(path, rows)
+    score_files.write_rows(path, rows)
 
 
 def write_clips(path: Path, systems: Sequence[SystemPage]) -> None:
@@ -45,7 +46,7 @@ def write_clips(path: Path, systems: Sequence[SystemPage]) -> None:
         for clip, score, is_anomaly in page.facts.scored:
             decision = "" if is_anomaly is None else LABELS[int(is_anomaly)]
             rows.append([*place, clip.machine_id, clip.name, score, LABELS[clip.label], decision])
-    clips.write_rows(path, rows)
+    score_files.write_rows(path, rows)
 
 
 def write_made(path: Path, systems: Sequence[SystemPage]) -> None:
@@ -53,7 +54,7 @@ def write_made(path: Path, systems: Sequence[SystemPage]) -> None:
     rows: list[Sequence[object]] = [MADE]
     for place, page in _all_machines(systems):
         rows += [[*place, what, str(value)] for what, value in page.made.items()]
-    clips.write_rows(path, rows)
+    score_files.write_rows(path, rows)
 
 
 def write_markdown(path: Path, systems: Sequence[SystemPage], comparison: Comparison | None) -> None:

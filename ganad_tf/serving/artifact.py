@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ganad_tf.config.input_sections import Audio
 from ganad_tf.errors import DataError, InputError
-from ganad_tf.input_sections import Audio
 from ganad_tf.serving import wav
-from ganad_tf.serving.fields import Field, Signature
+from ganad_tf.serving.signature import Field, Signature
 from ganad_tf.serving.versions import METADATA, newest
 
 # What the graph's own checks say, between the words that TensorFlow puts around it.

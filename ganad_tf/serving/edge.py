@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ganad_tf import audio
+from ganad_tf.config.input_sections import Audio
 from ganad_tf.errors import ConfigError, DataError
-from ganad_tf.input_sections import Audio
 from ganad_tf.serving.predictions import Prediction
 
 ONNX, LITERT = "model.onnx", "model.tflite"

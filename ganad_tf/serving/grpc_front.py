@@ -21,9 +21,9 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.serving import grpc_messages, logs, rest
 from ganad_tf.serving.access import Access
-from ganad_tf.serving.fields import short
 from ganad_tf.serving.refusals import RefusedError, refusal
 from ganad_tf.serving.service import Service
+from ganad_tf.serving.signature import short
 
 logger = logging.getLogger(__name__)
 

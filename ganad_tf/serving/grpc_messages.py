@@ -9,7 +9,7 @@ from tensorflow.core.framework import types_pb2
 
 from ganad_tf.errors import InputError
 from ganad_tf.serving.batching import Arrays
-from ganad_tf.serving.fields import named, short
+from ganad_tf.serving.signature import named, short
 
 
 def parsed(kind: type[Message], content: bytes) -> Message:

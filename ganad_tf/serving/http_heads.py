@@ -6,9 +6,9 @@ from tornado.httputil import HTTPServerRequest
 
 from ganad_tf.serving.access import Access
 from ganad_tf.serving.endpoints import Endpoints, Route
-from ganad_tf.serving.fields import short
 from ganad_tf.serving.limits import Limits
 from ganad_tf.serving.refusals import RefusedError, TooLargeError
+from ganad_tf.serving.signature import short
 
 MOST_HEADERS = 100
 

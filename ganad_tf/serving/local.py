@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ganad_tf import audio, memory
+from ganad_tf import audio
 from ganad_tf.errors import DataError, InputError
+from ganad_tf.features import memory
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.predictions import Prediction
 

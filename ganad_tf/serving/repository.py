@@ -16,8 +16,8 @@ from pathlib import Path
 from ganad_tf.errors import DataError, GanadError
 from ganad_tf.serving import versions
 from ganad_tf.serving.artifact import Artifact
-from ganad_tf.serving.fields import named
 from ganad_tf.serving.inventory import Inventory, state_of
+from ganad_tf.serving.signature import named
 from ganad_tf.serving.versions import Look, Policy, State
 from ganad_tf.serving.warming import warm
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ganad_tf.errors import InputError
 from ganad_tf.serving import base64_text
-from ganad_tf.serving.fields import Field, Signature, check_names, short
+from ganad_tf.serving.signature import Field, Signature, check_names, short
 from ganad_tf.serving.versions import State
 
 Format = Literal["instances", "inputs"]

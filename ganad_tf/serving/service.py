@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 
 from ganad_tf import heap
-from ganad_tf.containers import UnknownLength
+from ganad_tf.audio.containers import UnknownLength
 from ganad_tf.errors import InputError
 from ganad_tf.serving import batching, parsing, wav
 from ganad_tf.serving.artifact import Artifact
 from ganad_tf.serving.batching import Arrays, Batcher
-from ganad_tf.serving.fields import named
 from ganad_tf.serving.limits import Limits
 from ganad_tf.serving.meters import Meters
 from ganad_tf.serving.refusals import BusyError, TooLargeError
 from ganad_tf.serving.repository import NotHereError, Repository
+from ganad_tf.serving.signature import named
 from ganad_tf.serving.versions import State
 
 LARGE = 8_000_000  # bytes of a body: such are parsed one at a time, and their room goes back to the system

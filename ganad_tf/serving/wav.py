@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 import soundfile
 
-from ganad_tf import containers
-from ganad_tf.containers import UnknownLength, riff
+from ganad_tf.audio import containers
+from ganad_tf.audio.containers import UnknownLength, riff
 from ganad_tf.errors import DataError, InputError
 
 SAMPLE_BYTES = 2

@@ -1,0 +1,176 @@
+"""Audio file → one channel of float32 samples, nominally in [-1, 1]. First stage after the listing.
+
+The one reader of recordings, for training, for an exported model in this process, and for a client of a server.
+A file that can't be read whole is an error, never a shorter clip: `containers` finds that out, libsndfile decodes.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import librosa
+import numpy as np
+import soundfile
+
+from ganad_tf.audio import aligned, containers
+from ganad_tf.audio.containers import Sound
+from ganad_tf.config.input_sections import Audio
+from ganad_tf.errors import DataError, MemoryShortageError
+
+MOST_UPSAMPLING = 100  # times; a small file whose header says 1 Hz would fill the memory
+LOUDEST = 8.0  # times full scale: beyond it samples were not scaled to [-1, 1], such as whole numbers of 16 bits
+BLOCK = 2**21  # samples of all channels that are decoded at a time
+MOST_SAMPLES = 8192  # in a byte: FLAC's of silence
+MOST_BITS = 24  # per sample, that float32 holds without loss
+Observe = Callable[[np.ndarray], None]  # of `[samples, channels]`: int16, or floating point with full scale 1
+
+_ENDINGS = "wav wave rf64 bw64 w64 aiff aif aifc au snd caf flac ogg oga opus mp3"
+
+
+def extensions() -> frozenset[str]:
+    """The file name endings, in lower case, of the formats that can be read."""
+    return frozenset(f".{ending}" for ending in _ENDINGS.split())
+
+
+def read(
+    path: Path,
+    settings: Audio,
+    *,
+    fewest_samples: int = 1,
+    longest_seconds: float | None = None,
+    observe: Observe | None = None,
+) -> np.ndarray:
+    """Reads one channel of an audio file.
+
+    Args:
+      path: The file.
+      settings: Sample rate, channel, whether to resample, and what to do where a header leaves the length open.
+      fewest_samples: At the sample rate of `settings`; a shorter recording is refused.
+      longest_seconds: A longer recording is refused before it is decoded; None for no limit.
+      observe: Called with each block of samples as it is decoded.
+
+    Returns:
+      `[samples]` float32; integer formats are scaled to [-1, 1).
+
+    Raises:
+      DataError: If the file is missing, empty, cut off, damaged, not audio, of a format that does not show whether it
+        is whole, too short or too long, holds samples that are no numbers, or has another sample rate or fewer
+        channels than `settings` ask for.
+    """
+    try:
+        waveform = _read(path, settings, longest_seconds, observe)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: expected an audio file, but it does not exist.") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"{path}: expected an audio file that can be read. Received: {reason}.") from error
+    except MemoryError as error:
+        raise MemoryShortageError(path) from error
+    if len(waveform) < fewest_samples:
+        raise DataError(f"{path}: expected at least {fewest_samples} samples, received {len(waveform)}.")
+    return waveform
+
+
+def _read(path: Path, settings: Audio, longest_seconds: float | None, observe: Observe | None) -> np.ndarray:
+    """The same, without the file's name in messages."""
+    with path.open("rb") as file:
+        sound = containers.sound_of(file, settings.unknown_length)
+        stream = sound.stream(file)
+        try:
+            with soundfile.SoundFile(stream) as decoder:
+                _check_header(decoder, settings, longest_seconds)
+                if decoder.frames > MOST_SAMPLES * (sound.size + len(sound.header)):
+                    raise DataError(f"expected a header that makes sense. Received: {decoder.frames} samples.")
+                rate, waveform = decoder.samplerate, _decoded(decoder, sound, settings, observe)
+        except (soundfile.SoundFileError, ValueError, DataError) as error:
+            if stream.error:  # to the decoder it looked like the file's end
+                raise stream.error from error
+            if isinstance(error, DataError):
+                raise
+            raise DataError(
+                f"expected {sound.container} sound that can be decoded; the file is cut off, damaged, or of a kind "
+                "that is not supported."
+            ) from error
+        if stream.error:
+            raise stream.error
+    _check_samples(waveform)
+    if rate != settings.sample_rate:
+        waveform = librosa.resample(waveform, orig_sr=rate, target_sr=settings.sample_rate)
+    return np.ascontiguousarray(waveform, dtype=np.float32)
+
+
+def _check_header(decoder: soundfile.SoundFile, settings: Audio, longest_seconds: float | None) -> None:
+    """Refuses what the header already shows, before any sample is read."""
+    rate, channels = decoder.samplerate, decoder.channels
+    if rate != settings.sample_rate and not settings.resample:
+        raise DataError(
+            f"expected a sample rate of {settings.sample_rate} Hz, received {rate} Hz; "
+            "set `audio.sample_rate`, or `audio.resample: true`."
+        )
+    if rate * MOST_UPSAMPLING < settings.sample_rate:
+        raise DataError(f"expected a recording that can be resampled to {settings.sample_rate} Hz, received {rate} Hz.")
+    if settings.channel != "mean" and settings.channel >= channels:
+        raise DataError(
+            f"expected a channel {settings.channel}, but the file has channels 0 to {channels - 1}; "
+            "set `audio.channel`."
+        )
+    if not decoder.frames:
+        raise DataError("expected a recording, but the file holds no samples.")
+    seconds = decoder.frames / rate
+    if longest_seconds is not None and seconds > longest_seconds:
+        raise DataError(
+            f"expected a clip of at most {longest_seconds:.6g} s, received {seconds:.6g} s; cut it into shorter ones, "
+            "or export the model with a larger --longest."
+        )
+
+
+def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio, observe: Observe | None) -> np.ndarray:
+    """All samples of the chosen channel, or the mean of all, `[samples]` float32."""
+    is_16_bit = decoder.subtype == "PCM_16"  # scaling those here is faster
+    # MP3, whose frames are few enough by then, loses its last digit between two calls.
+    count = decoder.frames if sound.container == "MP3" else max(BLOCK // decoder.channels, 1)
+    waveform, received = aligned.empty(decoder.frames), 0  # where TensorFlow can take it as it is: an hour takes 230 MB
+    digest = hashlib.md5(usedforsecurity=False)
+    while received < decoder.frames:
+        samples = decoder.read(count, dtype="int16" if is_16_bit else "float32", always_2d=True)  # [samples, channels]
+        if not len(samples):
+            raise DataError(
+                f"expected {decoder.frames} samples as its header says, but the file is cut off after {received}."
+            )
+        if observe:
+            observe(samples)
+        _choose(samples, settings, waveform[received : received + len(samples)])
+        received += len(samples)
+        if sound.md5 and sound.bits <= MOST_BITS:
+            digest.update(_as_coded(samples, sound.bits))
+    if sound.md5 and sound.bits <= MOST_BITS and digest.digest() != sound.md5:
+        raise DataError(f"expected the samples that the checksum of this {sound.container} file is of; it is damaged.")
+    return waveform
+
+
+def _choose(samples: np.ndarray, settings: Audio, result: np.ndarray) -> None:
+    """`[samples, channels]` → `[samples]` float32, full scale at 1."""
+    with np.errstate(invalid="ignore", over="ignore"):  # of NaN and the like, which are refused later
+        channel, unit = settings.channel, np.float32(2**-15 if samples.dtype == np.int16 else 1)
+        chosen = samples.mean(axis=1, dtype=np.float32) if channel == "mean" else samples[:, channel]
+        np.multiply(chosen, unit, out=result)
+
+
+def _as_coded(samples: np.ndarray, bits: int) -> bytes:
+    """Samples of at most 24 bits as FLAC's checksum has them: whole bytes, the least significant first."""
+    if bits == samples.dtype.itemsize * 8 == 16:
+        return samples.astype("<i2", copy=False).tobytes()
+    whole = np.round(samples * (2.0 ** (bits - 1) / (2**15 if samples.dtype == np.int16 else 1))).astype("<i4")
+    return whole.view(np.uint8).reshape(-1, 4)[:, : (bits + 7) // 8].tobytes()
+
+
+def _check_samples(waveform: np.ndarray) -> None:
+    with np.errstate(invalid="ignore"):
+        loudest = max(waveform.max(), -waveform.min())
+    if not np.isfinite(loudest):
+        count = int((~np.isfinite(waveform)).sum())
+        raise DataError(f"expected numbers, but {count} of {len(waveform)} samples are NaN or infinite.")
+    if loudest > LOUDEST:
+        raise DataError(f"expected samples from -1 to 1, received up to {loudest:.3g}.")

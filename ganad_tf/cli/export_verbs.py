@@ -1,0 +1,163 @@
+"""The verbs that make and use exported models: `export`, `predict`, `serve`. Prints, as only `cli` does."""
+
+import argparse
+import logging
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ganad_tf import config as configuration
+from ganad_tf import datasets
+from ganad_tf.cli import arguments, terminal
+from ganad_tf.errors import ConfigError, DataError, GanadError
+from ganad_tf.serving import client, http_client, predictions
+
+if TYPE_CHECKING:
+    from ganad_tf.serving import access, server
+
+_GRPC = ("grpc://", "grpcs://")
+
+logger = logging.getLogger(__name__)
+
+LONGEST_SECONDS = 600.0  # of a clip, unless `export` is told otherwise
+
+
+def export(options: argparse.Namespace) -> None:
+    """Makes one model per machine type that takes sound and returns anomaly scores."""
+    config = configuration.load(options.config, options.set)
+    listings = datasets.list_clips(config, options.mode, options.machine)
+    stem = Path(options.config).stem if options.name is None else options.name
+    names = [stem if options.name and len(listings) == 1 else f"{stem}_{listing.machine}" for listing in listings]
+    for name in names:
+        if not arguments.MODEL_NAME.fullmatch(name):
+            raise ConfigError(f"Expected a model's name of letters, digits and `_.-`. Received: {name!r}; set --name.")
+    if options.format == "savedmodel" and (options.batch, options.seconds) != (None, None):
+        raise ConfigError(
+            "Expected --batch and --seconds with another --format: a SavedModel takes clips of any length."
+        )
+    if options.format != "savedmodel" and options.longest is not None:
+        raise ConfigError("Expected --longest without --format: a model for small boards takes clips of one length.")
+    terminal.import_tensorflow()
+    from ganad_tf.exporting import edge, savedmodel
+
+    for name, listing in zip(names, listings, strict=True):
+        what = (config.for_machine(listing.machine), name, listing, options.mode)
+        if options.format == "savedmodel":
+            print(savedmodel.export(*what, longest_seconds=options.longest or LONGEST_SECONDS))
+        else:
+            shape = {"batch": options.batch, "seconds": options.seconds}
+            print(edge.export(*what, options.format, **shape, quietly=terminal.silenced))
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Scores files, and the recordings in folders, by an exported model, in this process or on a server."""
+    files, empty = _recordings(options.files)
+    if options.model.startswith((*http_client.SCHEMES, *_GRPC)):
+        found = list(client.predict(_server(options), files))
+    elif options.header or options.ca_cert:
+        raise ConfigError(f"Expected the URL of a model with --header and --ca-cert. Received: {options.model}.")
+    else:
+        found = list(_predict_here(Path(options.model), files))
+    write = {"table": predictions.as_table, "json": predictions.as_json, "csv": predictions.as_csv}[options.form]
+    print(write([each for each in found if isinstance(each, predictions.Prediction)]))
+    faults = [*empty, *(str(each) for each in found if isinstance(each, GanadError))]
+    if faults:
+        raise DataError("\n".join(faults))
+
+
+def _recordings(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The files that are named, with those of a folder in its place, and the folders that hold no recordings.
+
+    Raises:
+      DataError: If there is nothing but such folders.
+    """
+    files: list[Path] = []
+    empty: list[str] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        recordings, others = datasets.recordings(path)
+        for line in others:
+            logger.warning("left out: %s", line)
+        files.extend(recordings)
+        if not recordings:
+            empty.append(f"{path}: expected recordings (WAV, FLAC, OGG, ...) in this folder, but there are none.")
+    if not files:
+        raise DataError("\n".join(empty))
+    return files, empty
+
+
+def _server(options: argparse.Namespace) -> http_client.Ask:
+    """The model that the URL names."""
+    if options.model.startswith(http_client.SCHEMES):
+        return http_client.connect(options.model, headers=options.header, ca_cert=options.ca_cert)
+    terminal.import_tensorflow(for_serving=True)  # the messages of gRPC are made of TensorFlow's
+    try:
+        from ganad_tf.serving import grpc_client
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"grpc:// needs {error.name}; install the extra: pip install 'ganad_tf[grpc]'.") from error
+    return grpc_client.connect(options.model, headers=options.header, ca_cert=options.ca_cert)
+
+
+def _predict_here(model: Path, files: Sequence[Path]) -> Iterator[predictions.Prediction | DataError]:
+    """By a model for small boards in its own runtime, by any other in TensorFlow."""
+    from ganad_tf.serving import edge
+
+    file = edge.find(model)
+    if file:
+        with terminal.silenced():  # LiteRT tells of its delegates
+            loaded = edge.EdgeModel(file)
+        return edge.predict(loaded, files)
+    terminal.import_tensorflow(for_serving=True)
+    from ganad_tf.serving import local
+
+    return local.predict(model, files)
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Serves the exported models of a folder over HTTP, and gRPC if asked for, as TensorFlow Serving does."""
+    terminal.import_tensorflow(for_serving=True)
+    try:
+        from ganad_tf.serving import access, limits, logs, repository, server
+    except ModuleNotFoundError as error:
+        if error.name == "resource":  # of Python's own library
+            raise ConfigError("`ganad serve` needs Linux or macOS.") from error
+        raise ConfigError(
+            f"`ganad serve` needs {error.name}; install the extra: pip install 'ganad_tf[serve]'."
+        ) from error
+    if options.tls_key and not options.tls_cert:
+        raise ConfigError("Expected --tls-cert with --tls-key.")
+    if options.log_format == "json":
+        logs.write_json()
+    given = vars(options).items()
+    prefix = "limit_"
+    who = access.Access(access.read_token(options.token_file) if options.token_file else None, options.cors)
+    tls = access.tls(options.tls_cert, options.tls_key) if options.tls_cert else None
+    chosen = {"name": options.model_name, "policy": options.versions, "most_loaded": options.loaded}
+    server.serve(
+        repository.Repository(options.folder, **chosen),
+        host=options.host,
+        port=options.port,
+        poll_seconds=options.poll,
+        limits=limits.Limits(**{key.removeprefix(prefix): value for key, value in given if key.startswith(prefix)}),
+        access=who,
+        tls=tls,
+        has_access_log=options.access_log,
+        fronts=[] if options.grpc_port is None else [_grpc(options, who)],
+    )
+
+
+def _grpc(options: argparse.Namespace, who: "access.Access") -> "server.MakeFront":
+    """TensorFlow Serving's gRPC API, to be put over a service."""
+    try:
+        from ganad_tf.serving import grpc_front
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"--grpc-port needs {error.name}; install the extra: pip install 'ganad_tf[grpc]'."
+        ) from error
+    tls = grpc_front.tls_credentials(options.tls_cert, options.tls_key) if options.tls_cert else None
+    address = {"host": options.host, "port": options.grpc_port}
+    watched = {"has_access_log": options.access_log}
+    return partial(grpc_front.GrpcFront, **address, access=who, credentials=tls, **watched)

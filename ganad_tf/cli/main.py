@@ -1,0 +1,257 @@
+"""The verbs: `ganad VERB CONFIG.yaml`. Configures logging and chooses exit codes; prints, as only `deployment` does.
+
+Exit 0 done, 1 a bug (traceback), 2 something that the user can mend (one sentence), 130 interrupted, 141 when whoever
+reads the output has gone.
+Tables go to stdout, everything else to stderr. A verb imports what it needs when it runs, so that
+`--help`, `list` and `evaluate` don't wait for TensorFlow.
+"""
+
+import argparse
+import json
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ganad_tf import config as configuration
+from ganad_tf import datasets
+from ganad_tf.cli import arguments, export_verbs, streams, terminal
+from ganad_tf.clips import Listing
+from ganad_tf.config import Config, Mode
+from ganad_tf.errors import ConfigError, GanadError
+from ganad_tf.results import evaluate as evaluation
+
+logger = logging.getLogger(__name__)
+
+
+def main(command_line: Sequence[str] | None = None) -> int:
+    """Runs one verb and returns the exit code."""
+    streams.open_all()
+    given = sys.argv[1:] if command_line is None else command_line
+    options = arguments.parser(VERBS).parse_args(given)
+    options.command = shlex.join(["ganad", *given])
+    level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("ganad_tf").setLevel(level)
+    try:
+        options.verb(options)
+        sys.stdout.flush()
+    except GanadError as error:
+        print(f"ganad: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `ganad list CONFIG.yaml | head -1` has seen enough
+        streams.abandon_output()
+        return 141
+    except OSError as error:  # a folder without permission, a full disk: the user's to mend, wherever it shows
+        if options.verbose:
+            raise
+        print(f"ganad: {error.filename or 'the output'}: {error.strerror or error}.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        print(f"ganad: {terminal.interrupted(error, arguments.without_secrets(given))}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def list_(options: argparse.Namespace) -> None:
+    """Lists machine types, IDs and how many clips there are of each kind, and warns of odd recordings."""
+    config, mode, listings = _experiment(options)
+    datasets.refuse_foreign(listings, config)
+    print(f"{mode}: {config.data_directory(mode)}")
+    print(f"{'machine':<14}{'id':<6}{'train':>7}{'normal':>8}{'anomaly':>9}{'unlabelled':>12}")
+    for listing in listings:
+        for machine_id in sorted({clip.machine_id for clip in listing.clips}):
+            kinds = [("train" if c.split == "train" else c.label) for c in listing.clips if c.machine_id == machine_id]
+            counts = [kinds.count(kind) for kind in ("train", 0, 1, None)]
+            print(f"{listing.machine:<14}{machine_id:<6}{counts[0]:>7}{counts[1]:>8}{counts[2]:>9}{counts[3]:>12}")
+    sys.stdout.flush()
+    _warn_of_oddities(config, mode, listings)
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Reads the recordings and keeps their log-mels in the cache."""
+    terminal.import_tensorflow()
+    from ganad_tf.cli import stages
+
+    config = configuration.load(options.config, options.set)
+    _make_synthetic(config, options.mode)
+    config, mode, listings = _experiment(options, config)
+    stages.prepare(config, mode, listings, ("train", "test"), fresh=options.fresh)
+    _warn_of_oddities(config, mode, listings)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Trains one detector per machine type on its normal training clips."""
+    config, mode, listings = _experiment(options)
+    if config.ensemble.members:
+        raise ConfigError(
+            f"Expected a detector to train in {options.config}. Received: an ensemble; train its members, "
+            "then `ganad run` it."
+        )
+    terminal.import_tensorflow()
+    from ganad_tf.cli import stages
+
+    datasets.refuse_foreign(listings, config)
+    stages.check(config, listings)
+    stages.train(config, mode, listings, fresh=options.fresh)
+
+
+def score(options: argparse.Namespace) -> None:
+    """Writes anomaly scores and decisions of the test clips."""
+    config, mode, listings = _experiment(options)
+    if config.ensemble.members:
+        _combine(config, mode, listings, options.command)
+    else:
+        terminal.import_tensorflow()
+        from ganad_tf.cli import stages
+
+        stages.score(config, mode, listings, fresh=options.fresh, command=options.command)
+        _warn_of_oddities(config, mode, listings)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Computes AUC and pAUC from the score files and writes the result file."""
+    config, mode, listings = _experiment(options)
+    datasets.refuse_foreign(listings, config)
+    _evaluate(config, mode, listings, keep=bool(options.machine))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Does it all: prepare, train, score and, where there are labels, evaluate."""
+    config = configuration.load(options.config, options.set)
+    if config.ensemble.members:
+        config, mode, listings = _experiment(options, config)
+        _combine(config, mode, listings, options.command)
+        _evaluate_labelled(config, mode, listings, keep=bool(options.machine))
+    else:
+        terminal.import_tensorflow()
+        _run(options, config)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Compares results with one another and with published ones, as tables and, if asked for, as bars."""
+    from ganad_tf.results import compare as comparison
+
+    systems = comparison.read_systems(options.systems)
+    best = [comparison.best_of(systems)] if len(systems) > 1 else []
+    rows = [*comparison.published_systems(), *systems, *best]
+    print(f"{comparison.markdown(comparison.table(rows))}\n\n{comparison.NOTE}")
+    comparison.write(options.out, rows)
+    if options.bars:
+        from ganad_tf.plotting import charts
+
+        charts.plot_bars(options.out / "comparison.png", comparison.bars(rows))
+    logger.info("wrote %s", options.out)
+
+
+def report(options: argparse.Namespace) -> None:
+    """Writes one page of pictures, sounds and tables about results, to be opened in a browser."""
+    terminal.import_tensorflow()
+    _write_report(options.results, options.out or options.results[0] / "report", options.clips)
+
+
+def demo(options: argparse.Namespace) -> None:
+    """Makes six toy machines, trains a GANomaly on each, and shows how well it finds their faults."""
+    terminal.import_tensorflow()
+    folders = {
+        "dev_directory": "data",
+        "cache_directory": "cache",
+        "model_directory": "model",
+        "result_directory": "result",
+    }
+    places = [f"{key}={json.dumps(str(options.out / folder))}" for key, folder in folders.items()]  # JSON is YAML too
+    config = configuration.load(_shipped("demo.yaml"), [*places, *options.set])
+    _run(options, config)
+    _write_report([Path(config.result_directory)], options.out / "report", n_clips=2)
+
+
+def _write_report(results: Sequence[Path], out: Path, n_clips: int) -> None:
+    from ganad_tf.report import write
+
+    with terminal.bar("report", "machine") as progress:
+        path = write.write(results, out, n_clips=n_clips, progress=progress)
+    print(f"report: {path}")
+
+
+def _run(options: argparse.Namespace, config: Config) -> None:
+    """All stages in turn."""
+    from ganad_tf.cli import stages
+
+    _make_synthetic(config, options.mode)
+    config, mode, listings = _experiment(options, config)
+    stages.check(config, listings)
+    for listing in listings:
+        listing.need("test")
+    stages.prepare(config, mode, listings, ("train", "test"), fresh=options.fresh)
+    _warn_of_oddities(config, mode, listings)
+    stages.train(config, mode, listings, fresh=options.fresh)
+    stages.score(config, mode, listings, command=options.command)
+    _evaluate_labelled(config, mode, listings, keep=bool(options.machine))
+
+
+def _combine(config: Config, mode: Mode, listings: Sequence[Listing], command: str) -> None:
+    """What `score` is for an ensemble; needs no TensorFlow."""
+    from ganad_tf.results import ensemble
+
+    for listing in listings:
+        ensemble.score(config.for_machine(listing.machine), listing, mode, command=command)
+
+
+def _shipped(name: str) -> Path:
+    """A file of `yaml/`: inside the package where it is installed, beside it in a checkout."""
+    inside, beside = (Path(__file__).parents[level] / "yaml" / name for level in (1, 2))
+    return inside if inside.exists() else beside
+
+
+def _experiment(options: argparse.Namespace, config: Config | None = None) -> tuple[Config, Mode, list[Listing]]:
+    """What a verb works on."""
+    config = config or configuration.load(options.config, options.set)
+    return config, options.mode, datasets.list_clips(config, options.mode, options.machine)
+
+
+def _warn_of_oddities(config: Config, mode: Mode, listings: Sequence[Listing]) -> None:
+    """Names recordings that are silent, clipped or there twice."""
+    from ganad_tf.datasets import oddities
+
+    with terminal.bar("recordings") as progress:
+        oddities.warn(config, listings, mode, progress=progress)
+
+
+def _make_synthetic(config: Config, mode: Mode) -> None:
+    if config.dataset.name != "synthetic":
+        return
+    if mode == "eval":
+        raise ConfigError("Expected --dev: the synthetic machines have no evaluation data.")
+    from ganad_tf.datasets import synthetic
+
+    synthetic.write(config.data_directory(mode), config.dataset.synthetic)
+
+
+def _evaluate_labelled(config: Config, mode: Mode, listings: Sequence[Listing], *, keep: bool) -> None:
+    if any(clip.label is not None for listing in listings for clip in listing.of("test")):
+        _evaluate(config, mode, listings, keep=keep)
+
+
+def _evaluate(config: Config, mode: Mode, listings: Sequence[Listing], *, keep: bool) -> None:
+    results = evaluation.evaluate(config, listings, mode, keep=keep)
+    beside = [listing for listing in listings if evaluation.has_paper_scores(config, listing)]
+    paper = evaluation.evaluate(config.with_paper_score(), beside, mode, keep=keep) if beside else []
+    print(evaluation.table(results, paper))
+    logger.info("wrote %s", config.result_path)
+
+
+VERBS = {
+    "list": list_,
+    "prepare": prepare,
+    "train": train,
+    "score": score,
+    "evaluate": evaluate,
+    "run": run,
+    "export": export_verbs.export,
+    "predict": export_verbs.predict,
+    "serve": export_verbs.serve,
+    "compare": compare,
+    "report": report,
+    "demo": demo,
+}

@@ -1,0 +1,148 @@
+"""Warnings of recordings that can be used but seldom should: silent, clipped, with a dead channel, or there twice."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ganad_tf.audio import sound_checks
+from ganad_tf.audio.sound_checks import Examined
+from ganad_tf.cache import contents, manifest
+from ganad_tf.clips import Clip, Listing
+from ganad_tf.config import Config, Mode
+from ganad_tf.config.input_sections import Audio
+from ganad_tf.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+N_NAMED = 5  # of a kind
+Progress = Callable[[Iterable, int], Iterable]
+
+
+def warn(config: Config, listings: Sequence[Listing], mode: Mode, *, progress: Progress) -> None:
+    """Warns of odd recordings, one line per kind with their number and the names of some.
+
+    What the caches know of is not read again; imported log-mels have no recordings.
+
+    Args:
+      config: The experiment.
+      listings: The machine types.
+      mode: `dev` or `eval`.
+      progress: Shows how far the reading is.
+    """
+    if config.dataset.name == "imported":
+        return
+    found: dict[Clip, Examined | None] = {}
+    unknown: list[Clip] = []
+    places: list[tuple[Path, Audio]] = []
+    for listing in listings:
+        own = config.for_machine(listing.machine)
+        found |= _known(own, listing, mode)
+        missing = [clip for clip in listing.clips if clip not in found]
+        unknown += missing
+        places += [(listing.directory / clip.file, own.audio) for clip in missing]
+    if unknown:
+        with ThreadPoolExecutor() as pool:
+            examined = progress(pool.map(_examined, places), len(unknown))
+            found |= dict(zip(unknown, examined, strict=True))
+    for line in lines(found):
+        logger.warning("%s", line)
+
+
+def lines(examined_clips: Mapping[Clip, Examined | None]) -> Iterator[str]:
+    """One line per kind of oddity.
+
+    Args:
+      examined_clips: What is known of the clips' files; None where they can't be read.
+    """
+    having: dict[str, list[str]] = defaultdict(list)
+    for clip, examined in examined_clips.items():
+        for remark in examined.remarks if examined else ():
+            is_channel = remark.startswith(sound_checks.CONSTANT)
+            kind, name = (sound_checks.CONSTANT, f"{clip.file} ({remark})") if is_channel else (remark, clip.file)
+            having[kind].append(name)
+    unreadable = [clip.file for clip, examined in examined_clips.items() if examined is None]
+    if unreadable:
+        yield f"{_recordings(unreadable)} can't be read, `ganad prepare` says why: {_some(unreadable)}."
+    if silent := having[sound_checks.SILENT]:
+        yield f"Digital silence, every sample the same, in {_recordings(silent)}: {_some(silent)}."
+    if clipped := having[sound_checks.CLIPPED]:
+        yield f"Clipped, cut off flat at full scale, in {_recordings(clipped)}: {_some(clipped)}."
+    if constant := having[sound_checks.CONSTANT]:
+        yield f"A channel without sound, every sample the same, in {_recordings(constant)}: {_some(constant)}."
+    yield from _of_identical(examined_clips)
+
+
+def _of_identical(examined_clips: Mapping[Clip, Examined | None]) -> Iterator[str]:
+    alike: dict[str, list[Clip]] = defaultdict(list)
+    for clip, examined in examined_clips.items():
+        if examined and examined.sha256:
+            alike[examined.sha256].append(clip)
+    groups = [group for group in alike.values() if len(group) > 1]
+    if groups:
+        files = [clip.file for group in groups for clip in group]
+        n_groups = "1 group" if len(groups) == 1 else f"{len(groups)} groups"
+        yield f"Identical files, {_recordings(files)} in {n_groups}: {_some(map(_equation, groups))}."
+    leaked = [part for group in groups for part in _by_machine(group) if len({clip.split for clip in part}) > 1]
+    if leaked:
+        tests = [clip.file for group in leaked for clip in group if clip.split == "test"]
+        yield (
+            f"In training and in the test, which makes results too good, {_recordings(tests)}: "
+            f"{_some(map(_equation, leaked))}."
+        )
+
+
+def _by_machine(group: Sequence[Clip]) -> list[list[Clip]]:
+    machines: dict[str, list[Clip]] = defaultdict(list)
+    for clip in group:
+        machines[clip.machine].append(clip)
+    return list(machines.values())
+
+
+def _known(config: Config, listing: Listing, mode: Mode) -> dict[Clip, Examined]:
+    """What the caches know of the recordings as they are now."""
+    known: dict[Clip, Examined] = {}
+    for split in ("train", "test"):
+        clips = listing.of(split)
+        try:
+            cached = manifest.load(config.cache_path(mode, listing.machine, split))
+        except DataError:  # there is none, or `prepare` will say what is wrong with it
+            continue
+        if cached.fingerprint != config.feature_fingerprint():
+            continue
+        cached = contents.recognised(cached, clips, listing.directory)
+        entries = {entry.clip: Examined(entry.sha256, entry.remarks) for entry in cached.entries if entry.sha256}
+        left_out = {clip.stamp for clip in cached.skipped}  # of which `prepare` has told
+        for clip in clips:
+            if clip in entries:
+                known[clip] = entries[clip]
+            elif clip.stamp in left_out:
+                known[clip] = Examined("", ())
+    return known
+
+
+def _examined(place: tuple[Path, Audio]) -> Examined | None:
+    try:
+        return sound_checks.examine(*place)
+    except DataError:
+        return None
+
+
+def _equation(group: Sequence[Clip]) -> str:
+    return " = ".join(clip.file for clip in group[:N_NAMED]) + (" = ..." if len(group) > N_NAMED else "")
+
+
+def _recordings(files: Sequence[str]) -> str:
+    return "1 recording" if len(files) == 1 else f"{len(files)} recordings"
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first of them.
+
+    >>> _some(["a", "b"]), _some("abcdefg")
+    ('a, b', 'a, b, c, d, e and 2 more')
+    """
+    everything = list(names)
+    more = len(everything) - N_NAMED
+    return ", ".join(everything[:N_NAMED]) + (f" and {more} more" if more > 0 else "")

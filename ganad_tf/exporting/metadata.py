@@ -1,0 +1,79 @@
+"""What one may want to know of an artifact years later: `ganad.json`."""
+
+import json
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ganad_tf.config import Config, to_dict
+from ganad_tf.errors import DataError
+from ganad_tf.exporting.members import Gathered
+from ganad_tf.exporting.portable import portable
+from ganad_tf.files import atomic
+from ganad_tf.results import evaluate
+from ganad_tf.scoring import model_directory
+
+
+def notes_of(gathered: Gathered, name: str, machine: str) -> dict[str, Any]:
+    """Configuration, machine, data, threshold, results, versions, seeds and commit; without paths of this computer."""
+    config, model = gathered.config, gathered.members[0].model
+    records = [member.model.record for member in gathered.members]
+    known = {
+        "name": name,
+        "machine": machine,
+        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config": to_dict(config),
+        "input": {
+            "sample_rate_hz": config.audio.sample_rate,
+            "fewest_samples": gathered.shortest_clip()[0],
+            "mels": model.n_mels,
+        },
+        "threshold": {
+            "value": gathered.threshold,
+            "method": config.threshold.method,
+            "quantile": config.threshold.quantile,
+            "n_normal_training_scores": int(gathered.training.shape[1]),
+        },
+        "members": [
+            {
+                "detector": record["config"]["model"],
+                "scorer": member.fitted.settings.in_use(),
+                "config": record["config"],
+                "training_data": record["cache"],
+                "n_clips": record["n_clips"],
+            }
+            for record, member in zip(records, gathered.members, strict=True)
+        ],
+        "results": _results(config, machine),
+        "seeds": [record["config"]["seed"] for record in records],
+        "versions": model_directory.versions(),
+        "git_commit": _git_commit(),
+    }
+    return dict(portable(known, Path.cwd()))
+
+
+def _results(config: Config, machine: str) -> dict[str, float] | None:
+    """AUC and pAUC of the result file, if there is one."""
+    try:
+        areas = evaluate.read_areas(config.result_path)
+    except DataError:
+        return None
+    found = areas.get(machine)
+    return found and {"auc": found.auc, "pauc": found.pauc, "max_fpr": config.max_fpr}
+
+
+def _git_commit() -> str | None:
+    """Of this package, where it runs from a checkout."""
+    package = Path(__file__).parents[2]
+    if not (package / ".git").exists() or not shutil.which("git"):
+        return None
+    done = subprocess.run(["git", "-C", package, "rev-parse", "HEAD"], check=False, capture_output=True, text=True)
+    return done.stdout.strip() or None
+
+
+def write(path: Path, notes: dict[str, Any], version: int | None = None) -> None:
+    """Writes them and the number of the version, once that is known; and the folder above them."""
+    path.parent.mkdir(exist_ok=True)
+    atomic.write_text(path, json.dumps(notes if version is None else {"version": version, **notes}, indent=1))

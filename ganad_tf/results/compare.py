@@ -1,0 +1,256 @@
+"""The verb `compare`: result files of any systems → the paper's Tables 7 and 6 beside the published rows.
+
+Areas are in percent here, as papers print them.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ganad_tf.errors import ConfigError, DataError
+from ganad_tf.files import atomic
+from ganad_tf.results import published, score_files
+from ganad_tf.results.evaluate import Areas, read_areas
+
+RESULT_FILE = "result.csv"
+UNITS = "AUC / pAUC in %; ± over seeds but for the last column."
+NOTE = (
+    f"{UNITS} A measured row can be compared with a published one only if it was measured on the challenge's own "
+    "split; those of the paper may have been chosen on the test clips."
+)
+
+
+@dataclass(frozen=True)
+class System:
+    """One row of the tables.
+
+    Attributes:
+      name: What the table calls it.
+      origin: `measured` by this package, `published` elsewhere, or `oracle` where test labels chose it.
+      runs: AUC and pAUC in percent by machine type, once for every seed.
+    """
+
+    name: str
+    origin: str
+    runs: tuple[Mapping[str, Areas], ...]
+
+    def on(self, machines: Sequence[str]) -> "System | None":
+        """The same system on these machine types alone; None if it lacks one of them."""
+        if not all(machine in self.runs[0] for machine in machines):
+            return None
+        return System(
+            self.name, self.origin, tuple({machine: run[machine] for machine in machines} for run in self.runs)
+        )
+
+    @property
+    def areas(self) -> dict[str, Areas]:
+        """The mean over seeds by machine type."""
+        return {machine: _mean(run[machine] for run in self.runs) for machine in self.runs[0]}
+
+    def deviation(self, machine: str) -> Areas:
+        """The standard deviation over seeds; NaN for a single one."""
+        return _deviation([run[machine] for run in self.runs])
+
+    @property
+    def mean(self) -> Areas:
+        """The mean over machine types, and over seeds."""
+        return _mean(self.areas.values())
+
+    @property
+    def mean_deviation(self) -> Areas:
+        """The standard deviation over seeds of the mean over machine types."""
+        return _deviation([_mean(run.values()) for run in self.runs])
+
+
+def read_systems(arguments: Sequence[str]) -> list[System]:
+    """The systems that a command line names.
+
+    Args:
+      arguments: `DIR`, or `NAME=DIR,DIR...` for the seeds of one system. A directory that has the detector's
+        own score in `paper/` gives a second row.
+
+    Raises:
+      DataError: If a directory has no result file.
+      ConfigError: If the seeds of one system have different machine types, or two systems the same name.
+    """
+    systems = []
+    for argument in arguments:
+        name, equals, listed = argument.partition("=")
+        directories = [Path(directory) for directory in listed.split(",")]
+        if not equals or Path(argument).exists():
+            name, directories = Path(argument).resolve().name, [Path(argument)]
+        systems.append(_read_system(name, directories))
+        papers = [directory / "paper" for directory in directories]
+        if all((paper / RESULT_FILE).exists() and same_detectors(paper) for paper in papers):
+            systems.append(_read_system(f"{systems[-1].name}, paper's score", papers))
+    names = [system.name for system in systems]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"Expected a name of its own for each system. Received: {name!r} twice; say NAME=DIR.")
+    return systems
+
+
+def published_systems() -> list[System]:
+    """The published rows: other work first, then the paper's Table 7."""
+    rows = published.OTHERS | {f"{name} (paper)": row for name, row in published.TABLE_7.items()}
+    return [
+        System(name, "published", ({machine: Areas(*areas) for machine, areas in row.items()},))
+        for name, row in rows.items()
+    ]
+
+
+def best_of(systems: Sequence[System]) -> System:
+    """Per machine type the system with the highest AUC on the test clips: an upper bound, chosen by their labels."""
+    best: dict[str, Areas] = {}
+    for system in systems:
+        for machine, areas in system.areas.items():
+            if machine not in best or areas.auc > best[machine].auc:
+                best[machine] = areas
+    return System("best of the measured (oracle)", "oracle", (best,))
+
+
+def weighted_mean(areas: Mapping[str, Areas]) -> tuple[Areas, Areas]:
+    """The mean over machine types weighted by the paper's numbers of test clips, and the deviation about it.
+
+    `m = sum w a / sum w`, `s = sqrt(sum w (a - m)^2 / sum w)`; machine types that the paper does not have are
+    left out. NaN if none is left.
+    """
+    known = [machine for machine in areas if machine in published.TEST_CLIPS]
+    if not known:
+        return Areas(math.nan, math.nan), Areas(math.nan, math.nan)
+    weights = np.array([published.TEST_CLIPS[machine] for machine in known], np.float64)
+    values = np.array([areas[machine] for machine in known])  # [machines, 2]
+    mean = np.average(values, axis=0, weights=weights)
+    deviation = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
+    return Areas(*mean.tolist()), Areas(*deviation.tolist())
+
+
+def table(systems: Sequence[System]) -> list[list[str]]:
+    """The comparison as cells, the first row being the head: Table 7, then Table 6's means in the last two columns.
+
+    The machine types are those that were measured; both means are over these, and only for systems that have
+    them all. The weighted mean is left out where the paper lacks one of them.
+    """
+    machines = _machines(systems)
+    rows = [["system", "origin", "seeds", *machines, "mean", "weighted mean ± deviation over machines"]]
+    for system in systems:
+        cells = [
+            _cell(system.areas[machine], system.deviation(machine)) if machine in system.areas else ""
+            for machine in machines
+        ]
+        whole = system.on(machines)
+        mean = _cell(whole.mean, whole.mean_deviation) if whole else ""
+        weighted = _cell(*weighted_mean(whole.areas)) if whole and published.TEST_CLIPS.keys() >= set(machines) else ""
+        seeds = str(len(system.runs)) if system.origin == "measured" else ""
+        rows.append([system.name, system.origin, seeds, *cells, mean, weighted])
+    return rows
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Cells as a Markdown table, the first row being the head."""
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def write(directory: Path, systems: Sequence[System]) -> None:
+    """Writes `comparison.md` and `comparison.csv`."""
+    atomic.write_text(directory / "comparison.md", f"{markdown(table(systems))}\n\n{NOTE}\n")
+    write_csv(directory / "comparison.csv", systems)
+
+
+def write_csv(path: Path, systems: Sequence[System]) -> None:
+    """Writes the comparison with one number per cell, areas in percent."""
+    machines = _machines(systems)
+    numbers = [
+        "AUC",
+        "pAUC",
+        *(f"{area} deviation over {what}" for what in ("seeds", "machines") for area in ("AUC", "pAUC")),
+    ]
+    rows: list[list[object]] = [["system", "origin", "seeds", "machine", *numbers]]
+    for system in systems:
+        none = Areas(math.nan, math.nan)
+        lines = [(machine, areas, system.deviation(machine), none) for machine, areas in system.areas.items()]
+        whole = system.on(machines)
+        if whole:
+            lines.append(("mean", whole.mean, whole.mean_deviation, none))
+            weighted, spread = weighted_mean(whole.areas)
+            lines.append(("weighted mean", weighted, none, spread))
+        for machine, *pairs in lines:
+            cells = ["" if math.isnan(value) else f"{value:.4f}" for pair in pairs for value in pair]
+            rows.append([system.name, system.origin, len(system.runs), machine, *cells])
+    score_files.write_rows(path, rows)
+
+
+def bars(systems: Sequence[System]) -> dict[str, dict[str, tuple[float, float, float, float]]]:
+    """What the paper's Figure 6 shows: a panel per machine type, and one of the weighted means with deviations."""
+    panels = {
+        machine: {
+            system.name: (*system.areas[machine], *system.deviation(machine))
+            for system in systems
+            if machine in system.areas
+        }
+        for machine in _machines(systems)
+    }
+    if len(panels) > 1:
+        whole = [on for system in systems if (on := system.on(_machines(systems)))]
+        if published.TEST_CLIPS.keys() >= panels.keys():
+            means = {system.name: weighted_mean(system.areas) for system in whole}
+            panels["weighted mean"] = {name: (*mean, *deviation) for name, (mean, deviation) in means.items()}
+        else:
+            panels["mean"] = {system.name: (*system.mean, *system.mean_deviation) for system in whole}
+    return panels
+
+
+def same_detectors(paper: Path) -> bool:
+    """Whether the scores in `paper/` are of the detectors whose scores are beside it, and not left from others."""
+    for path in paper.glob("score_origin_*.json"):
+        ours, theirs = (score_files.read_origin(place / path.name) for place in (paper.parent, paper))
+        settings = [
+            {key: value for key, value in origin["settings"].items() if not key.startswith("scorer.")}
+            for origin in (ours, theirs)
+            if origin
+        ]
+        if len(settings) < 2 or settings[0] != settings[1]:
+            return False
+    return True
+
+
+def _read_system(name: str, directories: Sequence[Path]) -> System:
+    runs = [read_areas(directory / RESULT_FILE) for directory in directories]
+    for directory, run in zip(directories, runs, strict=True):
+        if run.keys() != runs[0].keys():
+            raise ConfigError(
+                f"Expected the same machine types in {directory} as in {directories[0]}. "
+                f"Received: {', '.join(run)} and {', '.join(runs[0])}."
+            )
+        for machine, areas in run.items():
+            if math.isnan(areas.auc):
+                raise DataError(f"Expected an AUC of {machine} in {directory / RESULT_FILE}. Received: {areas.auc}.")
+    percent = ({machine: Areas(*(100 * value for value in areas)) for machine, areas in run.items()} for run in runs)
+    return System(name, "measured", tuple(percent))
+
+
+def _machines(systems: Sequence[System]) -> list[str]:
+    """The machine types of the measured systems, the paper's first; the paper's where nothing was measured."""
+    measured = {machine for system in systems if system.origin != "published" for machine in system.areas}
+    ordered = [machine for machine in published.MACHINES if machine in measured or not measured]
+    return ordered + sorted(measured - set(published.MACHINES))
+
+
+def _cell(areas: Areas, deviation: Areas) -> str:
+    if math.isnan(deviation.auc):
+        return f"{areas.auc:.2f} / {areas.pauc:.2f}"
+    return f"{areas.auc:.2f} ± {deviation.auc:.2f} / {areas.pauc:.2f} ± {deviation.pauc:.2f}"
+
+
+def _deviation(values: Sequence[Areas]) -> Areas:
+    if len(values) < 2:
+        return Areas(math.nan, math.nan)
+    return Areas(*np.std(values, axis=0, ddof=1).tolist())
+
+
+def _mean(values: Iterable[Areas]) -> Areas:
+    return Areas(*np.mean(list(values), axis=0).tolist())

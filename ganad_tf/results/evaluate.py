@@ -1,0 +1,261 @@
+"""The verb `evaluate`: score files and labels → AUC and pAUC per machine ID, in the challenge's layout.
+
+Needs neither TensorFlow nor the detector: the anomaly score of a clip is the only currency here.
+"""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from ganad_tf import clips
+from ganad_tf.cache import manifest
+from ganad_tf.clips import Clip, Listing
+from ganad_tf.config import Config, Mode, reader
+from ganad_tf.errors import DataError
+from ganad_tf.results import ensemble, score_files
+from ganad_tf.results.metrics import auc, mean_of_defined, pauc
+
+
+class Areas(NamedTuple):
+    """AUC and pAUC, NaN where they are not defined."""
+
+    auc: float
+    pauc: float
+
+
+@dataclass(frozen=True)
+class IdResult:
+    """One machine ID; `auc` and `pauc` are NaN where normal clips or anomalies are missing."""
+
+    machine_id: str
+    auc: float
+    pauc: float
+    n_normal: int
+    n_anomaly: int
+
+
+@dataclass(frozen=True)
+class MachineResult:
+    """One machine type; means are plain means over the IDs for which they are defined."""
+
+    machine: str
+    ids: tuple[IdResult, ...]
+
+    @property
+    def auc(self) -> float:
+        """Mean AUC over IDs."""
+        return mean_of_defined([result.auc for result in self.ids])
+
+    @property
+    def pauc(self) -> float:
+        """Mean pAUC over IDs."""
+        return mean_of_defined([result.pauc for result in self.ids])
+
+    @property
+    def n_test(self) -> int:
+        """Test clips of all IDs."""
+        return sum(result.n_normal + result.n_anomaly for result in self.ids)
+
+
+def evaluate(config: Config, listings: Sequence[Listing], mode: Mode, *, keep: bool = False) -> list[MachineResult]:
+    """Evaluates the score files of every listed machine type and writes the result file.
+
+    Args:
+      config: The experiment.
+      listings: The machine types.
+      mode: `dev` or `eval`.
+      keep: Whether the result file keeps what it says of other machine types.
+
+    Raises:
+      DataError: If clips have no labels, or a score file is missing or lists other clips.
+      ConfigError: If the scores were made with other settings.
+    """
+    results = []
+    for listing in listings:
+        _check_origin(config, listing, mode)
+        scored = scored_by_id(config, listing, mode)
+        ids = tuple(_evaluate_id(*scored[machine_id], machine_id, config.max_fpr) for machine_id in scored)
+        results.append(MachineResult(listing.machine, ids))
+    blocks = _read_blocks(config.result_path) if keep else {}
+    blocks |= {result.machine: _block(result) for result in results}
+    score_files.write_rows(config.result_path, [row for _, block in sorted(blocks.items()) for row in block])
+    return results
+
+
+def has_paper_scores(config: Config, listing: Listing) -> bool:
+    """Whether the detector's own scores stand beside another scorer's; scores from elsewhere have none."""
+    if len(config.for_machine(listing.machine).reported()) == 1:
+        return False
+    paper = config.with_paper_score()
+    return all(paper.score_path(listing.machine, machine_id).exists() for machine_id in clips.by_id(listing.of("test")))
+
+
+def scored_by_id(config: Config, listing: Listing, mode: Mode) -> dict[str, tuple[list[int], list[float]]]:
+    """Labels and scores of the test clips by machine ID, in the same order; clips that were left out have none.
+
+    Raises:
+      DataError: If a clip has no label, or a score file lists other clips than there are.
+    """
+    for machine_id, group in clips.by_id(listing.need("test")).items():
+        if any(clip.label is None for clip in group):
+            name = config.score_path(listing.machine, machine_id).name
+            raise DataError(
+                f"Expected labelled test clips for {name}; there are none, so there is nothing to evaluate."
+            )
+    return {
+        machine_id: ([clip.label or 0 for clip, _ in scored], [score for _, score in scored])
+        for machine_id, scored in scored_clips(config, listing, mode).items()
+    }
+
+
+def scored_clips(config: Config, listing: Listing, mode: Mode) -> dict[str, list[tuple[Clip, float]]]:
+    """The test clips with their scores by machine ID, whether they are labelled or not; left out ones are missing.
+
+    Raises:
+      DataError: If a score file lists other clips than there are.
+    """
+    left_out = _left_out(config, listing, mode)
+    return {
+        machine_id: _with_scores(config.score_path(listing.machine, machine_id), group, left_out)
+        for machine_id, group in clips.by_id(listing.need("test")).items()
+    }
+
+
+def _with_scores(path: Path, group: Sequence[Clip], left_out: set[str]) -> list[tuple[Clip, float]]:
+    names = {clip.name for clip in group}
+    scores = {score.name: score.score for score in score_files.read_scores(path)}
+    missing = sorted(names - scores.keys() - left_out)
+    foreign = sorted(scores.keys() - names)
+    if foreign or missing:
+        name = (missing or foreign)[0]
+        raise DataError(
+            f"{path} does not list the test clips that are there "
+            f"({len(missing)} missing, {len(foreign)} others, such as {name}); run `ganad score` again."
+        )
+    return [(clip, scores[clip.name]) for clip in group if clip.name in scores]
+
+
+def _left_out(config: Config, listing: Listing, mode: Mode) -> set[str]:
+    """Names of the test clips that `on_bad_clip: skip` left out, as the cache has them."""
+    cache = config.cache_path(mode, listing.machine, "test")
+    if config.on_bad_clip == "error" or not cache.exists():
+        return set()
+    files = {clip.file for clip in manifest.load(cache).skipped}
+    return {clip.name for clip in listing.of("test") if clip.file in files}
+
+
+def _check_origin(config: Config, listing: Listing, mode: Mode) -> None:
+    """Refuses scores made with other settings; scores from elsewhere carry no record and are taken as they are."""
+    origin = score_files.read_origin(config.origin_path(mode, listing.machine))
+    if origin is None:
+        return
+    mend = "run `ganad score` with this configuration, or set another `result_directory`"
+    what, ours = f"The score file of {listing.machine}", config.for_machine(listing.machine).score_settings()
+    reader.refuse_other_settings(what, origin["settings"], ours, mend)
+    ensemble.check_unchanged(config, listing, mode, origin)
+
+
+def table(results: Sequence[MachineResult], paper: Sequence[MachineResult] = ()) -> str:
+    """The results for people, AUC and pAUC in percent; beside them the paper's own scores where those are others."""
+    beside = {result.machine: result for result in paper}
+    everywhere = [beside.get(result.machine, result) for result in results]  # the paper's, or ours that is the paper's
+    head = f"{'machine':<14}{'id':<9}{'AUC':>7}{'pAUC':>8}{'normal':>8}{'anomaly':>9}"
+    lines = [head + (f"{'paper AUC':>12}{'pAUC':>8}" if paper else "")]
+    for result in results:
+        others = beside.get(result.machine)
+        for number, row in enumerate(result.ids):
+            line = _line(result.machine, row.machine_id, row) + f"{row.n_normal:>8}{row.n_anomaly:>9}"
+            lines.append(line + _beside(others and others.ids[number], width=12))
+        lines.append(_line(result.machine, "mean", result) + _beside(others, width=29))
+    if len(results) > 1:
+        lines.append(_line("all", "mean", _mean(results)) + _beside(_mean(everywhere) if paper else None, width=29))
+        defined = [result for result in results if not math.isnan(result.auc)]
+        if defined:
+            lines.append(_line("all", "weighted", _mean(defined, weighted=True)) + "  by test clips")
+    undefined = [f"{each.machine} id {row.machine_id}" for each in results for row in each.ids if math.isnan(row.auc)]
+    if undefined:
+        lacking = "(the test clips lack normal clips or anomalies); left out of the means"
+        lines.append(f"undefined: {', '.join(undefined)} {lacking}")
+    return "\n".join(lines)
+
+
+def _evaluate_id(labels: list[int], scores: list[float], machine_id: str, max_fpr: float) -> IdResult:
+    n_anomaly = sum(labels)
+    n_normal = len(labels) - n_anomaly
+    if not n_normal or not n_anomaly:
+        return IdResult(machine_id, math.nan, math.nan, n_normal, n_anomaly)
+    return IdResult(machine_id, auc(labels, scores), pauc(labels, scores, max_fpr), n_normal, n_anomaly)
+
+
+def _block(result: MachineResult) -> list[list[str]]:
+    """What `result.csv` says of one machine type, line by line as the baseline writes it."""
+    rows = [[row.machine_id, str(row.auc), str(row.pauc)] for row in result.ids]
+    return [[result.machine], ["id", "AUC", "pAUC"], *rows, ["Average", str(result.auc), str(result.pauc)], []]
+
+
+def read_areas(path: Path) -> dict[str, Areas]:
+    """The averages of a result file by machine type, as `evaluate` or the challenge's baseline wrote them.
+
+    Raises:
+      DataError: If there is no such file, or it is not one.
+    """
+    if not path.exists():
+        raise DataError(f"Expected a result file {path}, but there is none; run `ganad evaluate` first.")
+    areas = {}
+    try:
+        blocks = _read_blocks(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"Can't read the results in {path}: {error}.") from error
+    for machine, block in blocks.items():
+        averages = [row for row in block if len(row) == 3 and row[0] == "Average"]
+        try:
+            areas[machine] = Areas(*(float(value) for value in averages[0][1:]))
+        except (IndexError, ValueError) as error:
+            raise DataError(
+                f"Expected a line `Average,AUC,pAUC` for {machine!r} in {path}, as `ganad evaluate` writes it."
+            ) from error
+    if not areas:
+        raise DataError(f"Expected the results of at least one machine type in {path}. Received: none.")
+    return areas
+
+
+def _read_blocks(path: Path) -> dict[str, list[list[str]]]:
+    """The lines of a result file by machine type."""
+    if not path.exists():
+        return {}
+    blocks: dict[str, list[list[str]]] = {}
+    block: list[list[str]] = []
+    with path.open(newline="", encoding="utf-8") as stream:
+        for row in csv.reader(stream):
+            block.append(row)
+            if not row:
+                blocks[block[0][0] if block[0] else ""] = block
+                block = []
+    if block:  # the last empty line is missing
+        blocks[block[0][0]] = [*block, []]
+    return blocks
+
+
+def _line(machine: str, machine_id: str, values: Areas | IdResult | MachineResult) -> str:
+    return f"{machine:<14}{machine_id:<9}{_percent(values.auc):>7}{_percent(values.pauc):>8}"
+
+
+def _beside(values: Areas | IdResult | MachineResult | None, width: int) -> str:
+    return f"{_percent(values.auc):>{width}}{_percent(values.pauc):>8}" if values else ""
+
+
+def _percent(value: float) -> str:
+    return "n/a" if math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _mean(results: Sequence[MachineResult], *, weighted: bool = False) -> Areas:
+    """The mean over machine types: plain, of those for which it is defined, or weighted by their test clips."""
+    if not weighted:
+        return Areas(*(mean_of_defined([getattr(result, name) for result in results]) for name in ("auc", "pauc")))
+    total = sum(result.n_test for result in results)
+    return Areas(
+        *(sum(result.n_test * getattr(result, name) for result in results) / total for name in ("auc", "pauc"))
+    )

@@ -1,0 +1,97 @@
+"""The challenge's score files, and what is kept beside them: with which settings scores were made.
+
+Scores: higher is more anomalous.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganad_tf.errors import DataError
+from ganad_tf.files import atomic
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """The anomaly score of one clip; `name` is the clip's."""
+
+    name: str
+    score: float
+
+
+def write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Writes a CSV file as the challenge's baseline does: no header of its own, line feeds alone at line ends."""
+    with atomic.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream, lineterminator="\n").writerows(rows)
+
+
+def write_scores(path: Path, scores: Iterable[ClipScore]) -> None:
+    """Writes `file name,score` lines (the challenge's submission layout).
+
+    Raises:
+      DataError: If a score is not a finite number.
+    """
+    rows = [(score.name, float(score.score)) for score in scores]
+    for name, score in rows:
+        if not math.isfinite(score):
+            raise DataError(
+                f"The anomaly score of {name} is {score}, not a number to rank by; nothing was written to {path}."
+            )
+    write_rows(path, rows)
+
+
+def read_scores(path: Path) -> list[ClipScore]:
+    """Reads what `write_scores` or any other participant of the challenge wrote.
+
+    Raises:
+      DataError: If the file is missing or a line is not `file name,score`.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.reader(stream))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"Can't read the scores in {path}: {error}. Run `ganad score` first.") from error
+    scores = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            name, score = row
+            scores.append(ClipScore(name, _finite(score)))
+        except ValueError as error:
+            raise DataError(
+                f"Expected `file name,score` in line {number} of {path}. Received: {','.join(row)!r}."
+            ) from error
+    return scores
+
+
+def write_origin(path: Path, origin: Mapping[str, Any], *, is_complete: bool = True) -> None:
+    """Writes with what settings the scores beside it are made; incomplete until they are all there."""
+    atomic.write_text(path, json.dumps({**origin, "is_complete": is_complete}, indent=1))
+
+
+def read_origin(path: Path) -> dict[str, Any] | None:
+    """What `write_origin` wrote; None if there is nothing, as beside scores from elsewhere.
+
+    Raises:
+      DataError: If it can't be read, or the scores were not all written.
+    """
+    if not path.exists():
+        return None
+    try:
+        origin = json.loads(path.read_text(encoding="utf-8"))
+        is_complete, _ = origin["is_complete"], origin["settings"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} can't be read ({error}); run `ganad score` again.") from error
+    if not is_complete:
+        raise DataError(f"The scores beside {path} were not all written; run `ganad score` again.")
+    return dict(origin)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value

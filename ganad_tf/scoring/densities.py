@@ -1,0 +1,160 @@
+"""How unusual a vector is among the vectors of normal clips: scikit-learn fits, TensorFlow evaluates.
+
+Three densities, none of which needs labels, machine IDs or anything but the vectors. All start from
+standardised values; `whiten` decorrelates them first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import sklearn.covariance
+import sklearn.mixture
+import tensorflow as tf
+
+from ganad_tf.config.sections import Scorer
+from ganad_tf.errors import DataError
+from ganad_tf.features import usable_deviation
+
+SMALLEST_VARIANCE = 1e-6  # of standardised values; below it float32 sees no difference
+AT_ONCE = 32  # vectors
+FOLDS = 10  # parts into which training vectors are divided to be scored by a density that has not seen them
+
+
+@dataclass(frozen=True)
+class Density:
+    """A fitted density: constants that TensorFlow evaluates.
+
+    Attributes:
+      kind: `mahalanobis`, `gmm` or `knn`.
+      arrays: float32. `mean` `[dims]` and `projection` `[dims, dims]` bring a vector to where the density
+        was fitted; `factors` `[components, dims, dims]`, `means` `[components, dims]` and `offsets`
+        `[components]` are those of `mahalanobis` (one component) and `gmm`; `neighbors` `[clips, dims]` and
+        `count` `[]` are those of `knn`.
+    """
+
+    kind: Literal["mahalanobis", "gmm", "knn"]
+    arrays: Mapping[str, np.ndarray]
+
+    def __call__(self, vectors: tf.Tensor) -> tf.Tensor:
+        """How unusual each vector is.
+
+        mahalanobis: `|F' (z - m)|^2`, the squared distance; gmm: `-log sum_k exp(o_k - |F_k' (z - m_k)|^2 / 2)`,
+        the negative log-likelihood, counted from the highest that the mixture could reach so that it is never
+        negative; knn: the mean Euclidean distance to the nearest training vectors.
+
+        Args:
+          vectors: `[batch, dims]` float32.
+
+        Returns:
+          `[batch]` float32, at least 0; higher is more unusual.
+        """
+        placed = tf.matmul(vectors - self.arrays["mean"], self.arrays["projection"])
+        if self.kind == "knn":
+            offsets = placed[:, tf.newaxis] - self.arrays["neighbors"]  # [batch, clips, dims]
+            distances = tf.sqrt(tf.reduce_sum(tf.square(offsets), axis=-1))
+            return -tf.reduce_mean(tf.math.top_k(-distances, k=int(self.arrays["count"])).values, axis=-1)
+        centred = placed[:, tf.newaxis] - self.arrays["means"]  # [batch, components, dims]
+        whitened = tf.einsum("bkd,kde->bke", centred, self.arrays["factors"])
+        squared = tf.reduce_sum(tf.square(whitened), axis=-1)  # [batch, components]
+        if self.kind == "mahalanobis":
+            return squared[:, 0]
+        return -tf.reduce_logsumexp(self.arrays["offsets"] - squared / 2, axis=-1)
+
+
+def fewest(settings: Scorer) -> int:
+    """How many training clips the density needs, with those kept out that are being scored."""
+    base = {"mahalanobis": 2, "gmm": max(2, settings.components), "knn": max(2, settings.neighbors)}[settings.density]
+    clips = base + 1
+    while clips - _largest_fold(clips) < base:
+        clips += 1
+    return clips
+
+
+def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
+    """Fits the density that the section `scorer` describes.
+
+    Args:
+      vectors: Of normal clips, `[clips, dims]`, in dB.
+      settings: Which density.
+      seed: Of the Gaussian mixture's starting point.
+
+    Raises:
+      DataError: If a Gaussian mixture does not come to an end.
+    """
+    values = np.asarray(vectors, np.float64)
+    mean, deviation = values.mean(axis=0), usable_deviation(values.std(axis=0))
+    projection = np.diag(1 / deviation)
+    if settings.whiten:
+        projection = projection @ _factor(_covariance((values - mean) @ projection, settings))
+    placed = (values - mean) @ projection
+    return _frozen(settings.density, {"mean": mean, "projection": projection, **_fitted(placed, settings, seed)})
+
+
+def score_all(density: Density, vectors: np.ndarray) -> np.ndarray:
+    """The scores of many vectors, `[clips]`, a few at a time: nearest neighbours take memory."""
+    parts = [vectors[start : start + AT_ONCE] for start in range(0, len(vectors), AT_ONCE)]
+    return np.concatenate([density(tf.constant(part, tf.float32)).numpy() for part in parts])
+
+
+def cross_scores(vectors: np.ndarray, settings: Scorer, seed: int) -> np.ndarray:
+    """Scores each normal clip by a density fitted without it and its fold, `[clips]`.
+
+    A density finds the clips it was fitted on more usual than others (the nearest neighbour of a
+    training clip is itself), so a threshold set by those scores would be too low. The network, which
+    has seen the clip, is not trained again: where it has learned its few training clips by heart, their
+    scores are still too low.
+    """
+    fold_of = np.random.default_rng(seed).permutation(len(vectors)) % min(FOLDS, len(vectors))
+    scores = np.empty(len(vectors))
+    for fold in range(fold_of.max() + 1):
+        held_out = fold_of == fold
+        density = fit(vectors[~held_out], settings, seed)
+        scores[held_out] = score_all(density, vectors[held_out])
+    return scores
+
+
+def _fitted(placed: np.ndarray, settings: Scorer, seed: int) -> dict[str, np.ndarray]:
+    """What the density itself keeps of the placed vectors."""
+    if settings.density == "knn":
+        return {"neighbors": placed, "count": np.asarray(settings.neighbors)}
+    if settings.density == "mahalanobis":
+        factor = _factor(_covariance(placed, settings))
+        return {"means": placed.mean(axis=0)[None], "factors": factor[None], "offsets": np.zeros(1)}
+    mixture = sklearn.mixture.GaussianMixture(settings.components, reg_covar=settings.regularization, random_state=seed)
+    try:
+        mixture.fit(placed)
+    except ValueError as error:
+        raise DataError(
+            f"A Gaussian mixture of `scorer.components: {settings.components}` with `scorer.regularization: "
+            f"{settings.regularization}` can't be fitted to {len(placed)} clips; raise the regularization."
+        ) from error
+    factors = mixture.precisions_cholesky_
+    peaks = np.log(mixture.weights_) + np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+    return {"means": mixture.means_, "factors": factors, "offsets": peaks - np.logaddexp.reduce(peaks)}
+
+
+def _covariance(placed: np.ndarray, settings: Scorer) -> np.ndarray:
+    """The shrunk covariance; what never changes counts as varying by one unit, not as infinitely telling."""
+    if settings.shrinkage == "auto":
+        covariance = sklearn.covariance.LedoitWolf().fit(placed).covariance_
+    else:
+        covariance = sklearn.covariance.ShrunkCovariance(shrinkage=settings.shrinkage).fit(placed).covariance_
+    unchanging = placed.var(axis=0) < SMALLEST_VARIANCE
+    covariance[unchanging, unchanging] = 1.0
+    return np.asarray(covariance)
+
+
+def _factor(covariance: np.ndarray) -> np.ndarray:
+    """`F` with `F F' = covariance^-1`: its columns are the principal axes over their deviations."""
+    variances, axes = np.linalg.eigh(covariance)
+    return axes / np.sqrt(np.maximum(variances, SMALLEST_VARIANCE))
+
+
+def _largest_fold(clips: int) -> int:
+    return -(-clips // min(FOLDS, clips))
+
+
+def _frozen(kind: Literal["mahalanobis", "gmm", "knn"], arrays: Mapping[str, np.ndarray]) -> Density:
+    return Density(kind, {name: np.asarray(array, np.float32) for name, array in arrays.items()})

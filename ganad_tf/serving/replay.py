@@ -1,0 +1,45 @@
+"""Scores clips by an artifact in a process of its own, for `exporting.verification` to compare.
+
+python -m ganad_tf.serving.replay ARTIFACT INPUTS.npz OUTPUTS.npz
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganad_tf.serving import wav
+from ganad_tf.serving.artifact import Artifact
+
+BATCHES = (1, 8)
+
+
+def score_all(artifact: Artifact, arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """Every array in every batch size by every signature that takes it: scores and decisions, `[2, batch]`."""
+    rate = artifact.audio.sample_rate
+    for key, values in arrays.items():
+        kind = key.split(".")[1]
+        ways = {"log_mel": ["score_frames"], "waveform": ["score_waveform", "serving_default", "score_wav"]}[kind]
+        for signature in ways:
+            for size in BATCHES:
+                batch = values[:size]
+                if signature == "score_wav":
+                    files = np.array([wav.encode(waveform, rate) for waveform in batch], dtype=object)
+                    outputs = artifact(signature, {"wav_bytes": files})
+                else:
+                    outputs = artifact(signature, {kind: batch})
+                yield f"{key}.{signature}.{size}", np.stack([outputs["anomaly_score"], outputs["is_anomaly"]])
+    for key, values in arrays.items():
+        if key.endswith("waveform"):
+            scores = artifact("explain", {"waveform": values[:2]})["anomaly_score"]
+            decisions = artifact("score_waveform", {"waveform": values[:2]})["is_anomaly"]
+            yield f"{key}.explain.2", np.stack([scores, decisions])
+
+
+if __name__ == "__main__":
+    place, given, result = sys.argv[1:]
+    with np.load(given, allow_pickle=False) as loaded:
+        scores: dict[str, Any] = dict(score_all(Artifact(Path(place)), dict(loaded)))
+        np.savez(result, **scores)

@@ -1,0 +1,73 @@
+"""The sections `model` and `fit.compile` → a compiled detector, or one sentence about what does not fit."""
+
+import inspect
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ganad_tf.config import Config
+from ganad_tf.config.reader import nearest
+from ganad_tf.config.sections import Compile
+from ganad_tf.errors import ConfigError
+from ganad_tf.models import DETECTORS, Detector
+from ganad_tf.training.optimizers import Adam
+
+
+def build(config: Config) -> Detector:
+    """The detector that the section `model` describes, compiled as `fit.compile` says.
+
+    Raises:
+      ConfigError: If the detector, an argument of its constructor, the optimizer or the loss is not known
+        or can't be used.
+    """
+    name, arguments = config.model.name, dict(config.model.arguments)
+    if name not in DETECTORS:
+        raise ConfigError(f"Unknown `model.name` {name!r}{nearest(name, DETECTORS)}")
+    given = {"input_dim": config.feature.dims, "frames": config.feature.frames, "seed": config.seed}
+    parameters = inspect.signature(DETECTORS[name]).parameters
+    known = [key for key in parameters if key not in (*given, "kwargs")]
+    for key in arguments:
+        if key not in known:
+            raise ConfigError(f"Unknown key `model.{key}` for {name}{nearest(key, known)}")
+    try:
+        detector = DETECTORS[name](**{key: value for key, value in given.items() if key in parameters}, **arguments)
+    except (TypeError, ValueError, IndexError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"The section `model` does not make a {name} for `feature.frames: {config.feature.frames}`: {reason}"
+        ) from error
+    try:
+        detector.compile(
+            optimizer=_optimizer(config.fit.compile),
+            loss=_loss(config.fit.compile, detector),
+            jit_compile=False,  # `blocks.py` does it, where it pays
+        )
+        detector.test_step(tf.zeros([2, config.feature.dims]))  # what can't be computed shows here, not hours later
+        detector.reset_metrics()
+    except (TypeError, ValueError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"The sections `model` and `fit.compile` can't be used together: {reason}") from error
+    return detector
+
+
+def _loss(settings: Compile, detector: Detector) -> Any:
+    """What `fit.compile.loss` names; the challenge's, which is the default, may stand where no loss can be chosen."""
+    if detector.takes_loss:
+        return keras.losses.get(settings.loss)
+    if settings.loss != Compile.loss:
+        raise ValueError(
+            f"the losses of {type(detector).__name__} are fixed, and what weighs them are keys of `model`; "
+            f"remove `fit.compile.loss`. Received: {settings.loss}"
+        )
+    return None
+
+
+def _optimizer(settings: Compile) -> keras.optimizers.Optimizer:
+    chosen = {name: value for name in ("learning_rate", "beta_1") if (value := getattr(settings, name)) is not None}
+    named = keras.optimizers.get(settings.optimizer)
+    unknown = chosen.keys() - named.get_config().keys()
+    if unknown:
+        raise ValueError(f"the optimizer {settings.optimizer} has no {', '.join(sorted(unknown))}")
+    kind = Adam if type(named) is keras.optimizers.Adam else type(named)
+    return kind.from_config(named.get_config() | chosen)

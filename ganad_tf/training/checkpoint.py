@@ -1,0 +1,143 @@
+"""Training that goes on where it was killed: all that the next epoch depends on, in one file.
+
+Weights, batch-norm averages, the state of every optimizer and of every generator of random numbers, the curves so
+far, and what early stopping remembers. The order of the windows follows from the seed and the number of the epoch.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from ganad_tf.config import reader
+from ganad_tf.files import atomic, checksummed
+from ganad_tf.files.throttle import Sparingly
+from ganad_tf.training import optimizers
+
+logger = logging.getLogger(__name__)
+
+META, STATE, BEST = "meta", "state", "best"
+STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")  # attributes of Keras' EarlyStopping
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes the state of training after an epoch, and brings it back. The last of the callbacks.
+
+    Args:
+      path: The file; it is complete or not there.
+      made_with: The settings and the recordings that training depends on, dotted keys; another training's file is
+        refused.
+      stopping: Early stopping, whose memory is kept too; None for none.
+
+    Attributes:
+      epoch: Epochs that are done.
+      history: The curve of every loss by name, since the first epoch.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        made_with: Mapping[str, Any],
+        stopping: keras.callbacks.EarlyStopping | None = None,
+    ) -> None:
+        super().__init__()
+        self.path = path
+        self.made_with = dict(made_with)
+        self.stopping = stopping
+        self.epoch = 0
+        self.history: dict[str, list[float]] = {}
+        self.is_stopped = False
+        self._arrays: dict[str, np.ndarray] = {}
+        self._meta: dict[str, Any] = {}
+        self._seconds_before = 0.0
+        self._begin = time.monotonic()
+        self._sparingly = Sparingly()
+
+    @property
+    def seconds(self) -> float:
+        """What training has taken, interruptions aside."""
+        return self._seconds_before + time.monotonic() - self._begin
+
+    def read(self) -> None:
+        """Reads the file, if there is one that can be read, before `fit`.
+
+        Raises:
+          ConfigError: If it belongs to a training with other settings or recordings.
+        """
+        if not self.path.exists():
+            return
+        try:
+            with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+                loaded = dict(arrays)
+            meta = json.loads(str(loaded.pop(META)))
+            epoch, history, seconds = int(meta["epoch"]), dict(meta["history"]), float(meta["seconds"])
+            made_with, stopped = dict(meta["made_with"]), bool(meta["is_stopped"])
+        except checksummed.DAMAGED as error:
+            logger.warning("%s can't be read (%s); training begins again.", self.path, error)
+            return
+        mend = "set another `model_directory`, or add --fresh to begin again"
+        reader.refuse_other_settings(f"The unfinished training in {self.path}", made_with, self.made_with, mend)
+        self.epoch, self.history, self._seconds_before, self.is_stopped = epoch, history, seconds, stopped
+        self._arrays, self._meta = loaded, meta
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Brings the state back; what began before this, as the counters of early stopping, is set last."""
+        if not self.epoch:
+            return
+        variables = optimizers.state(self.model)
+        kept = [self._arrays[f"{STATE}{number}"] for number in range(len(variables))]
+        for variable, value in zip(variables, kept, strict=True):
+            variable.assign(value)
+        if self.stopping:
+            for name, value in self._meta["stopping"].items():
+                setattr(self.stopping, name, value)
+            best = [key for key in self._arrays if key.startswith(BEST)]
+            self.stopping.best_weights = [self._arrays[f"{BEST}{number}"] for number in range(len(best))] or None
+        self._arrays = {}
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Writes the state, but where epochs are so short that this would take more than its share."""
+        self.epoch = epoch + 1
+        self.is_stopped = self.model.stop_training
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(float(value))
+        self._sparingly(self.write)
+
+    def write(self) -> None:
+        """Writes the state as it is.
+
+        Raises:
+          DataError: If that is not possible; the file is then as it was.
+        """
+        meta = {
+            "epoch": self.epoch,
+            "history": self.history,
+            "seconds": self.seconds,
+            "made_with": self.made_with,
+            "is_stopped": self.is_stopped,
+            "stopping": {name: getattr(self.stopping, name) for name in STOPPING} if self.stopping else {},
+        }
+        arrays = {f"{STATE}{number}": variable.numpy() for number, variable in enumerate(optimizers.state(self.model))}
+        best = (self.stopping.best_weights if self.stopping else None) or []
+        arrays |= {f"{BEST}{number}": value for number, value in enumerate(best)}
+        with atomic.replacing(self.path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **{META: np.array(json.dumps(meta)), **arrays})
+
+
+def path_of(directory: Path) -> Path:
+    """The file of an unfinished training, beside where its detector will be."""
+    return directory.with_name(f"{directory.name}.unfinished.npz")
+
+
+def epochs_kept(directory: Path) -> int:
+    """How many epochs an unfinished training of the detector in `directory` goes on after."""
+    try:
+        with path_of(directory).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return int(json.loads(str(arrays[META]))["epoch"])
+    except checksummed.DAMAGED:
+        return 0
