@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -69,21 +70,34 @@ threshold: {method: quantile}
 """
 
 
+def private_settings(project: Path) -> list[str]:
+    """Folders of other people in a configuration that is exported; they change no score."""
+    return [
+        f"dev_directory={project}/dev",
+        f"result_directory={project.parent}/anna/results",
+        "eval_directory=../ben/data",
+        "tensorboard.directory=~/logs",
+    ]
+
+
 @pytest.fixture(scope="session")
 def exported_project(tmp_path_factory) -> Path:
     """Two trained systems and an ensemble of them, each exported; for tests that leave them as they are."""
     from ganad_tf.cli import main as cli
 
-    place = tmp_path_factory.mktemp("exported_project")
+    place = tmp_path_factory.mktemp("exported") / "project"
     write_machine(place / "dev")
     (place / "gan.yaml").write_text(SYSTEM.format(name="gan", model="GANomaly, hidden: [24, 16]"))
     (place / "spectrum.yaml").write_text(SYSTEM.format(name="spectrum", model="SpectrumDensity"))
     (place / "both.yaml").write_text(ENSEMBLE)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        for verb, names in (("run", ("gan", "spectrum", "both")), ("export", ("gan", "both"))):
-            for name in names:
-                assert cli.main([verb, f"{name}.yaml", "-q"]) == 0
+        patch.setenv("HOME", str(place.parent))
+        for name in ("gan", "spectrum", "both"):
+            assert cli.main(["run", f"{name}.yaml", "-q"]) == 0
+        shutil.copytree(place / "result" / "gan", place.parent / "anna" / "results")
+        assert cli.main(["export", "gan.yaml", "-q", "--set", *private_settings(place)]) == 0
+        assert cli.main(["export", "both.yaml", "-q"]) == 0
     return place
 
 

@@ -16,6 +16,8 @@ from ganad_tf.models import DETECTORS
 from ganad_tf.training import build as building
 
 GOLDENS = sorted((ROOT / "tests" / "goldens").glob("*.zip"))
+# A detector of each kind; those that resemble one of them have their turn by `-m slow`.
+OF_EACH_KIND = ("DenseAE", "GANomaly", "SpectrumDensity")
 GANS = ("EGBAD", "GANomaly", "SkipGANomaly")
 TAKES_LOSS = ("DenseAE", "IDNN")
 
@@ -75,6 +77,7 @@ for name in DETECTORS:
         "iterations": int(detector.optimizer.iterations),
         "learning_rate": float(detector.optimizer.learning_rate),
     }
+    detector.run_eagerly = True  # tracing takes seconds
     for _ in range(3):
         detector.train_on_batch(windows)
     found[name]["scores after"] = detector.anomaly_score(windows).numpy().tolist()
@@ -119,8 +122,10 @@ for name in ("optimizer", "discriminator_optimizer"):
 
 
 @pytest.fixture(scope="module")
-def promised(tmp_path_factory):
-    """What many small things come to, for every detector."""
+def promised(tmp_path_factory, request):
+    """Many small things and their outcome, for every detector that a test asks for."""
+    items = [item for item in request.session.items if "promised" in item.fixturenames]
+    names = sorted({item.callspec.params["name"] for item in items})
     script = """
 import tensorflow as tf
 
@@ -130,7 +135,7 @@ def rates(detector):
 
 fit = {"verbose": 0, "batch_size": 32}  # a step per epoch
 eager = {"run_eagerly": True}  # where no graph is asked for, which takes a second to make
-for name in DETECTORS:
+for name in sys.argv[1:]:
     facts = found[name] = {}
 
     whole = np.round(8 * WINDOWS)
@@ -200,10 +205,12 @@ for name in DETECTORS:
         detector.fit(WINDOWS, epochs=3, callbacks=[keras.callbacks.LearningRateScheduler(halved)], **fit)
         facts["separate"] = rates(detector)
 """
-    return run(script, tmp_path_factory.mktemp("promised"))
+    return run(script, tmp_path_factory.mktemp("promised"), *names)
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in OF_EACH_KIND else pytest.mark.slow) for name in DETECTORS]
+)
 class TestEveryDetectorInAScript:
     def test_export_after_fit_gives_what_calling_gives(self, promised, name):
         assert promised[name]["export"] < 1e-5
@@ -243,7 +250,7 @@ class TestEveryDetectorInAScript:
 def test_egbad_takes_another_batch_only_where_x_is_a_pair(tmp_path):
     script = """
 def weights(call):
-    detector = make("EGBAD")
+    detector = make("EGBAD", run_eagerly=True)
     call(detector)
     return [float(np.sum(np.abs(weight))) for weight in detector.get_weights()]
 
@@ -336,6 +343,9 @@ found["both"] = train("three")
 found["in force, not asked for"] = train("four", deterministic=False)
 runtime.full_float32()
 found["TF32 by request"] = switches()["TF32"]
+tf.config.experimental.enable_tensor_float_32_execution(True)
+terminal.import_tensorflow()
+found["TF32 of a command"] = switches()["TF32"]
 """
 
 
