@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ganad_tf.errors import DataError
 
 
@@ -56,17 +58,17 @@ class Listing:
     clips: tuple[Clip, ...]
     foreign: tuple[str, ...] = ()
 
-    def of(self, split: str) -> tuple[Clip, ...]:
+    def clips_of(self, split: str) -> tuple[Clip, ...]:
         """The clips of one split."""
         return tuple(clip for clip in self.clips if clip.split == split)
 
-    def need(self, split: str) -> tuple[Clip, ...]:
+    def require_clips(self, split: str) -> tuple[Clip, ...]:
         """The clips of one split.
 
         Raises:
           DataError: If there are none.
         """
-        clips = self.of(split)
+        clips = self.clips_of(split)
         if not clips:
             where = self.directory / self.machine
             raise DataError(f"Expected {split} clips of {self.machine} in {where}, but there are none.")
@@ -79,3 +81,12 @@ def by_id(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
     for clip in sorted(clips, key=lambda clip: (clip.machine_id, clip.label or 0, clip.file)):
         groups.setdefault(clip.machine_id, []).append(clip)
     return groups
+
+
+def evenly_spread(n_items: int, count: int) -> list[int]:
+    """Indices of at most `count` of `n_items`, evenly spread from the first to the last.
+
+    >>> evenly_spread(10, 3), evenly_spread(2, 5)
+    ([0, 4, 9], [0, 1])
+    """
+    return [int(index) for index in np.linspace(0, n_items - 1, min(count, n_items)).round()]

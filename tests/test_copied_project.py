@@ -11,10 +11,13 @@ from conftest import tone, write_machine, write_wav
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
-from ganad_tf.cache import contents, manifest, prepare
+from ganad_tf.cache import contents, manifest
+from ganad_tf.cache.directory import Cache
+from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.errors import DataError
 from ganad_tf.files import checksummed
-from ganad_tf.scoring import model_directory
+from ganad_tf.run import MachineRun
+from ganad_tf.scoring.model_directory import ModelDirectory
 
 SETTINGS = {
     "dev_directory": "./data",
@@ -123,7 +126,7 @@ def prepared(place, monkeypatch, **settings):
     monkeypatch.chdir(place)
     config = configuration.from_mapping({**SETTINGS, **settings}, source="test")
     (listing,) = datasets.list_clips(config, "dev")
-    return config, listing, prepare.prepare(config, listing, "dev", "train")
+    return config, listing, prepare_cache(MachineRun(config, listing, "dev"), "train")
 
 
 def test_recordings_that_were_left_out_are_not_read_again_in_a_copy(tmp_path, monkeypatch):
@@ -136,7 +139,7 @@ def test_recordings_that_were_left_out_are_not_read_again_in_a_copy(tmp_path, mo
     os.utime(bad, (2e9, 2e9))
     config, listing, done = prepared(copy, monkeypatch, on_bad_clip="skip")
     assert (done.n_new, done.n_kept, len(done.skipped)) == (0, 6, 1)
-    assert len(prepare.current_cache(config, listing, "dev", "train").skipped) == 1
+    assert len(Cache(MachineRun(config, listing, "dev"), "train").current().skipped) == 1
 
 
 def as_by_an_earlier_version(cache):
@@ -185,8 +188,8 @@ def test_the_digest_names_contents_and_a_detector_s_identity_too(finished, tmp_p
     assert dataclasses.replace(cached, entries=(*others, first)).digest() == cached.digest()
     assert dataclasses.replace(cached, entries=(other, *others)).digest() != cached.digest()
     copy = copied_without_times(finished / "model", tmp_path / "model")
-    assert model_directory.identity(copy / "dev" / "fan") == model_directory.identity(
-        finished / "model" / "dev" / "fan"
+    assert (
+        ModelDirectory(copy / "dev" / "fan").identity() == ModelDirectory(finished / "model" / "dev" / "fan").identity()
     )
 
 
@@ -199,14 +202,14 @@ def test_a_recording_that_can_t_be_read_is_no_known_one(finished, tmp_path):
     gone = copy / "data" / cached.entries[0].clip.file
     gone.unlink()
     recognised = contents.recognised(cached, listing.clips, listing.directory)
-    assert {entry.clip for entry in recognised.entries} ^ set(listing.of("train")) == {
+    assert {entry.clip for entry in recognised.entries} ^ set(listing.clips_of("train")) == {
         cached.entries[0].clip,
         *(clip for clip in listing.clips if clip.file == cached.entries[0].clip.file),
     }
     with pytest.raises(DataError, match="stale: 1 clips"):
         contents.load_current(
             copy / "cache" / "dev" / "fan" / "train",
-            listing.of("train"),
+            listing.clips_of("train"),
             cached.fingerprint,
             cached.source,
             listing.directory,

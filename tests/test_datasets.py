@@ -89,7 +89,7 @@ class TestDcase2020:
         listings = listed(real_data / "dcase2020" / "dev_data")
         assert [listing.machine for listing in listings] == ["ToyCar", "ToyConveyor", "fan", "pump", "slider", "valve"]
         slider = listings[4]
-        assert (len(slider.of("train")), len(slider.of("test"))) == (75, 20)
+        assert (len(slider.clips_of("train")), len(slider.clips_of("test"))) == (75, 20)
 
 
 class TestFolder:
@@ -99,17 +99,17 @@ class TestFolder:
         write_wav(tmp_path / "my fan" / "anomaly" / "friday.flac", tone())
         (listing,) = listed(tmp_path / "my fan", dataset=folder_config(test_split=0.3))
         assert listing.machine == "my fan"
-        assert (len(listing.of("train")), len(listing.of("test"))) == (7, 4)
-        assert {clip.label for clip in listing.of("train")} == {0}
+        assert (len(listing.clips_of("train")), len(listing.clips_of("test"))) == (7, 4)
+        assert {clip.label for clip in listing.clips_of("train")} == {0}
         assert [clip.name for clip in listing.clips if clip.label == 1] == ["anomaly/friday.flac"]
 
     def test_the_choice_of_test_clips_does_not_depend_on_dates_or_order(self, tmp_path):
         for index in range(20):
             write_wav(tmp_path / "fan" / "normal" / f"{index}.wav", tone(seed=index))
-        before = {clip.name for clip in listed(tmp_path / "fan", dataset=folder_config())[0].of("test")}
+        before = {clip.name for clip in listed(tmp_path / "fan", dataset=folder_config())[0].clips_of("test")}
         for index in range(20):
             write_wav(tmp_path / "fan" / "normal" / f"{index}.wav", tone(seed=100 + index))
-        assert {clip.name for clip in listed(tmp_path / "fan", dataset=folder_config())[0].of("test")} == before
+        assert {clip.name for clip in listed(tmp_path / "fan", dataset=folder_config())[0].clips_of("test")} == before
         assert before == {f"normal/{index}.wav" for index in (0, 1, 11, 17)}  # as it has always been
 
     def test_the_same_recording_is_never_in_training_and_in_the_test(self, tmp_path):
@@ -117,14 +117,14 @@ class TestFolder:
         for index in range(20):
             write_wav(tmp_path / "fan" / "normal" / f"{index}.wav", tone(seed={0: 2, 17: 11}.get(index, index)))
         (listing,) = listed(tmp_path / "fan", dataset=folder_config())
-        assert {clip.name for clip in listing.of("test")} == {f"normal/{index}.wav" for index in (1, 11, 17)}
-        assert len(listing.of("train")) == 17
+        assert {clip.name for clip in listing.clips_of("test")} == {f"normal/{index}.wav" for index in (1, 11, 17)}
+        assert len(listing.clips_of("train")) == 17
 
     def test_recordings_that_are_all_the_same_are_all_for_training(self, tmp_path):
         for index in range(5):
             write_wav(tmp_path / "fan" / "normal" / f"{index}.wav", tone())
         (listing,) = listed(tmp_path / "fan", dataset=folder_config())
-        assert (len(listing.of("train")), len(listing.of("test"))) == (5, 0)
+        assert (len(listing.clips_of("train")), len(listing.clips_of("test"))) == (5, 0)
 
     def test_folders_in_the_folder(self, tmp_path):
         """Recorders make one per day and begin to count anew in each."""
@@ -138,7 +138,7 @@ class TestFolder:
             [*(f"normal/{name}" for name in names), "normal/first.wav"]
         )
         assert [clip.name for clip in listing.clips if clip.label == 1] == ["anomaly/bearing/outer/1.flac"]
-        held_out = [clip.name for clip in listing.of("test") if clip.label == 0]
+        held_out = [clip.name for clip in listing.clips_of("test") if clip.label == 0]
         assert len(held_out) == 4
         assert len({name.rpartition("/")[2] for name in held_out}) > 1  # not one number of every day
 

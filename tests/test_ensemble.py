@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import write_machine
@@ -7,6 +9,7 @@ from ganad_tf import datasets
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.results import ensemble, evaluate, score_files
 from ganad_tf.results.score_files import ClipScore
+from ganad_tf.run import MachineRun, machine_runs
 
 TRAINING = np.array([[1.0, 2.0, 3.0], [100.0, 300.0, 200.0]])  # deviations sqrt(2/3) and 100 sqrt(2/3)
 SCORES = np.array([[2.0, 4.0], [300.0, 100.0]])
@@ -21,6 +24,14 @@ SCORES = np.array([[2.0, 4.0], [300.0, 100.0]])
         ("rank", [(1 / 3 + 2 / 3) / 2, (1 + 1.2247449 + 0) / 2]),
     ],
 )
+def scores_of(config):
+    return Path(config.result_directory, "anomaly_score_fan_id_00.csv")
+
+
+def train_scores_of(config):
+    return Path(config.result_directory, "train_score_dev_fan.csv")
+
+
 def test_combinations_by_hand(how, expected):
     np.testing.assert_allclose(ensemble.combine(SCORES, TRAINING, how), expected, rtol=1e-6)
 
@@ -51,10 +62,13 @@ def config(tmp_path):
 def write_member(config, number, drop=0):
     """Score files of one member for the fan's clips, in another order for each member."""
     (listing,) = datasets.list_clips(config, "dev")
-    own = config.within(config.ensemble.members[number])
+    own = config.with_result_directory(config.ensemble.members[number])
     rng = np.random.default_rng(number)
-    for split, path in (("test", own.score_path("fan", "00")), ("train", own.train_score_path("dev", "fan"))):
-        chosen = list(listing.of(split))[drop:]
+    for split, path in (
+        ("test", scores_of(own)),
+        ("train", train_scores_of(own)),
+    ):
+        chosen = list(listing.clips_of(split))[drop:]
         order = rng.permutation(len(chosen))
         scores = [ClipScore(chosen[index].name, 10.0**number * (1 + float(rng.random()))) for index in order]
         score_files.write_scores(path, scores)
@@ -64,16 +78,19 @@ def write_member(config, number, drop=0):
 def test_members_are_matched_by_the_names_of_their_clips(config):
     listing = write_member(config, 0)
     write_member(config, 1)
-    limit = ensemble.score(config, listing, "dev")
-    combined = {score.name: score.score for score in score_files.read_scores(config.score_path("fan", "00"))}
+    limit = ensemble.score_ensemble(MachineRun(config, listing, "dev"))
+    combined = {score.name: score.score for score in score_files.read_scores(scores_of(config))}
     tables = []
     for member in config.ensemble.members:
-        own = config.within(member)
-        training = [score.score for score in score_files.read_scores(own.train_score_path("dev", "fan"))]
-        scores = {score.name: score.score for score in score_files.read_scores(own.score_path("fan", "00"))}
+        own = config.with_result_directory(member)
+        training = [score.score for score in score_files.read_scores(train_scores_of(own))]
+        scores = {score.name: score.score for score in score_files.read_scores(scores_of(own))}
         tables.append({name: (score - np.mean(training)) / np.std(training) for name, score in scores.items()})
     assert combined == pytest.approx({name: (tables[0][name] + tables[1][name]) / 2 for name in tables[0]})
-    decisions = dict(line.split(",") for line in config.decision_path("fan", "00").read_text().splitlines())
+    decisions = dict(
+        line.split(",")
+        for line in Path(config.result_directory, "decision_result_fan_id_00.csv").read_text().splitlines()
+    )
     assert {name: int(score > limit) for name, score in combined.items()} == {
         name: int(value) for name, value in decisions.items()
     }
@@ -82,13 +99,16 @@ def test_members_are_matched_by_the_names_of_their_clips(config):
 def test_members_that_were_scored_again_must_be_combined_again(config):
     listing = write_member(config, 0)
     write_member(config, 1)
-    ensemble.score(config, listing, "dev")
-    assert evaluate.evaluate(config, [listing], "dev")
-    own = config.within(config.ensemble.members[1])
-    scores = score_files.read_scores(own.score_path("fan", "00"))
-    score_files.write_scores(own.score_path("fan", "00"), [ClipScore(score.name, 2 * score.score) for score in scores])
+    ensemble.score_ensemble(MachineRun(config, listing, "dev"))
+    assert evaluate.evaluate_scores(machine_runs(config, [listing], "dev"))
+    own = config.with_result_directory(config.ensemble.members[1])
+    scores = score_files.read_scores(scores_of(own))
+    score_files.write_scores(
+        scores_of(own),
+        [ClipScore(score.name, 2 * score.score) for score in scores],
+    )
     with pytest.raises(DataError, match=r"in .*b are not those that were combined"):
-        evaluate.evaluate(config, [listing], "dev")
+        evaluate.evaluate_scores(machine_runs(config, [listing], "dev"))
 
 
 def test_new_recordings_without_scores_are_not_left_out_in_silence(config, tmp_path):
@@ -97,16 +117,18 @@ def test_new_recordings_without_scores_are_not_left_out_in_silence(config, tmp_p
     write_machine(tmp_path / "data", "fan", ids=("00",), n_train=6, n_test=4)
     (listing,) = datasets.list_clips(config, "dev")
     with pytest.raises(DataError, match=r"2 missing, 0 others.*on the members again"):
-        ensemble.score(config, listing, "dev")
+        ensemble.score_ensemble(MachineRun(config, listing, "dev"))
 
 
 def test_a_member_whose_scoring_was_interrupted_is_refused(config):
     listing = write_member(config, 0)
     write_member(config, 1)
-    own = config.within(config.ensemble.members[0])
-    score_files.write_origin(own.origin_path("dev", "fan"), {"settings": {}}, is_complete=False)
+    own = config.with_result_directory(config.ensemble.members[0])
+    score_files.write_origin(
+        Path(own.result_directory, "score_origin_dev_fan.json"), {"settings": {}}, is_complete=False
+    )
     with pytest.raises(DataError, match="were not all written"):
-        ensemble.score(config, listing, "dev")
+        ensemble.score_ensemble(MachineRun(config, listing, "dev"))
 
 
 @pytest.mark.parametrize("members", [["a", "./a"], ["a", "both"]])
@@ -118,20 +140,20 @@ def test_an_ensemble_does_not_overwrite_its_members(members):
 def test_other_clips_or_no_scores_are_refused_and_nothing_is_written(config):
     listing = write_member(config, 0)
     with pytest.raises(DataError, match=r"Can't read the scores in .*b"):
-        ensemble.score(config, listing, "dev")
+        ensemble.score_ensemble(MachineRun(config, listing, "dev"))
     write_member(config, 1, drop=1)
     with pytest.raises(DataError, match=r"Expected the same clips in .*/b/.* as in .*/a/.*; 1 are in one of them only"):
-        ensemble.score(config, listing, "dev")
-    assert not config.score_path("fan", "00").exists()
+        ensemble.score_ensemble(MachineRun(config, listing, "dev"))
+    assert not scores_of(config).exists()
 
 
 def test_a_member_whose_training_scores_are_all_the_same_is_named(config):
     listing = write_member(config, 0)
     write_member(config, 1)
-    path = config.within(config.ensemble.members[1]).train_score_path("dev", "fan")
+    path = train_scores_of(config.with_result_directory(config.ensemble.members[1]))
     score_files.write_scores(path, [ClipScore(score.name, 1.0) for score in score_files.read_scores(path)])
     with pytest.raises(DataError, match=r"training scores that differ in .*b, "):
-        ensemble.score(config, listing, "dev")
+        ensemble.score_ensemble(MachineRun(config, listing, "dev"))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import pytest
 
@@ -7,6 +8,7 @@ from ganad_tf.config import Config
 from ganad_tf.errors import DataError
 from ganad_tf.results import evaluate, score_files
 from ganad_tf.results.score_files import ClipScore
+from ganad_tf.run import machine_runs
 
 
 def clip(machine, machine_id, label, index):
@@ -24,7 +26,10 @@ def write(config, machine, machine_id, normal, anomalous):
     scored = [(clip(machine, machine_id, 0, i), s) for i, s in enumerate(normal)] + [
         (clip(machine, machine_id, 1, i), s) for i, s in enumerate(anomalous)
     ]
-    score_files.write_scores(config.score_path(machine, machine_id), [ClipScore(c.name, s) for c, s in scored])
+    score_files.write_scores(
+        Path(config.result_directory, f"anomaly_score_{machine}_id_{machine_id}.csv"),
+        [ClipScore(c.name, s) for c, s in scored],
+    )
     return [c for c, _ in scored]
 
 
@@ -37,10 +42,10 @@ def test_result_csv_is_the_challenge_s_byte_for_byte(config, tmp_path):
         "fan", tmp_path, write(config, "fan", "00", [1, 3], [2, 4]), write(config, "fan", "02", [1, 2], [3, 4])
     )
     pump = listing("pump", tmp_path, write(config, "pump", "04", [3, 4], [1, 2]))
-    evaluate.evaluate(config, [fan, pump], "dev")
+    evaluate.evaluate_scores(machine_runs(config, [fan, pump], "dev"))
     # id 00: AUC 3/4; up to a rate of 0.1 the curve is at 1/2: area 0.05, chance 0.005, (1 + 0.045 / 0.095) / 2.
     partial = (1 + (0.05 - 0.005) / (0.1 - 0.005)) / 2
-    text = config.result_path.read_text()
+    text = Path(config.result_directory, config.result_file).read_text()
     rows = [line.split(",") for line in text.splitlines()]
     assert rows == [
         ["fan"],
@@ -69,11 +74,11 @@ def test_an_id_without_both_classes_is_undefined_not_zero(config, tmp_path):
         write(config, "fan", "02", [1, 2], []),
         write(config, "fan", "04", [], [1]),
     )
-    (result,) = evaluate.evaluate(config, [fan], "dev")
+    (result,) = evaluate.evaluate_scores(machine_runs(config, [fan], "dev"))
     assert [row.auc for row in result.ids[:1]] == [1.0]
     assert all(math.isnan(row.auc) and math.isnan(row.pauc) for row in result.ids[1:])
     assert result.auc == 1.0  # the mean of what is defined
-    assert "02,nan,nan\n" in config.result_path.read_text()
+    assert "02,nan,nan\n" in Path(config.result_directory, config.result_file).read_text()
     table = evaluate.table([result])
     assert "n/a" in table
     assert "undefined: fan id 02, fan id 04" in table
@@ -82,7 +87,7 @@ def test_an_id_without_both_classes_is_undefined_not_zero(config, tmp_path):
 def test_the_table_has_plain_and_weighted_means(config, tmp_path):
     small = listing("fan", tmp_path, write(config, "fan", "00", [1], [2]))
     large = listing("pump", tmp_path, write(config, "pump", "00", [2, 2, 2], [1, 1, 1]))
-    lines = evaluate.table(evaluate.evaluate(config, [small, large], "dev")).splitlines()
+    lines = evaluate.table(evaluate.evaluate_scores(machine_runs(config, [small, large], "dev"))).splitlines()
     assert lines[-2].split()[:3] == ["all", "mean", "50.00"]
     assert lines[-1].split()[:3] == ["all", "weighted", "25.00"]
 
@@ -96,21 +101,21 @@ def test_a_clip_without_score_is_never_passed_over(config, tmp_path, on_bad_clip
     with pytest.raises(
         DataError, match=r"1 missing, 0 others, such as anomaly_id_00_00000077\.wav\); run `ganad score`"
     ):
-        evaluate.evaluate(config, [fan], "dev")
+        evaluate.evaluate_scores(machine_runs(config, [fan], "dev"))
 
 
 def test_scores_of_other_clips_are_refused(config, tmp_path):
     group = write(config, "fan", "00", [1, 2], [3, 4])
     with pytest.raises(DataError, match="0 missing, 1 others"):
-        evaluate.evaluate(config, [listing("fan", tmp_path, group[:-1])], "dev")
+        evaluate.evaluate_scores(machine_runs(config, [listing("fan", tmp_path, group[:-1])], "dev"))
 
 
 def test_missing_score_files_say_what_to_run(config, tmp_path):
     with pytest.raises(DataError, match="Run `ganad score` first"):
-        evaluate.evaluate(config, [listing("fan", tmp_path, [clip("fan", "00", 0, 0)])], "dev")
+        evaluate.evaluate_scores(machine_runs(config, [listing("fan", tmp_path, [clip("fan", "00", 0, 0)])], "dev"))
 
 
 def test_unlabelled_clips_can_t_be_evaluated(config, tmp_path):
     unlabelled = Clip("fan/test/id_00_00000000.wav", "id_00_00000000.wav", "fan", "00", "test", None, 1, 1)
     with pytest.raises(DataError, match="there is nothing to evaluate"):
-        evaluate.evaluate(config, [listing("fan", tmp_path, [unlabelled])], "dev")
+        evaluate.evaluate_scores(machine_runs(config, [listing("fan", tmp_path, [unlabelled])], "dev"))

@@ -22,18 +22,19 @@ from tensorflow_serving.config import model_server_config_pb2
 from ganad_tf import config as configuration
 from ganad_tf import datasets
 from ganad_tf.cli import main
+from ganad_tf.clips import Listing
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import ExportError, InputError
 from ganad_tf.exporting import examples, litert, onnx, verify
-from ganad_tf.exporting import members as gathering
 from ganad_tf.exporting.graph import Member, SoundScorer
+from ganad_tf.exporting.members import ExportInputs, gather
 from ganad_tf.features import Normalizer, log_mel_of
 from ganad_tf.models import DETECTORS
 from ganad_tf.results import ensemble
 from ganad_tf.results.score_files import ClipScore
-from ganad_tf.scoring import densities
-from ganad_tf.scoring import score as scoring
-from ganad_tf.scoring.model_directory import Fitted, Trained
+from ganad_tf.run import MachineRun
+from ganad_tf.scoring import clip_values, densities
+from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving import wav
 from ganad_tf.serving.artifact import Artifact
 
@@ -77,23 +78,23 @@ def make_member(name: str, settings: Scorer) -> Member:
     arguments = {} if name == "SpectrumDensity" else {"hidden": [12, 8]}
     detector = DETECTORS[name](input_dim=48, **arguments, **({"frames": 3} if name == "IDNN" else {}))
     normalizer = Normalizer(np.linspace(-40, -30, 16), np.linspace(5, 9, 16))
-    model = Trained(detector, normalizer, 3, 16, {})
+    model = TrainedDetector(detector, normalizer, 3, 16, {})
     features = log_mel_of(config_of().audio, config_of().feature)
     log_mels = [features(tone(seed=seed)[np.newaxis])[0] for seed in range(8)]
-    fitted = Fitted(settings, None, ())
+    fitted = FittedScorer(settings, None, ())
     if settings.name == "density":
-        residuals = scoring.clip_function(model, [scoring.residual_function(model, settings)])
+        residuals = clip_values.clip_function(model, [clip_values.residual_function(model, settings)])
         vectors = np.stack([residuals(log_mel)[0] for log_mel in log_mels])
-        fitted = Fitted(settings, densities.fit(vectors, settings, 0), ())
-    score = scoring.clip_function(model, [scoring.scorer_function(model, fitted)])
+        fitted = FittedScorer(settings, densities.fit(vectors, settings, 0), ())
+    score = clip_values.clip_function(model, [clip_values.scorer_function(model, fitted)])
     training = tuple(ClipScore(f"{n}.wav", float(score(log_mel)[0])) for n, log_mel in enumerate(log_mels))
-    return Member(model, Fitted(settings, fitted.density, training))
+    return Member(model, FittedScorer(settings, fitted.density, training))
 
 
 def live(members: list[Member], how: str = "mean") -> Callable[[np.ndarray], float]:
     """The score of a waveform by the way that `ganad score` takes."""
     log_mel_of_batch = log_mel_of(config_of().audio, config_of().feature)
-    functions = [scoring.clip_function(m.model, [scoring.scorer_function(m.model, m.fitted)]) for m in members]
+    functions = [clip_values.clip_function(m.model, [clip_values.scorer_function(m.model, m.fitted)]) for m in members]
     training = np.array([[score.score for score in member.fitted.train_scores] for member in members])
 
     def score(waveform: np.ndarray) -> float:
@@ -216,7 +217,7 @@ def test_an_ensemble_of_scores_that_have_changed_is_refused(exported_project, mo
 def test_a_model_that_scores_otherwise_is_not_kept(exported_project, tmp_path, monkeypatch):
     monkeypatch.chdir(exported_project)
     config = configuration.load("gan.yaml").for_machine("fan")
-    gathered = gathering.gather(config, datasets.list_clips(config, "dev", ["fan"])[0], "dev")
+    gathered = gather(MachineRun(config, datasets.list_clips(config, "dev", ["fan"])[0], "dev"))
     real = examples.from_waveforms(gathered, [tone(seed=seed) for seed in range(8)])
     assert [example.waveforms.shape[1] for example in real] == [5333, 10666, 16000]
     wrong = examples.Example(real[0].waveforms, real[0].log_mels, real[0].scores * 1.001)
@@ -225,7 +226,8 @@ def test_a_model_that_scores_otherwise_is_not_kept(exported_project, tmp_path, m
 
 
 def test_a_score_of_zero_and_a_score_that_is_no_number_are_compared_as_they_should_be():
-    gathered = gathering.Gathered(config_of(), (), (), np.ones([1, 3]), threshold=2.0)
+    run = MachineRun(config_of(), Listing("fan", Path(), ()), "dev")
+    gathered = ExportInputs(run, (), np.ones([1, 3]), threshold=2.0)
     example = examples.Example(None, np.zeros([2, 9, 16]), np.array([0.0, 1.0]))
     same = np.array([[0.0, 1.0], [False, False]])
     assert verify._difference(gathered, example, "0.log_mel", same) == 0

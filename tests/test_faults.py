@@ -14,9 +14,10 @@ from conftest import write_machine
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
-from ganad_tf.cache import prepare
+from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.errors import DataError
-from ganad_tf.training import train
+from ganad_tf.run import MachineRun
+from ganad_tf.training.train import train_detector
 
 DISK_MB = 8
 POWERLESS = [] if os.getuid() else ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]  # root may write anywhere
@@ -108,7 +109,7 @@ def test_a_recording_that_vanishes_while_others_are_read_is_named(finished, tmp_
         finished / "fan.yaml", [f"dev_directory={tmp_path / 'dev_data'}", f"cache_directory={tmp_path / 'cache'}"]
     )
     (listing,) = datasets.list_clips(config, "dev")
-    last = listing.of("train")[-1]
+    last = listing.clips_of("train")[-1]
 
     def removing(items, _):
         for number, item in enumerate(items):
@@ -117,9 +118,9 @@ def test_a_recording_that_vanishes_while_others_are_read_is_named(finished, tmp_
             yield item
 
     with pytest.raises(DataError, match=rf"1 of 70 clips can't be used(.|\n)*{last.name}: .*does not exist"):
-        prepare.prepare(config, listing, "dev", "train", progress=removing)
+        prepare_cache(MachineRun(config, listing, "dev"), "train", progress=removing)
     (listing,) = datasets.list_clips(config, "dev")
-    assert prepare.prepare(config, listing, "dev", "train").n_kept == 69
+    assert prepare_cache(MachineRun(config, listing, "dev"), "train").n_kept == 69
 
 
 def streamed(finished, place):
@@ -148,10 +149,10 @@ def test_a_cache_that_is_made_anew_while_training_streams_from_it_is_named(finis
     backwards = dataclasses.replace(listing, clips=listing.clips[::-1])
 
     def make_anew():
-        prepare.prepare(config, backwards, "dev", "train", fresh=True)
+        prepare_cache(MachineRun(config, backwards, "dev"), "train", fresh=True)
 
     with pytest.raises(DataError, match="The log-mels of fan were prepared anew while they were read"):
-        train.train(config, listing, "dev", callbacks=(AfterAnEpoch(make_anew),))
+        train_detector(MachineRun(config, listing, "dev"), callbacks=(AfterAnEpoch(make_anew),))
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_a_cache_that_changes_while_training_streams_from_it_is_named(finished, 
         harm(max((tmp_path / CACHE).rglob("train/*.tfrecord"), key=lambda path: path.stat().st_size))
 
     with pytest.raises(DataError, match=r"The cache in .* is corrupted: .*Run `ganad prepare`"):
-        train.train(config, listing, "dev", callbacks=(AfterAnEpoch(spoil),))
-    assert not config.model_path("dev", "fan").exists()
-    prepare.prepare(config, listing, "dev", "train")
-    assert train.train(config, listing, "dev")
+        train_detector(MachineRun(config, listing, "dev"), callbacks=(AfterAnEpoch(spoil),))
+    assert not Path(config.model_directory, "dev", "fan").exists()
+    prepare_cache(MachineRun(config, listing, "dev"), "train")
+    assert train_detector(MachineRun(config, listing, "dev"))

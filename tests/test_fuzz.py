@@ -20,11 +20,14 @@ from hypothesis import strategies as st
 
 from ganad_tf import audio, datasets
 from ganad_tf import config as configuration
-from ganad_tf.cache import manifest, prepare, records, windows
+from ganad_tf.cache import manifest, records, windows
+from ganad_tf.cache.directory import Cache
+from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.config.input_sections import Audio
 from ganad_tf.errors import DataError, GanadError
 from ganad_tf.files import throttle
 from ganad_tf.results import score_files
+from ganad_tf.run import MachineRun
 from ganad_tf.scoring import partial_scores
 from ganad_tf.training import checkpoint
 
@@ -184,15 +187,15 @@ def cached(tmp_path_factory):
     mapping = {"dev_directory": str(folder / "data"), "cache_directory": str(folder / "cache")}
     config = configuration.from_mapping(mapping, source="test")
     (listing,) = datasets.list_clips(config, "dev")
-    prepare.prepare(config, listing, "dev", "train")
+    prepare_cache(MachineRun(config, listing, "dev"), "train")
     return config, listing
 
 
 def test_shards(fuzzed, cached):
     """Read as they are, by a process that has looked at the checksum before they changed."""
     config, listing = cached
-    entries = prepare.current_cache(config, listing, "dev", "train").entries
-    cache = config.cache_path("dev", "fan", "train")
+    entries = Cache(MachineRun(config, listing, "dev"), "train").current().entries
+    cache = Path(config.cache_directory, "dev", "fan", "train")
     shard = cache / entries[0].shard
     good = shard.read_bytes()
     expected = {entry.clip: log_mel for entry, log_mel in records.read(cache, entries)}
@@ -236,7 +239,7 @@ def test_shards(fuzzed, cached):
 
 def test_manifests(fuzzed, cached, tmp_path):
     config, _ = cached
-    good = (config.cache_path("dev", "fan", "train") / manifest.FILE).read_bytes()
+    good = (Path(config.cache_directory, "dev", "fan", "train") / manifest.FILE).read_bytes()
 
     @fuzzed()
     @given(spoilt(good, len(good)) | SECTIONS.map(lambda each: repr(each).encode("utf-8", "replace")))

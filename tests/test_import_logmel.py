@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +9,12 @@ from conftest import ROOT
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
-from ganad_tf.cache import prepare, records
+from ganad_tf.cache import records
+from ganad_tf.cache.directory import Cache
+from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.config import yaml_text
 from ganad_tf.errors import DataError
+from ganad_tf.run import MachineRun
 
 NPY = b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}".ljust(117) + b"\n" * 9
 YAML = "dataset: {name: imported}\ndev_directory: cache/dev\ncache_directory: cache\n"
@@ -35,11 +39,11 @@ def cached(folder, monkeypatch, split):
     monkeypatch.chdir(folder)
     config = configuration.load("c.yaml")
     (listing,) = datasets.list_clips(config, "dev")
-    assert prepare.prepare(config, listing, "dev", split).n_new == 0
-    found = prepare.current_cache(config, listing, "dev", split)
+    assert prepare_cache(MachineRun(config, listing, "dev"), split).n_new == 0
+    found = Cache(MachineRun(config, listing, "dev"), split).current()
     return {
         entry.clip.name: (entry.clip, log_mel)
-        for entry, log_mel in records.read(config.cache_path("dev", "ToyCar", split), found.entries)
+        for entry, log_mel in records.read(Path(config.cache_directory, "dev", "ToyCar", split), found.entries)
     }
 
 

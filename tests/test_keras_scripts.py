@@ -1,4 +1,4 @@
-"""What the documentation promises to a script of one's own, each tried in a bare process in another folder."""
+"""Promises of the documentation to a script of one's own, each tried in a bare process in another folder."""
 
 import json
 import subprocess
@@ -297,8 +297,14 @@ SWITCHES = """
 import logging, os, pathlib
 import tensorflow as tf
 from tensorflow.python.framework import config as framework
-from ganad_tf import building, datasets, preparation, runtime, trained, training
 from ganad_tf import config as configuration
+from ganad_tf import datasets, runtime
+from ganad_tf.cache.prepare import prepare_cache
+from ganad_tf.cli import terminal
+from ganad_tf.run import MachineRun
+from ganad_tf.scoring.model_directory import ModelDirectory
+from ganad_tf.training import build
+from ganad_tf.training.train import train_detector
 from ganad_tf.serving.artifact import Artifact
 
 logged = []
@@ -327,12 +333,12 @@ mapping = {"dev_directory": "data", "model": {"name": "GANomaly", "hidden": [4],
 def train(place, **settings):
     config = configuration.from_mapping(mapping | {"model_directory": place} | settings, source="script")
     (listing,) = datasets.list_clips(config, "dev")
-    preparation.prepare(config, listing, "dev", "train")
-    building.build(config)
+    run = MachineRun(config, listing, "dev")
+    prepare_cache(run, "train")
+    build.build(config)
     logged.clear()
-    training.train(config, listing, "dev")
-    trained.load(config.model_path("dev", "fan"))
-    record = json.loads((config.model_path("dev", "fan") / "training.json").read_text())
+    train_detector(run)
+    record = ModelDirectory.of(run).load().record
     return record["deterministic"], [line for line in logged if "deterministic" in line]
 
 found["asked for, not in force"] = train("one")
@@ -349,9 +355,16 @@ found["TF32 of a command"] = switches()["TF32"]
 """
 
 
-def test_loading_and_training_in_a_script_throw_no_switch_of_the_process(tmp_path):
-    write_machine(tmp_path / "data", "fan", ids=("00",), n_train=4, n_test=1)
-    found = run(SWITCHES, tmp_path, ROOT / "exported_models" / "demo")
+@pytest.fixture(scope="module")
+def switched(tmp_path_factory):
+    """The switches of a process in which a script loads, trains, and at last does what a command does."""
+    folder = tmp_path_factory.mktemp("switches")
+    write_machine(folder / "data", "fan", ids=("00",), n_train=4, n_test=1)
+    return run(SWITCHES, folder, ROOT / "exported_models" / "demo")
+
+
+def test_loading_and_training_in_a_script_throw_no_switch_of_the_process(switched):
+    found = switched
     assert found["before"] == found["after"]
     assert found["after"]["TF32"]
     assert not found["after"]["determinism"]
@@ -367,16 +380,9 @@ def test_loading_and_training_in_a_script_throw_no_switch_of_the_process(tmp_pat
     assert "`deterministic: false`, but operations stay deterministic in this process" in line
 
 
-def test_the_command_line_throws_them(tmp_path):
+def test_the_command_line_throws_them(switched):
     """Full float32 on GPUs, for whoever asks no more than that something be scored."""
-    script = """
-import tensorflow as tf
-from ganad_tf import console
-tf.config.experimental.enable_tensor_float_32_execution(True)
-console.import_tensorflow()
-found["TF32"] = tf.config.experimental.tensor_float_32_execution_enabled()
-"""
-    assert run(script, tmp_path) == {"TF32": False}
+    assert not switched["TF32 of a command"]
 
 
 @pytest.mark.parametrize("name", DETECTORS)

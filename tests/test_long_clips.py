@@ -241,7 +241,8 @@ def test_prepare_says_of_which_file_memory_was_short(tmp_path):
         "import resource, tensorflow as tf\n"
         "from pathlib import Path\n"
         "from ganad_tf import datasets\n"
-        "from ganad_tf.cache import prepare\n"
+        "from ganad_tf.cache.prepare import prepare_cache\n"
+        "from ganad_tf.run import MachineRun\n"
         "from ganad_tf.config import Config\n"
         "from ganad_tf.errors import DataError\n"
         "from ganad_tf.features import LogMel\n"
@@ -251,7 +252,7 @@ def test_prepare_says_of_which_file_memory_was_short(tmp_path):
         "now = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (now + 120 * 2**20,) * 2)\n"
         "try:\n"
-        "    prepare.prepare(config, listing, 'dev', 'train')\n"
+        "    prepare_cache(MachineRun(config, listing, 'dev'), 'train')\n"
         "except DataError as error:\n"
         "    print(error)\n"
     )

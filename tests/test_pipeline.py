@@ -1,5 +1,6 @@
 import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +10,13 @@ from conftest import tone, write_wav
 from ganad_tf import datasets
 from ganad_tf.cache import prepare, records
 from ganad_tf.cache import windows as pipeline
+from ganad_tf.cache.directory import Cache
+from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.cache.windows import Source
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError
 from ganad_tf.features import Normalizer
+from ganad_tf.run import MachineRun
 
 FRAMES, MELS = 5, 128
 
@@ -28,13 +32,13 @@ def source(tmp_path_factory):
     (listing,) = datasets.list_clips(config, "dev")
     shard_size, prepare.CLIPS_PER_SHARD = prepare.CLIPS_PER_SHARD, 7
     try:
-        prepare.prepare(config, listing, "dev", "train")
+        prepare_cache(MachineRun(config, listing, "dev"), "train")
     finally:
         prepare.CLIPS_PER_SHARD = shard_size
-    found = prepare.current_cache(config, listing, "dev", "train")
+    found = Cache(MachineRun(config, listing, "dev"), "train").current()
     assert len(found.shards) == 5
     normalizer = Normalizer(found.statistics.mean, found.statistics.std)
-    return Source(config.cache_path("dev", "fan", "train"), found.entries, MELS, FRAMES, normalizer)
+    return Source(Path(config.cache_directory, "dev", "fan", "train"), found.entries, MELS, FRAMES, normalizer)
 
 
 @pytest.fixture(params=["in memory", "streamed", "streamed in pieces"])
@@ -107,9 +111,11 @@ def test_the_order_is_that_of_the_names_not_of_the_shards(source, tmp_path):
     config = dataclasses.replace(config, cache_directory=str(tmp_path))
     later = dataclasses.replace(listing, clips=listing.clips[3:])
     for some in (later, listing):
-        prepare.prepare(config, some, "dev", "train")
-    found = prepare.current_cache(config, listing, "dev", "train")
-    other = dataclasses.replace(source, cache=config.cache_path("dev", "fan", "train"), entries=found.entries)
+        prepare_cache(MachineRun(config, some, "dev"), "train")
+    found = Cache(MachineRun(config, listing, "dev"), "train").current()
+    other = dataclasses.replace(
+        source, cache=Path(config.cache_directory, "dev", "fan", "train"), entries=found.entries
+    )
     assert [entry.clip for entry in other.entries] != [entry.clip for entry in source.entries]
 
     def batches(of, budget_mb):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,13 +19,17 @@ from conftest import write_machine
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets, runtime
-from ganad_tf.cache import prepare
 from ganad_tf.cache import windows as pipeline
+from ganad_tf.cache.directory import Cache
+from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.errors import ConfigError
 from ganad_tf.files import throttle
 from ganad_tf.models import DETECTORS
-from ganad_tf.scoring import model_directory, score
-from ganad_tf.training import blocks, checkpoint, train
+from ganad_tf.run import MachineRun
+from ganad_tf.scoring.model_directory import ModelDirectory
+from ganad_tf.scoring.score import score_clips
+from ganad_tf.training import blocks, checkpoint
+from ganad_tf.training.train import train_detector
 
 KILLS = int(os.environ.get("GANAD_KILLS", "6"))  # shared by all detectors, one of which is the gate's
 SMALL = {
@@ -76,7 +81,7 @@ def started(*arguments):
 def result_of(path):
     """What an experiment leaves: weights, curves, and every file of results."""
     config = configuration.load(path)
-    model = model_directory.load(config.model_path("dev", "fan"))
+    model = ModelDirectory(Path(config.model_directory, "dev", "fan")).load()
     files = {each.name: each.read_bytes() for each in (path.parent / "result").glob("*.csv")}
     return model.detector.get_weights(), model.record["history"], files
 
@@ -123,13 +128,13 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
         path = project(tmp_path / folder, recordings, name, epochs=4, memory_budget_mb=budget_mb, **stopping)
         config = configuration.load(path)
         (listing,) = datasets.list_clips(config, "dev")
-        prepare.prepare(config, listing, "dev", "train")
+        prepare_cache(MachineRun(config, listing, "dev"), "train")
         for epoch in (2,) if folder == "interrupted" else ():
             with suppress(KilledError):  # early stopping may come first
-                train.train(config, listing, "dev", callbacks=(Kill(epoch),))
-        train.train(config, listing, "dev")
-        model = model_directory.load(config.model_path("dev", "fan"))
-        assert not list(config.model_path("dev", "fan").parent.glob("*unfinished*"))
+                train_detector(MachineRun(config, listing, "dev"), callbacks=(Kill(epoch),))
+        train_detector(MachineRun(config, listing, "dev"))
+        model = ModelDirectory(Path(config.model_directory, "dev", "fan")).load()
+        assert not list(Path(config.model_directory, "dev", "fan").parent.glob("*unfinished*"))
         results.append((model.detector.get_weights(), model.record["history"]))
     assert results[0][1] == results[1][1]
     for mine, theirs in zip(results[0][0], results[1][0], strict=True):
@@ -166,18 +171,18 @@ def test_an_unfinished_training_of_other_settings_is_refused_unless_fresh(tmp_pa
     monkeypatch.setattr(throttle, "SHARE", 1e9)
     config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=4))
     (listing,) = datasets.list_clips(config, "dev")
-    prepare.prepare(config, listing, "dev", "train")
+    prepare_cache(MachineRun(config, listing, "dev"), "train")
     with pytest.raises(KilledError):
-        train.train(config, listing, "dev", callbacks=(Kill(2),))
+        train_detector(MachineRun(config, listing, "dev"), callbacks=(Kill(2),))
     other = dataclasses.replace(config, seed=7)
     with pytest.raises(ConfigError, match=r"unfinished training .* made with `seed: 0`.*add --fresh"):
-        train.train(other, listing, "dev")
-    assert train.train(other, listing, "dev", fresh=True)
-    before = model_directory.load(config.model_path("dev", "fan")).detector.get_weights()
+        train_detector(MachineRun(other, listing, "dev"))
+    assert train_detector(MachineRun(other, listing, "dev"), fresh=True)
+    before = ModelDirectory(Path(config.model_directory, "dev", "fan")).load().detector.get_weights()
     with pytest.raises(ConfigError, match="seed"):
-        train.train(config, listing, "dev")
-    assert train.train(config, listing, "dev", fresh=True)
-    after = model_directory.load(config.model_path("dev", "fan")).detector.get_weights()
+        train_detector(MachineRun(config, listing, "dev"))
+    assert train_detector(MachineRun(config, listing, "dev"), fresh=True)
+    after = ModelDirectory(Path(config.model_directory, "dev", "fan")).load().detector.get_weights()
     assert not np.array_equal(before[0], after[0])
 
 
@@ -185,32 +190,30 @@ def test_a_killed_fresh_training_goes_on_though_an_older_detector_is_there(tmp_p
     monkeypatch.setattr(throttle, "SHARE", 1e9)
     config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=4))
     (listing,) = datasets.list_clips(config, "dev")
-    prepare.prepare(config, listing, "dev", "train")
-    train.train(config, listing, "dev")
-    before = model_directory.identity(config.model_path("dev", "fan"))
+    prepare_cache(MachineRun(config, listing, "dev"), "train")
+    train_detector(MachineRun(config, listing, "dev"))
+    before = ModelDirectory(Path(config.model_directory, "dev", "fan")).identity()
     with pytest.raises(KilledError):
-        train.train(config, listing, "dev", callbacks=(Kill(2),), fresh=True)
-    assert model_directory.identity(config.model_path("dev", "fan")) == before
+        train_detector(MachineRun(config, listing, "dev"), callbacks=(Kill(2),), fresh=True)
+    assert ModelDirectory(Path(config.model_directory, "dev", "fan")).identity() == before
     begun = []
-    train.train(
-        config,
-        listing,
-        "dev",
+    train_detector(
+        MachineRun(config, listing, "dev"),
         callbacks=(keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begun.append(epoch)),),  # noqa: ARG005
     )
     assert begun == [2, 3]
-    assert model_directory.identity(config.model_path("dev", "fan")) != before
-    assert not train.train(config, listing, "dev")
+    assert ModelDirectory(Path(config.model_directory, "dev", "fan")).identity() != before
+    assert not train_detector(MachineRun(config, listing, "dev"))
 
 
 def test_an_unfinished_training_that_cannot_be_read_begins_again(tmp_path, recordings, monkeypatch, caplog):
     monkeypatch.setattr(throttle, "SHARE", 1e9)
     config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=3))
     (listing,) = datasets.list_clips(config, "dev")
-    prepare.prepare(config, listing, "dev", "train")
+    prepare_cache(MachineRun(config, listing, "dev"), "train")
     with pytest.raises(KilledError):
-        train.train(config, listing, "dev", callbacks=(Kill(1),))
-    (kept,) = config.model_path("dev", "fan").parent.glob("*unfinished*")
+        train_detector(MachineRun(config, listing, "dev"), callbacks=(Kill(1),))
+    (kept,) = Path(config.model_directory, "dev", "fan").parent.glob("*unfinished*")
     content = kept.read_bytes()
     for spoilt in (content[:-3000], content[:9000] + bytes(99) + content[9099:], b""):
         kept.write_bytes(spoilt)
@@ -218,7 +221,7 @@ def test_an_unfinished_training_that_cannot_be_read_begins_again(tmp_path, recor
         reader.read()
         assert reader.epoch == 0
     assert "can't be read" in caplog.text
-    assert train.train(config, listing, "dev")
+    assert train_detector(MachineRun(config, listing, "dev"))
 
 
 def test_the_weights_with_the_lowest_validation_loss_are_kept(tmp_path, recordings):
@@ -229,14 +232,14 @@ def test_the_weights_with_the_lowest_validation_loss_are_kept(tmp_path, recordin
         fit=dataclasses.replace(config.fit, compile=dataclasses.replace(config.fit.compile, learning_rate=0.3)),
     )
     (listing,) = datasets.list_clips(config, "dev")
-    prepare.prepare(config, listing, "dev", "train")
-    train.train(config, listing, "dev")
-    model = model_directory.load(config.model_path("dev", "fan"))
+    prepare_cache(MachineRun(config, listing, "dev"), "train")
+    train_detector(MachineRun(config, listing, "dev"))
+    model = ModelDirectory(Path(config.model_directory, "dev", "fan")).load()
     losses = model.record["history"]["val_loss"]
     assert len(losses) == min(len(losses) - 1, int(np.argmin(losses))) + 4 < 30
-    entries = prepare.current_cache(config, listing, "dev", "train").entries
+    entries = Cache(MachineRun(config, listing, "dev"), "train").current().entries
     _, held_out = pipeline.split_by_file(entries, config.fit.validation_split, config.seed)
-    source = pipeline.Source(config.cache_path("dev", "fan", "train"), held_out, 128, 5, model.normalizer)
+    source = pipeline.Source(Path(config.cache_directory, "dev", "fan", "train"), held_out, 128, 5, model.normalizer)
     windows = np.concatenate(
         list(pipeline.windows(source, batch_size=32, seed=None, memory_budget_mb=64).as_numpy_iterator())
     )
@@ -265,9 +268,9 @@ def test_an_interrupted_scoring_goes_on_clip_by_clip(tmp_path, recordings, monke
     config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=1))
     (listing,) = datasets.list_clips(config, "dev")
     for split in ("train", "test"):
-        prepare.prepare(config, listing, "dev", split)
-    train.train(config, listing, "dev")
-    score.score(config, listing, "dev")
+        prepare_cache(MachineRun(config, listing, "dev"), split)
+    train_detector(MachineRun(config, listing, "dev"))
+    score_clips(MachineRun(config, listing, "dev"))
     written = {each.name: each.read_bytes() for each in (tmp_path / "result").glob("*.csv")}
     monkeypatch.setattr(throttle, "SHARE", 1e9)
 
@@ -283,14 +286,14 @@ def test_an_interrupted_scoring_goes_on_clip_by_clip(tmp_path, recordings, monke
 
     first, second, third = [], [], []
     with pytest.raises(KilledError):
-        score.score(config, listing, "dev", progress=up_to(4, first))
+        score_clips(MachineRun(config, listing, "dev"), progress=up_to(4, first))
     leftover = tmp_path / "result" / ".anomaly_score_fan_id_00.csv.123.tmp"  # of a process that was killed
     leftover.write_text("half a")
-    score.score(config, listing, "dev", progress=up_to(99, second))
-    n_clips = len(listing.of("test"))
+    score_clips(MachineRun(config, listing, "dev"), progress=up_to(99, second))
+    n_clips = len(listing.clips_of("test"))
     assert [len(first), len(second), second[0][1]] == [4, n_clips - 4, n_clips - 4]
     assert {each.name: each.read_bytes() for each in (tmp_path / "result").glob("*.csv")} == written
     assert not leftover.exists()
     assert not list((tmp_path / "result").glob(".unfinished*"))
-    score.score(config, listing, "dev", progress=up_to(99, third))
+    score_clips(MachineRun(config, listing, "dev"), progress=up_to(99, third))
     assert len(third) == n_clips

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,12 +20,15 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets, runtime
-from ganad_tf.cache import manifest, prepare
+from ganad_tf.cache import manifest
+from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.errors import ConfigError
 from ganad_tf.features import LogMel
 from ganad_tf.files import throttle
 from ganad_tf.models import DETECTORS
-from ganad_tf.scoring import model_directory, score
+from ganad_tf.run import MachineRun
+from ganad_tf.scoring.model_directory import ModelDirectory
+from ganad_tf.scoring.score import score_clips
 from ganad_tf.tensorboard import (
     LossCurves,
     ScoreBoard,
@@ -36,7 +40,7 @@ from ganad_tf.tensorboard import (
     scalars,
     sounds,
 )
-from ganad_tf.training import train
+from ganad_tf.training.train import train_detector
 
 SMALL = {"hidden": [16], "latent": 4}
 ADVERSARIAL = ("EGBAD", "GANomaly", "SkipGANomaly")
@@ -70,7 +74,7 @@ def project(folder, recordings, name="GANomaly", **changes):
     config = configuration.from_mapping(mapping | changes, source="test")
     (listing,) = datasets.list_clips(config, "dev")
     for split in ("train", "test"):
-        prepare.prepare(config, listing, "dev", split)
+        prepare_cache(MachineRun(config, listing, "dev"), split)
     return config, listing
 
 
@@ -94,8 +98,8 @@ def watched(tmp_path_factory, recordings):
     for latent in (4, 3):
         model = {"name": "GANomaly", **SMALL, "latent": latent}
         config, listing = project(folder, recordings, model=model, model_directory=str(folder / f"model{latent}"))
-        train.train(config, listing, "dev")
-        score.score(config, listing, "dev")
+        train_detector(MachineRun(config, listing, "dev"))
+        score_clips(MachineRun(config, listing, "dev"))
     return config
 
 
@@ -131,7 +135,7 @@ def wait_for(ask, path, run):
 
 
 def test_tensorboard_shows_every_tag(watched, read):
-    run = f"dev/fan/{experiment.directory(watched, 'dev', 'fan').name}"
+    run = f"dev/fan/{log_dir(watched).name}"
     losses = {"loss", "adversarial_loss", "contextual_loss", "encoder_loss", "discriminator_loss"}
     curves_of_losses = {f"losses/{name}" for name in losses}
     assert wait_for(read, "plugin/scalars/tags", f"{run}/validation") == curves_of_losses
@@ -163,9 +167,9 @@ def test_tensorboard_shows_every_tag(watched, read):
 
 
 def test_tensorboard_shows_values_pictures_and_sounds_as_they_are(watched, read):
-    run = f"dev/fan/{experiment.directory(watched, 'dev', 'fan').name}"
+    run = f"dev/fan/{log_dir(watched).name}"
     wait_for(read, "plugin/scalars/tags", f"{run}/train")
-    history = model_directory.read_record(watched.model_path("dev", "fan"))["history"]
+    history = ModelDirectory(Path(watched.model_directory, "dev", "fan")).record()["history"]
     for place, name in (("train", "loss"), ("validation", "val_loss")):
         curve = json.loads(read(f"plugin/scalars/scalars?tag=losses%2Floss&run={run}/{place}"))
         assert [step for _, step, _ in curve] == [1, 2, 3]
@@ -196,7 +200,7 @@ def test_hparams_compare_the_trainings(read):
 
 
 def test_the_projector_has_a_vector_of_each_clip_with_its_id_and_label(watched, read):
-    run = f"dev/fan/{experiment.directory(watched, 'dev', 'fan').name}/scores"
+    run = f"dev/fan/{log_dir(watched).name}/scores"
     wait_for(read, "plugin/histograms/tags", run)
     assert run in json.loads(read("plugin/projector/runs"))
     (embedding,) = json.loads(read(f"plugin/projector/info?run={run}"))["embeddings"]
@@ -211,7 +215,7 @@ def test_the_projector_has_a_vector_of_each_clip_with_its_id_and_label(watched, 
 
 
 def test_logs_are_small(watched):
-    files = [path for path in experiment.directory(watched, "dev", "fan").rglob("*") if path.is_file()]
+    files = [path for path in log_dir(watched).rglob("*") if path.is_file()]
     assert 10_000 < sum(path.stat().st_size for path in files) < 2_000_000
 
 
@@ -221,15 +225,15 @@ def test_watching_changes_no_weight_and_needs_no_other_training(tmp_path, record
     fit = {"epochs": 2, "batch_size": 32}
     for folder, logs in (("watched", {}), ("unwatched", {"tensorboard": {}})):
         config, listing = project(tmp_path / folder, recordings, name, fit=fit, **logs)
-        train.train(config, listing, "dev")
-        model = model_directory.load(config.model_path("dev", "fan"))
+        train_detector(MachineRun(config, listing, "dev"))
+        model = ModelDirectory(Path(config.model_directory, "dev", "fan")).load()
         finals.append((model.detector.get_weights(), model.record["history"]))
         assert (tmp_path / folder / "logs").exists() == (folder == "watched")
     for mine, theirs in zip(*(weights for weights, _ in finals), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert finals[0][1] == finals[1][1]
     on = dataclasses.replace(config, tensorboard=dataclasses.replace(config.tensorboard, directory=str(tmp_path)))
-    assert not train.train(on, listing, "dev")
+    assert not train_detector(MachineRun(on, listing, "dev"))
 
 
 class KilledError(Exception):
@@ -248,13 +252,13 @@ def test_a_training_that_goes_on_writes_on_and_a_fresh_one_anew(tmp_path, record
     monkeypatch.setattr(throttle, "SHARE", 1e9)  # a checkpoint after every epoch
     config, listing = project(tmp_path, recordings)
     with contextlib.suppress(KilledError):
-        train.train(config, listing, "dev", callbacks=(Kill(),))
-    place = experiment.directory(config, "dev", "fan")
+        train_detector(MachineRun(config, listing, "dev"), callbacks=(Kill(),))
+    place = log_dir(config)
     assert steps(place / "train", "losses/loss") == [1, 2]
-    train.train(config, listing, "dev")
+    train_detector(MachineRun(config, listing, "dev"))
     assert list(place.parent.iterdir()) == [place]
     assert steps(place / "train", "losses/loss") == [1, 2, 3]
-    train.train(config, listing, "dev", fresh=True)
+    train_detector(MachineRun(config, listing, "dev"), fresh=True)
     assert steps(place / "train", "losses/loss") == [1, 2, 3]
 
 
@@ -264,15 +268,15 @@ def test_without_labels_or_recordings_the_rest_is_shown(tmp_path, recordings, ca
     mapping = configuration.to_dict(config) | changes
     config = configuration.from_mapping(mapping, source="test")
     (listing,) = datasets.list_clips(config, "dev")
-    cache = config.cache_path("dev", "fan", "train")
+    cache = Path(config.cache_directory, "dev", "fan", "train")
     found = manifest.load(cache)
     try:
         manifest.save(cache, dataclasses.replace(found, source=""))  # as an import writes it
         with caplog.at_level(logging.INFO):
-            train.train(config, listing, "dev")
+            train_detector(MachineRun(config, listing, "dev"))
     finally:
         manifest.save(cache, found)
-    tags = {tag for tag, _ in events(experiment.directory(config, "dev", "fan"))}
+    tags = {tag for tag, _ in events(log_dir(config))}
     assert {"losses/loss", "scores/normal training", "scores/validation"} <= tags
     assert not [tag for tag in tags if tag.startswith(("sounds/", "dev test labels/", "active", "gradient"))]
     for said in ("no recordings to be heard", "no latent vectors", "once they are scored"):
@@ -310,6 +314,11 @@ def test_early_stopping_s_last_pictures_are_of_the_weights_that_stay(tmp_path):
     stop = keras.callbacks.EarlyStopping("loss", mode="max", patience=1, restore_best_weights=True)
     model.fit(windows, windows, epochs=9, verbose=0, callbacks=[stop, WeightHistograms(tmp_path, every=2)])
     assert [step for _, step in events(tmp_path)] == [1, 2]
+
+
+def log_dir(config):
+    (listing,) = datasets.list_clips(config, "dev", ["fan"])
+    return experiment.log_directory(MachineRun(config.for_machine("fan"), listing, "dev"))
 
 
 def small(name, **changes):
@@ -378,7 +387,7 @@ def test_a_waveform_made_of_its_log_mel_is_the_tone_that_it_was(log, n_fft, hop_
 def test_a_training_with_spectra_of_any_even_length_ends_with_sounds(tmp_path, recordings):
     feature = {"n_fft": 1000, "hop_length": 1000}
     config, listing = project(tmp_path, recordings, feature=feature, cache_directory=str(tmp_path / "cache"))
-    train.train(config, listing, "dev")
+    train_detector(MachineRun(config, listing, "dev"))
     heard = [tag for tag, _ in events(tmp_path / "logs") if tag.endswith(" reconstruction")]
     assert len(heard) == 2
 

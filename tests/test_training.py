@@ -10,17 +10,22 @@ from conftest import write_machine
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
-from ganad_tf.cache import prepare, records
+from ganad_tf.cache import records
 from ganad_tf.cache import windows as pipeline
+from ganad_tf.cache.directory import Cache
+from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.config.sections import Model, Scorer
 from ganad_tf.errors import ConfigError, DataError, TrainingError
 from ganad_tf.features import stack_frames, windows_of
 from ganad_tf.models import DETECTORS
 from ganad_tf.results import score_files
-from ganad_tf.scoring import model_directory
-from ganad_tf.scoring import score as scoring
+from ganad_tf.run import MachineRun
+from ganad_tf.scoring import clip_values
+from ganad_tf.scoring.model_directory import ModelDirectory
+from ganad_tf.scoring.score import score_clips
 from ganad_tf.training import blocks, build, guards, train
 from ganad_tf.training.checkpoint import Checkpoint
+from ganad_tf.training.train import train_detector
 
 
 @pytest.fixture
@@ -41,38 +46,41 @@ def config(tmp_path):
 def prepared(config):
     (listing,) = datasets.list_clips(config, "dev")
     for split in ("train", "test"):
-        prepare.prepare(config, listing, "dev", split)
+        prepare_cache(MachineRun(config, listing, "dev"), split)
     return listing
 
 
 def test_a_trained_detector_keeps_what_made_it(config):
     listing = prepared(config)
-    assert train.train(config, listing, "dev")
-    record = json.loads((config.model_path("dev", "fan") / "training.json").read_text())
+    assert train_detector(MachineRun(config, listing, "dev"))
+    record = json.loads((Path(config.model_directory, "dev", "fan") / "training.json").read_text())
     assert configuration.from_mapping(record["config"], source="record") == config
     assert record["n_clips"] == {"training": 9, "validation": 1}
     assert record["n_windows"] == {"training": 9 * 28, "validation": 28}
     assert {"loss", "val_loss", "discriminator_loss", "val_discriminator_loss"} <= record["history"].keys()
     assert all(len(curve) == 3 for curve in record["history"].values())
-    found = prepare.current_cache(config, listing, "dev", "train")
+    found = Cache(MachineRun(config, listing, "dev"), "train").current()
     assert record["normalizer"]["mean"] == pytest.approx(found.statistics.mean)
-    model = model_directory.load(config.model_path("dev", "fan"))
+    model = ModelDirectory(Path(config.model_directory, "dev", "fan")).load()
     assert model.detector.get_config()["latent"] == 4
-    paper = model_directory.load_scorer(config.model_path("dev", "fan"), Scorer())
+    paper = ModelDirectory(Path(config.model_directory, "dev", "fan")).load_scorer(Scorer())
     assert len(paper.train_scores) == 10
-    assert not train.train(config, listing, "dev")
+    assert not train_detector(MachineRun(config, listing, "dev"))
 
 
 def test_a_clip_s_score_is_the_mean_over_its_standardised_windows(config):
     listing = prepared(config)
-    train.train(config, listing, "dev")
-    scoring.score(config, listing, "dev")
-    model = model_directory.load(config.model_path("dev", "fan"))
-    written = dict(line.split(",") for line in config.score_path("fan", "00").read_text().splitlines())
+    train_detector(MachineRun(config, listing, "dev"))
+    score_clips(MachineRun(config, listing, "dev"))
+    model = ModelDirectory(Path(config.model_directory, "dev", "fan")).load()
+    written = dict(
+        line.split(",")
+        for line in Path(config.result_directory, "anomaly_score_fan_id_00.csv").read_text().splitlines()
+    )
     mean, std = np.float32(model.record["normalizer"]["mean"]), np.float32(model.record["normalizer"]["std"])
-    found = prepare.current_cache(config, listing, "dev", "test")
+    found = Cache(MachineRun(config, listing, "dev"), "test").current()
     assert len(found.entries) == len(written) == 6
-    for entry, log_mel in records.read(config.cache_path("dev", "fan", "test"), found.entries):
+    for entry, log_mel in records.read(Path(config.cache_directory, "dev", "fan", "test"), found.entries):
         windows = stack_frames(((log_mel - mean) / std)[np.newaxis], 5)[0]
         expected = np.mean(model.detector.anomaly_score(windows))
         assert float(written[entry.clip.name]) == pytest.approx(expected, rel=1e-4)
@@ -92,8 +100,8 @@ def test_a_loss_that_is_no_number_ends_training_and_keeps_the_last_good_weights(
     compiled = dataclasses.replace(config.fit.compile, optimizer="sgd", learning_rate=1e30, beta_1=None)
     config = dataclasses.replace(config, fit=dataclasses.replace(config.fit, compile=compiled))
     with pytest.raises(TrainingError, match=r"`\w+_loss` became (nan|inf) at step 2 of epoch 1; .*learning_rate"):
-        train.train(config, listing, "dev")
-    directory = config.model_path("dev", "fan")
+        train_detector(MachineRun(config, listing, "dev"))
+    directory = Path(config.model_directory, "dev", "fan")
     assert not directory.exists()
     kept = keras.models.load_model(directory.with_name("fan.last_good.keras"))
     assert np.isfinite(kept.anomaly_score(np.zeros([2, 640], np.float32))).all()
@@ -101,8 +109,8 @@ def test_a_loss_that_is_no_number_ends_training_and_keeps_the_last_good_weights(
 
 def test_a_detector_is_itself_again_after_training(config, tmp_path):
     listing = prepared(config)
-    entries = prepare.current_cache(config, listing, "dev", "train").entries
-    source = pipeline.Source(config.cache_path("dev", "fan", "train"), entries, 128, 5, None)
+    entries = Cache(MachineRun(config, listing, "dev"), "train").current().entries
+    source = pipeline.Source(Path(config.cache_directory, "dev", "fan", "train"), entries, 128, 5, None)
     detector = build.build(config)
     train.fit(detector, config, source, source, (), Checkpoint(tmp_path / "unfinished.npz", {}))
     assert not {"train_step", "test_step"} & vars(detector).keys()
@@ -132,8 +140,8 @@ def test_the_weights_kept_are_those_before_the_bad_epoch_and_the_loss_is_named(c
             seen.append(self.model.get_weights())
 
     with pytest.raises(TrainingError, match=r"`loss` became (nan|inf) at step 1 of epoch 2"):
-        train.train(config, listing, "dev", callbacks=(Remember(), Rising()))
-    kept = keras.models.load_model(config.model_path("dev", "fan").with_name("fan.last_good.keras"))
+        train_detector(MachineRun(config, listing, "dev"), callbacks=(Remember(), Rising()))
+    kept = keras.models.load_model(Path(config.model_directory, "dev", "fan").with_name("fan.last_good.keras"))
     for mine, theirs in zip(kept.get_weights(), seen[1], strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
@@ -148,12 +156,12 @@ def test_weights_spoilt_by_the_very_last_step_are_not_saved_as_a_detector(config
             weight.assign(weight * float("nan"))
 
     with pytest.raises(TrainingError, match="the weights became NaN or infinite at the end of epoch 1"):
-        train.train(dataclasses.replace(config, fit=fit), listing, "dev", callbacks=(Spoil(),))
-    directory = config.model_path("dev", "fan")
+        train_detector(MachineRun(dataclasses.replace(config, fit=fit), listing, "dev"), callbacks=(Spoil(),))
+    directory = Path(config.model_directory, "dev", "fan")
     assert not directory.exists()
     kept = directory.with_name("fan.last_good.keras")
     assert np.isfinite(keras.models.load_model(kept).anomaly_score(np.zeros([2, 640], np.float32))).all()
-    assert train.train(config, listing, "dev")
+    assert train_detector(MachineRun(config, listing, "dev"))
     assert not kept.exists()
 
 
@@ -185,9 +193,11 @@ def test_every_detector_trains_and_scores_from_the_cache(config, name, budget_mb
     fit = dataclasses.replace(config.fit, epochs=2, memory_budget_mb=budget_mb)
     config = dataclasses.replace(config, model=model, fit=fit)
     listing = prepared(config)
-    assert train.train(config, listing, "dev")
-    scoring.score(config, listing, "dev")
-    scores = [score.score for score in score_files.read_scores(config.score_path("fan", "00"))]
+    assert train_detector(MachineRun(config, listing, "dev"))
+    score_clips(MachineRun(config, listing, "dev"))
+    scores = [
+        score.score for score in score_files.read_scores(Path(config.result_directory, "anomaly_score_fan_id_00.csv"))
+    ]
     assert len(set(scores)) == 6
     assert min(scores) > 0
 
@@ -198,15 +208,15 @@ def test_a_corrupted_clip_scores_higher_than_its_original(config, name):
     density = Scorer(name="density", density="knn", whiten=True, pooling="lulls")
     config = dataclasses.replace(config, model=model, scorer=density)
     listing = prepared(config)
-    train.train(config, listing, "dev")
-    directory = config.model_path("dev", "fan")
-    detector = model_directory.load(directory)
-    cached = prepare.current_cache(config, listing, "dev", "test").entries
+    train_detector(MachineRun(config, listing, "dev"))
+    directory = ModelDirectory(Path(config.model_directory, "dev", "fan"))
+    detector = directory.load()
+    cached = Cache(MachineRun(config, listing, "dev"), "test").current().entries
     normal = [entry for entry in cached if entry.clip.label == 0]
     rng = np.random.default_rng(0)
     for scorer in (density, Scorer()):
-        score = scoring.scorer_function(detector, model_directory.load_scorer(directory, scorer))
-        for _, original in records.read(config.cache_path("dev", "fan", "test"), normal):
+        score = clip_values.scorer_function(detector, directory.load_scorer(scorer))
+        for _, original in records.read(Path(config.cache_directory, "dev", "fan", "test"), normal):
             corrupted = original + 12 * np.abs(rng.normal(size=original.shape)).astype(np.float32)
             windows = (windows_of(log_mel, 5, detector.normalizer)[np.newaxis] for log_mel in (original, corrupted))
             before, after = (float(score(of_clip)[0]) for of_clip in windows)
@@ -215,15 +225,15 @@ def test_a_corrupted_clip_scores_higher_than_its_original(config, name):
 
 def test_another_scorer_is_fitted_without_training_again(config):
     listing = prepared(config)
-    assert train.train(config, listing, "dev")
-    directory = config.model_path("dev", "fan")
+    assert train_detector(MachineRun(config, listing, "dev"))
+    directory = Path(config.model_directory, "dev", "fan")
     before = (directory / "detector.keras").read_bytes()
     for settings in (Scorer(name="density"), Scorer(name="density", pooling="max", density="gmm")):
         own = dataclasses.replace(config, scorer=settings)
         with pytest.raises(DataError, match="run `ganad train`, which fits it without training the detector again"):
-            scoring.score(own, listing, "dev")
-        assert not train.train(own, listing, "dev")
-        scoring.score(own, listing, "dev")
+            score_clips(MachineRun(own, listing, "dev"))
+        assert not train_detector(MachineRun(own, listing, "dev"))
+        score_clips(MachineRun(own, listing, "dev"))
     assert (directory / "detector.keras").read_bytes() == before
     kinds = sorted(path.name.partition("-")[0] for path in directory.iterdir() if path.is_dir())
     assert kinds == ["gmm", "mahalanobis", "paper"]
@@ -231,18 +241,18 @@ def test_another_scorer_is_fitted_without_training_again(config):
 
 def test_a_density_s_scores_are_written_with_the_paper_s_beside_them(config):
     listing = prepared(config)
-    train.train(config, listing, "dev")
-    scoring.score(config, listing, "dev")
-    paper = score_files.read_scores(config.score_path("fan", "00"))
+    train_detector(MachineRun(config, listing, "dev"))
+    score_clips(MachineRun(config, listing, "dev"))
+    paper = score_files.read_scores(Path(config.result_directory, "anomaly_score_fan_id_00.csv"))
     density = dataclasses.replace(config, scorer=Scorer(name="density"))
-    train.train(density, listing, "dev")
-    scoring.score(density, listing, "dev")
+    train_detector(MachineRun(density, listing, "dev"))
+    score_clips(MachineRun(density, listing, "dev"))
     beside = density.with_paper_score()
-    assert beside.score_path("fan", "00").parent.name == "paper"
-    assert score_files.read_scores(beside.score_path("fan", "00")) == paper
-    assert score_files.read_scores(density.score_path("fan", "00")) != paper
-    assert len(score_files.read_scores(density.train_score_path("dev", "fan"))) == 10
-    assert not beside.decision_path("fan", "00").exists()
+    assert Path(beside.result_directory, "anomaly_score_fan_id_00.csv").parent.name == "paper"
+    assert score_files.read_scores(Path(beside.result_directory, "anomaly_score_fan_id_00.csv")) == paper
+    assert score_files.read_scores(Path(density.result_directory, "anomaly_score_fan_id_00.csv")) != paper
+    assert len(score_files.read_scores(Path(density.result_directory, "train_score_dev_fan.csv"))) == 10
+    assert not Path(beside.result_directory, "decision_result_fan_id_00.csv").exists()
 
 
 @pytest.mark.parametrize(
@@ -259,8 +269,8 @@ def test_too_few_clips_for_a_density_are_refused_before_training(config, setting
     listing = prepared(config)
     own = dataclasses.replace(config, scorer=Scorer(name="density", **settings))
     with pytest.raises(DataError, match=message):
-        train.train(own, listing, "dev")
-    assert not config.model_path("dev", "fan").exists()
+        train_detector(MachineRun(own, listing, "dev"))
+    assert not Path(config.model_directory, "dev", "fan").exists()
 
 
 def test_a_detector_that_lacks_a_centre_says_so_before_training(config):
@@ -274,8 +284,8 @@ def test_a_detector_that_lacks_a_centre_says_so_before_training(config):
 
 def test_paired_batches_are_the_same_windows_in_another_order(config):
     listing = prepared(config)
-    entries = prepare.current_cache(config, listing, "dev", "train").entries
-    source = pipeline.Source(config.cache_path("dev", "fan", "train"), entries, 128, 5, None)
+    entries = Cache(MachineRun(config, listing, "dev"), "train").current().entries
+    source = pipeline.Source(Path(config.cache_directory, "dev", "fan", "train"), entries, 128, 5, None)
     for budget_mb in (64, 0):
         pairs = list(pipeline.windows(source, batch_size=64, seed=1, memory_budget_mb=budget_mb, pairs=True))
         first, second = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))

@@ -53,19 +53,22 @@ def main() -> int:
 
     terminal.import_tensorflow()
     from ganad_tf import datasets, runtime
-    from ganad_tf.cache import prepare, records, windows
+    from ganad_tf.cache import records, windows
+    from ganad_tf.cache.directory import Cache
+    from ganad_tf.cache.prepare import prepare_cache
     from ganad_tf.cache.windows import Source
     from ganad_tf.features import Normalizer
-    from ganad_tf.scoring import densities, model_directory, score
+    from ganad_tf.run import MachineRun
+    from ganad_tf.scoring import clip_values, densities, model_directory
     from ganad_tf.training import build, train
     from ganad_tf.training.checkpoint import Checkpoint
 
     config = configuration.load(options.config, options.set).for_machine(options.machine)
     (listing,) = datasets.list_clips(config, "dev", [options.machine])
+    run = MachineRun(config, listing, "dev")
     if config.dataset.name != "imported":
-        prepare.prepare(config, listing, "dev", "train")
-    entries = prepare.current_cache(config, listing, "dev", "train").entries
-    cache = config.cache_path("dev", options.machine, "train")
+        prepare_cache(run, "train")
+    entries, cache = Cache(run, "train").current().entries, Cache(run, "train").path
     kept, held_out = windows.split_by_file(entries, HELD_OUT, config.seed)
     known, unknown = ([log_mel for _, log_mel in records.read(cache, part)] for part in (kept, held_out))
     spectra = np.concatenate(known)
@@ -79,10 +82,11 @@ def main() -> int:
     sources = (Source(cache, part, config.feature.n_mels, config.feature.frames, normalizer) for part in (kept, ()))
     with tempfile.TemporaryDirectory() as folder:
         train.fit(detector, config, *sources, (), Checkpoint(Path(folder, "unfinished.npz"), {}))
-    model = model_directory.Trained(detector, normalizer, config.feature.frames, config.feature.n_mels, {})
-    functions = [score.residual_function(model, Scorer(name="density", **pooling)) for pooling in POOLINGS.values()]
+    model = model_directory.TrainedDetector(detector, normalizer, config.feature.frames, config.feature.n_mels, {})
+    scorers = [Scorer(name="density", **pooling) for pooling in POOLINGS.values()]
+    functions = [clip_values.residual_function(model, scorer) for scorer in scorers]
 
-    of_clip = score.clip_function(model, functions)
+    of_clip = clip_values.clip_function(model, functions)
 
     def residuals(log_mels: Sequence[np.ndarray]) -> np.ndarray:
         return np.array([[value.numpy() for value in of_clip(log_mel)] for log_mel in log_mels]).swapaxes(0, 1)

@@ -56,6 +56,7 @@ def train(place: Path, name: str) -> Path:
     from ganad_tf import datasets
     from ganad_tf.cli import stages
     from ganad_tf.datasets import synthetic
+    from ganad_tf.run import machine_runs
 
     model = {"name": name} | ({"hidden": [4], "latent": 2} if name != "SpectrumDensity" else {})
     folders = {
@@ -73,10 +74,10 @@ def train(place: Path, name: str) -> Path:
     }
     config = configuration.from_mapping(mapping, source="golden_detectors")
     synthetic.write(config.data_directory("dev"), config.dataset.synthetic)
-    listings = datasets.list_clips(config, "dev", ["fan"])
-    stages.prepare(config, "dev", listings, ("train",))
-    stages.train(config, "dev", listings)
-    return config.model_path("dev", "fan") / "detector.keras"
+    runs = machine_runs(config, datasets.list_clips(config, "dev", ["fan"]), "dev")
+    stages.prepare_all(runs, ("train",))
+    stages.train_all(runs)
+    return Path(config.model_directory, "dev", "fan") / "detector.keras"
 
 
 def facts(file: Path, windows: np.ndarray) -> dict[str, object]:

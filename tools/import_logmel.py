@@ -47,7 +47,7 @@ def main() -> int:
         config = configuration.load(options.config, options.set)
         bounds = (options.train_below, options.test_from)
         for split, count in import_files(config, options.files, options.machine, bounds).items():
-            print(f"{config.cache_path('dev', options.machine, split)}: {count} clips")
+            print(f"{Path(config.cache_directory, 'dev', options.machine, split)}: {count} clips")
     except GanadError as error:
         print(f"import_logmel: {error}", file=sys.stderr)
         return 2
@@ -58,7 +58,7 @@ def import_files(config: Config, files: list[Path], machine: str, bounds: tuple[
     """Writes the caches of the training and the test clips; how many clips each has."""
     from ganad_tf.cache import manifest, records
 
-    caches = {split: config.cache_path("dev", machine, split) for split in ("train", "test")}
+    caches = {split: Path(config.cache_directory, "dev", machine, split) for split in ("train", "test")}
     for cache in caches.values():
         if cache.exists():
             raise DataError(f"Expected no cache in {cache} yet; remove it to import again.")

@@ -44,28 +44,28 @@ def recordings(folder: Path, n_clips: int = 3, minutes: float = 60) -> None:
 
 def prepare(threads: int, folder: Path) -> None:
     """The long recordings to log-mels."""
-    from ganad_tf.cache import prepare as preparation
+    from ganad_tf.cache.prepare import prepare_cache
 
-    preparation.prepare(*_experiment(folder), "dev", "test", fresh=True, threads=threads + 1)
+    prepare_cache(_run(folder), "test", fresh=True, threads=threads + 1)
 
 
 def train(_: int, folder: Path) -> None:
     """A detector by the short recordings, exported."""
-    from ganad_tf.cache import prepare as preparation
+    from ganad_tf.cache.prepare import prepare_cache
     from ganad_tf.exporting import savedmodel
-    from ganad_tf.training import train as training
+    from ganad_tf.training.train import train_detector
 
-    config, listing = _experiment(folder)
-    preparation.prepare(config, listing, "dev", "train")
-    training.train(config, listing, "dev")
-    savedmodel.export(config, "long", listing, "dev", longest_seconds=LONGEST_SECONDS)
+    run = _run(folder)
+    prepare_cache(run, "train")
+    train_detector(run)
+    savedmodel.export(run, "long", longest_seconds=LONGEST_SECONDS)
 
 
 def score(_: int, folder: Path) -> None:
     """The long recordings' log-mels to scores."""
-    from ganad_tf.scoring import score as scoring
+    from ganad_tf.scoring.score import score_clips
 
-    scoring.score(*_experiment(folder), "dev", fresh=True)
+    score_clips(_run(folder), fresh=True)
 
 
 def predict(_: int, folder: Path) -> None:
@@ -79,10 +79,11 @@ def predict(_: int, folder: Path) -> None:
             raise found
 
 
-def _experiment(folder: Path):
-    """Configuration and listing: a scorer that sorts all of a clip's windows, and else what is the default."""
+def _run(folder: Path):
+    """The machine's run: a scorer that sorts all of a clip's windows, and else what is the default."""
     from ganad_tf import config as configuration
     from ganad_tf import datasets, heap
+    from ganad_tf.run import MachineRun
 
     heap.limit()
     places = {f"{name}_directory": str(folder / name) for name in ("cache", "model", "result")}
@@ -91,7 +92,7 @@ def _experiment(folder: Path):
     mapping = {**places, "feature": {"standardize": True}, "fit": {"epochs": 1}, "scorer": scorer}
     config = configuration.from_mapping(mapping, source="benchmark")
     (listing,) = datasets.list_clips(config, "dev")
-    return config, listing
+    return MachineRun(config, listing, "dev")
 
 
 JOBS: dict[str, Callable[[int, Path], None]] = {"train": train, "prepare": prepare, "score": score, "predict": predict}

@@ -68,14 +68,20 @@ def run_job(out: Path, detector: str, overrides: list[str]) -> None:
     from ganad_tf.cli import terminal
 
     terminal.import_tensorflow()
-    from ganad_tf import clips, datasets, runtime
     from ganad_tf import config as configuration
-    from ganad_tf.cache import prepare
+    from ganad_tf import datasets, runtime
+    from ganad_tf.cache.directory import Cache
+    from ganad_tf.cache.prepare import prepare_cache
+    from ganad_tf.clips import by_id
     from ganad_tf.config.sections import Scorer
     from ganad_tf.results import score_files
+    from ganad_tf.results.directory import MachineResults
     from ganad_tf.results.score_files import ClipScore
-    from ganad_tf.scoring import fit, model_directory, score
-    from ganad_tf.training import train
+    from ganad_tf.run import machine_runs
+    from ganad_tf.scoring import clip_values
+    from ganad_tf.scoring.fit import fit_scorers
+    from ganad_tf.scoring.model_directory import ModelDirectory
+    from ganad_tf.training.train import train_detector
 
     places = [f"model_directory={out / 'model'}", f"result_directory={out}", "scorer.name=paper"]
     config = configuration.load(ROOT / "yaml" / f"{DETECTORS[detector]}.yaml", [*overrides, *places])
@@ -83,32 +89,27 @@ def run_job(out: Path, detector: str, overrides: list[str]) -> None:
     seconds = {}
     if config.deterministic:
         runtime.deterministic()
-    for listing in datasets.list_clips(config, "dev"):
+    for run in machine_runs(config, datasets.list_clips(config, "dev"), "dev"):
         begin = time.perf_counter()
         runtime.forget_models()
-        own = config.for_machine(listing.machine)
         for split in ("train", "test"):
-            if own.dataset.name != "imported":
-                prepare.prepare(own, listing, "dev", split)
-        train.train(own, listing, "dev")
-        directory = own.model_path("dev", listing.machine)
-        entries = prepare.current_cache(own, listing, "dev", "train").entries
-        missing = [
-            scorer for scorer in wanted.values() if not model_directory.scorer_directory(directory, scorer).exists()
-        ]
-        fit.fit_scorers(directory, missing, own.cache_path("dev", listing.machine, "train"), entries, own.seed)
-        model = model_directory.load(directory)
-        fitted = [model_directory.load_scorer(directory, scorer) for scorer in wanted.values()]
-        functions = [score.scorer_function(model, scorer) for scorer in fitted]
-        tests = prepare.current_cache(own, listing, "dev", "test").entries
-        results = score.of_each_clip(model, functions, own.cache_path("dev", listing.machine, "test"), tests)
+            if run.config.dataset.name != "imported":
+                prepare_cache(run, split)
+        train_detector(run)
+        directory, training, test = ModelDirectory.of(run), Cache(run, "train"), Cache(run, "test")
+        missing = [scorer for scorer in wanted.values() if not directory.scorer_path(scorer).exists()]
+        fit_scorers(directory, missing, training, training.current().entries, run.config.seed)
+        model = directory.load()
+        fitted = [directory.load_scorer(scorer) for scorer in wanted.values()]
+        functions = [clip_values.scorer_function(model, scorer) for scorer in fitted]
+        results = clip_values.of_each_clip(model, functions, test.path, test.current().entries)
         for name, scorer, scores in zip(wanted, fitted, results, strict=True):
-            place = own.within(out / name)
-            score_files.write_scores(place.train_score_path("dev", listing.machine), scorer.train_scores)
-            for machine_id, group in clips.by_id(listing.of("test")).items():
-                scored = [ClipScore(clip.name, float(scores[clip])) for clip in group]
-                score_files.write_scores(place.score_path(listing.machine, machine_id), scored)
-        seconds[listing.machine] = round(time.perf_counter() - begin, 1)
+            files = MachineResults(out / name, run.mode, run.machine)
+            score_files.write_scores(files.train_scores, scorer.train_scores)
+            for machine_id, clips in by_id(run.listing.clips_of("test")).items():
+                scored = [ClipScore(clip.name, float(scores[clip])) for clip in clips]
+                score_files.write_scores(files.scores(machine_id), scored)
+        seconds[run.machine] = round(time.perf_counter() - begin, 1)
     (out / "seconds.json").write_text(json.dumps({"seconds": seconds, "made_with": made_with(detector, overrides)}))
 
 

@@ -54,11 +54,12 @@ def files(folder: Path, machine: str, split: str) -> list[Path]:
     return sorted((folder / "dev_data" / machine / split).iterdir())
 
 
-def experiment(folder: Path, machine: str, **changes: object):
-    """Configuration and listing of one machine; everything else as the command line has it."""
+def run_of(folder: Path, machine: str, **changes: object):
+    """The run of one machine; everything else as the command line has it."""
     from ganad_tf import config as configuration
     from ganad_tf import datasets, runtime
     from ganad_tf.cli import terminal
+    from ganad_tf.run import MachineRun
 
     terminal.import_tensorflow()
     runtime.deterministic()
@@ -66,7 +67,7 @@ def experiment(folder: Path, machine: str, **changes: object):
     mapping = {"dev_directory": str(folder / "dev_data"), **places, **changes}
     config = configuration.from_mapping(mapping, source="benchmark")
     (listing,) = (each for each in datasets.list_clips(config, "dev") if each.machine == machine)
-    return config, listing
+    return MachineRun(config, listing, "dev")
 
 
 def prepare(side: str, folder: Path) -> float:
@@ -76,10 +77,10 @@ def prepare(side: str, folder: Path) -> float:
 
         reference.load_all(files(folder, "warm", "train"))
         return _seconds(lambda: reference.load_all(files(folder, "fan", "train")))
-    from ganad_tf.cache import prepare as preparation
+    from ganad_tf.cache.prepare import prepare_cache
 
-    preparation.prepare(*experiment(folder, "warm"), "dev", "train", fresh=True)
-    return _seconds(lambda: preparation.prepare(*experiment(folder, "fan"), "dev", "train", fresh=True))
+    prepare_cache(run_of(folder, "warm"), "train", fresh=True)
+    return _seconds(lambda: prepare_cache(run_of(folder, "fan"), "train", fresh=True))
 
 
 def score(side: str, folder: Path) -> float:
@@ -90,13 +91,14 @@ def score(side: str, folder: Path) -> float:
         model = reference.dense_ae()
         reference.scores(model, files(folder, "warm", "test"))
         return _seconds(lambda: reference.scores(model, files(folder, "fan", "test")))
-    from ganad_tf.cache import prepare as preparation
-    from ganad_tf.scoring import score as scoring
+
+    from ganad_tf.cache.prepare import prepare_cache
+    from ganad_tf.scoring.score import score_clips
 
     def ours(machine: str) -> None:
-        config, listing = experiment(folder, machine, fit=ONCE)
-        preparation.prepare(config, listing, "dev", "test", fresh=True)
-        scoring.score(config, listing, "dev", fresh=True)
+        run = run_of(folder, machine, fit=ONCE)
+        prepare_cache(run, "test", fresh=True)
+        score_clips(run, fresh=True)
 
     subprocess.run([sys.executable, __file__, "train-once", side, folder], check=True, stdout=subprocess.DEVNULL)
     ours("warm")
@@ -105,14 +107,14 @@ def score(side: str, folder: Path) -> float:
 
 def train_once(_: str, folder: Path) -> float:
     """The detectors that `score` needs, in a process whose memory is not scoring's. Seconds."""
-    from ganad_tf.cache import prepare as preparation
-    from ganad_tf.training import train as training
+    from ganad_tf.cache.prepare import prepare_cache
+    from ganad_tf.training.train import train_detector
 
     def ours() -> None:
         for machine in ("warm", "fan"):
-            config, listing = experiment(folder, machine, fit=ONCE)
-            preparation.prepare(config, listing, "dev", "train")
-            training.train(config, listing, "dev")
+            run = run_of(folder, machine, fit=ONCE)
+            prepare_cache(run, "train")
+            train_detector(run)
 
     return _seconds(ours)
 
@@ -132,16 +134,17 @@ def end_to_end(side: str, folder: Path) -> float:
             reference.scores(model, files(folder, "fan", "test"))
 
         return _seconds(plain)
-    from ganad_tf.cache import prepare as preparation
-    from ganad_tf.scoring import score as scoring
-    from ganad_tf.training import train as training
+
+    from ganad_tf.cache.prepare import prepare_cache
+    from ganad_tf.scoring.score import score_clips
+    from ganad_tf.training.train import train_detector
 
     def ours() -> None:
-        config, listing = experiment(folder, "fan", fit={"epochs": EPOCHS})
+        run = run_of(folder, "fan", fit={"epochs": EPOCHS})
         for split in ("train", "test"):
-            preparation.prepare(config, listing, "dev", split, fresh=True)
-        training.train(config, listing, "dev", fresh=True)
-        scoring.score(config, listing, "dev", fresh=True)
+            prepare_cache(run, split, fresh=True)
+        train_detector(run, fresh=True)
+        score_clips(run, fresh=True)
 
     return _seconds(ours)
 
@@ -150,8 +153,9 @@ def train(side: str, folder: Path, name: str, batch_size: int) -> float:
     """Windows in memory, through the network once: `ours`, `streamed`, a `bare` loop, or `plain` fit. Seconds."""
     if side == "plain":
         return _plain_fit(folder, name, batch_size)
-    from ganad_tf.cache import prepare as preparation
     from ganad_tf.cache import windows as pipeline
+    from ganad_tf.cache.directory import Cache
+    from ganad_tf.cache.prepare import prepare_cache
     from ganad_tf.training import build, guards
     from ganad_tf.training import checkpoint as checkpoints
     from ganad_tf.training import train as training
@@ -159,31 +163,31 @@ def train(side: str, folder: Path, name: str, batch_size: int) -> float:
     budget = 0 if side == "streamed" else 10**6
     fit = {"batch_size": batch_size, "epochs": OF_EPOCHS, "memory_budget_mb": budget, "validation_split": 0.0}
     model = {"name": name, **ARGUMENTS.get(name, {})}
-    config, listing = experiment(folder, "fan", fit=fit, model=model)
-    preparation.prepare(config, listing, "dev", "train")
-    entries = preparation.current_cache(config, listing, "dev", "train").entries
-    source = pipeline.Source(config.cache_path("dev", "fan", "train"), entries, 128, 5, None)
-    training.seed_everything(config)
-    detector = build.build(config)
+    run = run_of(folder, "fan", fit=fit, model=model)
+    prepare_cache(run, "train")
+    entries = Cache(run, "train").current().entries
+    source = pipeline.Source(Cache(run, "train").path, entries, 128, 5, None)
+    training.seed_everything(run.config)
+    detector = build.build(run.config)
     if side == "bare":
         return _bare_loop(detector, source, batch_size)
     none = dataclasses.replace(source, entries=())
     checkpoint = checkpoints.Checkpoint(folder / "unfinished.npz", {}, None)
     clock = _clock()
     watched = (guards.StopAtNaN(folder / "last_good.keras"), clock)
-    training.fit(detector, config, source, none, watched, checkpoint)
+    training.fit(detector, run.config, source, none, watched, checkpoint)
     return statistics.median(clock.times[1:])
 
 
 def tensorboard(side: str, folder: Path) -> float:
     """A whole training as it is by default, `ours` or `watched` by TensorBoard's callbacks. Seconds."""
-    from ganad_tf.cache import prepare as preparation
-    from ganad_tf.training import train as training
+    from ganad_tf.cache.prepare import prepare_cache
+    from ganad_tf.training.train import train_detector
 
     logs = {"directory": str(folder / "logs")} if side == "watched" else {}
-    config, listing = experiment(folder, "fan", tensorboard=logs)
-    preparation.prepare(config, listing, "dev", "train")
-    return _seconds(lambda: training.train(config, listing, "dev", fresh=True))
+    run = run_of(folder, "fan", tensorboard=logs)
+    prepare_cache(run, "train")
+    return _seconds(lambda: train_detector(run, fresh=True))
 
 
 def step(side: str, folder: Path, name: str, batch_size: int) -> float:
@@ -196,7 +200,7 @@ def step(side: str, folder: Path, name: str, batch_size: int) -> float:
 
     if side == "one-heap":
         heap.ARENAS = 1
-    config, _ = experiment(folder, "fan", model={"name": name, **ARGUMENTS.get(name, {})})
+    config = run_of(folder, "fan", model={"name": name, **ARGUMENTS.get(name, {})}).config
     n_windows = 40 * WINDOWS_PER_CLIP
     for _ in range(6 if side == "sixth" else 1):
         runtime.forget_models()

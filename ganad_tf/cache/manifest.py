@@ -15,6 +15,7 @@ from ganad_tf.errors import DataError
 from ganad_tf.files import atomic, checksummed
 
 FILE = "manifest.json"
+MEND = "Run `ganad prepare` with the same arguments."
 
 
 @dataclass(frozen=True)

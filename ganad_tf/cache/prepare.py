@@ -9,19 +9,20 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from ganad_tf.audio.sound_checks import Examined
 from ganad_tf.cache import contents, extraction, manifest, records
+from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.extraction import LogMels
 from ganad_tf.cache.manifest import Manifest, Skipped
-from ganad_tf.clips import Clip, Listing
-from ganad_tf.config import Config, Mode
+from ganad_tf.clips import Clip
+from ganad_tf.config import Config
 from ganad_tf.errors import DataError
 from ganad_tf.files import lock
 from ganad_tf.files.throttle import Sparingly
+from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +42,8 @@ class Prepared:
     skipped: tuple[Skipped, ...]
 
 
-def prepare(
-    config: Config,
-    listing: Listing,
-    mode: Mode,
+def prepare_cache(
+    run: MachineRun,
     split: str,
     *,
     progress: Progress = lambda items, _: items,
@@ -54,9 +53,7 @@ def prepare(
     """Brings the cache of one machine type's training or test clips up to date with the recordings.
 
     Args:
-      config: Audio and feature settings, the cache directory, and `on_bad_clip`.
-      listing: The machine type's clips.
-      mode: `dev` or `eval`.
+      run: The machine type's run.
       split: `train` or `test`.
       progress: Shows how far it is.
       fresh: Whether to read every clip again.
@@ -67,19 +64,19 @@ def prepare(
         read is kept, so that the next call goes on from there. If another process is at it, or memory is short.
       ConfigError: If no spectrum can be computed with these feature settings.
     """
-    cache = config.cache_path(mode, listing.machine, split)
-    if config.dataset.name == "imported":  # can't be made again: it is right as it is, or nothing is touched
-        found = current_cache(config, listing, mode, split)
-        return Prepared(0, len(found.entries), 0, found.skipped)
-    with lock.alone_at(cache):
-        return _bring_up_to_date(config, listing, mode, split, progress, fresh=fresh, threads=threads)
+    cache = Cache(run, split)
+    if run.config.dataset.name == "imported":  # can't be made again: it is right as it is, or nothing is touched
+        current = cache.current()
+        return Prepared(0, len(current.entries), 0, current.skipped)
+    with lock.alone_at(cache.path):
+        return _bring_up_to_date(cache, progress, fresh=fresh, threads=threads)
 
 
-def _bring_up_to_date(
-    config: Config, listing: Listing, mode: Mode, split: str, progress: Progress, *, fresh: bool, threads: int
-) -> Prepared:
-    cache, clips = config.cache_path(mode, listing.machine, split), listing.of(split)
-    empty = Manifest(config.feature_fingerprint(), config.feature_settings(), _source(config, mode))
+def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads: int) -> Prepared:
+    run, split, path = cache.run, cache.split, cache.path
+    config, listing = run.config, run.listing
+    clips = listing.clips_of(split)
+    empty = Manifest(config.feature_fingerprint(), config.feature_settings(), cache.source)
     found = empty if fresh else _reusable(cache, empty)
     before = contents.recognised(found, clips, listing.directory)
     kept, todo, skipped = _compare(before, clips, config)
@@ -91,15 +88,15 @@ def _bring_up_to_date(
         and (skipped, listing.foreign) == (before.skipped, before.foreign)
     ):
         if before != found:
-            contents.note_times(cache, before)
+            contents.note_times(path, before)
         return Prepared(0, len(kept), 0, skipped)
 
     current = dataclasses.replace(
         before, is_complete=False, entries=kept, skipped=skipped, foreign=listing.foreign, statistics=None
     )
-    manifest.save(cache, current)
+    manifest.save(path, current)
     sums = records.Sums()
-    for _, log_mel in records.read(cache, kept):
+    for _, log_mel in records.read(path, kept):
         sums.add(log_mel)
     bad: list[Skipped] = []
     looked_at: dict[str, Examined] = {}
@@ -107,65 +104,40 @@ def _bring_up_to_date(
     log_mels = progress(extraction.log_mels(config, todo, listing.directory, looked_at, threads), len(todo))
     try:
         for good in _shards(iter(log_mels), bad, looked_at):
-            current = contents.with_contents(records.append(cache, current, good, sums), len(good), looked_at)
-            sparingly(functools.partial(manifest.save, cache, current))
+            current = contents.with_contents(records.append(path, current, good, sums), len(good), looked_at)
+            sparingly(functools.partial(manifest.save, path, current))
     finally:
-        manifest.save(cache, current)
+        manifest.save(path, current)
     if bad and config.on_bad_clip == "error":
         raise DataError(_name_all(bad, len(clips)))
     if not current.entries:
         raise DataError(
-            f"None of the {len(clips)} {split} clips of {listing.machine} can be used:\n  "
+            f"None of the {len(clips)} {split} clips of {run.machine} can be used:\n  "
             + "\n  ".join(c.reason for c in bad)
         )
     for clip in bad:
         logger.warning("left out: %s", clip.reason)
-    records.finish(cache, dataclasses.replace(current, skipped=(*skipped, *bad)), sums)
+    records.finish(path, dataclasses.replace(current, skipped=(*skipped, *bad)), sums)
     return Prepared(len(todo) - len(bad), len(kept), n_dropped, (*skipped, *bad))
 
 
-def current_cache(config: Config, listing: Listing, mode: Mode, split: str) -> Manifest:
-    """The manifest of a cache that is up to date with the recordings.
-
-    Raises:
-      DataError: If it is missing, stale, unfinished or corrupted, or lacks clips that may not be left
-        out; with the command that mends it.
-    """
-    cache = config.cache_path(mode, listing.machine, split)
-    mend = "Import the log-mels again with these settings." if config.dataset.name == "imported" else records.MEND
-    try:
-        found = contents.load_current(
-            cache, listing.of(split), config.feature_fingerprint(), _source(config, mode), listing.directory
-        )
-        if found.skipped and config.on_bad_clip == "error":
-            raise DataError(f"The cache in {cache} leaves out {len(found.skipped)} clips that can't be used.")
-    except DataError as error:
-        raise DataError(f"{error} {mend}") from error
-    return found
-
-
-def _source(config: Config, mode: Mode) -> str:
-    """The recordings' folder as the configuration has it, so that a project may be moved as a whole."""
-    return "" if config.dataset.name == "imported" else config.data_directory(mode).as_posix()
-
-
-def _reusable(cache: Path, empty: Manifest) -> Manifest:
+def _reusable(cache: Cache, empty: Manifest) -> Manifest:
     """What is in the cache and can stay: all, some, or nothing of it."""
-    if not (cache / manifest.FILE).exists():
+    if not cache.exists():
         return empty
     try:
-        found = manifest.load(cache)
+        found = cache.load()
     except DataError as error:
         logger.warning("%s All clips are read again.", error)
         return empty
     if (found.fingerprint, found.source) != (empty.fingerprint, empty.source):
-        logger.info("%s: other feature settings or another folder, all clips are read again", cache)
+        logger.info("%s: other feature settings or another folder, all clips are read again", cache.path)
         return empty
     sound = []
     for shard in found.shards:
-        fault = manifest.damage(cache, shard)
+        fault = manifest.damage(cache.path, shard)
         if fault:
-            logger.warning("%s: %s, its clips are read again", cache, fault)
+            logger.warning("%s: %s, its clips are read again", cache.path, fault)
         else:
             sound.append(shard)
     names = {shard.file for shard in sound}

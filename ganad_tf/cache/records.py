@@ -23,7 +23,6 @@ from ganad_tf.errors import DataError
 from ganad_tf.files import atomic, tensorflow_errors
 
 SPECTRA_AT_ONCE = 2**14  # in float64
-MEND = "Run `ganad prepare` with the same arguments."
 
 
 class Sums:
@@ -97,9 +96,9 @@ def read(cache: Path, entries: Sequence[Entry]) -> Iterator[tuple[Entry, np.ndar
                     del record  # as large as the log-mel
                     yield entry, log_mel
         except (tf.errors.OpError, DecodeError, IndexError, ValueError) as error:
-            raise DataError(f"The cache in {cache} is corrupted: {shard} can't be read. {MEND}") from error
+            raise DataError(f"The cache in {cache} is corrupted: {shard} can't be read. {manifest.MEND}") from error
         if wanted:
-            raise DataError(f"The cache in {cache} is corrupted: {shard} ends too early. {MEND}")
+            raise DataError(f"The cache in {cache} is corrupted: {shard} ends too early. {manifest.MEND}")
 
 
 def by_shard(entries: Sequence[Entry]) -> dict[str, list[Entry]]:

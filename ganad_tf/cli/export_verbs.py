@@ -11,6 +11,7 @@ from ganad_tf import config as configuration
 from ganad_tf import datasets
 from ganad_tf.cli import arguments, terminal
 from ganad_tf.errors import ConfigError, DataError, GanadError
+from ganad_tf.run import machine_runs
 from ganad_tf.serving import client, http_client, predictions
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ LONGEST_SECONDS = 600.0  # of a clip, unless `export` is told otherwise
 def export(options: argparse.Namespace) -> None:
     """Makes one model per machine type that takes sound and returns anomaly scores."""
     config = configuration.load(options.config, options.set)
-    listings = datasets.list_clips(config, options.mode, options.machine)
+    runs = machine_runs(config, datasets.list_clips(config, options.mode, options.machine), options.mode)
     stem = Path(options.config).stem if options.name is None else options.name
-    names = [stem if options.name and len(listings) == 1 else f"{stem}_{listing.machine}" for listing in listings]
+    names = [stem if options.name and len(runs) == 1 else f"{stem}_{run.machine}" for run in runs]
     for name in names:
         if not arguments.MODEL_NAME.fullmatch(name):
             raise ConfigError(f"Expected a model's name of letters, digits and `_.-`. Received: {name!r}; set --name.")
@@ -41,13 +42,12 @@ def export(options: argparse.Namespace) -> None:
     terminal.import_tensorflow()
     from ganad_tf.exporting import edge, savedmodel
 
-    for name, listing in zip(names, listings, strict=True):
-        what = (config.for_machine(listing.machine), name, listing, options.mode)
+    for name, run in zip(names, runs, strict=True):
         if options.format == "savedmodel":
-            print(savedmodel.export(*what, longest_seconds=options.longest or LONGEST_SECONDS))
+            print(savedmodel.export(run, name, longest_seconds=options.longest or LONGEST_SECONDS))
         else:
             shape = {"batch": options.batch, "seconds": options.seconds}
-            print(edge.export(*what, options.format, **shape, quietly=terminal.silenced))
+            print(edge.export(run, name, options.format, **shape, quietly=terminal.silenced))
 
 
 def predict(options: argparse.Namespace) -> None:

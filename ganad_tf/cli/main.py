@@ -17,10 +17,12 @@ from pathlib import Path
 from ganad_tf import config as configuration
 from ganad_tf import datasets
 from ganad_tf.cli import arguments, export_verbs, streams, terminal
-from ganad_tf.clips import Listing
+from ganad_tf.clips import by_id
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ConfigError, GanadError
 from ganad_tf.results import evaluate as evaluation
+from ganad_tf.results.directory import ResultDirectory
+from ganad_tf.run import MachineRun, machine_runs
 
 logger = logging.getLogger(__name__)
 
@@ -56,17 +58,17 @@ def main(command_line: Sequence[str] | None = None) -> int:
 
 def list_(options: argparse.Namespace) -> None:
     """Lists machine types, IDs and how many clips there are of each kind, and warns of odd recordings."""
-    config, mode, listings = _experiment(options)
-    datasets.refuse_foreign(listings, config)
-    print(f"{mode}: {config.data_directory(mode)}")
+    runs = _runs(options)
+    datasets.refuse_foreign(runs)
+    print(f"{options.mode}: {runs[0].config.data_directory(options.mode)}")
     print(f"{'machine':<14}{'id':<6}{'train':>7}{'normal':>8}{'anomaly':>9}{'unlabelled':>12}")
-    for listing in listings:
-        for machine_id in sorted({clip.machine_id for clip in listing.clips}):
-            kinds = [("train" if c.split == "train" else c.label) for c in listing.clips if c.machine_id == machine_id]
+    for run in runs:
+        for machine_id, clips in by_id(run.listing.clips).items():
+            kinds = ["train" if clip.split == "train" else clip.label for clip in clips]
             counts = [kinds.count(kind) for kind in ("train", 0, 1, None)]
-            print(f"{listing.machine:<14}{machine_id:<6}{counts[0]:>7}{counts[1]:>8}{counts[2]:>9}{counts[3]:>12}")
+            print(f"{run.machine:<14}{machine_id:<6}{counts[0]:>7}{counts[1]:>8}{counts[2]:>9}{counts[3]:>12}")
     sys.stdout.flush()
-    _warn_of_oddities(config, mode, listings)
+    _warn_of_oddities(runs)
 
 
 def prepare(options: argparse.Namespace) -> None:
@@ -76,15 +78,15 @@ def prepare(options: argparse.Namespace) -> None:
 
     config = configuration.load(options.config, options.set)
     _make_synthetic(config, options.mode)
-    config, mode, listings = _experiment(options, config)
-    stages.prepare(config, mode, listings, ("train", "test"), fresh=options.fresh)
-    _warn_of_oddities(config, mode, listings)
+    runs = _runs(options, config)
+    stages.prepare_all(runs, ("train", "test"), fresh=options.fresh)
+    _warn_of_oddities(runs)
 
 
 def train(options: argparse.Namespace) -> None:
     """Trains one detector per machine type on its normal training clips."""
-    config, mode, listings = _experiment(options)
-    if config.ensemble.members:
+    runs = _runs(options)
+    if _is_ensemble(runs):
         raise ConfigError(
             f"Expected a detector to train in {options.config}. Received: an ensemble; train its members, "
             "then `ganad run` it."
@@ -92,38 +94,38 @@ def train(options: argparse.Namespace) -> None:
     terminal.import_tensorflow()
     from ganad_tf.cli import stages
 
-    datasets.refuse_foreign(listings, config)
-    stages.check(config, listings)
-    stages.train(config, mode, listings, fresh=options.fresh)
+    datasets.refuse_foreign(runs)
+    stages.check(runs)
+    stages.train_all(runs, fresh=options.fresh)
 
 
 def score(options: argparse.Namespace) -> None:
     """Writes anomaly scores and decisions of the test clips."""
-    config, mode, listings = _experiment(options)
-    if config.ensemble.members:
-        _combine(config, mode, listings, options.command)
+    runs = _runs(options)
+    if _is_ensemble(runs):
+        _combine(runs, options.command)
     else:
         terminal.import_tensorflow()
         from ganad_tf.cli import stages
 
-        stages.score(config, mode, listings, fresh=options.fresh, command=options.command)
-        _warn_of_oddities(config, mode, listings)
+        stages.score_all(runs, fresh=options.fresh, command=options.command)
+        _warn_of_oddities(runs)
 
 
 def evaluate(options: argparse.Namespace) -> None:
     """Computes AUC and pAUC from the score files and writes the result file."""
-    config, mode, listings = _experiment(options)
-    datasets.refuse_foreign(listings, config)
-    _evaluate(config, mode, listings, keep=bool(options.machine))
+    runs = _runs(options)
+    datasets.refuse_foreign(runs)
+    _evaluate(runs, keep=bool(options.machine))
 
 
 def run(options: argparse.Namespace) -> None:
     """Does it all: prepare, train, score and, where there are labels, evaluate."""
     config = configuration.load(options.config, options.set)
     if config.ensemble.members:
-        config, mode, listings = _experiment(options, config)
-        _combine(config, mode, listings, options.command)
-        _evaluate_labelled(config, mode, listings, keep=bool(options.machine))
+        runs = _runs(options, config)
+        _combine(runs, options.command)
+        _evaluate_labelled(runs, keep=bool(options.machine))
     else:
         terminal.import_tensorflow()
         _run(options, config)
@@ -179,23 +181,27 @@ def _run(options: argparse.Namespace, config: Config) -> None:
     from ganad_tf.cli import stages
 
     _make_synthetic(config, options.mode)
-    config, mode, listings = _experiment(options, config)
-    stages.check(config, listings)
-    for listing in listings:
-        listing.need("test")
-    stages.prepare(config, mode, listings, ("train", "test"), fresh=options.fresh)
-    _warn_of_oddities(config, mode, listings)
-    stages.train(config, mode, listings, fresh=options.fresh)
-    stages.score(config, mode, listings, command=options.command)
-    _evaluate_labelled(config, mode, listings, keep=bool(options.machine))
+    runs = _runs(options, config)
+    stages.check(runs)
+    for run in runs:
+        run.listing.require_clips("test")
+    stages.prepare_all(runs, ("train", "test"), fresh=options.fresh)
+    _warn_of_oddities(runs)
+    stages.train_all(runs, fresh=options.fresh)
+    stages.score_all(runs, command=options.command)
+    _evaluate_labelled(runs, keep=bool(options.machine))
 
 
-def _combine(config: Config, mode: Mode, listings: Sequence[Listing], command: str) -> None:
-    """What `score` is for an ensemble; needs no TensorFlow."""
+def _is_ensemble(runs: Sequence[MachineRun]) -> bool:
+    return bool(runs[0].config.ensemble.members)
+
+
+def _combine(runs: Sequence[MachineRun], command: str) -> None:
+    """Scores by an ensemble; needs no TensorFlow."""
     from ganad_tf.results import ensemble
 
-    for listing in listings:
-        ensemble.score(config.for_machine(listing.machine), listing, mode, command=command)
+    for run in runs:
+        ensemble.score_ensemble(run, command=command)
 
 
 def _shipped(name: str) -> Path:
@@ -204,18 +210,18 @@ def _shipped(name: str) -> Path:
     return inside if inside.exists() else beside
 
 
-def _experiment(options: argparse.Namespace, config: Config | None = None) -> tuple[Config, Mode, list[Listing]]:
-    """What a verb works on."""
+def _runs(options: argparse.Namespace, config: Config | None = None) -> list[MachineRun]:
+    """The runs of a verb, one per machine type that is there or was chosen."""
     config = config or configuration.load(options.config, options.set)
-    return config, options.mode, datasets.list_clips(config, options.mode, options.machine)
+    return machine_runs(config, datasets.list_clips(config, options.mode, options.machine), options.mode)
 
 
-def _warn_of_oddities(config: Config, mode: Mode, listings: Sequence[Listing]) -> None:
+def _warn_of_oddities(runs: Sequence[MachineRun]) -> None:
     """Names recordings that are silent, clipped or there twice."""
     from ganad_tf.datasets import oddities
 
     with terminal.bar("recordings") as progress:
-        oddities.warn(config, listings, mode, progress=progress)
+        oddities.warn(runs, progress=progress)
 
 
 def _make_synthetic(config: Config, mode: Mode) -> None:
@@ -228,17 +234,17 @@ def _make_synthetic(config: Config, mode: Mode) -> None:
     synthetic.write(config.data_directory(mode), config.dataset.synthetic)
 
 
-def _evaluate_labelled(config: Config, mode: Mode, listings: Sequence[Listing], *, keep: bool) -> None:
-    if any(clip.label is not None for listing in listings for clip in listing.of("test")):
-        _evaluate(config, mode, listings, keep=keep)
+def _evaluate_labelled(runs: Sequence[MachineRun], *, keep: bool) -> None:
+    if any(clip.label is not None for run in runs for clip in run.listing.clips_of("test")):
+        _evaluate(runs, keep=keep)
 
 
-def _evaluate(config: Config, mode: Mode, listings: Sequence[Listing], *, keep: bool) -> None:
-    results = evaluation.evaluate(config, listings, mode, keep=keep)
-    beside = [listing for listing in listings if evaluation.has_paper_scores(config, listing)]
-    paper = evaluation.evaluate(config.with_paper_score(), beside, mode, keep=keep) if beside else []
+def _evaluate(runs: Sequence[MachineRun], *, keep: bool) -> None:
+    results = evaluation.evaluate_scores(runs, keep=keep)
+    beside = [run.with_config(run.config.with_paper_score()) for run in runs if evaluation.has_paper_scores(run)]
+    paper = evaluation.evaluate_scores(beside, keep=keep) if beside else []
     print(evaluation.table(results, paper))
-    logger.info("wrote %s", config.result_path)
+    logger.info("wrote %s", ResultDirectory.of(runs[0].config).table)
 
 
 VERBS = {

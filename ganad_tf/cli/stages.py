@@ -1,150 +1,133 @@
-"""What the verbs do to all machine types of an experiment, one after another."""
+"""The verbs over all machine types of an experiment, one after another."""
 
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ganad_tf import datasets, runtime
-from ganad_tf.cache import manifest
-from ganad_tf.cache import prepare as preparation
+from ganad_tf.cache.directory import Cache
+from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.cli import terminal
-from ganad_tf.clips import Listing
-from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError, GanadError, Interrupted, WriteError
-from ganad_tf.scoring import fit
-from ganad_tf.scoring import score as scoring
-from ganad_tf.training import build, checkpoint
-from ganad_tf.training import train as training
+from ganad_tf.run import MachineRun
+from ganad_tf.scoring.fit import check_enough
+from ganad_tf.scoring.model_directory import ModelDirectory
+from ganad_tf.scoring.score import find_detector, score_clips
+from ganad_tf.tensorboard import experiment
+from ganad_tf.training import checkpoint
+from ganad_tf.training.build import build
+from ganad_tf.training.train import train_detector
 
 logger = logging.getLogger(__name__)
 
 
-def check(config: Config, listings: Sequence[Listing]) -> None:
+def check(runs: Sequence[MachineRun]) -> None:
     """Refuses what can't be trained, before time is spent on any machine type.
 
     Raises:
       ConfigError: If the settings don't make a detector.
       DataError: If there are too few training clips for the density.
     """
-    for listing in listings:
-        own = config.for_machine(listing.machine)
-        build.build(own)
-        if listing.of("train"):
-            fit.check_enough(own, listing.machine, sum(clip.label == 0 for clip in listing.of("train")))
+    for run in runs:
+        build(run.config)
+        if run.listing.clips_of("train"):
+            check_enough(run, sum(clip.label == 0 for clip in run.listing.clips_of("train")))
 
 
-def prepare(
-    config: Config, mode: Mode, listings: Sequence[Listing], splits: Sequence[str], *, fresh: bool = False
-) -> None:
+def prepare_all(runs: Sequence[MachineRun], splits: Sequence[str], *, fresh: bool = False) -> None:
     """Brings every cache up to date, all of it anew if `fresh`; names what can't be used of all machine types."""
     faults: list[GanadError] = []
     try:
-        datasets.refuse_foreign(listings, config)
+        datasets.refuse_foreign(runs)
     except DataError as error:
         faults.append(error)
-    for listing in listings:
-        own = config.for_machine(listing.machine)
+    for run in runs:
         for split in splits:
-            if not listing.of(split):
+            if not run.listing.clips_of(split):
                 continue
             try:
-                with _preparing(own, listing, mode, split), terminal.bar(f"{listing.machine} {split}") as bar:
-                    done = preparation.prepare(own, listing, mode, split, progress=bar, fresh=fresh)
+                with _preparing(run, split), terminal.bar(f"{run.machine} {split}") as bar:
+                    done = prepare_cache(run, split, progress=bar, fresh=fresh)
             except WriteError:
                 raise
             except DataError as error:
                 faults.append(error)
                 continue
             if (done.n_new, done.n_dropped) == (0, 0):
-                logger.debug(
-                    "%s %s: %d clips are in the cache, nothing has changed", listing.machine, split, done.n_kept
-                )
+                logger.debug("%s %s: %d clips are in the cache, nothing has changed", run.machine, split, done.n_kept)
                 continue
             counts = (done.n_new, done.n_kept, done.n_dropped, len(done.skipped))
-            logger.info("%s %s: %d clips prepared, %d kept, %d dropped, %d left out", listing.machine, split, *counts)
+            logger.info("%s %s: %d clips prepared, %d kept, %d dropped, %d left out", run.machine, split, *counts)
     if faults:
         raise DataError("\n".join(str(fault) for fault in faults))
 
 
-def train(config: Config, mode: Mode, listings: Sequence[Listing], *, fresh: bool = False) -> None:
+def train_all(runs: Sequence[MachineRun], *, fresh: bool = False) -> None:
     """Trains a detector for each machine type that has training clips; evaluation data may do without.
 
     Goes on with what was interrupted and keeps what is done, unless `fresh`.
     """
-    trainable = [listing for listing in listings if listing.of("train")]
-    without = [listing for listing in listings if not listing.of("train")]
-    if mode == "eval":  # such a machine type is scored by the development data's detector, if there is one
-        for listing in without:
-            scoring.find_detector(config.for_machine(listing.machine), listing, mode)
-            logger.info(
-                "%s: no training clips in %s, the detector of --dev will score it",
-                listing.machine,
-                config.data_directory(mode),
+    without = [run for run in runs if not run.listing.clips_of("train")]
+    for run in without:
+        directory = run.config.data_directory(run.mode)
+        if run.mode == "dev":
+            names = ", ".join(run.machine for run in without)
+            raise DataError(
+                f"Expected normal training clips in {directory}, but there are none of {names}; "
+                "choose others with --machine."
             )
-    elif without:
-        names = ", ".join(listing.machine for listing in without)
-        raise DataError(
-            f"Expected normal training clips in {config.data_directory(mode)}, but there are none of {names}; "
-            "choose others with --machine."
-        )
-    if config.deterministic:
+        find_detector(run)  # the development data's, if there is one
+        logger.info("%s: no training clips in %s, the detector of --dev will score it", run.machine, directory)
+    if any(run.config.deterministic for run in runs):
         runtime.deterministic()
-    for listing in trainable:
-        own = config.for_machine(listing.machine)
+    for run in runs:
+        if run in without:
+            continue
         runtime.forget_models()
-        with _training(own, listing, mode), terminal.epochs(own.fit, listing.machine) as callbacks:
-            training.train(own, listing, mode, callbacks=callbacks, fresh=fresh)
+        with _training(run), terminal.epochs(run.config.fit, run.machine) as callbacks:
+            train_detector(run, callbacks=callbacks, fresh=fresh)
 
 
-def score(
-    config: Config, mode: Mode, listings: Sequence[Listing], *, fresh: bool = False, command: str = ""
-) -> dict[str, float | None]:
-    """Scores the test clips of each machine type; the decision thresholds by machine type, None for none.
-
-    Goes on with what was interrupted, unless `fresh`.
-    """
-    for listing in listings:
-        scoring.find_detector(
-            config.for_machine(listing.machine), listing, mode
-        )  # before the time is spent on reading clips
-    prepare(config, mode, listings, ("test",))
-    thresholds: dict[str, float | None] = {}
-    for listing in listings:
-        own = config.for_machine(listing.machine)
-        with _scoring(listing), terminal.bar(f"{listing.machine} score") as bar:
-            thresholds[listing.machine] = scoring.score(own, listing, mode, progress=bar, fresh=fresh, command=command)
-    return thresholds
+def score_all(runs: Sequence[MachineRun], *, fresh: bool = False, command: str = "") -> None:
+    """Scores the test clips of each machine type. Goes on with what was interrupted, unless `fresh`."""
+    for run in runs:
+        find_detector(run)  # before the time is spent on reading clips
+    prepare_all(runs, ("test",))
+    for run in runs:
+        with _scoring(run), terminal.bar(f"{run.machine} score") as bar:
+            result = score_clips(run, progress=bar, fresh=fresh, command=command)
+            experiment.show_scores(run, result.model, result.fitted, scored=result.scores)
 
 
 @contextmanager
-def _preparing(own: Config, listing: Listing, mode: Mode, split: str) -> Iterator[None]:
+def _preparing(run: MachineRun, split: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
         try:
-            n_kept = len(manifest.load(own.cache_path(mode, listing.machine, split)).entries)
+            n_kept = len(Cache(run, split).load().entries)
         except DataError:  # it had not begun
             n_kept = 0
-        kept = f"{n_kept} of {len(listing.of(split))} clips are in the cache"
-        raise Interrupted(f"preparing {listing.machine} {split}", kept) from error
+        kept = f"{n_kept} of {len(run.listing.clips_of(split))} clips are in the cache"
+        raise Interrupted(f"preparing {run.machine} {split}", kept) from error
 
 
 @contextmanager
-def _training(own: Config, listing: Listing, mode: Mode) -> Iterator[None]:
+def _training(run: MachineRun) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        directory = own.model_path(mode, listing.machine)
-        kept = f"{checkpoint.epochs_kept(directory)} of {own.fit.epochs} epochs are kept"
+        directory = ModelDirectory.of(run)
+        kept = f"{checkpoint.epochs_kept(directory.unfinished)} of {run.config.fit.epochs} epochs are kept"
         if directory.exists():  # an earlier one, or the scorers were being fitted
             kept = "its detector is kept"
-        raise Interrupted(f"training {listing.machine}", kept) from error
+        raise Interrupted(f"training {run.machine}", kept) from error
 
 
 @contextmanager
-def _scoring(listing: Listing) -> Iterator[None]:
+def _scoring(run: MachineRun) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
         kept = "its scores are kept, but perhaps for the last ones"
-        raise Interrupted(f"scoring {listing.machine}", kept) from error
+        raise Interrupted(f"scoring {run.machine}", kept) from error

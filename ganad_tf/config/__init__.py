@@ -8,6 +8,7 @@ checks names and types, `yaml_text.py` and `paths.py` say what YAML and paths me
 from ganad_tf.config.experiment import (
     FEATURE_VERSION,
     OWN_SECTIONS,
+    PAPER_DIRECTORY,
     Config,
     Mode,
     from_mapping,
@@ -15,4 +16,4 @@ from ganad_tf.config.experiment import (
     to_dict,
 )
 
-__all__ = ["FEATURE_VERSION", "OWN_SECTIONS", "Config", "Mode", "from_mapping", "load", "to_dict"]
+__all__ = ["FEATURE_VERSION", "OWN_SECTIONS", "PAPER_DIRECTORY", "Config", "Mode", "from_mapping", "load", "to_dict"]

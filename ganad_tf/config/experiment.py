@@ -23,6 +23,8 @@ Mode = Literal["dev", "eval"]
 # What may differ from one machine type to the next within one experiment.
 OWN_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold")
 
+PAPER_DIRECTORY = "paper"  # in the result directory, for the detectors' own scores
+
 # Raised whenever the same settings would give other log-mels or records, so that old caches are refused.
 FEATURE_VERSION = 2
 
@@ -90,50 +92,21 @@ class Config:
         mapping = to_dict(self)
         for section in (mapping, *mapping["machines"].values()):
             section.pop("scorer", None)
-        mapping["result_directory"] = str(Path(self.result_directory, "paper"))
+        mapping["result_directory"] = str(Path(self.result_directory, PAPER_DIRECTORY))
         return from_mapping(mapping, source="with_paper_score")
 
-    def within(self, result_directory: str | Path) -> "Config":
-        """The same recordings with their results elsewhere, made by whatever it was."""
-        return dataclasses.replace(self, result_directory=str(result_directory), ensemble=Ensemble())
+    def with_result_directory(self, path: str | Path) -> "Config":
+        """The same recordings with results in another directory, whatever made them."""
+        return dataclasses.replace(self, result_directory=str(path), ensemble=Ensemble())
 
-    def reported(self) -> tuple["Config", ...]:
-        """Whose scores are written: this experiment's and, where that is another, the paper's own beside it."""
+    def score_variants(self) -> tuple["Config", ...]:
+        """Configurations whose scores are written: this one and, unless it is the same, the paper-score variant."""
         has_other = self.scorer.name != "paper" and not self.ensemble.members
         return (self, self.with_paper_score()) if has_other else (self,)
 
     def data_directory(self, mode: Mode) -> Path:
         """Where the recordings of `mode` are."""
         return Path(self.dev_directory if mode == "dev" else self.eval_directory)
-
-    def cache_path(self, mode: Mode, machine: str, split: str) -> Path:
-        """Where the log-mels of one machine type's training or test clips are kept."""
-        return Path(self.cache_directory, mode, machine, split)
-
-    def model_path(self, mode: Mode, machine: str) -> Path:
-        """Where the detector trained on `mode`'s training clips is kept."""
-        return Path(self.model_directory, mode, machine)
-
-    def score_path(self, machine: str, machine_id: str) -> Path:
-        """The challenge's score file of one machine ID."""
-        return Path(self.result_directory, f"anomaly_score_{machine}_id_{machine_id}.csv")
-
-    def train_score_path(self, mode: Mode, machine: str) -> Path:
-        """The scores of the normal training clips of one machine type's detector."""
-        return Path(self.result_directory, f"train_score_{mode}_{machine}.csv")
-
-    def decision_path(self, machine: str, machine_id: str) -> Path:
-        """The decisions (0 or 1) of one machine ID."""
-        return Path(self.result_directory, f"decision_result_{machine}_id_{machine_id}.csv")
-
-    def origin_path(self, mode: Mode, machine: str) -> Path:
-        """With which settings the scores of one machine type were made."""
-        return Path(self.result_directory, f"score_origin_{mode}_{machine}.json")
-
-    @property
-    def result_path(self) -> Path:
-        """The table of AUC and pAUC."""
-        return Path(self.result_directory, self.result_file)
 
     def feature_settings(self) -> dict[str, Any]:
         """Everything that a cached log-mel depends on."""

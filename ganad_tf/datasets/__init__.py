@@ -11,6 +11,7 @@ from ganad_tf.config.reader import nearest
 from ganad_tf.datasets import dcase2020, folder, imported, synthetic
 from ganad_tf.datasets.base import ListClips, recordings
 from ganad_tf.errors import ConfigError, DataError
+from ganad_tf.run import MachineRun
 
 __all__ = ["DATASETS", "list_clips", "recordings", "refuse_foreign"]
 
@@ -77,17 +78,17 @@ def _refuse_inside(config: Config, directory: Path, key: str) -> None:
             )
 
 
-def refuse_foreign(listings: Sequence[Listing], config: Config) -> None:
+def refuse_foreign(runs: Sequence[MachineRun]) -> None:
     """Refuses files that don't fit the layout, or warns of them if `on_bad_clip` is `skip`.
 
     Raises:
       DataError: Names them all.
     """
-    foreign = [line for listing in listings for line in listing.foreign]
-    if foreign and config.on_bad_clip == "error":
+    foreign = [line for run in runs for line in run.listing.foreign]
+    if foreign and runs[0].config.on_bad_clip == "error":
         lines = "\n  ".join(foreign)
         raise DataError(
-            f"{len(foreign)} files don't fit the layout `{config.dataset.name}`; "
+            f"{len(foreign)} files don't fit the layout `{runs[0].config.dataset.name}`; "
             f"move them, or set `on_bad_clip: skip`:\n  {lines}"
         )
     for line in foreign:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from ganad_tf.audio import sound_checks
 from ganad_tf.audio.sound_checks import Examined
-from ganad_tf.cache import contents, manifest
-from ganad_tf.clips import Clip, Listing
-from ganad_tf.config import Config, Mode
+from ganad_tf.cache import contents
+from ganad_tf.cache.directory import Cache
+from ganad_tf.clips import Clip
 from ganad_tf.config.input_sections import Audio
 from ganad_tf.errors import DataError
+from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
 
@@ -20,33 +21,30 @@ N_NAMED = 5  # of a kind
 Progress = Callable[[Iterable, int], Iterable]
 
 
-def warn(config: Config, listings: Sequence[Listing], mode: Mode, *, progress: Progress) -> None:
+def warn(runs: Sequence[MachineRun], *, progress: Progress) -> None:
     """Warns of odd recordings, one line per kind with their number and the names of some.
 
     What the caches know of is not read again; imported log-mels have no recordings.
 
     Args:
-      config: The experiment.
-      listings: The machine types.
-      mode: `dev` or `eval`.
+      runs: One per machine type, of one experiment.
       progress: Shows how far the reading is.
     """
-    if config.dataset.name == "imported":
-        return
-    found: dict[Clip, Examined | None] = {}
+    examined_clips: dict[Clip, Examined | None] = {}
     unknown: list[Clip] = []
-    places: list[tuple[Path, Audio]] = []
-    for listing in listings:
-        own = config.for_machine(listing.machine)
-        found |= _known(own, listing, mode)
-        missing = [clip for clip in listing.clips if clip not in found]
+    recordings: list[tuple[Path, Audio]] = []
+    for run in runs:
+        if run.config.dataset.name == "imported":
+            continue
+        examined_clips |= _known(run)
+        missing = [clip for clip in run.listing.clips if clip not in examined_clips]
         unknown += missing
-        places += [(listing.directory / clip.file, own.audio) for clip in missing]
+        recordings += [(run.listing.directory / clip.file, run.config.audio) for clip in missing]
     if unknown:
         with ThreadPoolExecutor() as pool:
-            examined = progress(pool.map(_examined, places), len(unknown))
-            found |= dict(zip(unknown, examined, strict=True))
-    for line in lines(found):
+            examined = progress(pool.map(_examined, recordings), len(unknown))
+            examined_clips |= dict(zip(unknown, examined, strict=True))
+    for line in lines(examined_clips):
         logger.warning("%s", line)
 
 
@@ -100,18 +98,18 @@ def _by_machine(group: Sequence[Clip]) -> list[list[Clip]]:
     return list(machines.values())
 
 
-def _known(config: Config, listing: Listing, mode: Mode) -> dict[Clip, Examined]:
-    """What the caches know of the recordings as they are now."""
+def _known(run: MachineRun) -> dict[Clip, Examined]:
+    """Clips that the caches have examined, as they are now."""
     known: dict[Clip, Examined] = {}
     for split in ("train", "test"):
-        clips = listing.of(split)
+        clips = run.listing.clips_of(split)
         try:
-            cached = manifest.load(config.cache_path(mode, listing.machine, split))
+            cached = Cache(run, split).load()
         except DataError:  # there is none, or `prepare` will say what is wrong with it
             continue
-        if cached.fingerprint != config.feature_fingerprint():
+        if cached.fingerprint != run.config.feature_fingerprint():
             continue
-        cached = contents.recognised(cached, clips, listing.directory)
+        cached = contents.recognised(cached, clips, run.listing.directory)
         entries = {entry.clip: Examined(entry.sha256, entry.remarks) for entry in cached.entries if entry.sha256}
         left_out = {clip.stamp for clip in cached.skipped}  # of which `prepare` has told
         for clip in clips:
@@ -122,9 +120,9 @@ def _known(config: Config, listing: Listing, mode: Mode) -> dict[Clip, Examined]
     return known
 
 
-def _examined(place: tuple[Path, Audio]) -> Examined | None:
+def _examined(recording: tuple[Path, Audio]) -> Examined | None:
     try:
-        return sound_checks.examine(*place)
+        return sound_checks.examine(*recording)
     except DataError:
         return None
 

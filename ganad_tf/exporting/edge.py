@@ -14,14 +14,14 @@ from typing import Literal
 
 import numpy as np
 
-from ganad_tf.clips import Listing
-from ganad_tf.config import Config, Mode
+from ganad_tf.clips import evenly_spread
 from ganad_tf.errors import ConfigError, DataError, ExportError
 from ganad_tf.exporting import members, metadata, publishing
-from ganad_tf.exporting.examples import readable, spread
-from ganad_tf.exporting.members import Gathered
+from ganad_tf.exporting.examples import readable
+from ganad_tf.exporting.members import ExportInputs
 from ganad_tf.files import atomic
 from ganad_tf.results import metrics
+from ganad_tf.run import MachineRun
 from ganad_tf.serving.edge import METADATA
 
 logger = logging.getLogger(__name__)
@@ -33,10 +33,8 @@ N_CALIBRATION = 100  # clips
 
 
 def export(
-    config: Config,
+    run: MachineRun,
     name: str,
-    listing: Listing,
-    mode: Mode,
     form: Format,
     *,
     batch: int | None = None,
@@ -46,10 +44,8 @@ def export(
     """Exports one machine type's detector, or an ensemble of them.
 
     Args:
-      config: The experiment, as it is for this machine type.
-      name: What the model is called.
-      listing: The machine type's clips; some verify the export, and those with labels measure it.
-      mode: `dev` or `eval`.
+      run: The machine type's run; some of its clips verify the export, and those with labels measure it.
+      name: Name of the model.
       form: `litert`, `litert-int8` or `onnx`.
       batch: Clips that the model takes at a time; None for any number in ONNX and for 1 in LiteRT.
       seconds: Their length; that of the recordings unless it is given.
@@ -64,28 +60,28 @@ def export(
       ExportError: If the exported model scores otherwise than the live one.
     """
     runtime = _runtime(form)
-    model = Path(config.export_directory, f"{name}.{form}")
+    model = Path(run.config.export_directory, f"{name}.{form}")
     is_any_batch = form == "onnx" and batch is None
     n_clips = batch or 1
     with publishing.no_empty_folders(model):
         atomic.check_writable(model / "1")
-        gathered = members.gather(config, listing, mode)
-        tests = _fixed(gathered, listing, "test" if listing.of("test") else "train", seconds)
+        inputs = members.gather(run)
+        tests = _fixed(inputs, "test" if run.listing.clips_of("test") else "train", seconds)
         samples = tests[0][1].shape[0]
         with atomic.temporary_directory(model / "new") as draft:
             file = draft / runtime.FILE
-            function = gathered.graph(precision="float32").fixed(n_clips, samples)
-            calibration = _calibration(gathered, listing, n_clips, samples) if form == "litert-int8" else []
+            function = inputs.graph(precision="float32").fixed(n_clips, samples)
+            calibration = _calibration(inputs, n_clips, samples) if form == "litert-int8" else []
             convert = runtime.convert_for_any_batch if is_any_batch else runtime.convert
             with quietly():
                 convert(function, file, *([calibration] if calibration else []))
-                run = _in_batches(runtime.load(file), len(tests) if is_any_batch else n_clips)
-                found = _compare(gathered, tests, run, is_exact=form != "litert-int8")
+                score = _in_batches(runtime.load(file), len(tests) if is_any_batch else n_clips)
+                found = _compare(inputs, tests, score, is_exact=form != "litert-int8")
             shape = {"format": form, "batch": None if is_any_batch else n_clips, "samples": samples}
-            known = metadata.notes_of(gathered, name, listing.machine) | shape | found
+            known = metadata.notes_of(inputs, name) | shape | found
             version = publishing.publish(draft, model, partial(metadata.write, draft / METADATA, known))
     said = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in found.items())
-    logger.info("%s: exported to %s; %s", listing.machine, version, said)
+    logger.info("%s: exported to %s; %s", run.machine, version, said)
     return version
 
 
@@ -100,31 +96,32 @@ def _runtime(form: Format):  # type: ignore[no-untyped-def]  # a module
         ) from error
 
 
-def _fixed(
-    gathered: Gathered, listing: Listing, split: str, seconds: float | None
-) -> list[tuple[int | None, np.ndarray]]:
+def _fixed(inputs: ExportInputs, split: str, seconds: float | None) -> list[tuple[int | None, np.ndarray]]:
     """Labels and samples of a split's clips, all of one length; shorter ones are left out."""
-    config = gathered.config
+    config = inputs.config
     if config.dataset.name == "imported":
         raise ExportError("Expected recordings: without them an export for small boards can't be verified.")
-    waveforms = readable(gathered, listing, listing.need(split))
-    rate, fewest = config.audio.sample_rate, gathered.shortest_clip()[0]
+    waveforms = readable(inputs, inputs.run.listing.require_clips(split))
+    rate, fewest = config.audio.sample_rate, inputs.shortest_clip()[0]
     length = round(seconds * rate) if seconds else min(map(len, waveforms.values()), default=0)
     if length < fewest:
         raise ConfigError(f"Expected clips of at least {fewest / rate:.3g} s. Received: {length / rate:.3g} s.")
     long_enough = [(clip.label, samples[:length]) for clip, samples in waveforms.items() if len(samples) >= length]
     if not long_enough:
         raise DataError(
-            f"Expected {split} clips of {listing.machine} of at least {length / rate:.3g} s; there are none."
+            f"Expected {split} clips of {inputs.run.machine} of at least {length / rate:.3g} s; there are none."
         )
     return long_enough
 
 
-def _calibration(gathered: Gathered, listing: Listing, batch: int, samples: int) -> list[np.ndarray]:
+def _calibration(inputs: ExportInputs, batch: int, samples: int) -> list[np.ndarray]:
     """Normal training clips, `[batch, samples]` each."""
-    seconds = samples / gathered.config.audio.sample_rate
-    normal = [waveform for label, waveform in _fixed(gathered, listing, "train", seconds) if label == 0]
-    return [np.stack([waveform] * batch) for waveform in spread(normal, N_CALIBRATION)]
+    seconds = samples / inputs.config.audio.sample_rate
+    normal = [waveform for label, waveform in _fixed(inputs, "train", seconds) if label == 0]
+    return [
+        np.stack([waveform] * batch)
+        for waveform in (normal[index] for index in evenly_spread(len(normal), N_CALIBRATION))
+    ]
 
 
 def _in_batches(run: Callable[[np.ndarray], dict[str, np.ndarray]], batch: int) -> Scores:
@@ -142,13 +139,13 @@ def _in_batches(run: Callable[[np.ndarray], dict[str, np.ndarray]], batch: int) 
 
 
 def _compare(
-    gathered: Gathered, tests: list[tuple[int | None, np.ndarray]], run: Scores, *, is_exact: bool
+    inputs: ExportInputs, tests: list[tuple[int | None, np.ndarray]], run: Scores, *, is_exact: bool
 ) -> dict[str, float]:
     """How far the exported scores are from the live ones and, where there are labels, both AUCs."""
     waveforms = np.stack([waveform for _, waveform in tests])
-    live = gathered.live_scores(gathered.live_log_mels(waveforms))
+    live = inputs.live_scores(inputs.live_log_mels(waveforms))
     exported = run(waveforms)
-    difference = float((np.abs(exported - live) / gathered.scale(live)).max())
+    difference = float((np.abs(exported - live) / inputs.scale(live)).max())
     if not np.isfinite(difference) or (is_exact and difference > TOLERANCE):
         raise ExportError(
             f"The exported model does not score as the live detector: it differs by {difference:.2g} of the score; "

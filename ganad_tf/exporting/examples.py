@@ -3,20 +3,22 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from ganad_tf import audio, features
 from ganad_tf.audio import lengths
-from ganad_tf.cache import prepare, records
-from ganad_tf.clips import Clip, Listing
-from ganad_tf.config import Mode
+from ganad_tf.cache import records
+from ganad_tf.cache.directory import Cache
+from ganad_tf.clips import Clip, Listing, evenly_spread
 from ganad_tf.errors import DataError
-from ganad_tf.exporting.members import Gathered
+from ganad_tf.exporting.members import ExportInputs
 from ganad_tf.serving import replay
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 N_CLIPS = max(replay.BATCHES)
 MOST_SAMPLES = 2**21  # of a clip: enough for several pieces, and eight of them in little memory
@@ -38,46 +40,42 @@ class Example:
     scores: np.ndarray
 
 
-def from_waveforms(gathered: Gathered, clips: list[np.ndarray]) -> list[Example]:
+def from_waveforms(inputs: ExportInputs, clips: list[np.ndarray]) -> list[Example]:
     """Clips of three lengths: as they are (the shortest counts), two thirds and one third of it."""
     examples = []
-    for length in _lengths(clips, gathered.shortest_clip()[0]):
+    for length in _lengths(clips, inputs.shortest_clip()[0]):
         rounded = [np.clip(np.round(clip[:length] * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1) for clip in clips]
         waveforms = np.stack(rounded).astype(np.float32) / FULL_SCALE  # what a WAV file can hold
-        examples.append((waveforms, np.stack(gathered.live_log_mels(waveforms))))
-    return _with_scores(gathered, examples)
+        examples.append((waveforms, np.stack(inputs.live_log_mels(waveforms))))
+    return _with_scores(inputs, examples)
 
 
-def from_log_mels(gathered: Gathered, clips: list[np.ndarray]) -> list[Example]:
+def from_log_mels(inputs: ExportInputs, clips: list[np.ndarray]) -> list[Example]:
     """The same where there are no recordings, only their log-mels."""
-    lengths = _lengths(clips, gathered.shortest_clip()[1])
-    return _with_scores(gathered, [(None, np.stack([clip[:length] for clip in clips])) for length in lengths])
+    lengths = _lengths(clips, inputs.shortest_clip()[1])
+    return _with_scores(inputs, [(None, np.stack([clip[:length] for clip in clips])) for length in lengths])
 
 
-def example_clips(gathered: Gathered, listing: Listing, mode: Mode, longest: int) -> list[Example]:
+def example_clips(inputs: ExportInputs, longest: int) -> list[Example]:
     """Up to eight of the recordings, spread over all of them, repeated where there are fewer.
 
     Args:
-      gathered: What is exported.
-      listing: The machine type's clips.
-      mode: `dev` or `eval`.
+      inputs: What is exported.
       longest: Samples of the longest clip that the model will take; of longer ones the beginning is used.
     """
-    config = gathered.config
-    split = "test" if listing.of("test") else "train"
+    config, listing = inputs.config, inputs.run.listing
+    split = "test" if listing.clips_of("test") else "train"
     if config.dataset.name == "imported":
-        entries = prepare.current_cache(config, listing, mode, split).entries
-        log_mels = [
-            values for _, values in records.read(config.cache_path(mode, listing.machine, split), spread(entries))
-        ]
+        cache = Cache(inputs.run, split)
+        log_mels = [values for _, values in records.read(cache.path, _spread(cache.current().entries))]
         n_frames = features.n_frames(min(longest, MOST_SAMPLES), config.feature.hop_length)
-        return from_log_mels(gathered, _filled([log_mel[:n_frames] for log_mel in log_mels]))
-    chosen = spread(listing.need(split))
+        return from_log_mels(inputs, _filled([log_mel[:n_frames] for log_mel in log_mels]))
+    chosen = _spread(listing.require_clips(split))
     _warn_of_longer(listing, chosen, longest / config.audio.sample_rate)
-    waveforms = readable(gathered, listing, chosen, most=min(longest, MOST_SAMPLES))
+    waveforms = readable(inputs, chosen, most=min(longest, MOST_SAMPLES))
     if not waveforms:
         raise DataError(f"Expected {split} clips of {listing.machine} that can be read, to verify the export by.")
-    return from_waveforms(gathered, _filled(list(waveforms.values())))
+    return from_waveforms(inputs, _filled(list(waveforms.values())))
 
 
 def _warn_of_longer(listing: Listing, clips: Sequence[Clip], longest_seconds: float) -> None:
@@ -94,19 +92,17 @@ def _warn_of_longer(listing: Listing, clips: Sequence[Clip], longest_seconds: fl
         )
 
 
-def readable(
-    gathered: Gathered, listing: Listing, clips: Sequence[Clip], *, most: int | None = None
-) -> dict[Clip, np.ndarray]:
+def readable(inputs: ExportInputs, clips: Sequence[Clip], *, most: int | None = None) -> dict[Clip, np.ndarray]:
     """The samples of clips, of long ones the first `most`; with `on_bad_clip: skip` without those that can't be used.
 
     Raises:
       DataError: If one can't be read or is too short.
     """
-    config, fewest = gathered.config, gathered.shortest_clip()[0]
+    config, fewest = inputs.config, inputs.shortest_clip()[0]
     waveforms = {}
     for clip in clips:
         try:
-            waveform = audio.read(listing.directory / clip.file, config.audio, fewest_samples=fewest)
+            waveform = audio.read(inputs.run.listing.directory / clip.file, config.audio, fewest_samples=fewest)
             waveforms[clip] = waveform if most is None or len(waveform) <= most else waveform[:most].copy()
         except DataError:
             if config.on_bad_clip == "error":
@@ -114,10 +110,9 @@ def readable(
     return waveforms
 
 
-def spread(items: Sequence[Any], most: int = N_CLIPS) -> list[Any]:
-    """Some of the items, evenly."""
-    places = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
-    return [items[place] for place in places]
+def _spread(items: Sequence[T]) -> list[T]:
+    """At most `N_CLIPS` of the items, evenly spread."""
+    return [items[index] for index in evenly_spread(len(items), N_CLIPS)]
 
 
 def _lengths(clips: list[np.ndarray], shortest: int) -> list[int]:
@@ -129,7 +124,7 @@ def _filled(clips: list[np.ndarray]) -> list[np.ndarray]:
     return [clips[number % len(clips)] for number in range(N_CLIPS)]
 
 
-def _with_scores(gathered: Gathered, clips: Sequence[tuple[np.ndarray | None, np.ndarray]]) -> list[Example]:
-    scores = gathered.live_scores([log_mel for _, log_mels in clips for log_mel in log_mels])
+def _with_scores(inputs: ExportInputs, clips: Sequence[tuple[np.ndarray | None, np.ndarray]]) -> list[Example]:
+    scores = inputs.live_scores([log_mel for _, log_mels in clips for log_mel in log_mels])
     parts = np.split(scores, len(clips))
     return [Example(waveforms, log_mels, part) for (waveforms, log_mels), part in zip(clips, parts, strict=True)]

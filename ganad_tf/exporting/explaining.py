@@ -5,12 +5,12 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from ganad_tf.features import windows_of
-from ganad_tf.scoring import clip_scores, reconstruct, score
+from ganad_tf.scoring import clip_scores, clip_values, reconstruct
 from ganad_tf.scoring.clip_scores import ClipFunction
-from ganad_tf.scoring.model_directory import Fitted, Trained
+from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 
 
-def explain(model: Trained, fitted: Fitted, log_mel: tf.Tensor) -> dict[str, tf.Tensor]:
+def explain(model: TrainedDetector, fitted: FittedScorer, log_mel: tf.Tensor) -> dict[str, tf.Tensor]:
     """A clip's `[frames, mels]` in dB → what a detector and a scorer make of it, in pieces if it is a long one.
 
     `reconstruction` like the log-mel, each spectrum taken from the window that has it in its middle (at the ends from
@@ -21,9 +21,9 @@ def explain(model: Trained, fitted: Fitted, log_mel: tf.Tensor) -> dict[str, tf.
     seen = [
         _of_every_window(lambda windows: reconstruct.middle_spectra(detector, windows, n_mels), [n_mels]),
         _of_every_window(detector.anomaly_score, []),
-        score.residual_function(model, fitted.settings),
+        clip_values.residual_function(model, fitted.settings),
     ]
-    middles, scores, residual = score.of_clip(model, seen, log_mel, at_once=clip_scores.windows_at_once(detector))
+    middles, scores, residual = clip_values.of_clip(model, seen, log_mel, at_once=clip_scores.windows_at_once(detector))
     first, last = (
         tf.ensure_shape(windows_of(spectra, model.frames, model.normalizer), [1, detector.input_dim])
         for spectra in (log_mel[: model.frames], log_mel[-model.frames :])

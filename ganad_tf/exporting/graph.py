@@ -21,9 +21,8 @@ from ganad_tf.exporting.checks import Longest, expect, expect_finite, not_empty
 from ganad_tf.exporting.explaining import explain
 from ganad_tf.exporting.guards import guarded
 from ganad_tf.features import fewest_samples, log_mel_of, windows_of
-from ganad_tf.scoring import clip_scores
-from ganad_tf.scoring import score as scoring
-from ganad_tf.scoring.model_directory import Fitted, Trained
+from ganad_tf.scoring import clip_scores, clip_values
+from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving import audio_format
 from ganad_tf.serving.audio_format import AudioFormat
 
@@ -37,8 +36,8 @@ AT_ONCE = 8  # clips of a batch that are worked on at the same time
 class Member:
     """A detector with one fitted way of scoring; an ensemble has several."""
 
-    model: Trained
-    fitted: Fitted
+    model: TrainedDetector
+    fitted: FittedScorer
 
 
 class SoundScorer(tf.Module):
@@ -215,8 +214,8 @@ def shortest_clip(config: Config, members: Sequence[Member]) -> tuple[int, int]:
 
 def _own_score(member: Member, log_mel: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:
     at_once = clip_scores.windows_at_once(member.model.detector) if in_pieces else None
-    function = scoring.scorer_function(member.model, member.fitted)
-    return scoring.of_clip(member.model, [function], log_mel, at_once=at_once)[0]
+    function = clip_values.scorer_function(member.model, member.fitted)
+    return clip_values.of_clip(member.model, [function], log_mel, at_once=at_once)[0]
 
 
 def _used_weights(member: Member, clip: tf.TensorSpec) -> list[tuple[keras.Variable, np.ndarray]]:

@@ -10,35 +10,39 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf import config as configuration
-from ganad_tf.clips import Listing
-from ganad_tf.config import Config, Mode, reader
+from ganad_tf.config import Config, reader
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import ExportError, ThresholdError
 from ganad_tf.exporting.graph import Member, Precision, SoundScorer, shortest_clip
 from ganad_tf.features import log_mel_of
 from ganad_tf.results import ensemble, score_files
+from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.thresholds import threshold
-from ganad_tf.scoring import model_directory
-from ganad_tf.scoring import score as scoring
+from ganad_tf.run import MachineRun
+from ganad_tf.scoring import clip_values, score
+from ganad_tf.scoring.model_directory import ModelDirectory
 
 
 @dataclass(frozen=True)
-class Gathered:
+class ExportInputs:
     """One machine type's detectors, ready to be put into one graph.
 
     Attributes:
-      config: The experiment, with the members' audio and feature settings.
+      run: The machine type's run, with the members' audio and feature settings.
       members: One detector, or those of an ensemble.
-      directories: Where each of them is.
       training: Scores of the normal training clips, `[members, clips]`.
       threshold: Above which score a clip is anomalous.
     """
 
-    config: Config
+    run: MachineRun
     members: tuple[Member, ...]
-    directories: tuple[Path, ...]
     training: np.ndarray
     threshold: float
+
+    @property
+    def config(self) -> Config:
+        """Configuration of the run."""
+        return self.run.config
 
     def graph(self, *, precision: Precision = "float64", longest_samples: int | None = None) -> SoundScorer:
         """The one graph, for clips of up to `longest_samples`."""
@@ -57,7 +61,7 @@ class Gathered:
     def live_scores(self, log_mels: Sequence[np.ndarray]) -> np.ndarray:
         """The scores `[clips]` of log-mels `[frames, mels]` in dB, by the way that `ganad score` takes."""
         functions = [
-            scoring.clip_function(member.model, [scoring.scorer_function(member.model, member.fitted)])
+            clip_values.clip_function(member.model, [clip_values.scorer_function(member.model, member.fitted)])
             for member in self.members
         ]
         scores = [[function(tf.constant(log_mel))[0].numpy() for log_mel in log_mels] for function in functions]
@@ -83,63 +87,50 @@ class Gathered:
         return ensemble.combine(scores, self.training, self.config.ensemble.combine)
 
 
-def gather(config: Config, listing: Listing, mode: Mode) -> Gathered:
+def gather(run: MachineRun) -> ExportInputs:
     """Reads the detector of one machine type, or the detectors of an ensemble.
-
-    Args:
-      config: The experiment, as it is for this machine type.
-      listing: The machine type's clips.
-      mode: `dev` or `eval`.
 
     Raises:
       DataError: If something is missing or can't be read.
       ConfigError: If the detector was trained with other settings.
       ExportError: If the members don't fit together, or the training scores give no threshold.
     """
-    if not config.ensemble.members:
-        directory = scoring.detector_directory(config, listing, mode)
-        found = [
-            (
-                config,
-                directory,
-                Member(model_directory.load(directory), model_directory.load_scorer(directory, config.scorer)),
-            )
-        ]
+    if not run.config.ensemble.members:
+        directory = score.detector_directory(run)
+        members = [Member(directory.load(), directory.load_scorer(run.config.scorer))]
     else:
-        found = [_member(config.within(folder), listing.machine, mode) for folder in config.ensemble.members]
-        config = _shared(config, [own for own, _, _ in found])
-    directories, members = [place for _, place, _ in found], [member for _, _, member in found]
-    gathered = Gathered(config, tuple(members), tuple(directories), _training(members, config), threshold=np.nan)
+        results = [MachineResults(Path(folder), run.mode, run.machine) for folder in run.config.ensemble.members]
+        configs, members = map(list, zip(*map(_member, results), strict=True))
+        run = run.with_config(_shared(run.config, configs))
+    inputs = ExportInputs(run, tuple(members), _training(members, run.config), threshold=np.nan)
     try:
-        limit = threshold(list(gathered.train_scores()), config.threshold)
+        limit = threshold(list(inputs.train_scores()), run.config.threshold)
     except ThresholdError as error:
-        raise ExportError(f"An exported model of {listing.machine} needs a threshold. {error}") from error
-    return dataclasses.replace(gathered, threshold=limit)
+        raise ExportError(f"An exported model of {run.machine} needs a threshold. {error}") from error
+    return dataclasses.replace(inputs, threshold=limit)
 
 
-def _member(config: Config, machine: str, mode: Mode) -> tuple[Config, Path, Member]:
+def _member(results: MachineResults) -> tuple[Config, Member]:
     """The detector that made the score files in a member's result directory, with its configuration."""
-    path = config.origin_path(mode, machine)
-    origin = score_files.read_origin(path)
+    origin = results.read_origin()
     if not origin or "detector" not in origin:
         raise ExportError(
-            f"Expected the scores of a trained detector in {config.result_directory}, as `ganad score` notes it in "
-            f"{path.name}; scores from elsewhere, or of an ensemble, can't be exported."
+            f"Expected the scores of a trained detector in {results.directory}, as `ganad score` notes it in "
+            f"{results.origin.name}; scores from elsewhere, or of an ensemble, can't be exported."
         )
-    directory = Path(origin["detector"])
-    model = model_directory.load(directory)
+    directory = ModelDirectory(Path(origin["detector"]))
+    model = directory.load()
     settings = {key: value for key, value in origin["settings"].items() if not key.startswith("scorer.")}
-    reader.refuse_other_settings(
-        f"The detector in {directory}", model.record["settings"], settings, "run `ganad score` on the members again"
-    )
-    fitted = model_directory.load_scorer(directory, _scorer(origin["settings"]))
-    if tuple(score_files.read_scores(config.train_score_path(mode, machine))) != fitted.train_scores:
+    mend = "run `ganad score` on the members again"
+    what = f"The detector in {directory.path}"
+    reader.refuse_other_settings(what, model.record["settings"], settings, mend)
+    fitted = directory.load_scorer(_scorer(origin["settings"]))
+    if tuple(score_files.read_scores(results.train_scores)) != fitted.train_scores:
         raise ExportError(
-            f"The scores in {config.result_directory} are not those of the detector in {directory} any more; "
-            "run `ganad score` on the members again."
+            f"The scores in {results.directory} are not those of the detector in {directory.path} any more; {mend}."
         )
-    own = configuration.from_mapping(model.record["config"], source=str(directory))
-    return own, directory, Member(model, fitted)
+    config = configuration.from_mapping(model.record["config"], source=str(directory.path))
+    return config, Member(model, fitted)
 
 
 def _scorer(settings: dict[str, Any]) -> Scorer:

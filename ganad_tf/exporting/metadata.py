@@ -7,34 +7,36 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ganad_tf.config import Config, to_dict
+from ganad_tf.config import to_dict
 from ganad_tf.errors import DataError
-from ganad_tf.exporting.members import Gathered
+from ganad_tf.exporting.members import ExportInputs
 from ganad_tf.exporting.portable import portable
 from ganad_tf.files import atomic
 from ganad_tf.results import evaluate
+from ganad_tf.results.directory import ResultDirectory
+from ganad_tf.run import MachineRun
 from ganad_tf.scoring import model_directory
 
 
-def notes_of(gathered: Gathered, name: str, machine: str) -> dict[str, Any]:
+def notes_of(inputs: ExportInputs, name: str) -> dict[str, Any]:
     """Configuration, machine, data, threshold, results, versions, seeds and commit; without paths of this computer."""
-    config, model = gathered.config, gathered.members[0].model
-    records = [member.model.record for member in gathered.members]
+    config, model = inputs.config, inputs.members[0].model
+    records = [member.model.record for member in inputs.members]
     known = {
         "name": name,
-        "machine": machine,
+        "machine": inputs.run.machine,
         "exported": datetime.now(UTC).isoformat(timespec="seconds"),
         "config": to_dict(config),
         "input": {
             "sample_rate_hz": config.audio.sample_rate,
-            "fewest_samples": gathered.shortest_clip()[0],
+            "fewest_samples": inputs.shortest_clip()[0],
             "mels": model.n_mels,
         },
         "threshold": {
-            "value": gathered.threshold,
+            "value": inputs.threshold,
             "method": config.threshold.method,
             "quantile": config.threshold.quantile,
-            "n_normal_training_scores": int(gathered.training.shape[1]),
+            "n_normal_training_scores": int(inputs.training.shape[1]),
         },
         "members": [
             {
@@ -44,9 +46,9 @@ def notes_of(gathered: Gathered, name: str, machine: str) -> dict[str, Any]:
                 "training_data": record["cache"],
                 "n_clips": record["n_clips"],
             }
-            for record, member in zip(records, gathered.members, strict=True)
+            for record, member in zip(records, inputs.members, strict=True)
         ],
-        "results": _results(config, machine),
+        "results": _results(inputs.run),
         "seeds": [record["config"]["seed"] for record in records],
         "versions": model_directory.versions(),
         "git_commit": _git_commit(),
@@ -54,14 +56,14 @@ def notes_of(gathered: Gathered, name: str, machine: str) -> dict[str, Any]:
     return dict(portable(known, Path.cwd()))
 
 
-def _results(config: Config, machine: str) -> dict[str, float] | None:
+def _results(run: MachineRun) -> dict[str, float] | None:
     """AUC and pAUC of the result file, if there is one."""
     try:
-        areas = evaluate.read_areas(config.result_path)
+        areas = evaluate.read_areas(ResultDirectory.of(run.config).table)
     except DataError:
         return None
-    found = areas.get(machine)
-    return found and {"auc": found.auc, "pauc": found.pauc, "max_fpr": config.max_fpr}
+    found = areas.get(run.machine)
+    return found and {"auc": found.auc, "pauc": found.pauc, "max_fpr": run.config.max_fpr}
 
 
 def _git_commit() -> str | None:

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from ganad_tf.clips import Listing
-from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ConfigError
 from ganad_tf.exporting import examples, members, metadata, publishing, serving_files, verify
 from ganad_tf.exporting.graph import SoundScorer
-from ganad_tf.exporting.members import Gathered
+from ganad_tf.exporting.members import ExportInputs
 from ganad_tf.files import atomic, tensorflow_errors
+from ganad_tf.run import MachineRun
 from ganad_tf.serving.versions import METADATA
 
 logger = logging.getLogger(__name__)
@@ -24,14 +23,12 @@ logger = logging.getLogger(__name__)
 MOST_SAMPLES = 2**30  # the graph counts in int32
 
 
-def export(config: Config, name: str, listing: Listing, mode: Mode, *, longest_seconds: float = 600.0) -> Path:
+def export(run: MachineRun, name: str, *, longest_seconds: float = 600.0) -> Path:
     """Exports one machine type's detector, or an ensemble of them.
 
     Args:
-      config: The experiment, as it is for this machine type.
-      name: What the model is called.
-      listing: The machine type's clips; some are scored to verify the export.
-      mode: `dev` or `eval`.
+      run: The machine type's run; some of its clips are scored to verify the export.
+      name: Name of the model.
       longest_seconds: Longer clips are refused by the model, before anything of their size is allocated.
 
     Returns:
@@ -42,28 +39,28 @@ def export(config: Config, name: str, listing: Listing, mode: Mode, *, longest_s
       ConfigError: If the detector was trained with other settings, or no clip is short enough to be scored.
       ExportError: If members don't fit together, or the exported model scores otherwise than the live one.
     """
-    model = Path(config.export_directory, name)
+    model = Path(run.config.export_directory, name)
     with publishing.no_empty_folders(model):
         atomic.check_writable(model / "1")
-        gathered = members.gather(config, listing, mode)
-        longest = _longest_samples(gathered, longest_seconds)
-        clips = examples.example_clips(gathered, listing, mode, longest)
+        inputs = members.gather(run)
+        longest = _longest_samples(inputs, longest_seconds)
+        clips = examples.example_clips(inputs, longest)
         with atomic.temporary_directory(model / "new") as draft:
-            _save(gathered.graph(longest_samples=longest), draft)
-            known = metadata.notes_of(gathered, name, listing.machine)
+            _save(inputs.graph(longest_samples=longest), draft)
+            known = metadata.notes_of(inputs, name)
             known["input"]["longest_samples"] = longest
             metadata.write(draft / METADATA, known)
             with tempfile.TemporaryDirectory() as scratch:
-                difference = verify.verify(draft, gathered, clips, Path(scratch))
+                difference = verify.verify(draft, inputs, clips, Path(scratch))
             known |= {"largest_difference_from_live": difference}
             version = publishing.publish(draft, model, partial(metadata.write, draft / METADATA, known))
-    serving_files.write(Path(config.export_directory))
-    logger.info("%s: exported to %s, within %.1e of the live scores", listing.machine, version, difference)
+    serving_files.write(Path(run.config.export_directory))
+    logger.info("%s: exported to %s, within %.1e of the live scores", run.machine, version, difference)
     return version
 
 
-def _longest_samples(gathered: Gathered, seconds: float) -> int:
-    rate, fewest = gathered.config.audio.sample_rate, gathered.shortest_clip()[0]
+def _longest_samples(inputs: ExportInputs, seconds: float) -> int:
+    rate, fewest = inputs.config.audio.sample_rate, inputs.shortest_clip()[0]
     samples = round(seconds * rate)
     if not fewest <= samples < MOST_SAMPLES:
         raise ConfigError(

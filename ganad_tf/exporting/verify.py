@@ -12,23 +12,23 @@ import numpy as np
 
 from ganad_tf.errors import ExportError
 from ganad_tf.exporting.examples import Example
-from ganad_tf.exporting.members import Gathered
+from ganad_tf.exporting.members import ExportInputs
 from ganad_tf.serving import replay
 
 TOLERANCE = 1e-4  # of the live score
 
 
-def verify(artifact: Path, gathered: Gathered, examples: list[Example], scratch: Path) -> float:
+def verify(artifact: Path, inputs: ExportInputs, examples: list[Example], scratch: Path) -> float:
     """Scores the examples in a fresh process.
 
     Args:
       artifact: The exported version.
-      gathered: What it was made of.
+      inputs: What it was made of.
       examples: Real clips.
       scratch: A folder for what the two processes tell each other.
 
     Returns:
-      The largest difference between an exported and a live score, in units of `Gathered.scale`.
+      The largest difference between an exported and a live score, in units of `ExportInputs.scale`.
 
     Raises:
       ExportError: If a score or a decision differs, or the artifact can't be used.
@@ -38,23 +38,23 @@ def verify(artifact: Path, gathered: Gathered, examples: list[Example], scratch:
         arrays[f"{number}.log_mel"] = example.log_mels
         if example.waveforms is not None:
             arrays[f"{number}.waveform"] = example.waveforms
-    inputs, outputs = scratch / "inputs.npz", scratch / "outputs.npz"
-    np.savez(inputs, **arrays)
-    command = [sys.executable, "-m", replay.__name__, str(artifact), str(inputs), str(outputs)]
+    given, outputs = scratch / "inputs.npz", scratch / "outputs.npz"
+    np.savez(given, **arrays)
+    command = [sys.executable, "-m", replay.__name__, str(artifact), str(given), str(outputs)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise ExportError(f"The exported model can't be used in a process of its own: {done.stderr.strip()[-400:]}")
     with np.load(outputs, allow_pickle=False) as found:
-        return max(_difference(gathered, examples[int(key.split(".")[0])], key, found[key]) for key in found.files)
+        return max(_difference(inputs, examples[int(key.split(".")[0])], key, found[key]) for key in found.files)
 
 
-def _difference(gathered: Gathered, example: Example, key: str, found: np.ndarray) -> float:
+def _difference(inputs: ExportInputs, example: Example, key: str, found: np.ndarray) -> float:
     """Relative, between one batch's scores and the live ones; rows of `found`: scores, decisions."""
     expected = example.scores[: found.shape[1]]
-    scale = gathered.scale(expected)
+    scale = inputs.scale(expected)
     differences = np.abs(found[0] - expected) / scale
-    sure = np.abs(expected - gathered.threshold) > TOLERANCE * scale
-    wrong = sure & (found[1].astype(bool) != (expected > gathered.threshold))
+    sure = np.abs(expected - inputs.threshold) > TOLERANCE * scale
+    wrong = sure & (found[1].astype(bool) != (expected > inputs.threshold))
     if not differences.max() <= TOLERANCE or wrong.any():
         worst = int(np.nan_to_num(differences, nan=np.inf).argmax())
         raise ExportError(

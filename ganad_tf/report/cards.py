@@ -68,7 +68,7 @@ def _scales(seen: Collection[Seen]) -> tuple[tuple[float, float], float]:
 def _player(own: MachineFacts, each: ScoredClip, sounds: Embedded) -> str | None:
     if own.config.dataset.name == "imported":
         return None
-    return sounds.player(own.listing.directory / each.clip.file, own.audio)
+    return sounds.player(own.run.listing.directory / each.clip.file, own.audio)
 
 
 def _verdict(each: ScoredClip) -> str:

@@ -5,21 +5,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ganad_tf import datasets
 from ganad_tf.cache import contents
 from ganad_tf.cache.manifest import Manifest
-from ganad_tf.clips import Clip, Listing
-from ganad_tf.config import Config, Mode
+from ganad_tf.clips import Clip
+from ganad_tf.config import Config
 from ganad_tf.config.input_sections import Audio, Feature
 from ganad_tf.errors import DataError
 from ganad_tf.report import provenance
 from ganad_tf.results import ensemble, evaluate, score_files
+from ganad_tf.results.directory import MachineResults, ResultDirectory
 from ganad_tf.results.metrics import auc, bootstrap_interval, mean_of_defined, pauc
 from ganad_tf.results.thresholds import threshold_if_any
+from ganad_tf.run import MachineRun
 
 
 class ScoredClip(NamedTuple):
@@ -78,10 +80,7 @@ class MachineFacts:
     """All that is known of one machine type's results.
 
     Attributes:
-      machine: Machine type.
-      mode: `dev` or `eval`.
-      config: What made the scores, directories as absolute paths.
-      listing: The recordings.
+      run: What made the scores, with directories as absolute paths.
       cache: Where the log-mels of the test clips are; of an ensemble, those that its first member has.
       cached: What is in it.
       threshold: Above which a clip is called anomalous; None where the training scores give none.
@@ -92,10 +91,7 @@ class MachineFacts:
       training: What is kept beside the detector; None for an ensemble.
     """
 
-    machine: str
-    mode: Mode
-    config: Config
-    listing: Listing
+    run: MachineRun
     cache: Path
     cached: Manifest
     threshold: float | None
@@ -106,9 +102,19 @@ class MachineFacts:
     training: dict[str, Any] | None
 
     @property
+    def machine(self) -> str:
+        """Machine type."""
+        return self.run.machine
+
+    @property
+    def config(self) -> Config:
+        """Configuration that made the scores."""
+        return self.run.config
+
+    @property
     def title(self) -> str:
         """What the page calls it."""
-        return self.machine if self.mode == "dev" else f"{self.machine}, {self.mode}"
+        return self.machine if self.run.mode == "dev" else f"{self.machine}, {self.run.mode}"
 
     @property
     def is_labelled(self) -> bool:
@@ -160,38 +166,31 @@ def gather(directory: Path) -> list[MachineFacts]:
       DataError: If there are none, they are not complete, were made by an older version, or recordings, cache,
         detector or an ensemble's members are gone or others by now.
     """
-    modes: tuple[Mode, ...] = get_args(Mode)
-    found = [
-        (path, mode, path.stem.removeprefix(f"score_origin_{mode}_"))
-        for mode in modes
-        for path in sorted(directory.glob(f"score_origin_{mode}_*.json"))
-    ]
-    if not found:
+    machines = ResultDirectory(directory).machines()
+    if not machines:
         raise DataError(f"Expected results in {directory}, but there are none; run `ganad score` first.")
-    return [_machine(*each) for each in found]
+    return [_machine(results) for results in machines]
 
 
-def _machine(path: Path, mode: Mode, machine: str) -> MachineFacts:
-    origin = provenance.read(path)
-    config = provenance.config_of(origin, path.parent)
-    (listing,) = datasets.list_clips(config, mode, [machine])
-    train_scores = tuple(score.score for score in score_files.read_scores(config.train_score_path(mode, machine)))
-    limit = threshold_if_any(train_scores, config.threshold, machine)
-    cache, cached = provenance.cache_of(config, origin, mode, machine)
+def _machine(results: MachineResults) -> MachineFacts:
+    origin = provenance.read(results)
+    config = provenance.config_of(origin, results.directory)
+    (listing,) = datasets.list_clips(config, results.mode, [results.machine])
+    run = MachineRun(config, listing, results.mode)
+    train_scores = tuple(score.score for score in score_files.read_scores(results.train_scores))
+    limit = threshold_if_any(train_scores, config.threshold, run.machine)
+    cache, cached = provenance.cache_of(run, origin)
     cached = contents.recognised(cached, listing.clips, listing.directory)
     by_id = {
         machine_id: [ScoredClip(clip, score, None if limit is None else score > limit) for clip, score in scored]
-        for machine_id, scored in evaluate.scored_clips(config, listing, mode).items()
+        for machine_id, scored in evaluate.scored_clips(run).items()
     }
     rows = [_row(machine_id, [scored], config.max_fpr) for machine_id, scored in by_id.items()]
     everything = [each for scored in by_id.values() for each in scored]
-    provenance.check_recordings(config, machine, [each.clip for each in everything], cached)
-    ensemble.check_unchanged(config, listing, mode, {"members": provenance.members_of(origin)})
+    provenance.check_recordings(run, [each.clip for each in everything], cached)
+    ensemble.check_unchanged(run, provenance.members_of(origin))
     return MachineFacts(
-        machine=machine,
-        mode=mode,
-        config=config,
-        listing=listing,
+        run=run,
         cache=cache,
         cached=cached,
         threshold=limit,

@@ -7,25 +7,28 @@ from typing import Any
 
 from ganad_tf import config as configuration
 from ganad_tf.cache import manifest
+from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Manifest
 from ganad_tf.clips import Clip
-from ganad_tf.config import Config, Mode
+from ganad_tf.config import Config
 from ganad_tf.errors import DataError
-from ganad_tf.results import score_files
+from ganad_tf.results.directory import MachineResults
+from ganad_tf.run import MachineRun
+from ganad_tf.scoring import training_record
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(results: MachineResults) -> dict[str, Any]:
     """What is kept beside the scores of one machine type.
 
     Raises:
       DataError: If the scores are not complete, or an earlier version made them.
     """
-    origin = score_files.read_origin(path)
+    origin = results.read_origin()
     if not origin or "config" not in origin:
         raise DataError(
-            f"Expected the configuration in {path}, but an earlier version wrote it; run `ganad score` again."
+            f"Expected the configuration in {results.origin}, but an earlier version wrote it; run `ganad score` again."
         )
-    return _here(origin, path.parent)
+    return _here(origin, results.directory)
 
 
 def config_of(origin: dict[str, Any], results: Path) -> Config:
@@ -59,7 +62,7 @@ def training_of(origin: dict[str, Any]) -> dict[str, Any] | None:
     detector = detector_of(origin)
     if detector is None:
         return None
-    path = detector / "training.json"
+    path = detector / training_record.FILE
     try:
         record = dict(json.loads(path.read_text(encoding="utf-8")))
         there = dict(record["settings"])
@@ -77,26 +80,26 @@ def training_of(origin: dict[str, Any]) -> dict[str, Any] | None:
     return record
 
 
-def cache_of(config: Config, origin: dict[str, Any], mode: Mode, machine: str) -> tuple[Path, Manifest]:
+def cache_of(run: MachineRun, origin: dict[str, Any]) -> tuple[Path, Manifest]:
     """The cache of the test clips, and what is in it; of an ensemble, that of its first member that says where it is.
 
     Raises:
       DataError: If there is none, or it has changed.
     """
-    for member in config.ensemble.members:
-        path = config.within(member).origin_path(mode, machine)
-        there = score_files.read_origin(path)
+    for member in run.config.ensemble.members:
+        results = MachineResults(Path(member), run.mode, run.machine)
+        there = results.read_origin()
         if there and "config" in there:
-            there = _here(there, path.parent)
-            return cache_of(config_of(there, path.parent), there, mode, machine)
-    cache = config.cache_path(mode, machine, "test")
+            there = _here(there, results.directory)
+            return cache_of(run.with_config(config_of(there, results.directory)), there)
+    cache = Cache(run, "test").path
     cached = manifest.load(cache)
     if "cache" in origin and not cached.has_digest(origin["cache"]):
         raise DataError(f"The cache in {cache} has changed since the clips were scored; run `ganad score` again.")
     return cache, cached
 
 
-def check_recordings(config: Config, machine: str, scored: Sequence[Clip], cached: Manifest) -> None:
+def check_recordings(run: MachineRun, scored: Sequence[Clip], cached: Manifest) -> None:
     """Refuses recordings that are others by now than those whose log-mels were scored.
 
     Raises:
@@ -104,9 +107,9 @@ def check_recordings(config: Config, machine: str, scored: Sequence[Clip], cache
     """
     changed = sorted(clip.file for clip in set(scored) - {entry.clip for entry in cached.entries})
     if changed:
-        which = "on its members, then on the ensemble" if config.ensemble.members else "again"
+        which = "on its members, then on the ensemble" if run.config.ensemble.members else "again"
         raise DataError(
-            f"The recordings of {machine} have changed since they were scored ({len(changed)} of {len(scored)}, "
+            f"The recordings of {run.machine} have changed since they were scored ({len(changed)} of {len(scored)}, "
             f"such as {changed[0]}); run `ganad score` {which}."
         )
 

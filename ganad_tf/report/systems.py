@@ -13,6 +13,7 @@ from ganad_tf.report.facts import MachineFacts
 from ganad_tf.report.page import Comparison, Picture
 from ganad_tf.results import compare as comparison
 from ganad_tf.results.compare import System
+from ganad_tf.results.directory import ResultDirectory
 from ganad_tf.results.evaluate import Areas
 
 CHALLENGE = ("dcase2020", "imported")  # layouts whose machine types are those of the published figures
@@ -41,9 +42,9 @@ def with_paper_scores(gathered: Gathered, directories: Sequence[Path]) -> Gather
     everything: dict[str, Sequence[MachineFacts]] = {}
     for (name, machines), directory in zip(gathered.items(), directories, strict=True):
         everything[name] = machines
-        paper = directory / "paper"
-        if paper.resolve() not in given and any(paper.glob("score_origin_*.json")) and comparison.same_detectors(paper):
-            everything[f"{name}, paper's score"] = facts.gather(paper)
+        paper = ResultDirectory(directory).paper
+        if paper.path.resolve() not in given and paper.machines() and comparison.same_detectors(paper.path):
+            everything[f"{name}, paper's score"] = facts.gather(paper.path)
     return everything
 
 
@@ -72,7 +73,7 @@ def compare(gathered: Gathered, path: Path) -> Comparison:
 
 
 def _is_challenge(own: MachineFacts) -> bool:
-    return own.mode == "dev" and own.config.dataset.name in CHALLENGE
+    return own.run.mode == "dev" and own.config.dataset.name in CHALLENGE
 
 
 def _areas(machines: Sequence[MachineFacts]) -> dict[str, Areas]:

@@ -96,7 +96,7 @@ def _of(wrong: int, right: int) -> str:
 def _all_machines(systems: Sequence[SystemPage]) -> Iterator[tuple[tuple[str, str, str], MachinePage]]:
     """What each line begins with, system, mode and machine type, and what the page says of that machine type."""
     return (
-        ((system.name, page.facts.mode, page.facts.machine), page) for system in systems for page in system.machines
+        ((system.name, page.facts.run.mode, page.facts.machine), page) for system in systems for page in system.machines
     )
 
 

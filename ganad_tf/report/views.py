@@ -11,8 +11,7 @@ from ganad_tf.features import windows_of
 from ganad_tf.plotting import style
 from ganad_tf.plotting.charts import Band, Seen
 from ganad_tf.report.facts import MachineFacts
-from ganad_tf.scoring import model_directory
-from ganad_tf.scoring.model_directory import Trained
+from ganad_tf.scoring.model_directory import ModelDirectory, TrainedDetector
 from ganad_tf.scoring.reconstruct import reconstruction
 
 N_BANDS = 3  # named per clip
@@ -26,12 +25,12 @@ def look(facts: MachineFacts, chosen: Sequence[Clip]) -> Iterator[tuple[Clip, Se
     """
     wanted = set(chosen)
     entries = [entry for entry in facts.cached.entries if entry.clip in wanted]
-    model = model_directory.load(facts.detector) if facts.detector else None
+    model = ModelDirectory(facts.detector).load() if facts.detector else None
     for entry, log_mel in records.read(facts.cache, entries):
         yield entry.clip, _seen(facts, model, log_mel)
 
 
-def _seen(facts: MachineFacts, model: Trained | None, log_mel: np.ndarray) -> Seen:
+def _seen(facts: MachineFacts, model: TrainedDetector | None, log_mel: np.ndarray) -> Seen:
     audio, feature = facts.audio, facts.feature
     edges = style.mel_edges(feature.n_mels, audio.sample_rate)
     reproduced: np.ndarray | None = None

@@ -116,7 +116,7 @@ def _made(own: MachineFacts) -> dict[str, Any]:
     training = own.training or {}
     made: dict[str, Any] = {
         "command": own.origin["command"] or "a script",
-        "recordings": own.config.data_directory(own.mode),
+        "recordings": own.config.data_directory(own.run.mode),
         "fingerprint of features and test clips": own.origin.get("cache", "that of the members"),
         "fingerprint of the training clips": training.get("cache", "that of the members"),
     }

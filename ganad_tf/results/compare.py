@@ -3,6 +3,7 @@
 Areas are in percent here, as papers print them.
 """
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ import numpy as np
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.files import atomic
 from ganad_tf.results import published, score_files
+from ganad_tf.results.directory import ResultDirectory
 from ganad_tf.results.evaluate import Areas, read_areas
 
-RESULT_FILE = "result.csv"
 UNITS = "AUC / pAUC in %; ± over seeds but for the last column."
 NOTE = (
     f"{UNITS} A measured row can be compared with a published one only if it was measured on the challenge's own "
@@ -83,9 +84,9 @@ def read_systems(arguments: Sequence[str]) -> list[System]:
         if not equals or Path(argument).exists():
             name, directories = Path(argument).resolve().name, [Path(argument)]
         systems.append(_read_system(name, directories))
-        papers = [directory / "paper" for directory in directories]
-        if all((paper / RESULT_FILE).exists() and same_detectors(paper) for paper in papers):
-            systems.append(_read_system(f"{systems[-1].name}, paper's score", papers))
+        papers = [ResultDirectory(directory).paper for directory in directories]
+        if all(paper.table.exists() and same_detectors(paper.path) for paper in papers):
+            systems.append(_read_system(f"{systems[-1].name}, paper's score", [paper.path for paper in papers]))
     names = [system.name for system in systems]
     for name in names:
         if names.count(name) > 1:
@@ -206,11 +207,11 @@ def bars(systems: Sequence[System]) -> dict[str, dict[str, tuple[float, float, f
 
 def same_detectors(paper: Path) -> bool:
     """Whether the scores in `paper/` are of the detectors whose scores are beside it, and not left from others."""
-    for path in paper.glob("score_origin_*.json"):
-        ours, theirs = (score_files.read_origin(place / path.name) for place in (paper.parent, paper))
+    for theirs in ResultDirectory(paper).machines():
+        ours = dataclasses.replace(theirs, directory=paper.parent)
         settings = [
             {key: value for key, value in origin["settings"].items() if not key.startswith("scorer.")}
-            for origin in (ours, theirs)
+            for origin in (ours.read_origin(), theirs.read_origin())
             if origin
         ]
         if len(settings) < 2 or settings[0] != settings[1]:
@@ -219,7 +220,7 @@ def same_detectors(paper: Path) -> bool:
 
 
 def _read_system(name: str, directories: Sequence[Path]) -> System:
-    runs = [read_areas(directory / RESULT_FILE) for directory in directories]
+    runs = [read_areas(ResultDirectory(directory).table) for directory in directories]
     for directory, run in zip(directories, runs, strict=True):
         if run.keys() != runs[0].keys():
             raise ConfigError(
@@ -228,7 +229,9 @@ def _read_system(name: str, directories: Sequence[Path]) -> System:
             )
         for machine, areas in run.items():
             if math.isnan(areas.auc):
-                raise DataError(f"Expected an AUC of {machine} in {directory / RESULT_FILE}. Received: {areas.auc}.")
+                raise DataError(
+                    f"Expected an AUC of {machine} in {ResultDirectory(directory).table}. Received: {areas.auc}."
+                )
     percent = ({machine: Areas(*(100 * value for value in areas)) for machine, areas in run.items()} for run in runs)
     return System(name, "measured", tuple(percent))
 

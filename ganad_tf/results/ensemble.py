@@ -8,30 +8,27 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ganad_tf import clips
-from ganad_tf.clips import Clip, Listing
-from ganad_tf.config import Config, Mode
+from ganad_tf.clips import by_id
 from ganad_tf.config.sections import Ensemble
 from ganad_tf.errors import DataError
 from ganad_tf.results import score_files
+from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.results.thresholds import shown, threshold_if_any
+from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
 
 
-def score(config: Config, listing: Listing, mode: Mode, *, command: str = "") -> float | None:
+def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
     """Combines the members' scores of one machine type and writes score and decision files, one pair per ID.
 
     Args:
-      config: The experiment, with a section `ensemble`.
-      listing: The machine type's clips, which say what machine IDs there are.
-      mode: `dev` or `eval`.
-      command: What the user typed; kept beside the scores.
+      run: The machine type's run, with a section `ensemble`; its clips say what machine IDs there are.
+      command: The command line, kept beside the scores.
 
     Returns:
       The threshold above which a clip is called anomalous; None, after a warning, if there are scores but no decisions.
@@ -39,43 +36,40 @@ def score(config: Config, listing: Listing, mode: Mode, *, command: str = "") ->
     Raises:
       DataError: If a member lacks scores or lists other clips than the first; no file is written then.
     """
-    members = [config.within(member) for member in config.ensemble.members]
+    config, members = run.config, _members(run)
     for member in members:
-        score_files.read_origin(member.origin_path(mode, listing.machine))
-    training = aligned([member.train_score_path(mode, listing.machine) for member in members])
+        member.read_origin()
+    training = aligned([member.train_scores for member in members])
     combined = {}
-    for machine_id, group in clips.by_id(listing.need("test")).items():
-        names, scores = aligned([member.score_path(listing.machine, machine_id) for member in members])
-        _check_names(names, group, members[0].score_path(listing.machine, machine_id), config)
+    for machine_id, clips in by_id(run.listing.require_clips("test")).items():
+        names, scores = aligned([member.scores(machine_id) for member in members])
+        may_lack = {clip.name for clip in clips} if config.on_bad_clip == "skip" else set()
+        mend = "run `ganad score` on the members again"
+        score_files.check_names(members[0].scores(machine_id), names, clips, may_lack, mend=mend)
         combined[machine_id] = _combined((names, scores), training, config.ensemble)
     train_scores = _combined(training, training, config.ensemble)
-    limit = threshold_if_any([score.score for score in train_scores], config.threshold, listing.machine)
-    origin = config.origin(command) | {"members": _digests(config, listing, mode)}
-    score_files.write_origin(config.origin_path(mode, listing.machine), origin, is_complete=False)
-    for machine_id, scored in combined.items():
-        score_files.write_scores(config.score_path(listing.machine, machine_id), scored)
-        path = config.decision_path(listing.machine, machine_id)
-        if limit is None:  # those of earlier scores
-            path.unlink(missing_ok=True)
-        else:
-            score_files.write_rows(path, [(clip.name, int(clip.score > limit)) for clip in scored])
-    score_files.write_scores(config.train_score_path(mode, listing.machine), train_scores)
-    score_files.write_origin(config.origin_path(mode, listing.machine), origin)
-    logger.info("%s: combined %d members, threshold %s", listing.machine, len(members), shown(limit))
+    limit = threshold_if_any([score.score for score in train_scores], config.threshold, run.machine)
+    origin = config.origin(command) | {"members": _digests(run)}
+    MachineResults.of(run).write(combined, train_scores, origin, threshold=limit)
+    logger.info("%s: combined %d members, threshold %s", run.machine, len(members), shown(limit))
     return limit
 
 
-def check_unchanged(config: Config, listing: Listing, mode: Mode, origin: Mapping[str, Any]) -> None:
+def check_unchanged(run: MachineRun, digests: Mapping[str, str]) -> None:
     """Refuses combined scores whose members have other scores by now.
+
+    Args:
+      run: The ensemble's run of the machine type.
+      digests: By member, those of the scores that were combined.
 
     Raises:
       DataError: Names the member.
     """
-    now = _digests(config, listing, mode)
-    for member, digest in origin.get("members", {}).items():
+    now = _digests(run)
+    for member, digest in digests.items():
         if now.get(member) != digest:
             raise DataError(
-                f"The scores of {listing.machine} in {member} are not those that were combined; "
+                f"The scores of {run.machine} in {member} are not those that were combined; "
                 "run `ganad score` on the ensemble again."
             )
 
@@ -123,25 +117,19 @@ def _combined(
     ]
 
 
-def _digests(config: Config, listing: Listing, mode: Mode) -> dict[str, str]:
+def _members(run: MachineRun) -> list[MachineResults]:
+    """The members' files of the run's machine type."""
+    return [MachineResults(Path(member), run.mode, run.machine) for member in run.config.ensemble.members]
+
+
+def _digests(run: MachineRun) -> dict[str, str]:
     """One digest per member, of its score files of one machine type."""
     digests = {}
-    for member in config.ensemble.members:
-        own = config.within(member)
-        paths = [own.score_path(listing.machine, machine_id) for machine_id in clips.by_id(listing.of("test"))]
-        content = [path.read_bytes() for path in (*paths, own.train_score_path(mode, listing.machine)) if path.exists()]
+    for member, results in zip(run.config.ensemble.members, _members(run), strict=True):
+        paths = [*map(results.scores, by_id(run.listing.clips_of("test"))), results.train_scores]
+        content = [path.read_bytes() for path in paths if path.exists()]
         digests[member] = hashlib.sha256(b"\0".join(content)).hexdigest()
     return digests
-
-
-def _check_names(names: Sequence[str], group: Sequence[Clip], path: Path, config: Config) -> None:
-    """Refuses scores of other clips than there are; with `on_bad_clip: skip` some may have none."""
-    missing, foreign = {clip.name for clip in group} - set(names), set(names) - {clip.name for clip in group}
-    if foreign or (missing and config.on_bad_clip == "error"):
-        raise DataError(
-            f"{path} does not list the test clips that are there ({len(missing)} missing, {len(foreign)} others, "
-            f"such as {min(missing | foreign)}); run `ganad score` on the members again."
-        )
 
 
 def aligned(paths: Sequence[Path]) -> tuple[list[str], np.ndarray]:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ganad_tf import clips
-from ganad_tf.cache import manifest
-from ganad_tf.clips import Clip, Listing
-from ganad_tf.config import Config, Mode, reader
+from ganad_tf.cache.directory import Cache
+from ganad_tf.clips import Clip, by_id
+from ganad_tf.config import reader
 from ganad_tf.errors import DataError
 from ganad_tf.results import ensemble, score_files
+from ganad_tf.results.directory import MachineResults, ResultDirectory
 from ganad_tf.results.metrics import auc, mean_of_defined, pauc
+from ganad_tf.run import MachineRun
 
 
 class Areas(NamedTuple):
@@ -60,13 +61,11 @@ class MachineResult:
         return sum(result.n_normal + result.n_anomaly for result in self.ids)
 
 
-def evaluate(config: Config, listings: Sequence[Listing], mode: Mode, *, keep: bool = False) -> list[MachineResult]:
-    """Evaluates the score files of every listed machine type and writes the result file.
+def evaluate_scores(runs: Sequence[MachineRun], *, keep: bool = False) -> list[MachineResult]:
+    """Evaluates the score files of every machine type and writes the result file.
 
     Args:
-      config: The experiment.
-      listings: The machine types.
-      mode: `dev` or `eval`.
+      runs: One per machine type, of one experiment.
       keep: Whether the result file keeps what it says of other machine types.
 
     Raises:
@@ -74,88 +73,80 @@ def evaluate(config: Config, listings: Sequence[Listing], mode: Mode, *, keep: b
       ConfigError: If the scores were made with other settings.
     """
     results = []
-    for listing in listings:
-        _check_origin(config, listing, mode)
-        scored = scored_by_id(config, listing, mode)
-        ids = tuple(_evaluate_id(*scored[machine_id], machine_id, config.max_fpr) for machine_id in scored)
-        results.append(MachineResult(listing.machine, ids))
-    blocks = _read_blocks(config.result_path) if keep else {}
+    for run in runs:
+        _check_origin(run)
+        ids = [_evaluate_id(*pair, machine_id, run.config.max_fpr) for machine_id, pair in scored_by_id(run).items()]
+        results.append(MachineResult(run.machine, tuple(ids)))
+    path = ResultDirectory.of(runs[0].config).table
+    blocks = _read_blocks(path) if keep else {}
     blocks |= {result.machine: _block(result) for result in results}
-    score_files.write_rows(config.result_path, [row for _, block in sorted(blocks.items()) for row in block])
+    score_files.write_rows(path, [row for _, block in sorted(blocks.items()) for row in block])
     return results
 
 
-def has_paper_scores(config: Config, listing: Listing) -> bool:
+def has_paper_scores(run: MachineRun) -> bool:
     """Whether the detector's own scores stand beside another scorer's; scores from elsewhere have none."""
-    if len(config.for_machine(listing.machine).reported()) == 1:
+    if len(run.score_variants()) == 1:
         return False
-    paper = config.with_paper_score()
-    return all(paper.score_path(listing.machine, machine_id).exists() for machine_id in clips.by_id(listing.of("test")))
+    paper = MachineResults.of(run.with_config(run.config.with_paper_score()))
+    return all(paper.scores(machine_id).exists() for machine_id in by_id(run.listing.clips_of("test")))
 
 
-def scored_by_id(config: Config, listing: Listing, mode: Mode) -> dict[str, tuple[list[int], list[float]]]:
+def scored_by_id(run: MachineRun) -> dict[str, tuple[list[int], list[float]]]:
     """Labels and scores of the test clips by machine ID, in the same order; clips that were left out have none.
 
     Raises:
       DataError: If a clip has no label, or a score file lists other clips than there are.
     """
-    for machine_id, group in clips.by_id(listing.need("test")).items():
-        if any(clip.label is None for clip in group):
-            name = config.score_path(listing.machine, machine_id).name
+    for machine_id, clips in by_id(run.listing.require_clips("test")).items():
+        if any(clip.label is None for clip in clips):
+            name = MachineResults.of(run).scores(machine_id).name
             raise DataError(
                 f"Expected labelled test clips for {name}; there are none, so there is nothing to evaluate."
             )
     return {
         machine_id: ([clip.label or 0 for clip, _ in scored], [score for _, score in scored])
-        for machine_id, scored in scored_clips(config, listing, mode).items()
+        for machine_id, scored in scored_clips(run).items()
     }
 
 
-def scored_clips(config: Config, listing: Listing, mode: Mode) -> dict[str, list[tuple[Clip, float]]]:
+def scored_clips(run: MachineRun) -> dict[str, list[tuple[Clip, float]]]:
     """The test clips with their scores by machine ID, whether they are labelled or not; left out ones are missing.
 
     Raises:
       DataError: If a score file lists other clips than there are.
     """
-    left_out = _left_out(config, listing, mode)
+    left_out, results = _left_out(run), MachineResults.of(run)
     return {
-        machine_id: _with_scores(config.score_path(listing.machine, machine_id), group, left_out)
-        for machine_id, group in clips.by_id(listing.need("test")).items()
+        machine_id: _with_scores(results.scores(machine_id), clips, left_out)
+        for machine_id, clips in by_id(run.listing.require_clips("test")).items()
     }
 
 
-def _with_scores(path: Path, group: Sequence[Clip], left_out: set[str]) -> list[tuple[Clip, float]]:
-    names = {clip.name for clip in group}
+def _with_scores(path: Path, clips: Sequence[Clip], left_out: set[str]) -> list[tuple[Clip, float]]:
     scores = {score.name: score.score for score in score_files.read_scores(path)}
-    missing = sorted(names - scores.keys() - left_out)
-    foreign = sorted(scores.keys() - names)
-    if foreign or missing:
-        name = (missing or foreign)[0]
-        raise DataError(
-            f"{path} does not list the test clips that are there "
-            f"({len(missing)} missing, {len(foreign)} others, such as {name}); run `ganad score` again."
-        )
-    return [(clip, scores[clip.name]) for clip in group if clip.name in scores]
+    score_files.check_names(path, scores, clips, left_out, mend="run `ganad score` again")
+    return [(clip, scores[clip.name]) for clip in clips if clip.name in scores]
 
 
-def _left_out(config: Config, listing: Listing, mode: Mode) -> set[str]:
+def _left_out(run: MachineRun) -> set[str]:
     """Names of the test clips that `on_bad_clip: skip` left out, as the cache has them."""
-    cache = config.cache_path(mode, listing.machine, "test")
-    if config.on_bad_clip == "error" or not cache.exists():
+    cache = Cache(run, "test")
+    if run.config.on_bad_clip == "error" or not cache.path.exists():
         return set()
-    files = {clip.file for clip in manifest.load(cache).skipped}
-    return {clip.name for clip in listing.of("test") if clip.file in files}
+    files = {clip.file for clip in cache.load().skipped}
+    return {clip.name for clip in run.listing.clips_of("test") if clip.file in files}
 
 
-def _check_origin(config: Config, listing: Listing, mode: Mode) -> None:
+def _check_origin(run: MachineRun) -> None:
     """Refuses scores made with other settings; scores from elsewhere carry no record and are taken as they are."""
-    origin = score_files.read_origin(config.origin_path(mode, listing.machine))
+    origin = MachineResults.of(run).read_origin()
     if origin is None:
         return
     mend = "run `ganad score` with this configuration, or set another `result_directory`"
-    what, ours = f"The score file of {listing.machine}", config.for_machine(listing.machine).score_settings()
-    reader.refuse_other_settings(what, origin["settings"], ours, mend)
-    ensemble.check_unchanged(config, listing, mode, origin)
+    what = f"The score file of {run.machine}"
+    reader.refuse_other_settings(what, origin["settings"], run.config.score_settings(), mend)
+    ensemble.check_unchanged(run, origin.get("members", {}))
 
 
 def table(results: Sequence[MachineResult], paper: Sequence[MachineResult] = ()) -> str:

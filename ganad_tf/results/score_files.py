@@ -6,11 +6,12 @@ Scores: higher is more anomalous.
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError
 from ganad_tf.files import atomic
 
@@ -65,6 +66,31 @@ def read_scores(path: Path) -> list[ClipScore]:
                 f"Expected `file name,score` in line {number} of {path}. Received: {','.join(row)!r}."
             ) from error
     return scores
+
+
+def check_names(
+    path: Path, names: Collection[str], clips: Sequence[Clip], may_lack: Collection[str], *, mend: str
+) -> None:
+    """Refuses a score file that lists other clips than there are.
+
+    Args:
+      path: The score file.
+      names: Clips in it.
+      clips: Test clips that there are.
+      may_lack: Names of clips that may be missing.
+      mend: What to do, to end the sentence with.
+
+    Raises:
+      DataError: Counts missing and other clips and names one.
+    """
+    expected = {clip.name for clip in clips}
+    missing = sorted(expected - set(names) - set(may_lack))
+    foreign = sorted(set(names) - expected)
+    if foreign or missing:
+        raise DataError(
+            f"{path} does not list the test clips that are there ({len(missing)} missing, {len(foreign)} others, "
+            f"such as {(missing or foreign)[0]}); {mend}."
+        )
 
 
 def write_origin(path: Path, origin: Mapping[str, Any], *, is_complete: bool = True) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf import __version__
-from ganad_tf.config import Config, reader, to_dict
+from ganad_tf.config import Config, Mode, reader, to_dict
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError
 from ganad_tf.features import Normalizer
@@ -25,14 +25,16 @@ from ganad_tf.files import atomic, checksummed
 from ganad_tf.models import Detector
 from ganad_tf.results import score_files
 from ganad_tf.results.score_files import ClipScore
+from ganad_tf.run import MachineRun
+from ganad_tf.scoring import training_record
 from ganad_tf.scoring.densities import Density
 
-DETECTOR, RECORD = "detector.keras", "training.json"
+DETECTOR = "detector.keras"
 SCORES, DENSITY, SETTINGS = "train_scores.csv", "density.npz", "scorer.json"
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedDetector:
     """A detector with what it needs to look at a clip.
 
     Attributes:
@@ -51,7 +53,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedScorer:
     """A way of scoring, fitted to a detector's normal training clips.
 
     Attributes:
@@ -65,111 +67,125 @@ class Fitted:
     train_scores: tuple[ClipScore, ...]
 
 
-def save(directory: Path, trained: Trained) -> None:
-    """Writes everything to a directory of its own that appears under its name when it is complete."""
-    with atomic.new_directory(directory, replace=True) as temporary:
-        trained.detector.save(temporary / DETECTOR)
-        atomic.write_text(temporary / RECORD, json.dumps(trained.record, indent=1))
+@dataclass(frozen=True)
+class ModelDirectory:
+    """The owner of `<model_directory>/<mode>/<machine>`.
 
-
-def load(directory: Path) -> Trained:
-    """Reads what `save` wrote.
-
-    Raises:
-      DataError: If it is missing or can't be read.
+    Attributes:
+      path: The directory.
     """
-    record = read_record(directory)
-    try:
-        detector = keras.saving.load_model(directory / DETECTOR, compile=False)
-        normalizer = record["normalizer"] and Normalizer(**record["normalizer"])
-        feature = record["config"]["feature"]
-        return Trained(detector, normalizer, feature["frames"], feature["n_mels"], record)
-    except checksummed.DAMAGED as error:
-        raise _unreadable(directory, error) from error
 
+    path: Path
 
-def scorer_directory(directory: Path, settings: Scorer) -> Path:
-    """Where a way of scoring with the detector in `directory` is kept."""
-    if settings.name == "paper":
-        return directory / "paper"
-    return directory / f"{settings.density}-{checksummed.fingerprint(settings.in_use(), digits=8)}"
+    @classmethod
+    def of(cls, run: MachineRun, mode: Mode | None = None) -> "ModelDirectory":
+        """The directory of the detector that is trained on the run's training clips, or on those of another mode."""
+        return cls(Path(run.config.model_directory, mode or run.mode, run.machine))
 
+    @property
+    def last_good(self) -> Path:
+        """The last sound weights of a training that ended in NaN, beside the directory."""
+        return self.path.with_name(f"{self.path.name}.last_good.keras")
 
-def save_scorer(directory: Path, fitted: Fitted) -> None:
-    """Writes a way of scoring beside the detector in `directory`, where nobody else writes; complete or not there."""
-    folder = scorer_directory(directory, fitted.settings)
-    atomic.clear_leftovers(folder)
-    with atomic.new_directory(folder) as temporary:
-        score_files.write_scores(temporary / SCORES, fitted.train_scores)
-        atomic.write_text(temporary / SETTINGS, json.dumps(fitted.settings.in_use(), indent=1))
-        if fitted.density:
-            arrays: dict[str, Any] = dict(fitted.density.arrays)
-            np.savez(temporary / DENSITY, **arrays)
+    @property
+    def unfinished(self) -> Path:
+        """The checkpoint of an interrupted training, beside the directory."""
+        return self.path.with_name(f"{self.path.name}.unfinished.npz")
 
+    def exists(self) -> bool:
+        """Whether there is a trained detector."""
+        return self.path.exists()
 
-def need_scorer(directory: Path, settings: Scorer) -> Path:
-    """Where a fitted way of scoring is.
+    def save(self, trained: TrainedDetector) -> None:
+        """Writes detector and record to a directory that appears under its name when it is complete."""
+        with atomic.new_directory(self.path, replace=True) as temporary:
+            trained.detector.save(temporary / DETECTOR)
+            atomic.write_text(temporary / training_record.FILE, json.dumps(trained.record, indent=1))
 
-    Raises:
-      DataError: If it is not there.
-    """
-    folder = scorer_directory(directory, settings)
-    if not folder.exists():
-        raise DataError(
-            f"Expected the scorer that the configuration describes in {folder}, but there is none; "
-            "run `ganad train`, which fits it without training the detector again."
-        )
-    return folder
+    def load(self) -> TrainedDetector:
+        """The detector that `save` wrote.
 
+        Raises:
+          DataError: If it is missing or can't be read.
+        """
+        record = self.record()
+        try:
+            detector = keras.saving.load_model(self.path / DETECTOR, compile=False)
+            normalizer = record["normalizer"] and Normalizer(**record["normalizer"])
+            feature = record["config"]["feature"]
+            return TrainedDetector(detector, normalizer, feature["frames"], feature["n_mels"], record)
+        except checksummed.DAMAGED as error:
+            raise training_record.unreadable(self.path, error) from error
 
-def load_scorer(directory: Path, settings: Scorer) -> Fitted:
-    """Reads what `save_scorer` wrote.
+    def record(self) -> dict[str, Any]:
+        """Contents of `training.json`.
 
-    Raises:
-      DataError: If it is missing or can't be read.
-    """
-    folder = need_scorer(directory, settings)
-    try:
-        train_scores = tuple(score_files.read_scores(folder / SCORES))
+        Raises:
+          DataError: If it is missing or can't be read.
+        """
+        return training_record.read(self.path)
+
+    def identity(self) -> str:
+        """SHA-256 of the detector's file: another one after another training, the same in a copy of the project."""
+        return checksummed.file_checksum(self.path / DETECTOR)
+
+    def check_settings(self, config: Config) -> None:
+        """Refuses a detector that was trained with other settings than `config` has.
+
+        Raises:
+          DataError: If there is no detector that can be read.
+          ConfigError: Names the first setting that differs.
+        """
+        mend = "set another `model_directory`, or remove the folder and train again"
+        what = f"The detector in {self.path}"
+        reader.refuse_other_settings(what, self.record()["settings"], config.training_settings(), mend)
+
+    def scorer_path(self, settings: Scorer) -> Path:
+        """The folder of a fitted scorer, named after its settings."""
         if settings.name == "paper":
-            return Fitted(settings, None, train_scores)
-        with np.load(folder / DENSITY, allow_pickle=False) as arrays:
-            return Fitted(settings, Density(settings.density, dict(arrays)), train_scores)
-    except (*checksummed.DAMAGED, DataError) as error:
-        raise _unreadable(folder, error) from error
+            return self.path / "paper"
+        return self.path / f"{settings.density}-{checksummed.fingerprint(settings.in_use(), digits=8)}"
 
+    def save_scorer(self, fitted: FittedScorer) -> None:
+        """Writes a fitted scorer beside the detector; complete or not there. Nobody else may be writing it."""
+        folder = self.scorer_path(fitted.settings)
+        atomic.clear_leftovers(folder)
+        with atomic.new_directory(folder) as temporary:
+            score_files.write_scores(temporary / SCORES, fitted.train_scores)
+            atomic.write_text(temporary / SETTINGS, json.dumps(fitted.settings.in_use(), indent=1))
+            if fitted.density:
+                arrays: dict[str, Any] = dict(fitted.density.arrays)
+                np.savez(temporary / DENSITY, **arrays)
 
-def read_record(directory: Path) -> dict[str, Any]:
-    """What `training.json` holds.
+    def require_scorer(self, settings: Scorer) -> Path:
+        """The folder of a fitted scorer.
 
-    Raises:
-      DataError: If it is missing or can't be read.
-    """
-    if not directory.exists():
-        raise DataError(f"Expected a trained detector in {directory}, but there is none; run `ganad train` first.")
-    try:
-        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
-        if not isinstance(record, dict) or not {"config", "settings", "cache", "normalizer"} <= record.keys():
-            raise ValueError(f"{RECORD} lacks what it should hold")
-        return record
-    except (OSError, ValueError) as error:
-        raise _unreadable(directory, error) from error
+        Raises:
+          DataError: If it is not there.
+        """
+        folder = self.scorer_path(settings)
+        if not folder.exists():
+            raise DataError(
+                f"Expected the scorer that the configuration describes in {folder}, but there is none; "
+                "run `ganad train`, which fits it without training the detector again."
+            )
+        return folder
 
+    def load_scorer(self, settings: Scorer) -> FittedScorer:
+        """The scorer that `save_scorer` wrote.
 
-def identity(directory: Path) -> str:
-    """Names the detector by its contents: other for another training, the same in a copy of the project."""
-    return checksummed.file_checksum(directory / DETECTOR)
-
-
-def check_settings(directory: Path, record: dict[str, Any], config: Config) -> None:
-    """Refuses a detector that was trained with other settings than `config` has.
-
-    Raises:
-      ConfigError: Names the first setting that differs.
-    """
-    mend = "set another `model_directory`, or remove the folder and train again"
-    what = f"The detector in {directory}"
-    reader.refuse_other_settings(what, record["settings"], config.training_settings(), mend)
+        Raises:
+          DataError: If it is missing or can't be read.
+        """
+        folder = self.require_scorer(settings)
+        try:
+            train_scores = tuple(score_files.read_scores(folder / SCORES))
+            if settings.name == "paper":
+                return FittedScorer(settings, None, train_scores)
+            with np.load(folder / DENSITY, allow_pickle=False) as arrays:
+                return FittedScorer(settings, Density(settings.density, dict(arrays)), train_scores)
+        except (*checksummed.DAMAGED, DataError) as error:
+            raise training_record.unreadable(folder, error) from error
 
 
 def make_record(config: Config, **facts: Any) -> dict[str, Any]:
@@ -186,10 +202,3 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-
-
-def _unreadable(folder: Path, error: Exception) -> DataError:
-    reason = " ".join(str(error).split())[:200]
-    return DataError(
-        f"The trained detector in {folder} can't be read ({reason}); remove the folder and run `ganad train`."
-    )

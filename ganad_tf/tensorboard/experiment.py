@@ -16,16 +16,16 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf import audio, tensorboard
-from ganad_tf.cache import prepare, records
-from ganad_tf.cache import windows as pipeline
+from ganad_tf.cache import records, windows
+from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry
 from ganad_tf.cache.windows import Source
-from ganad_tf.clips import Clip, Listing
-from ganad_tf.config import Config, Mode
+from ganad_tf.clips import Clip, evenly_spread
 from ganad_tf.errors import DataError
 from ganad_tf.features import fewest_samples, log_mel_of, windows_of
 from ganad_tf.files import atomic
-from ganad_tf.scoring.model_directory import Fitted, Trained
+from ganad_tf.run import MachineRun
+from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.tensorboard.writer import remove_events
 
 logger = logging.getLogger(__name__)
@@ -36,24 +36,23 @@ CLIPS_PROJECTED = 100  # of training, of validation and of test clips
 LABELS = {0: "normal", 1: "anomaly", None: "unknown"}
 
 
-def directory(config: Config, mode: Mode, machine: str) -> Path | None:
-    """Where the logs of one machine type's training are; None if there shall be none."""
+def log_directory(run: MachineRun) -> Path | None:
+    """Directory of the logs of one machine type's training; None if there shall be none."""
+    config = run.config
     if config.tensorboard.directory is None:
         return None
     settings = json.dumps(config.training_settings(), sort_keys=True)
     name = f"{config.model.name}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
-    return Path(config.tensorboard.directory, mode, machine, name)
+    return Path(config.tensorboard.directory, run.mode, run.machine, name)
 
 
 def of_training(
-    config: Config, listing: Listing, mode: Mode, training: Source, validation: Source, *, is_new: bool
+    run: MachineRun, training: Source, validation: Source, *, is_new: bool
 ) -> tuple[keras.callbacks.Callback, ...]:
     """The callbacks that the section asks for.
 
     Args:
-      config: The experiment.
-      listing: The machine type's clips.
-      mode: `dev` or `eval`.
+      run: The machine type's run.
       training: The clips that are trained on.
       validation: Those that are not, and therefore shown; without any, training clips are.
       is_new: Whether training begins; what an earlier one with the same settings left is removed then.
@@ -62,13 +61,13 @@ def of_training(
       WriteError: If there is no writing to the directory.
       DataError: If a recording that shall be heard can't be read.
     """
-    place = directory(config, mode, listing.machine)
-    if place is None:
+    config, log_dir = run.config, log_directory(run)
+    if log_dir is None:
         return ()
     if is_new:
-        remove_events(place)
-    place.mkdir(parents=True, exist_ok=True)
-    atomic.check_writable(place)
+        remove_events(log_dir)
+    log_dir.mkdir(parents=True, exist_ok=True)
+    atomic.check_writable(log_dir)
     source = validation if validation.entries else training
     every, frames = config.tensorboard.every, config.feature.frames
     features = log_mel_of(config.audio, config.feature)
@@ -78,65 +77,57 @@ def of_training(
     spectra = {entry.clip.name: log_mel[:seen] for entry, log_mel in records.read(source.cache, shown)}
     settings = config.training_settings().items()
     compared = {key: value for key, value in settings if key.partition(".")[0] in ("seed", "feature", "model", "fit")}
-    logger.info("%s: TensorBoard's logs are in %s", listing.machine, place)
+    logger.info("%s: TensorBoard's logs are in %s", run.machine, log_dir)
     return (
-        tensorboard.LossCurves(place),
-        tensorboard.TrainingHealth(place, _some_windows(source)),
-        tensorboard.WeightHistograms(place, every=every),
-        tensorboard.SpectrogramImages(place, spectra, every=every, **like),
-        tensorboard.Sounds(place, dict(_recordings(config, listing, shown)), **like),
-        tensorboard.Settings(place, {"machine": listing.machine, "mode": mode, **compared}),
+        tensorboard.LossCurves(log_dir),
+        tensorboard.TrainingHealth(log_dir, _some_windows(source)),
+        tensorboard.WeightHistograms(log_dir, every=every),
+        tensorboard.SpectrogramImages(log_dir, spectra, every=every, **like),
+        tensorboard.Sounds(log_dir, dict(_recordings(run, shown)), **like),
+        tensorboard.Settings(log_dir, {"machine": run.machine, "mode": run.mode, **compared}),
     )
 
 
 def show_scores(
-    config: Config,
-    listing: Listing,
-    mode: Mode,
-    model: Trained,
-    fitted: Fitted,
-    *,
-    scored: Mapping[Clip, Any] | None = None,
+    run: MachineRun, model: TrainedDetector, fitted: FittedScorer, *, scored: Mapping[Clip, Any] | None = None
 ) -> None:
     """Shows how training and validation clips score, and in `dev` mode, once they are scored, the test clips by label.
 
     Args:
-      config: The experiment.
-      listing: The machine type's clips; nothing is shown where it has no training clips.
-      mode: `dev` or `eval`.
+      run: The machine type's run; nothing is shown where it has no training clips.
       model: Its detector.
       fitted: Its scorer.
       scored: Scores of the test clips; None before they are scored.
     """
-    place = directory(config, mode, listing.machine)
-    if place is None or not listing.of("train"):
+    log_dir = log_directory(run)
+    if log_dir is None or not run.listing.clips_of("train"):
         return
-    training, validation = _parts(config, listing, mode)
-    board = tensorboard.ScoreBoard(place, step=len(model.record["history"]["loss"]))
+    training, validation = _parts(run)
+    board = tensorboard.ScoreBoard(log_dir, step=len(model.record["history"]["loss"]))
     for tag, part in (("normal training", training), ("validation", validation)):
         names = {entry.clip.name for entry in part}
         board.histogram(f"scores/{tag}", [score.score for score in fitted.train_scores if score.name in names])
     projected = {"training": training, "validation": validation}
-    if mode == "dev" and scored is not None:
+    if run.mode == "dev" and scored is not None:
         board.labelled(_by_id(scored))
-        projected["test"] = prepare.current_cache(config, listing, mode, "test").entries
-    elif mode == "dev":
-        logger.info("%s: TensorBoard will show the test clips once they are scored", listing.machine)
-    latent = _latent(config, listing, mode, model, projected)
+        projected["test"] = Cache(run, "test").current().entries
+    elif run.mode == "dev":
+        logger.info("%s: TensorBoard will show the test clips once they are scored", run.machine)
+    latent = _latent(run, model, projected)
     if latent is not None:
         board.latent(*latent)
     board.close()
 
 
-def _parts(config: Config, listing: Listing, mode: Mode) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
-    """What was trained on and what was kept for validation; empty where scoring finds the cache gone."""
+def _parts(run: MachineRun) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """Training and validation clips; empty where scoring finds the cache gone."""
     try:
-        cached = prepare.current_cache(config, listing, mode, "train").entries
+        cached = Cache(run, "train").current().entries
     except DataError as error:
-        logger.warning("%s: TensorBoard will not show the training clips. %s", listing.machine, error)
+        logger.warning("%s: TensorBoard will not show the training clips. %s", run.machine, error)
         return (), ()
     normal = [entry for entry in cached if entry.clip.label == 0]
-    return pipeline.split_by_file(normal, config.fit.validation_split, config.seed)
+    return windows.split_by_file(normal, run.config.fit.validation_split, run.config.seed)
 
 
 def _by_id(scored: Mapping[Clip, Any]) -> dict[str, tuple[list[int], list[float]]]:
@@ -151,11 +142,11 @@ def _by_id(scored: Mapping[Clip, Any]) -> dict[str, tuple[list[int], list[float]
 
 
 def _latent(
-    config: Config, listing: Listing, mode: Mode, model: Trained, parts: Mapping[str, Sequence[Entry]]
+    run: MachineRun, model: TrainedDetector, parts: Mapping[str, Sequence[Entry]]
 ) -> tuple[np.ndarray, dict[str, list[str]]] | None:
-    """The mean latent vector of each of some clips, `[clips, latent]`, and what is known of them; None for none."""
+    """Mean latent vector of each of some clips, `[clips, latent]`, and what is known of them; None for none."""
     if model.detector.latent_of(tf.zeros([1, model.detector.input_dim])) is None:
-        logger.info("%s: %s has no latent vectors to show", listing.machine, config.model.name)
+        logger.info("%s: %s has no latent vectors to show", run.machine, run.config.model.name)
         return None
 
     @tf.function(input_signature=[tf.TensorSpec([None, model.n_mels], tf.float32)], autograph=False)
@@ -166,8 +157,8 @@ def _latent(
     vectors: list[np.ndarray] = []
     columns: dict[str, list[str]] = {"clip": [], "machine ID": [], "part": [], "label": []}
     for part, entries in parts.items():
-        cache = config.cache_path(mode, listing.machine, "test" if part == "test" else "train")
-        for entry, log_mel in records.read(cache, _spread(entries, CLIPS_PROJECTED)):
+        cache = Cache(run, "test" if part == "test" else "train")
+        for entry, log_mel in records.read(cache.path, _spread(entries, CLIPS_PROJECTED)):
             clip = entry.clip
             vectors.append(mean_latent(log_mel).numpy())
             for column, text in zip(columns, (clip.name, clip.machine_id, part, LABELS[clip.label]), strict=True):
@@ -178,24 +169,23 @@ def _latent(
 def _spread(entries: Sequence[Entry], count: int) -> list[Entry]:
     """At most `count` of them, evenly spread over IDs and names; the same every time."""
     ordered = sorted(entries, key=lambda entry: entry.clip.file)
-    places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
-    return [ordered[place] for place in places]
+    return [ordered[index] for index in evenly_spread(len(ordered), count)]
 
 
 def _some_windows(source: Source) -> np.ndarray:
     """Windows of a few clips, evenly spread, `[at most WINDOWS_MEASURED, dims]`."""
     chosen = records.read(source.cache, _spread(source.entries, CLIPS_MEASURED))
     stacked = [windows_of(tf.constant(log_mel), source.frames, source.normalizer) for _, log_mel in chosen]
-    windows = np.concatenate(stacked)
-    places = np.linspace(0, len(windows) - 1, min(WINDOWS_MEASURED, len(windows))).round().astype(int)
-    return np.asarray(windows[places])
+    windows_measured = np.concatenate(stacked)
+    return np.asarray(windows_measured[evenly_spread(len(windows_measured), WINDOWS_MEASURED)])
 
 
-def _recordings(config: Config, listing: Listing, entries: Sequence[Entry]) -> Iterator[tuple[str, np.ndarray]]:
+def _recordings(run: MachineRun, entries: Sequence[Entry]) -> Iterator[tuple[str, np.ndarray]]:
     """The beginnings of the recordings, where there are any."""
+    config = run.config
     if config.dataset.name == "imported":
-        logger.info("%s: imported log-mels have no recordings to be heard", listing.machine)
+        logger.info("%s: imported log-mels have no recordings to be heard", run.machine)
         return
     n_samples = max(SECONDS_HEARD * config.audio.sample_rate, fewest_samples(config.feature))
     for entry in entries:
-        yield entry.clip.name, audio.read(listing.directory / entry.clip.file, config.audio)[:n_samples]
+        yield entry.clip.name, audio.read(run.listing.directory / entry.clip.file, config.audio)[:n_samples]

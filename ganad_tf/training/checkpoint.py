@@ -129,15 +129,10 @@ class Checkpoint(keras.callbacks.Callback):
             np.savez(stream, **{META: np.array(json.dumps(meta)), **arrays})
 
 
-def path_of(directory: Path) -> Path:
-    """The file of an unfinished training, beside where its detector will be."""
-    return directory.with_name(f"{directory.name}.unfinished.npz")
-
-
-def epochs_kept(directory: Path) -> int:
-    """How many epochs an unfinished training of the detector in `directory` goes on after."""
+def epochs_kept(path: Path) -> int:
+    """Completed epochs in a checkpoint; 0 without a readable one."""
     try:
-        with path_of(directory).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return int(json.loads(str(arrays[META]))["epoch"])
     except checksummed.DAMAGED:
         return 0

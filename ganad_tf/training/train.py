@@ -2,30 +2,28 @@
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from ganad_tf import runtime
-from ganad_tf.cache import prepare
-from ganad_tf.cache import windows as pipeline
+from ganad_tf.cache import windows
+from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry, Manifest, Statistics
 from ganad_tf.cache.windows import Source
-from ganad_tf.clips import Listing
-from ganad_tf.config import Config, Mode
+from ganad_tf.config import Config
 from ganad_tf.config.sections import Fit
 from ganad_tf.errors import DataError, TrainingError
 from ganad_tf.features import Normalizer
 from ganad_tf.files import atomic, lock
 from ganad_tf.models import Detector
-from ganad_tf.scoring import fit as calibration
+from ganad_tf.run import MachineRun
 from ganad_tf.scoring import model_directory
-from ganad_tf.scoring.model_directory import Trained
+from ganad_tf.scoring.fit import check_enough, fit_scorers, foresee_no_threshold
+from ganad_tf.scoring.model_directory import ModelDirectory, TrainedDetector
 from ganad_tf.tensorboard import experiment
 from ganad_tf.training import blocks
-from ganad_tf.training import checkpoint as checkpoints
 from ganad_tf.training.build import build
 from ganad_tf.training.checkpoint import Checkpoint
 from ganad_tf.training.guards import ReportResets, StopAtNaN
@@ -33,13 +31,8 @@ from ganad_tf.training.guards import ReportResets, StopAtNaN
 logger = logging.getLogger(__name__)
 
 
-def train(
-    config: Config,
-    listing: Listing,
-    mode: Mode,
-    *,
-    callbacks: tuple[keras.callbacks.Callback, ...] = (),
-    fresh: bool = False,
+def train_detector(
+    run: MachineRun, *, callbacks: tuple[keras.callbacks.Callback, ...] = (), fresh: bool = False
 ) -> bool:
     """Trains and saves the detector of one machine type and fits its scorers, unless they are there already.
 
@@ -47,9 +40,7 @@ def train(
     weights of one that was not.
 
     Args:
-      config: The experiment.
-      listing: The machine type's clips; their log-mels must be in the cache.
-      mode: `dev` or `eval`, whose training clips are used.
+      run: The machine type's run; the log-mels of its training clips must be in the cache.
       callbacks: Keras callbacks, for showing progress.
       fresh: Whether to begin again, whatever is there; a detector that is there is replaced when the new one is done.
 
@@ -62,70 +53,63 @@ def train(
       ConfigError: If the settings don't fit the detector, or another detector or unfinished training is in its place.
       TrainingError: If a loss becomes NaN or infinite; nothing is saved but the last good weights.
     """
-    listing.need("train")
-    directory = config.model_path(mode, listing.machine)
-    current = prepare.current_cache(config, listing, mode, "train")
+    run.listing.require_clips("train")
+    directory, cache = ModelDirectory.of(run), Cache(run, "train")
+    current = cache.current()
     entries = tuple(entry for entry in current.entries if entry.clip.label == 0)
-    calibration.check_enough(config, listing.machine, len(entries))
-    with lock.alone_at(directory):
-        is_new = fresh or not directory.exists() or checkpoints.path_of(directory).exists()
+    check_enough(run, len(entries))
+    with lock.alone_at(directory.path):
+        is_new = fresh or not directory.exists() or directory.unfinished.exists()
         if is_new:
-            calibration.foresee_no_threshold(config, listing.machine, entries)
-            _train_detector(config, listing, mode, current, entries, callbacks, fresh=fresh)
+            foresee_no_threshold(run, entries)
+            _train(run, directory, current, entries, callbacks, fresh=fresh)
         else:
-            _check_same(directory, config, current, listing.machine)
-        settings = [own.scorer for own in config.reported()]
-        missing = [own for own in settings if not model_directory.scorer_directory(directory, own).exists()]
+            _check_same(run, directory, current)
+        settings = [variant.config.scorer for variant in run.score_variants()]
+        missing = [scorer for scorer in settings if not directory.scorer_path(scorer).exists()]
         if missing:
-            calibration.fit_scorers(
-                directory, missing, config.cache_path(mode, listing.machine, "train"), entries, config.seed
-            )
-        if is_new and config.tensorboard.directory:
-            fitted = model_directory.load_scorer(directory, config.scorer)
-            experiment.show_scores(config, listing, mode, model_directory.load(directory), fitted)
+            fit_scorers(directory, missing, cache, entries, run.config.seed)
+        if is_new and run.config.tensorboard.directory:
+            experiment.show_scores(run, directory.load(), directory.load_scorer(run.config.scorer))
     return is_new
 
 
-def _train_detector(
-    config: Config,
-    listing: Listing,
-    mode: Mode,
+def _train(
+    run: MachineRun,
+    directory: ModelDirectory,
     current: Manifest,
     entries: Sequence[Entry],
     callbacks: tuple[keras.callbacks.Callback, ...],
     *,
     fresh: bool,
 ) -> None:
-    directory = config.model_path(mode, listing.machine)
-    atomic.check_writable(directory)
-    last_good = directory.with_name(f"{directory.name}.last_good.keras")
-    unfinished = checkpoints.path_of(directory)
-    for path in (directory, unfinished):
+    config, unfinished = run.config, directory.unfinished
+    atomic.check_writable(directory.path)
+    for path in (directory.path, unfinished):
         atomic.clear_leftovers(path)
     if fresh:
         unfinished.unlink(missing_ok=True)
     seed_everything(config)
-    cache = config.cache_path(mode, listing.machine, "train")
     normalizer = _normalizer(current.statistics) if config.feature.standardize else None
     training, validation = (
-        Source(cache, part, config.feature.n_mels, config.feature.frames, normalizer)
-        for part in pipeline.split_by_file(entries, config.fit.validation_split, config.seed)
+        Source(Cache(run, "train").path, part, config.feature.n_mels, config.feature.frames, normalizer)
+        for part in windows.split_by_file(entries, config.fit.validation_split, config.seed)
     )
     checkpoint = Checkpoint(unfinished, _made_with(config, current.digest(), training), _stopping(config.fit))
     checkpoint.read()
-    shown = experiment.of_training(config, listing, mode, training, validation, is_new=not checkpoint.epoch)
+    shown = experiment.of_training(run, training, validation, is_new=not checkpoint.epoch)
     detector = build(config)
     try:
-        fit(detector, config, training, validation, (StopAtNaN(last_good), *shown, *callbacks), checkpoint)
+        fit(detector, config, training, validation, (StopAtNaN(directory.last_good), *shown, *callbacks), checkpoint)
     except TrainingError:  # going on would end the same way
         unfinished.unlink(missing_ok=True)
         raise
     except tf.errors.OpError:
-        _check_unchanged(config, listing, mode, current)
+        _check_unchanged(run, current)
         raise
     record = model_directory.make_record(
         config,
-        machine=listing.machine,
+        machine=run.machine,
         cache=current.digest(),
         n_clips={"training": len(training.entries), "validation": len(validation.entries)},
         n_windows={"training": training.n_windows, "validation": validation.n_windows},
@@ -134,18 +118,17 @@ def _train_detector(
         deterministic=runtime.is_deterministic(),
         seconds=round(checkpoint.seconds, 1),
     )
-    feature = config.feature
-    last_good.unlink(missing_ok=True)
-    model_directory.save(directory, Trained(detector, normalizer, feature.frames, feature.n_mels, record))
+    directory.last_good.unlink(missing_ok=True)
+    directory.save(TrainedDetector(detector, normalizer, config.feature.frames, config.feature.n_mels, record))
     unfinished.unlink(missing_ok=True)
-    logger.info("%s: trained on %d clips in %.0f s", listing.machine, len(training.entries), checkpoint.seconds)
+    logger.info("%s: trained on %d clips in %.0f s", run.machine, len(training.entries), checkpoint.seconds)
 
 
-def _check_unchanged(config: Config, listing: Listing, mode: Mode, used: Manifest) -> None:
+def _check_unchanged(run: MachineRun, used: Manifest) -> None:
     """Refuses a cache that has changed while a training streamed from it."""
-    if prepare.current_cache(config, listing, mode, "train") != used:
+    if Cache(run, "train").current() != used:
         raise DataError(
-            f"The log-mels of {listing.machine} were prepared anew while they were read; run `ganad train` again."
+            f"The log-mels of {run.machine} were prepared anew while they were read; run `ganad train` again."
         )
 
 
@@ -185,14 +168,14 @@ def fit(
     sizes: dict[str, Any] = {"batch_size": at_once, "memory_budget_mb": settings.memory_budget_mb}
     try:
         detector.fit(
-            pipeline.windows(
+            windows.windows(
                 training,
                 seed=config.seed if settings.shuffle else None,
                 pairs=pairs,
                 first_epoch=checkpoint.epoch,
                 **sizes,
             ),
-            validation_data=pipeline.windows(validation, seed=None, **sizes) if validation.entries else None,
+            validation_data=windows.windows(validation, seed=None, **sizes) if validation.entries else None,
             initial_epoch=checkpoint.epoch,
             epochs=checkpoint.epoch if checkpoint.is_stopped else settings.epochs,
             shuffle=False,  # the pipeline has shuffled
@@ -227,12 +210,11 @@ def _normalizer(statistics: Statistics | None) -> Normalizer:
     return Normalizer(statistics.mean, statistics.std)
 
 
-def _check_same(directory: Path, config: Config, current: Manifest, machine: str) -> None:
-    record = model_directory.read_record(directory)
-    model_directory.check_settings(directory, record, config)
-    if not current.has_digest(record["cache"]):
+def _check_same(run: MachineRun, directory: ModelDirectory, current: Manifest) -> None:
+    directory.check_settings(run.config)
+    if not current.has_digest(directory.record()["cache"]):
         raise DataError(
-            f"The detector in {directory} was trained on other recordings than those of {machine} now; "
+            f"The detector in {directory.path} was trained on other recordings than those of {run.machine} now; "
             "set another `model_directory`, or remove the folder to train again."
         )
-    logger.info("%s: already trained with this configuration, in %s", machine, directory)
+    logger.info("%s: already trained with this configuration, in %s", run.machine, directory.path)
