@@ -412,6 +412,7 @@ def with_open_files(number: int, *options: str) -> Server:
     return Server(DEMO, *options, launcher=launcher)
 
 
+@pytest.mark.slow
 def test_few_file_descriptors_refuse_newcomers_and_the_models_stay():
     running = with_open_files(64, "--poll", "0.2", "--head-seconds", "2")
     try:
@@ -490,6 +491,7 @@ def test_it_answers_health_while_it_loads_and_a_second_signal_ends_it_at_once(tm
         running.ended(5)
 
 
+@pytest.mark.slow
 def test_out_of_memory_while_parsing_is_503_and_the_server_lives():
     running = Server(DEMO)
     try:
