@@ -18,6 +18,23 @@ ROOT = Path(__file__).parents[1]
 SAMPLE_RATE = 16000
 
 
+# The files that take longest go first, so that no worker is left alone with one at the end.
+LONGEST = ("exported project", "test_detectors.py", "test_workflow.py", "test_training.py", "test_report.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests of a file, or of an `xdist_group` of files, on one worker: they share what they have trained."""
+    ranks = {}
+    for item in items:
+        mark = item.get_closest_marker("xdist_group")
+        group = str(mark.args[0]) if mark else item.path.name
+        if not mark:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
+        ranks[item] = LONGEST.index(group) if group in LONGEST else len(LONGEST)
+    items.sort(key=ranks.__getitem__)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Real recordings, which are not part of the project."""
