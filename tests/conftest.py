@@ -1,4 +1,4 @@
-"""What tests share: real recordings, small trees of real WAV files, and the real command line."""
+"""Fixtures for all tests: real recordings, small trees of real WAV files, and the real command line."""
 
 import json
 import os

@@ -144,7 +144,7 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, server):
-    """Where it all happens: the recordings and files that the documents speak of."""
+    """A folder with the recordings and files that the documents speak of."""
     folder = tmp_path_factory.mktemp("reader")
     for machine in ("my_fan", "my_machines/fan", "my_machines/pump"):
         for index in range(15):
@@ -202,7 +202,7 @@ def ran(folder, server, request, tmp_path_factory):
 
 
 def jobs_of(document: str, port: int, grpc_port: int = 0) -> list[list[str]]:
-    """What runs in the runner: `ganad` lines, unnamed Python blocks, and named ones where a line runs them."""
+    """Command lines of the runner: `ganad`, unnamed Python blocks, and named ones where a line runs them."""
     jobs = []
     for block in BLOCKS[document]:
         if block.language == "python" and not block.is_named:
@@ -318,7 +318,7 @@ def knows_options(command: str, words: list[str], folder: Path) -> None:
 
 @cache
 def help_of(tool: str) -> str:
-    """What a tool says of itself."""
+    """The help text of a tool."""
     command = [sys.executable, ROOT / tool, "--help"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

@@ -58,7 +58,7 @@ def python(*arguments, cwd, **environment):
 
 
 def command(*words, cwd, check=0, **environment):
-    """What a command prints on stdout, in bytes, and on stderr, as ASCII."""
+    """Standard output and standard error of a command, in bytes."""
     done = python("-m", "ganad_tf", *words, cwd=cwd, **environment)
     assert done.returncode == check, done.stderr.decode(errors="replace")
     assert b"Traceback" not in done.stderr
@@ -93,7 +93,7 @@ def foreign(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(recordings, foreign, ganad):
-    """All was done once in the foreign environment, and once, below `plain`, in the usual one."""
+    """The table of a run in the foreign environment; the usual one's files are below `plain`."""
     table, _ = command("run", "machine.yaml", cwd=recordings, **foreign)
     plain = [f"{name}_directory=plain/{name}" for name in ("cache", "model", "result")]
     ganad("run", "machine.yaml", "--set", *plain, cwd=recordings)

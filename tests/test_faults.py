@@ -124,7 +124,7 @@ def test_a_recording_that_vanishes_while_others_are_read_is_named(finished, tmp_
 
 
 def streamed(finished, place):
-    """What trains from the cache in `place` without holding it in memory."""
+    """A run that trains from the cache in `place` without holding it in memory."""
     places = [f"{name}_directory={place / name}" for name in (CACHE, MODEL, RESULT)]
     config = configuration.load(finished / "fan.yaml", [*places, "fit.memory_budget_mb=0", "fit.epochs=5"])
     (listing,) = datasets.list_clips(config, "dev")

@@ -53,7 +53,7 @@ WINDOWS = np.random.default_rng(0).normal(size=[32, 12]).astype(np.float32)
 
 
 def run(script, folder, *arguments):
-    """What a script leaves in `found`, run in a process that knows nothing but the installed package."""
+    """Runs a script in a process that knows nothing but the installed package; the contents of its `found`."""
     path = folder / "script.py"
     path.write_text(f"{HEAD}\n{script}\nprint(json.dumps(found))\n")
     command = [sys.executable, path.name, *map(str, arguments)]

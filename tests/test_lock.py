@@ -63,7 +63,7 @@ def start(path, **environment):
 
 
 def finish(process):
-    """What the process has written to stderr."""
+    """Standard error of the process, which ends."""
     said = process.communicate(timeout=20)[1]
     assert process.returncode == 0, said
     return said

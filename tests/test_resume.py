@@ -78,7 +78,7 @@ def started(*arguments):
 
 
 def result_of(path):
-    """What an experiment leaves: weights, curves, and every file of results."""
+    """Weights, curves and every file of results of an experiment."""
     config = configuration.load(path)
     model = ModelDirectory(Path(config.model_directory, "dev", "fan")).load()
     files = {each.name: each.read_bytes() for each in (path.parent / "result").glob("*.csv")}

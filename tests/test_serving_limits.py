@@ -63,7 +63,7 @@ def connected(server: Server) -> Iterator[socket.socket]:
 
 
 def everything(connection: socket.socket) -> bytes:
-    """All that is answered until the server closes."""
+    """The bytes that are answered until the server closes."""
     answer = b""
     try:
         while piece := connection.recv(1 << 16):
@@ -318,7 +318,7 @@ def test_the_description_of_the_server_is_openapi(server):
 
 
 def series(server: Server) -> dict[str, float]:
-    """What `/metrics` counts, by name and labels."""
+    """Counts of `/metrics` by name and labels."""
     text = exchange(server, head("GET", "/metrics", Connection="close")).partition(b"\r\n\r\n")[2].decode()
     lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
     return {name: float(value) for name, _, value in lines}

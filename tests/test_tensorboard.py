@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training, read back from TensorBoard itself; and that watching changes nothing."""
+"""A training in TensorBoard, read back from TensorBoard itself; watching changes nothing."""
 
 import contextlib
 import dataclasses

@@ -215,7 +215,7 @@ def test_ganomaly_by_its_yaml(copied, ganad):
 
 
 def test_a_folder_of_recordings_and_new_ones(tmp_path, ganad):
-    """What a user with a fan does: normal recordings, a few bad ones, and tomorrow's."""
+    """A user with a fan has normal recordings, a few bad ones, and tomorrow's."""
     for index in range(10):
         write_wav(tmp_path / "my_fan" / "normal" / f"monday_{index}.flac", tone(seed=index))
     for index in range(2):
