@@ -78,11 +78,13 @@ def test_a_shard_that_ends_too_early_and_one_of_other_clips_are_refused(cache):
     folder, complete = cache
     first, second = (folder / shard.file for shard in complete.shards)
     kept = first.read_bytes()
-    second.write_bytes(kept)  # as another process has prepared it meanwhile
-    with pytest.raises(DataError, match=r"f-00001\.tfrecord can't be read"):
-        list(records.read(folder, complete.entries))
+    twin = records.append(folder / "twin", Manifest("t", {}, ""), [(clip(7), LOG_MELS[2][1])], records.Sums())
+    for other in (kept, (folder / "twin" / twin.shards[0].file).read_bytes()):
+        second.write_bytes(other)  # as another process has prepared it meanwhile
+        with pytest.raises(DataError, match=r"f-00001\.tfrecord can't be read"):
+            list(records.read(folder, complete.entries))
     with tf.io.TFRecordWriter(str(first)) as writer:
-        writer.write(next(tf.data.TFRecordDataset(str(second)).as_numpy_iterator()))
+        writer.write(records.opening(complete.entries[0], 4) + LOG_MELS[0][1].tobytes())
     with pytest.raises(DataError, match=r"f-00000\.tfrecord ends too early"):
         list(records.read(folder, complete.entries[:2]))
 
