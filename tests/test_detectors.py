@@ -223,10 +223,8 @@ class TestEveryDetector:
         assert "Total params" in "\n".join(lines)
 
 
-# XLA takes longest with these; they resemble GANomaly.
-COMPILED = [
-    pytest.param(name, marks=pytest.mark.slow if name in ("EGBAD", "SkipGANomaly") else ()) for name in LEARNERS
-]
+# One without and one with an adversary; XLA takes long with each.
+COMPILED = [pytest.param(name, marks=() if name in ("DenseAE", "GANomaly") else pytest.mark.slow) for name in LEARNERS]
 
 
 class TestEveryDetectorThatLearns:

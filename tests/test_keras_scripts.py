@@ -62,29 +62,39 @@ def run(script, folder, *arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("golden", GOLDENS, ids=lambda path: path.stem)
-def test_what_earlier_versions_have_trained_loads_scores_and_trains_on(golden, tmp_path):
-    zipfile.ZipFile(golden).extractall(tmp_path)
-    expected = json.loads((tmp_path / "expected.json").read_text())
+@pytest.fixture(scope="module")
+def goldens(tmp_path_factory):
+    """Facts about the detectors of every archive, loaded in one process, by the archive's name."""
+    folder = tmp_path_factory.mktemp("goldens")
+    for golden in GOLDENS:
+        zipfile.ZipFile(golden).extractall(folder / golden.stem)
     script = """
-with open("expected.json") as stream:
-    expected = json.load(stream)
-windows = np.array(expected["windows"], np.float32)
-for name in DETECTORS:
-    detector = keras.models.load_model(f"{name}.keras")
-    found[name] = {
-        "scores": detector.anomaly_score(windows).numpy().tolist(),
-        "iterations": int(detector.optimizer.iterations),
-        "learning_rate": float(detector.optimizer.learning_rate),
-    }
-    detector.run_eagerly = True  # tracing takes seconds
-    for _ in range(3):
-        detector.train_on_batch(windows)
-    found[name]["scores after"] = detector.anomaly_score(windows).numpy().tolist()
+for folder in sys.argv[1:]:
+    with open(f"{folder}/expected.json") as stream:
+        expected = json.load(stream)
+    windows = np.array(expected["windows"], np.float32)
+    facts = found[folder] = {}
+    for name in DETECTORS:
+        detector = keras.models.load_model(f"{folder}/{name}.keras")
+        facts[name] = {
+            "scores": detector.anomaly_score(windows).numpy().tolist(),
+            "iterations": int(detector.optimizer.iterations),
+            "learning_rate": float(detector.optimizer.learning_rate),
+        }
+        detector.run_eagerly = True  # tracing takes seconds
+        for _ in range(3):
+            detector.train_on_batch(windows)
+        facts[name]["scores after"] = detector.anomaly_score(windows).numpy().tolist()
 """
-    found = run(script, tmp_path)
-    assert found.keys() == DETECTORS.keys()
-    for name, facts in found.items():
+    return folder, run(script, folder, *(golden.stem for golden in GOLDENS))
+
+
+@pytest.mark.parametrize("golden", GOLDENS, ids=lambda path: path.stem)
+def test_what_earlier_versions_have_trained_loads_scores_and_trains_on(golden, goldens):
+    folder, found = goldens
+    expected = json.loads((folder / golden.stem / "expected.json").read_text())
+    assert found[golden.stem].keys() == DETECTORS.keys()
+    for name, facts in found[golden.stem].items():
         for key, value in facts.items():
             np.testing.assert_allclose(value, expected[name][key], rtol=1e-4, err_msg=f"{name}, {key}")
         is_learner = name != "SpectrumDensity"
@@ -247,7 +257,9 @@ class TestEveryDetectorInAScript:
             assert facts["separate"] == pytest.approx([0.01 / 8, 0.02])
 
 
-def test_egbad_takes_another_batch_only_where_x_is_a_pair(tmp_path):
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    """Another batch for EGBAD, and other numbers than float32 for every detector."""
     script = """
 def weights(call):
     detector = make("EGBAD", run_eagerly=True)
@@ -256,36 +268,41 @@ def weights(call):
 
 other = WINDOWS[::-1].copy()
 options = {"batch_size": 16, "shuffle": False, "verbose": 0}
-found["alone"] = weights(lambda detector: detector.fit(WINDOWS, **options))
-found["with targets"] = weights(lambda detector: detector.fit(WINDOWS, other, **options))
-found["with labels"] = weights(lambda detector: detector.fit(WINDOWS, np.zeros(32), **options))
-found["pair"] = weights(lambda detector: detector.fit((WINDOWS, other), validation_data=(WINDOWS,), **options))
+found["batches"] = {
+    "alone": weights(lambda detector: detector.fit(WINDOWS, **options)),
+    "with targets": weights(lambda detector: detector.fit(WINDOWS, other, **options)),
+    "with labels": weights(lambda detector: detector.fit(WINDOWS, np.zeros(32), **options)),
+    "pair": weights(lambda detector: detector.fit((WINDOWS, other), validation_data=(WINDOWS,), **options)),
+}
+numbers = found["numbers"] = {}
+make("GANomaly").save("ganomaly.keras")
+for name in DETECTORS:
+    for kind in ("mixed_float16", "mixed_bfloat16", "float64", "float16"):
+        numbers[f"{name}, dtype, {kind}"] = sentence(lambda: DETECTORS[name](dtype=kind))
+        keras.config.set_dtype_policy(kind)
+        numbers[f"{name}, policy, {kind}"] = sentence(lambda: DETECTORS[name]())
+        keras.config.set_dtype_policy("float32")
+    for kind in ("float16", "float64"):
+        keras.config.set_floatx(kind)
+        numbers[f"{name}, floatx, {kind}"] = sentence(lambda: DETECTORS[name]())
+        keras.config.set_floatx("float32")
+keras.mixed_precision.set_global_policy("mixed_float16")
+numbers["GANomaly, loaded, mixed_float16"] = sentence(lambda: keras.models.load_model("ganomaly.keras"))
+keras.mixed_precision.set_global_policy("float32")
+keras.models.load_model("ganomaly.keras")
 """
-    found = run(script, tmp_path)
+    return run(script, tmp_path_factory.mktemp("refused"))
+
+
+def test_egbad_takes_another_batch_only_where_x_is_a_pair(refused):
+    found = refused["batches"]
     assert found["alone"] == pytest.approx(found["with targets"], rel=1e-5)
     assert found["alone"] == pytest.approx(found["with labels"], rel=1e-5)
     assert found["alone"] != pytest.approx(found["pair"], rel=1e-5)
 
 
-def test_other_numbers_than_float32_are_refused_when_a_detector_is_made_or_loaded(tmp_path):
-    script = """
-make("GANomaly").save("ganomaly.keras")
-for name in DETECTORS:
-    for kind in ("mixed_float16", "mixed_bfloat16", "float64", "float16"):
-        found[f"{name}, dtype, {kind}"] = sentence(lambda: DETECTORS[name](dtype=kind))
-        keras.config.set_dtype_policy(kind)
-        found[f"{name}, policy, {kind}"] = sentence(lambda: DETECTORS[name]())
-        keras.config.set_dtype_policy("float32")
-    for kind in ("float16", "float64"):
-        keras.config.set_floatx(kind)
-        found[f"{name}, floatx, {kind}"] = sentence(lambda: DETECTORS[name]())
-        keras.config.set_floatx("float32")
-keras.mixed_precision.set_global_policy("mixed_float16")
-found["GANomaly, loaded, mixed_float16"] = sentence(lambda: keras.models.load_model("ganomaly.keras"))
-keras.mixed_precision.set_global_policy("float32")
-keras.models.load_model("ganomaly.keras")
-"""
-    found = run(script, tmp_path)
+def test_other_numbers_than_float32_are_refused_when_a_detector_is_made_or_loaded(refused):
+    found = refused["numbers"]
     assert len(found) == 10 * len(DETECTORS) + 1
     for case, sentence in found.items():
         name, _, kind = case.split(", ")

@@ -155,7 +155,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
 
 
 @pytest.mark.parametrize(
-    "name", ["GANomaly", *(pytest.param(name, marks=pytest.mark.slow) for name in SMALL if name != "GANomaly")]
+    "name", ["DenseAE", *(pytest.param(name, marks=pytest.mark.slow) for name in SMALL if name != "DenseAE")]
 )
 def test_killed_again_and_again_a_run_ends_with_the_same_results(tmp_path, recordings, ganad, name):
     """A real kill of the real command, at moments that chance chooses: while it trains, saves or scores."""

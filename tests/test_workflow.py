@@ -192,6 +192,7 @@ def test_same_seed_same_result_to_the_last_digit(finished, copied, ganad):
     assert (copied / "other" / "anomaly_score_pump_id_04.csv").read_bytes() != before
 
 
+@pytest.mark.slow
 def test_streamed_training_works_from_the_command_line(copied, ganad):
     ganad(
         "train",
@@ -384,6 +385,7 @@ def test_a_broken_detector_is_named(copied, ganad):
     assert "remove the folder and run `ganad train`" in done.stderr
 
 
+@pytest.mark.slow
 def test_killed_while_training_there_is_no_detector_and_then_a_whole_one(copied, ganad):
     shutil.rmtree(copied / "model")
     folder = copied / "model" / "dev" / "pump"
