@@ -225,12 +225,13 @@ def test_nothing_is_asked_for_from_elsewhere(report):
     asked = re.findall(r"""(?:src|href|action|poster)=["']([^"']*)""", text) + re.findall(r"url\(([^)]*)\)", text)
     assert len(asked) > 20
     assert [each for each in asked if not each.startswith(("data:", "#", "%23"))] == []
-    assert not re.search(r"<link|@import|<script[^>]* src", text)
+    assert not re.search(r"@import|<script[^>]* src", text)
 
 
 def test_new_recordings_have_a_report_and_their_names_are_only_names(mine):
     text = (mine / "report.html").read_text()
-    assert html.escape(ODD.replace("/", "")) in text
+    heads = [html.unescape(head).strip() for head in re.findall(r"<h5[^>]*>([^<]*)", text)]
+    assert any(head.startswith(ODD) for head in heads)
     assert "<img src=x" not in text
     rows = [row for row in rows_of(mine / "machines.csv") if row["mode"] == "eval"]
     assert [(row["auc"], row["unlabelled"]) for row in rows] == [("", "4")] * 2
