@@ -23,7 +23,6 @@ from ganad_tf.scoring import score as scoring
 from ganad_tf.serving import local, wav
 from ganad_tf.serving.artifact import Artifact
 
-
 SHAPES = [
     (*size, pad_mode, log, beyond)
     for size in ((1024, 512), (512, 300), (512, 700))
