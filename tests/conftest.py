@@ -1,7 +1,8 @@
-"""What tests share: real recordings, small trees of real WAV files, and the real command line."""
+"""Fixtures for all tests: real recordings, small trees of real WAV files, and the real command line."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,23 @@ ROOT = Path(__file__).parents[1]
 SAMPLE_RATE = 16000
 
 
+# The files that take longest go first, so that no worker is left alone with one at the end.
+LONGEST = ("exported project", "test_detectors.py", "test_workflow.py", "test_training.py", "test_report.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests of a file, or of an `xdist_group` of files, on one worker: they share what they have trained."""
+    ranks = {}
+    for item in items:
+        mark = item.get_closest_marker("xdist_group")
+        group = str(mark.args[0]) if mark else item.path.name
+        if not mark:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
+        ranks[item] = LONGEST.index(group) if group in LONGEST else len(LONGEST)
+    items.sort(key=ranks.__getitem__)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Real recordings, which are not part of the project."""
@@ -28,9 +46,9 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def ganad(tmp_path_factory) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Runs the command line, each time in a process of its own; see forks.py."""
-    command = [sys.executable, Path(__file__).with_name("forks.py")]
-    forks = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    """Runs the command line, in one process for all tests of a worker; see commands.py."""
+    command = [sys.executable, Path(__file__).with_name("commands.py")]
+    commands = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     place = tmp_path_factory.mktemp("ganad")
 
     def run(*arguments: object, cwd: Path, check: int = 0) -> subprocess.CompletedProcess[str]:
@@ -39,17 +57,65 @@ def ganad(tmp_path_factory) -> Iterator[Callable[..., subprocess.CompletedProces
             path.write_bytes(b"")
         words = [str(argument) for argument in arguments]
         job = {"words": words, "cwd": str(cwd), "stdout": str(files[0]), "stderr": str(files[1])}
-        print(json.dumps(job), file=forks.stdin, flush=True)
-        code = int(forks.stdout.readline())
+        print(json.dumps(job), file=commands.stdin, flush=True)
+        code = int(commands.stdout.readline())
         stdout, stderr = (path.read_text() for path in files)
         assert code == check, f"exit {code}\n{stdout}\n{stderr}"
         assert "Traceback" not in stderr
         return subprocess.CompletedProcess(words, code, stdout, stderr)
 
     yield run
-    forks.stdin.close()
-    forks.wait(60)
-    forks.stdout.close()
+    commands.stdin.close()
+    commands.wait(60)
+    commands.stdout.close()
+
+
+SYSTEM = """
+dev_directory: ./dev
+model_directory: ./model/{name}
+result_directory: ./result/{name}
+feature: {{n_mels: 16, frames: 3, standardize: true}}
+model: {{name: {model}}}
+fit: {{epochs: 2, batch_size: 64, verbose: 0}}
+scorer: {{name: density, pooling: lulls, whiten: true, density: knn, neighbors: 2}}
+"""
+ENSEMBLE = """
+dev_directory: ./dev
+result_directory: ./result/both
+ensemble: {members: [./result/gan, ./result/spectrum]}
+threshold: {method: quantile}
+"""
+
+
+def private_settings(project: Path) -> list[str]:
+    """Folders of other people in a configuration that is exported; they change no score."""
+    return [
+        f"dev_directory={project}/dev",
+        f"result_directory={project.parent}/anna/results",
+        "eval_directory=../ben/data",
+        "tensorboard.directory=~/logs",
+    ]
+
+
+@pytest.fixture(scope="session")
+def exported_project(tmp_path_factory) -> Path:
+    """Two trained systems and an ensemble of them, each exported; for tests that leave them as they are."""
+    from ganad_tf.cli import main as cli
+
+    place = tmp_path_factory.mktemp("exported") / "project"
+    write_machine(place / "dev")
+    (place / "gan.yaml").write_text(SYSTEM.format(name="gan", model="GANomaly, hidden: [24, 16]"))
+    (place / "spectrum.yaml").write_text(SYSTEM.format(name="spectrum", model="SpectrumDensity"))
+    (place / "both.yaml").write_text(ENSEMBLE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("HOME", str(place.parent))
+        for name in ("gan", "spectrum", "both"):
+            assert cli.main(["run", f"{name}.yaml", "-q"]) == 0
+        shutil.copytree(place / "result" / "gan", place.parent / "anna" / "results")
+        assert cli.main(["export", "gan.yaml", "-q", "--set", *private_settings(place)]) == 0
+        assert cli.main(["export", "both.yaml", "-q"]) == 0
+    return place
 
 
 def tone(seconds: float = 1.0, hz: float = 440.0, noise: float = 0.01, seed: int = 0) -> np.ndarray:

@@ -232,7 +232,7 @@ def compressed() -> dict[str, Case]:
 
 
 def others() -> dict[str, Case]:
-    """What is no recording, none that can be checked, or one that can't be scored."""
+    """Files that are no recordings, that can't be checked, or that can't be scored."""
     no_numbers = (WHOLE / 32768).astype("f4")
     no_numbers[100] = np.nan
     none = "a file that is none of these"
@@ -256,5 +256,5 @@ WRITERS: tuple[Callable[[], dict[str, Case]], ...] = (waves, containers, compres
 
 
 def cases() -> dict[str, Case]:
-    """All of them, by file name."""
+    """Every odd recording by file name."""
     return {name: case for writer in WRITERS for name, case in writer().items()}

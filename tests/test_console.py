@@ -1,4 +1,4 @@
-"""What a terminal and a log file see while the real command line works, and what Ctrl-C leaves."""
+"""Output of the real command line on a terminal and in a log file, and the state that Ctrl-C leaves."""
 
 import logging
 import os
@@ -73,7 +73,7 @@ def interrupt(folder, kept, *arguments):
 
 @pytest.fixture(scope="module")
 def on_terminal(folder, interrupted):
-    """What a terminal shows of the same command, which goes on, and its table."""
+    """The terminal's output of the same command, which goes on, and its table."""
     assert interrupted
     shutil.rmtree(folder / "cache")  # so that there is something to prepare as well
     mine, theirs = pty.openpty()

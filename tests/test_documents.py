@@ -1,7 +1,8 @@
 """Every command, every script and every settings file that README.md and docs/ show, run as far as a gate can.
 
-`ganad` lines and Python blocks run for real, page after page, in one folder with a few small recordings; what is made
-smaller for that is in `SMALL` and `PRELUDE` and nowhere else. What needs a cluster, a night or
+`ganad` lines and Python blocks run for real, page after page, in one folder with a few small recordings: those of
+README.md in the gate, the other pages' by `-m slow`. What is made smaller for that is in `SMALL` and `PRELUDE` and
+nowhere else. What needs a cluster, a night or
 data that aren't here is checked for what can be: files, options and extras exist. A block that no rule covers is an
 error, so that a new kind of command needs a rule first.
 """
@@ -27,6 +28,7 @@ from test_serving import Server
 from ganad_tf import config as configuration
 
 DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
+RUN = [pytest.param(name, marks=() if name == "README.md" else pytest.mark.slow) for name in DOCUMENTS]
 ADDRESS, GRPC_ADDRESS = "127.0.0.1:8501", "127.0.0.1:8500"
 
 TINY = "fit.epochs=1 model.hidden=[16]"
@@ -142,7 +144,7 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, server):
-    """Where it all happens: the recordings and files that the documents speak of."""
+    """A folder with the recordings and files that the documents speak of."""
     folder = tmp_path_factory.mktemp("reader")
     for machine in ("my_fan", "my_machines/fan", "my_machines/pump"):
         for index in range(15):
@@ -179,9 +181,14 @@ def server():
 
 
 @pytest.fixture(scope="module")
-def ran(folder, server, tmp_path_factory):
-    """Commands and what they printed, by document; everything in one process, for TensorFlow's sake."""
-    jobs = [(document, words) for document in DOCUMENTS for words in jobs_of(document, server.port, server.grpc_port)]
+def ran(folder, server, request, tmp_path_factory):
+    """Commands and what they printed, by document; everything in one process, for TensorFlow's sake.
+
+    A page may build on those before it: they are run up to the last one that a test asks for.
+    """
+    wanted = [item.callspec.params["document"] for item in request.session.items if "ran" in item.fixturenames]
+    pages = DOCUMENTS[: 1 + max(map(DOCUMENTS.index, wanted))]
+    jobs = [(document, words) for document in pages for words in jobs_of(document, server.port, server.grpc_port)]
     plan, log = (tmp_path_factory.mktemp("runner") / name for name in ("jobs.json", "jobs.log"))
     plan.write_text(json.dumps([words for _, words in jobs]))
     with log.open("w") as stream:
@@ -195,7 +202,7 @@ def ran(folder, server, tmp_path_factory):
 
 
 def jobs_of(document: str, port: int, grpc_port: int = 0) -> list[list[str]]:
-    """What runs in the runner: `ganad` lines, unnamed Python blocks, and named ones where a line runs them."""
+    """Command lines of the runner: `ganad`, unnamed Python blocks, and named ones where a line runs them."""
     jobs = []
     for block in BLOCKS[document]:
         if block.language == "python" and not block.is_named:
@@ -216,7 +223,7 @@ def reduced(command: str) -> list[str]:
     return shlex.split(f"{command} {more}")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", RUN)
 def test_commands_and_scripts_run(document, ran):
     assert len(ran[document]) == len(jobs_of(document, 0))
     for command, output in ran[document]:
@@ -253,19 +260,32 @@ def test_every_named_script_is_used(document):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_no_block_is_of_an_unknown_kind(document, folder, ran):
-    assert len(ran[document]) == len(jobs_of(document, 0))
+def test_no_block_is_of_an_unknown_kind(document, folder):
     for block in BLOCKS[document]:
         where = f"{document}:{block.line}"
         assert block.language in ("", "sh", "console", "python", "yaml"), where
-        for command in block.commands if block.language in ("", "sh", "console") else ():
-            words = shlex.split(re.sub(r"^(\w+=\S+ )*", "", command))
+        for command, words in words_of(block):
             rule = RULES.get(words[0])
-            if rule:
+            assert rule or "/" in words[0], f"{where}: no rule for `{words[0]}`"
+            if rule and rule is not has_logs:
                 rule(command, words, folder)
-            else:
-                assert "/" in words[0], f"{where}: no rule for `{words[0]}`"
-                assert list(folder.glob(words[0])), f"{where}: no file like {words[0]} here"
+
+
+@pytest.mark.parametrize("document", RUN)
+def test_commands_find_what_those_before_have_written(document, folder, ran):
+    assert len(ran[document]) == len(jobs_of(document, 0))
+    for block in BLOCKS[document]:
+        for command, words in words_of(block):
+            if words[0] not in RULES:
+                assert list(folder.glob(words[0])), f"{document}:{block.line}: no file like {words[0]} here"
+            elif RULES[words[0]] is has_logs:
+                has_logs(command, words, folder)
+
+
+def words_of(block):
+    """Each command of a block and its words, without the variables that are set for it."""
+    commands = block.commands if block.language in ("", "sh", "console") else ()
+    return [(command, shlex.split(re.sub(r"^(\w+=\S+ )*", "", command))) for command in commands]
 
 
 def test_the_pipe_to_the_server_gets_scores(server, folder):
@@ -298,7 +318,7 @@ def knows_options(command: str, words: list[str], folder: Path) -> None:
 
 @cache
 def help_of(tool: str) -> str:
-    """What a tool says of itself."""
+    """The help text of a tool."""
     command = [sys.executable, ROOT / tool, "--help"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

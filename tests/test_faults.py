@@ -75,7 +75,10 @@ def assert_one_sentence(said, reason):
 
 @pytest.mark.parametrize(
     ("verb", "free_kb"),
-    [("prepare", 0), ("prepare", 200), ("train", 0), ("train", 60), ("score", 0), ("score", 8), ("export", 60)],
+    [
+        *(("prepare", 200), ("train", 60), ("score", 8), ("export", 60)),
+        *(pytest.param(verb, 0, marks=pytest.mark.slow) for verb in ("prepare", "train", "score")),
+    ],
 )
 def test_a_full_disk_is_one_sentence_and_loses_nothing(finished, small_disk, ganad, verb, free_kb):
     brought_up_to(verb, finished, small_disk)
@@ -90,7 +93,9 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(finished, small_disk, gan
     assert not [path for path in small_disk.rglob(".*") if path.suffix in (".tmp", ".lock", ".holder")]
 
 
-@pytest.mark.parametrize("verb", ["prepare", "train", "score", "export"])
+@pytest.mark.parametrize(
+    "verb", ["prepare", "train", *(pytest.param(verb, marks=pytest.mark.slow) for verb in ("score", "export"))]
+)
 def test_a_folder_that_may_not_be_written_is_one_sentence(finished, tmp_path, verb):
     brought_up_to(verb, finished, tmp_path)
     before = contents(tmp_path)
@@ -124,7 +129,7 @@ def test_a_recording_that_vanishes_while_others_are_read_is_named(finished, tmp_
 
 
 def streamed(finished, place):
-    """What trains from the cache in `place` without holding it in memory."""
+    """A run that trains from the cache in `place` without holding it in memory."""
     places = [f"{name}_directory={place / name}" for name in (CACHE, MODEL, RESULT)]
     config = configuration.load(finished / "fan.yaml", [*places, "fit.memory_budget_mb=0", "fit.epochs=5"])
     (listing,) = datasets.list_clips(config, "dev")
@@ -158,8 +163,8 @@ def test_a_cache_that_is_made_anew_while_training_streams_from_it_is_named(finis
 @pytest.mark.parametrize(
     "harm",
     [
-        lambda shard: shard.unlink(),
-        lambda shard: os.truncate(shard, 100_000),
+        pytest.param(lambda shard: shard.unlink(), marks=pytest.mark.slow),
+        pytest.param(lambda shard: os.truncate(shard, 100_000), marks=pytest.mark.slow),
         lambda shard: shard.write_bytes(shard.read_bytes()[:50_000] + b"\xff" * 9 + shard.read_bytes()[50_009:]),
     ],
     ids=["removed", "cut off", "overwritten"],

@@ -1,4 +1,7 @@
-"""Whatever bytes, settings and names come in: a value, or a `GanadError`. More of them: GANAD_FUZZ=20000."""
+"""Bytes, settings and names of any kind come in, a value or a `GanadError` comes out.
+
+The gate tries a few of each and `-m slow` many; still more: GANAD_FUZZ=20000 pytest tests/test_fuzz.py -m slow
+"""
 
 import os
 import struct
@@ -29,10 +32,26 @@ from ganad_tf.run import MachineRun
 from ganad_tf.scoring import partial_scores
 from ganad_tf.training import checkpoint
 
-INPUTS = int(os.environ.get("GANAD_FUZZ", "500"))
-fuzzed = settings(
-    max_examples=INPUTS // 5, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+FEW, MANY = 75, int(os.environ.get("GANAD_FUZZ", "2000"))
+
+
+@pytest.fixture(params=["few", pytest.param("many", marks=pytest.mark.slow)])
+def fuzzed(request):
+    """Settings of hypothesis for a share of the inputs, one by default in five."""
+    inputs = FEW if request.param == "few" else MANY
+
+    def shared_by(tests: int = 5) -> settings:
+        return settings(
+            max_examples=inputs // tests + 1,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            derandomize=True,
+        )
+
+    return shared_by
+
+
 ODD_NUMBERS = (0, 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1)
 
 
@@ -70,10 +89,10 @@ SOUND_FILES = {
 @pytest.mark.parametrize(
     ("suffix", "subtype"), [(suffix, subtype) for suffix, subtypes in SOUND_FILES.items() for subtype in subtypes]
 )
-def test_sound_files(tmp_path, tmp_path_factory, suffix, subtype):
+def test_sound_files(fuzzed, tmp_path, tmp_path_factory, suffix, subtype):
     path = tmp_path / f"x{suffix}"
 
-    @settings(fuzzed, max_examples=INPUTS // 15 + 1)
+    @fuzzed(15)
     @given(spoilt(of_format(tmp_path_factory, suffix, subtype), 60) | st.binary(max_size=100))
     def check(content):
         path.write_bytes(content)
@@ -138,11 +157,11 @@ SECTIONS = st.recursive(
 )
 
 
-def test_configurations(tmp_path):
+def test_configurations(fuzzed, tmp_path):
     path = tmp_path / "x.yaml"
     good = (Path(__file__).parents[1] / "yaml" / "ganomaly.yaml").read_bytes()
 
-    @fuzzed
+    @fuzzed()
     @given(
         st.dictionaries(st.sampled_from(KEYS), SECTIONS, max_size=5).map(lambda each: yaml.safe_dump(each).encode())
         | spoilt(good, len(good))
@@ -173,7 +192,7 @@ def cached(tmp_path_factory):
     return config, listing
 
 
-def test_shards(cached):
+def test_shards(fuzzed, cached):
     """Read as they are, by a process that has looked at the checksum before they changed."""
     config, listing = cached
     entries = Cache(MachineRun(config, listing, "dev"), "train").current().entries
@@ -193,7 +212,7 @@ def test_shards(cached):
     expected_firsts = np.sort(np.concatenate([log_mel[:-4, 0] for log_mel in expected.values()]))
     valid = [record.numpy() for record in tf.data.TFRecordDataset(os.fspath(shard))]
 
-    @fuzzed
+    @fuzzed()
     @given(
         spoilt(good, 60)
         | st.binary(max_size=100)
@@ -219,11 +238,11 @@ def test_shards(cached):
         shard.write_bytes(good)
 
 
-def test_manifests(cached, tmp_path):
+def test_manifests(fuzzed, cached, tmp_path):
     config, _ = cached
     good = (Path(config.cache_directory, "dev", "fan", "train") / manifest.FILE).read_bytes()
 
-    @fuzzed
+    @fuzzed()
     @given(spoilt(good, len(good)) | SECTIONS.map(lambda each: repr(each).encode("utf-8", "replace")))
     def check(content):
         (tmp_path / manifest.FILE).write_bytes(content)
@@ -235,7 +254,7 @@ def test_manifests(cached, tmp_path):
     check()
 
 
-def test_unfinished_trainings_and_scorings(tmp_path, monkeypatch):
+def test_unfinished_trainings_and_scorings(fuzzed, tmp_path, monkeypatch):
     """Each goes on from what it was, or begins again."""
     monkeypatch.setattr(checkpoint, "Throttle", partial(Throttle, max_share_of_time=1e9))  # written at once
     training, scoring = tmp_path / "fan.unfinished.npz", tmp_path / "fan.json"
@@ -246,7 +265,7 @@ def test_unfinished_trainings_and_scorings(tmp_path, monkeypatch):
     partial_scores.PartialScores(scoring, {"seed": 0}, max_share_of_time=1e9).add("a.wav", [0.5, 1.5])
     good = training.read_bytes(), scoring.read_bytes()
 
-    @fuzzed
+    @fuzzed()
     @given(spoilt(good[0], len(good[0])), spoilt(good[1], len(good[1])))
     def check(training_content, scoring_content):
         training.write_bytes(training_content)
@@ -277,10 +296,10 @@ LIKELY = st.builds(
 
 
 @pytest.mark.parametrize("layout", ["dcase2020", "folder"])
-def test_names(tmp_path, layout):
+def test_names(fuzzed, tmp_path, layout):
     numbers = iter(range(10**9))
 
-    @settings(fuzzed, max_examples=INPUTS // 10)
+    @fuzzed(10)
     @given(st.lists(LIKELY | NAMES, min_size=1, max_size=4), NAMES | st.sampled_from(["fan", "..", "a b", "-x"]))
     def check(names, machine):
         root = tmp_path / str(next(numbers))

@@ -1,4 +1,4 @@
-"""What the documentation promises to a script of one's own, each tried in a bare process in another folder."""
+"""Promises of the documentation to a script of one's own, each tried in a bare process in another folder."""
 
 import json
 import subprocess
@@ -16,6 +16,8 @@ from ganad_tf.models import DETECTORS
 from ganad_tf.training import build as building
 
 GOLDENS = sorted((ROOT / "tests" / "goldens").glob("*.zip"))
+# A detector of each kind; those that resemble one of them have their turn by `-m slow`.
+OF_EACH_KIND = ("DenseAE", "GANomaly", "SpectrumDensity")
 GANS = ("EGBAD", "GANomaly", "SkipGANomaly")
 TAKES_LOSS = ("DenseAE", "IDNN")
 
@@ -51,7 +53,7 @@ WINDOWS = np.random.default_rng(0).normal(size=[32, 12]).astype(np.float32)
 
 
 def run(script, folder, *arguments):
-    """What a script leaves in `found`, run in a process that knows nothing but the installed package."""
+    """Runs a script in a process that knows nothing but the installed package; the contents of its `found`."""
     path = folder / "script.py"
     path.write_text(f"{HEAD}\n{script}\nprint(json.dumps(found))\n")
     command = [sys.executable, path.name, *map(str, arguments)]
@@ -60,28 +62,39 @@ def run(script, folder, *arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("golden", GOLDENS, ids=lambda path: path.stem)
-def test_what_earlier_versions_have_trained_loads_scores_and_trains_on(golden, tmp_path):
-    zipfile.ZipFile(golden).extractall(tmp_path)
-    expected = json.loads((tmp_path / "expected.json").read_text())
+@pytest.fixture(scope="module")
+def goldens(tmp_path_factory):
+    """Facts about the detectors of every archive, loaded in one process, by the archive's name."""
+    folder = tmp_path_factory.mktemp("goldens")
+    for golden in GOLDENS:
+        zipfile.ZipFile(golden).extractall(folder / golden.stem)
     script = """
-with open("expected.json") as stream:
-    expected = json.load(stream)
-windows = np.array(expected["windows"], np.float32)
-for name in DETECTORS:
-    detector = keras.models.load_model(f"{name}.keras")
-    found[name] = {
-        "scores": detector.anomaly_score(windows).numpy().tolist(),
-        "iterations": int(detector.optimizer.iterations),
-        "learning_rate": float(detector.optimizer.learning_rate),
-    }
-    for _ in range(3):
-        detector.train_on_batch(windows)
-    found[name]["scores after"] = detector.anomaly_score(windows).numpy().tolist()
+for folder in sys.argv[1:]:
+    with open(f"{folder}/expected.json") as stream:
+        expected = json.load(stream)
+    windows = np.array(expected["windows"], np.float32)
+    facts = found[folder] = {}
+    for name in DETECTORS:
+        detector = keras.models.load_model(f"{folder}/{name}.keras")
+        facts[name] = {
+            "scores": detector.anomaly_score(windows).numpy().tolist(),
+            "iterations": int(detector.optimizer.iterations),
+            "learning_rate": float(detector.optimizer.learning_rate),
+        }
+        detector.run_eagerly = True  # tracing takes seconds
+        for _ in range(3):
+            detector.train_on_batch(windows)
+        facts[name]["scores after"] = detector.anomaly_score(windows).numpy().tolist()
 """
-    found = run(script, tmp_path)
-    assert found.keys() == DETECTORS.keys()
-    for name, facts in found.items():
+    return folder, run(script, folder, *(golden.stem for golden in GOLDENS))
+
+
+@pytest.mark.parametrize("golden", GOLDENS, ids=lambda path: path.stem)
+def test_what_earlier_versions_have_trained_loads_scores_and_trains_on(golden, goldens):
+    folder, found = goldens
+    expected = json.loads((folder / golden.stem / "expected.json").read_text())
+    assert found[golden.stem].keys() == DETECTORS.keys()
+    for name, facts in found[golden.stem].items():
         for key, value in facts.items():
             np.testing.assert_allclose(value, expected[name][key], rtol=1e-4, err_msg=f"{name}, {key}")
         is_learner = name != "SpectrumDensity"
@@ -119,8 +132,10 @@ for name in ("optimizer", "discriminator_optimizer"):
 
 
 @pytest.fixture(scope="module")
-def promised(tmp_path_factory):
-    """What many small things come to, for every detector."""
+def promised(tmp_path_factory, request):
+    """Many small things and their outcome, for every detector that a test asks for."""
+    items = [item for item in request.session.items if "promised" in item.fixturenames]
+    names = sorted({item.callspec.params["name"] for item in items})
     script = """
 import tensorflow as tf
 
@@ -130,7 +145,7 @@ def rates(detector):
 
 fit = {"verbose": 0, "batch_size": 32}  # a step per epoch
 eager = {"run_eagerly": True}  # where no graph is asked for, which takes a second to make
-for name in DETECTORS:
+for name in sys.argv[1:]:
     facts = found[name] = {}
 
     whole = np.round(8 * WINDOWS)
@@ -200,10 +215,12 @@ for name in DETECTORS:
         detector.fit(WINDOWS, epochs=3, callbacks=[keras.callbacks.LearningRateScheduler(halved)], **fit)
         facts["separate"] = rates(detector)
 """
-    return run(script, tmp_path_factory.mktemp("promised"))
+    return run(script, tmp_path_factory.mktemp("promised"), *names)
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in OF_EACH_KIND else pytest.mark.slow) for name in DETECTORS]
+)
 class TestEveryDetectorInAScript:
     def test_export_after_fit_gives_what_calling_gives(self, promised, name):
         assert promised[name]["export"] < 1e-5
@@ -240,45 +257,52 @@ class TestEveryDetectorInAScript:
             assert facts["separate"] == pytest.approx([0.01 / 8, 0.02])
 
 
-def test_egbad_takes_another_batch_only_where_x_is_a_pair(tmp_path):
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    """Another batch for EGBAD, and other numbers than float32 for every detector."""
     script = """
 def weights(call):
-    detector = make("EGBAD")
+    detector = make("EGBAD", run_eagerly=True)
     call(detector)
     return [float(np.sum(np.abs(weight))) for weight in detector.get_weights()]
 
 other = WINDOWS[::-1].copy()
 options = {"batch_size": 16, "shuffle": False, "verbose": 0}
-found["alone"] = weights(lambda detector: detector.fit(WINDOWS, **options))
-found["with targets"] = weights(lambda detector: detector.fit(WINDOWS, other, **options))
-found["with labels"] = weights(lambda detector: detector.fit(WINDOWS, np.zeros(32), **options))
-found["pair"] = weights(lambda detector: detector.fit((WINDOWS, other), validation_data=(WINDOWS,), **options))
+found["batches"] = {
+    "alone": weights(lambda detector: detector.fit(WINDOWS, **options)),
+    "with targets": weights(lambda detector: detector.fit(WINDOWS, other, **options)),
+    "with labels": weights(lambda detector: detector.fit(WINDOWS, np.zeros(32), **options)),
+    "pair": weights(lambda detector: detector.fit((WINDOWS, other), validation_data=(WINDOWS,), **options)),
+}
+numbers = found["numbers"] = {}
+make("GANomaly").save("ganomaly.keras")
+for name in DETECTORS:
+    for kind in ("mixed_float16", "mixed_bfloat16", "float64", "float16"):
+        numbers[f"{name}, dtype, {kind}"] = sentence(lambda: DETECTORS[name](dtype=kind))
+        keras.config.set_dtype_policy(kind)
+        numbers[f"{name}, policy, {kind}"] = sentence(lambda: DETECTORS[name]())
+        keras.config.set_dtype_policy("float32")
+    for kind in ("float16", "float64"):
+        keras.config.set_floatx(kind)
+        numbers[f"{name}, floatx, {kind}"] = sentence(lambda: DETECTORS[name]())
+        keras.config.set_floatx("float32")
+keras.mixed_precision.set_global_policy("mixed_float16")
+numbers["GANomaly, loaded, mixed_float16"] = sentence(lambda: keras.models.load_model("ganomaly.keras"))
+keras.mixed_precision.set_global_policy("float32")
+keras.models.load_model("ganomaly.keras")
 """
-    found = run(script, tmp_path)
+    return run(script, tmp_path_factory.mktemp("refused"))
+
+
+def test_egbad_takes_another_batch_only_where_x_is_a_pair(refused):
+    found = refused["batches"]
     assert found["alone"] == pytest.approx(found["with targets"], rel=1e-5)
     assert found["alone"] == pytest.approx(found["with labels"], rel=1e-5)
     assert found["alone"] != pytest.approx(found["pair"], rel=1e-5)
 
 
-def test_other_numbers_than_float32_are_refused_when_a_detector_is_made_or_loaded(tmp_path):
-    script = """
-make("GANomaly").save("ganomaly.keras")
-for name in DETECTORS:
-    for kind in ("mixed_float16", "mixed_bfloat16", "float64", "float16"):
-        found[f"{name}, dtype, {kind}"] = sentence(lambda: DETECTORS[name](dtype=kind))
-        keras.config.set_dtype_policy(kind)
-        found[f"{name}, policy, {kind}"] = sentence(lambda: DETECTORS[name]())
-        keras.config.set_dtype_policy("float32")
-    for kind in ("float16", "float64"):
-        keras.config.set_floatx(kind)
-        found[f"{name}, floatx, {kind}"] = sentence(lambda: DETECTORS[name]())
-        keras.config.set_floatx("float32")
-keras.mixed_precision.set_global_policy("mixed_float16")
-found["GANomaly, loaded, mixed_float16"] = sentence(lambda: keras.models.load_model("ganomaly.keras"))
-keras.mixed_precision.set_global_policy("float32")
-keras.models.load_model("ganomaly.keras")
-"""
-    found = run(script, tmp_path)
+def test_other_numbers_than_float32_are_refused_when_a_detector_is_made_or_loaded(refused):
+    found = refused["numbers"]
     assert len(found) == 10 * len(DETECTORS) + 1
     for case, sentence in found.items():
         name, _, kind = case.split(", ")
@@ -290,8 +314,14 @@ SWITCHES = """
 import logging, os, pathlib
 import tensorflow as tf
 from tensorflow.python.framework import config as framework
-from ganad_tf import building, datasets, preparation, runtime, trained, training
 from ganad_tf import config as configuration
+from ganad_tf import datasets, runtime
+from ganad_tf.cache.prepare import prepare_cache
+from ganad_tf.cli import terminal
+from ganad_tf.run import MachineRun
+from ganad_tf.scoring.model_directory import ModelDirectory
+from ganad_tf.training import build
+from ganad_tf.training.train import train_detector
 from ganad_tf.serving.artifact import Artifact
 
 logged = []
@@ -320,12 +350,12 @@ mapping = {"dev_directory": "data", "model": {"name": "GANomaly", "hidden": [4],
 def train(place, **settings):
     config = configuration.from_mapping(mapping | {"model_directory": place} | settings, source="script")
     (listing,) = datasets.list_clips(config, "dev")
-    prepare_cache(MachineRun(config, listing, "dev"), "train")
-    building.build(config)
+    run = MachineRun(config, listing, "dev")
+    prepare_cache(run, "train")
+    build.build(config)
     logged.clear()
-    train_detector(MachineRun(config, listing, "dev"))
-    trained.load(Path(config.model_directory, "dev", "fan"))
-    record = json.loads((Path(config.model_directory, "dev", "fan") / "training.json").read_text())
+    train_detector(run)
+    record = ModelDirectory.of(run).load().record
     return record["deterministic"], [line for line in logged if "deterministic" in line]
 
 found["asked for, not in force"] = train("one")
@@ -336,12 +366,22 @@ found["both"] = train("three")
 found["in force, not asked for"] = train("four", deterministic=False)
 runtime.full_float32()
 found["TF32 by request"] = switches()["TF32"]
+tf.config.experimental.enable_tensor_float_32_execution(True)
+terminal.import_tensorflow()
+found["TF32 of a command"] = switches()["TF32"]
 """
 
 
-def test_loading_and_training_in_a_script_throw_no_switch_of_the_process(tmp_path):
-    write_machine(tmp_path / "data", "fan", ids=("00",), n_train=4, n_test=1)
-    found = run(SWITCHES, tmp_path, ROOT / "exported_models" / "demo")
+@pytest.fixture(scope="module")
+def switched(tmp_path_factory):
+    """The switches of a process in which a script loads, trains, and at last does what a command does."""
+    folder = tmp_path_factory.mktemp("switches")
+    write_machine(folder / "data", "fan", ids=("00",), n_train=4, n_test=1)
+    return run(SWITCHES, folder, ROOT / "exported_models" / "demo")
+
+
+def test_loading_and_training_in_a_script_throw_no_switch_of_the_process(switched):
+    found = switched
     assert found["before"] == found["after"]
     assert found["after"]["TF32"]
     assert not found["after"]["determinism"]
@@ -357,16 +397,9 @@ def test_loading_and_training_in_a_script_throw_no_switch_of_the_process(tmp_pat
     assert "`deterministic: false`, but operations stay deterministic in this process" in line
 
 
-def test_the_command_line_throws_them(tmp_path):
+def test_the_command_line_throws_them(switched):
     """Full float32 on GPUs, for whoever asks no more than that something be scored."""
-    script = """
-import tensorflow as tf
-from ganad_tf import console
-tf.config.experimental.enable_tensor_float_32_execution(True)
-console.import_tensorflow()
-found["TF32"] = tf.config.experimental.tensor_float_32_execution_enabled()
-"""
-    assert run(script, tmp_path) == {"TF32": False}
+    assert not switched["TF32 of a command"]
 
 
 @pytest.mark.parametrize("name", DETECTORS)

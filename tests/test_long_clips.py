@@ -23,11 +23,19 @@ from ganad_tf.scoring import score as scoring
 from ganad_tf.serving import local, wav
 from ganad_tf.serving.artifact import Artifact
 
+SHAPES = [
+    (*size, pad_mode, log, beyond)
+    for size in ((1024, 512), (512, 300), (512, 700))
+    for pad_mode in ("reflect", "constant")
+    for log in ("baseline", "relative_80db")
+    for beyond in (0, 1, 149, 299)
+]
 
-@pytest.mark.parametrize("beyond", [0, 1, 149, 299])
-@pytest.mark.parametrize("log", ["baseline", "relative_80db"])
-@pytest.mark.parametrize("pad_mode", ["reflect", "constant"])
-@pytest.mark.parametrize(("n_fft", "hop_length"), [(1024, 512), (512, 300), (512, 700)])
+
+@pytest.mark.parametrize(
+    ("n_fft", "hop_length", "pad_mode", "log", "beyond"),
+    [pytest.param(*shape, marks=() if number % 7 == 0 else pytest.mark.slow) for number, shape in enumerate(SHAPES)],
+)
 def test_a_log_mel_in_pieces_is_that_in_one_go(n_fft, hop_length, pad_mode, log, beyond):
     layer = LogMel(n_fft=n_fft, hop_length=hop_length, n_mels=32, pad_mode=pad_mode, log=log)
     waveform = np.random.default_rng(0).normal(0, 0.1, 20 * SAMPLE_RATE + beyond).astype(np.float32)

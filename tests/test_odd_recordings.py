@@ -83,7 +83,7 @@ def by_grpc(project, server) -> dict[str, float | str]:
 
 @pytest.fixture(scope="module")
 def prepared(project) -> dict[str, float | str]:
-    """What `ganad run` made of them: scores in its files, refusals in the cache's manifest."""
+    """Scores in the files of `ganad run` and refusals in the cache's manifest, by recording."""
     with (project / "result/anomaly_score_machine_id_00.csv").open(newline="") as stream:
         said: dict[str, float | str] = {Path(name).name: float(score) for name, score in csv.reader(stream)}
     manifest = json.loads((project / "cache/dev/machine/test/manifest.json").read_text())

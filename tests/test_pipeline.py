@@ -50,7 +50,7 @@ def budget_mb(request, monkeypatch):
 
 
 def stacked_by_hand(source):
-    """All windows of all clips in the order of the shards, in NumPy."""
+    """The windows of the clips in the order of the shards, in NumPy."""
     windows = []
     mean, std = np.float32(source.normalizer.mean), np.float32(source.normalizer.std)
     for _, log_mel in records.read(source.cache, source.entries):

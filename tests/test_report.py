@@ -1,4 +1,4 @@
-"""The report, opened in a browser as its readers open it."""
+"""The report as its readers find it; opened in a browser, as they open it, by `-m slow`."""
 
 import base64
 import csv
@@ -149,12 +149,14 @@ def test_clips_are_ranked_and_chosen_by_score(results, report):
         assert each.is_wrong == ((each.score > fan.threshold) != each.clip.name.startswith("anomaly"))
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_but_itself(page):
     assert all(url.startswith(("file:", "data:", "blob:")) for url in page.asked)
     assert sum(url.startswith("file:") for url in page.asked) == 1
     assert page.locator("h2").all_inner_texts()[:3] == ["Comparison", "ae", "density"]
 
 
+@pytest.mark.slow
 def test_every_picture_is_there_and_has_words(page):
     for picture in page.locator("img").all():
         picture.scroll_into_view_if_needed()
@@ -163,6 +165,7 @@ def test_every_picture_is_there_and_has_words(page):
     assert page.locator("img").count() >= 15
 
 
+@pytest.mark.slow
 def test_every_table_is_sortable(page):
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     tables = page.locator("table").all()
@@ -179,6 +182,7 @@ def test_every_table_is_sortable(page):
     assert shown == sorted(shown) and len(shown) == 16
 
 
+@pytest.mark.slow
 def test_every_player_plays(page):
     players = page.locator("audio").all()
     assert len(players) >= 8
@@ -190,6 +194,7 @@ def test_every_player_plays(page):
         player.evaluate("(each) => each.pause()")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_serious_fault_for_those_who_read_otherwise(page, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
@@ -199,6 +204,7 @@ def test_no_serious_fault_for_those_who_read_otherwise(page, scheme):
     assert [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")] == []
 
 
+@pytest.mark.slow
 def test_the_page_fits_a_phone_and_a_sheet_of_paper(page):
     page.set_viewport_size({"width": 360, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -213,19 +219,37 @@ def test_the_page_fits_a_phone_and_a_sheet_of_paper(page):
     assert not page.locator("audio").first.is_visible()
 
 
-def test_new_recordings_have_a_report_and_their_names_are_only_names(mine, browser):
-    page = browser.new_page()
-    page.goto((mine / "report.html").as_uri())
-    assert page.title() == "Anomaly scores of mine"
-    new = page.locator("section.machine", has_text="mine, eval").last
-    assert any(name.startswith(ODD) for name in new.locator("h5").all_inner_texts())
-    assert page.locator("img[src=x]").count() == 0
+def test_nothing_is_asked_for_from_elsewhere(report):
+    """Readers of pages look these up: sources, styles, scripts and links."""
+    text = (report / "report.html").read_text()
+    asked = re.findall(r"""(?:src|href|action|poster)=["']([^"']*)""", text) + re.findall(r"url\(([^)]*)\)", text)
+    assert len(asked) > 20
+    assert [each for each in asked if not each.startswith(("data:", "#", "%23"))] == []
+    assert not re.search(r"@import|<script[^>]* src", text)
+
+
+def test_new_recordings_have_a_report_and_their_names_are_only_names(mine):
+    text = (mine / "report.html").read_text()
+    heads = [html.unescape(head).strip() for head in re.findall(r"<h5[^>]*>([^<]*)", text)]
+    assert any(head.startswith(ODD) for head in heads)
+    assert "<img src=x" not in text
     rows = [row for row in rows_of(mine / "machines.csv") if row["mode"] == "eval"]
     assert [(row["auc"], row["unlabelled"]) for row in rows] == [("", "4")] * 2
     assert "| mine, eval | mean | n/a | n/a |" in (mine / "report.md").read_text()
     assert "0 of 0" not in (mine / "report.md").read_text()
 
 
+@pytest.mark.slow
+def test_a_browser_takes_names_for_names(mine, browser):
+    page = browser.new_page()
+    page.goto((mine / "report.html").as_uri())
+    assert page.title() == "Anomaly scores of mine"
+    new = page.locator("section.machine", has_text="mine, eval").last
+    assert any(name.startswith(ODD) for name in new.locator("h5").all_inner_texts())
+    assert page.locator("img[src=x]").count() == 0
+
+
+@pytest.mark.slow
 def test_names_that_begin_with_a_number_are_sorted_as_names(mine, browser):
     page = browser.new_page()
     page.goto((mine / "report.html").as_uri())
@@ -407,6 +431,7 @@ def test_an_ensemble_has_a_report(results, ganad):
     assert "/result/ae are not those that were combined; run `ganad score` on the ensemble again." in done.stderr
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_seen_and_heard_as_its_members_see_and_hear(results, ganad):
     small = ["--set", "feature.n_mels=64", "feature.hop_length=256", "audio.sample_rate=8000", "audio.resample=true"]
     for name in ("ae", "density"):

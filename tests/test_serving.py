@@ -387,6 +387,7 @@ def test_requests_that_wait_together_are_answered_by_one_call():
     assert len(calls) < len(values)
 
 
+@pytest.mark.slow
 def test_a_crowd_gets_answers_or_503_and_the_next_one_is_served(expected):
     running = Server(DEMO, "--queue", "4")
     body = {**WAV, "instances": [b64(FILES[0])]}

@@ -63,7 +63,7 @@ def connected(server: Server) -> Iterator[socket.socket]:
 
 
 def everything(connection: socket.socket) -> bytes:
-    """All that is answered until the server closes."""
+    """The bytes that are answered until the server closes."""
     answer = b""
     try:
         while piece := connection.recv(1 << 16):
@@ -318,7 +318,7 @@ def test_the_description_of_the_server_is_openapi(server):
 
 
 def series(server: Server) -> dict[str, float]:
-    """What `/metrics` counts, by name and labels."""
+    """Counts of `/metrics` by name and labels."""
     text = exchange(server, head("GET", "/metrics", Connection="close")).partition(b"\r\n\r\n")[2].decode()
     lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
     return {name: float(value) for name, _, value in lines}
@@ -412,6 +412,7 @@ def with_open_files(number: int, *options: str) -> Server:
     return Server(DEMO, *options, launcher=launcher)
 
 
+@pytest.mark.slow
 def test_few_file_descriptors_refuse_newcomers_and_the_models_stay():
     running = with_open_files(64, "--poll", "0.2", "--head-seconds", "2")
     try:
@@ -490,6 +491,7 @@ def test_it_answers_health_while_it_loads_and_a_second_signal_ends_it_at_once(tm
         running.ended(5)
 
 
+@pytest.mark.slow
 def test_out_of_memory_while_parsing_is_503_and_the_server_lives():
     running = Server(DEMO)
     try:

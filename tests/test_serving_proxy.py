@@ -29,7 +29,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def port(server, tmp_path_factory) -> Iterator[int]:
-    """Where nginx listens, in front of the server."""
+    """The port at which nginx listens, in front of the server."""
     folder = tmp_path_factory.mktemp("nginx")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,4 +1,7 @@
-"""Every script of tools/ on the smallest input that it takes, so that none dies unseen."""
+"""Every script of tools/ on the smallest input that it takes, so that none dies unseen.
+
+The long ones run by `-m slow`; the gate asks each that has options for them.
+"""
 
 import json
 import os
@@ -28,6 +31,7 @@ RUN_BY = {
     "long_clips.py": "tests/test_long_clips.py::test_memory_for_long_clips_is_bounded",
     "measure.py": "test_what_was_measured_becomes_tables",
     "reference.py": "tests/test_benchmark.py::test_rows_compare_ours_with_plain_code",
+    "rooms.py": "test_rooms_and_arrows_are_counted",
     "serving_load.py": "test_an_exported_model_stands_a_second_of_load",
     "serving_many.py": "tests/test_benchmark.py::test_of_many_models_only_so_many_are_in_memory",
     "speed_jobs.py": "test_jobs_of_the_benchmark_run_by_themselves",
@@ -54,6 +58,12 @@ def test_every_script_is_run():
             assert f"def {name}(" in (ROOT / (path or "tests/test_tools.py")).read_text(), what
 
 
+@pytest.mark.parametrize("name", [path.name for path in sorted(TOOLS.glob("*.py")) if "argparse" in path.read_text()])
+def test_every_script_with_options_says_them(name, tmp_path):
+    assert f"usage: {name}" in run(name, "--help", cwd=tmp_path)
+
+
+@pytest.mark.slow
 def test_log_mels_are_imported_and_evidence_is_found_in_them(real_data, tmp_path):
     """Real log-mels: of 30 normal clips, 24 of them known and 6 held out."""
     with np.load(real_data / "toycar_logmel" / "toycar_id01_id02.npz") as arrays:
@@ -72,6 +82,7 @@ def test_log_mels_are_imported_and_evidence_is_found_in_them(real_data, tmp_path
     assert areas[:, 0].max() > 50  # a sound that was added is heard by something
 
 
+@pytest.mark.slow
 def test_what_was_measured_becomes_tables(tmp_path):
     detectors = ["--detectors", "SpectrumDensity", "--seeds", "0", "--jobs", "1"]
     measured = run("measure.py", "synthetic", "out", *detectors, "--set", *SMALL, cwd=tmp_path)
@@ -80,6 +91,23 @@ def test_what_was_measured_becomes_tables(tmp_path):
     rows = [line for line in table.splitlines() if line.startswith("| SpectrumDensity")]
     assert len(rows) == 2
     assert all(row.count(" / ") == 7 for row in rows)  # six machine types and their mean
+
+
+def test_rooms_and_arrows_are_counted(tmp_path):
+    package = tmp_path / "house"
+    (package / "inner").mkdir(parents=True)
+    for name in ("__init__", "inner/__init__", "inner/deep", "last"):
+        (package / f"{name}.py").touch()
+    (package / "first.py").write_text("from house import last\nfrom house.inner import deep\n")
+    (package / "inner" / "deep.py").write_text("import house.last\n\n\ndef f(config, listing, mode): ...\n")
+    layers = "[importlinter:contract:layers]\nlayers =\n    house.first\n    house.inner\n    house.last\n"
+    (tmp_path / "setup.cfg").write_text(layers)
+    assert run("rooms.py", package, cwd=tmp_path).splitlines() == [
+        "rooms: 3 (1 folders, 2 files)",
+        "arrows between rooms: 3",
+        "ranks: 3",
+        "functions with 3 or more of config, listing, machine, mode: 1",
+    ]
 
 
 def test_a_golden_is_packed_once(tmp_path):
@@ -93,6 +121,7 @@ def test_a_golden_is_packed_once(tmp_path):
     assert subprocess.run(command, check=False, capture_output=True).returncode == 2
 
 
+@pytest.mark.slow
 def test_jobs_of_the_benchmark_run_by_themselves(tmp_path):
     make = "import pathlib, sys; sys.path.insert(0, sys.argv[1]); import speed_jobs; "
     make += "speed_jobs.recordings(pathlib.Path('.'), 2)"
@@ -103,6 +132,7 @@ def test_jobs_of_the_benchmark_run_by_themselves(tmp_path):
         assert json.loads(printed.splitlines()[-1])["seconds"] > 0, name
 
 
+@pytest.mark.slow
 def test_an_exported_model_stands_a_second_of_load(tmp_path):
     model = ["--model", ROOT / "exported_models" / "demo", "--seconds", "1", "--json"]
     rows = json.loads(run("benchmark.py", "serve", *model, cwd=tmp_path))

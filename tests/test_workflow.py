@@ -16,7 +16,7 @@ from test_config import OFFICIAL
 
 from ganad_tf.cli import main
 
-FAST = ["--set", "fit.epochs=60", "fit.batch_size=32"]
+FAST = ["--set", "fit.epochs=15", "fit.batch_size=32", "fit.compile.learning_rate=0.004"]
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +145,8 @@ def test_a_trained_machine_is_skipped_and_a_cached_clip_not_read_again(copied, g
 def test_other_settings_are_refused_and_nothing_is_lost(copied, ganad):
     before = {path: path.read_bytes() for path in (copied / "model").rglob("*") if path.is_file()}
     for verb in ("train", "score"):
-        done = ganad(verb, "baseline.yaml", "--set", "fit.epochs=3", "fit.batch_size=32", cwd=copied, check=2)
-        assert "was made with `fit.epochs: 60`, this configuration has `fit.epochs: 3`" in done.stderr
+        done = ganad(verb, "baseline.yaml", *FAST, "fit.epochs=3", cwd=copied, check=2)
+        assert "was made with `fit.epochs: 15`, this configuration has `fit.epochs: 3`" in done.stderr
     assert {path: path.read_bytes() for path in (copied / "model").rglob("*") if path.is_file()} == before
 
 
@@ -192,6 +192,7 @@ def test_same_seed_same_result_to_the_last_digit(finished, copied, ganad):
     assert (copied / "other" / "anomaly_score_pump_id_04.csv").read_bytes() != before
 
 
+@pytest.mark.slow
 def test_streamed_training_works_from_the_command_line(copied, ganad):
     ganad(
         "train",
@@ -201,7 +202,7 @@ def test_streamed_training_works_from_the_command_line(copied, ganad):
         *FAST,
         "model_directory=streamed",
         "fit.memory_budget_mb=0",
-        "fit.epochs=5",
+        "fit.epochs=3",
         cwd=copied,
     )
     assert (copied / "streamed" / "dev" / "pump" / "detector.keras").exists()
@@ -215,7 +216,7 @@ def test_ganomaly_by_its_yaml(copied, ganad):
 
 
 def test_a_folder_of_recordings_and_new_ones(tmp_path, ganad):
-    """What a user with a fan does: normal recordings, a few bad ones, and tomorrow's."""
+    """A user with a fan has normal recordings, a few bad ones, and tomorrow's."""
     for index in range(10):
         write_wav(tmp_path / "my_fan" / "normal" / f"monday_{index}.flac", tone(seed=index))
     for index in range(2):
@@ -224,7 +225,8 @@ def test_a_folder_of_recordings_and_new_ones(tmp_path, ganad):
             tmp_path / "new" / "my_fan" / f"tomorrow_{index}.wav", tone(hz=440 if index else 2000, seed=50 + index)
         )
     (tmp_path / "fan.yaml").write_text(
-        "dev_directory: my_fan\neval_directory: new\ndataset: {name: folder}\nfit: {epochs: 120, batch_size: 32}\n"
+        "dev_directory: my_fan\neval_directory: new\ndataset: {name: folder}\n"
+        "fit: {epochs: 20, batch_size: 32, compile: {learning_rate: 0.004}}\n"
     )
     assert "100.00" in ganad("run", "fan.yaml", cwd=tmp_path).stdout
     assert [row[0] for row in rows(tmp_path / "result" / "anomaly_score_my_fan_id_00.csv")][-2:] == [
@@ -383,6 +385,7 @@ def test_a_broken_detector_is_named(copied, ganad):
     assert "remove the folder and run `ganad train`" in done.stderr
 
 
+@pytest.mark.slow
 def test_killed_while_training_there_is_no_detector_and_then_a_whole_one(copied, ganad):
     shutil.rmtree(copied / "model")
     folder = copied / "model" / "dev" / "pump"

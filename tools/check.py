@@ -19,7 +19,7 @@ GATES = {
     "types": [BINARIES / "mypy"],
     "imports": [BINARIES / "lint-imports"],
     "api": [sys.executable, ROOT / "tools" / "api_page.py"],
-    "tests": [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--durations=20", *sys.argv[1:]],
+    "tests": [sys.executable, "-m", "pytest", "-n", "2", "--durations=20", *sys.argv[1:]],
 }
 
 

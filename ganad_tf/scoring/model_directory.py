@@ -186,7 +186,7 @@ class ModelDirectory:
             train_scores = tuple(score_files.read_scores(folder / SCORES))
             if settings.name == "paper":
                 return FittedScorer(settings, None, train_scores)
-            with np.load(folder / DENSITY, allow_pickle=False) as arrays:
+            with (folder / DENSITY).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 return FittedScorer(settings, Density(settings.density, dict(arrays)), train_scores)
         except (*checksummed.READ_ERRORS, DataError) as error:
             raise training_record.unreadable(folder, error) from error
