@@ -17,7 +17,7 @@ from conftest import tone, write_wav
 
 from ganad_tf.cli import arguments
 from ganad_tf.errors import DataError, InputError
-from ganad_tf.serving import http_client
+from ganad_tf.serving.predict import http_client
 
 PATH = "/v1/models/demo"
 OUTPUTS = {"anomaly_score": [1.5], "is_anomaly": [False], "threshold": [2.0]}

@@ -12,7 +12,7 @@ import pytest
 from conftest import tone, write_machine, write_wav
 
 from ganad_tf.cli import main
-from ganad_tf.serving import edge
+from ganad_tf.serving.predict import edge
 
 YAML = """
 dev_directory: ./dev
@@ -139,7 +139,7 @@ def test_predict_by_a_small_boards_runtime_needs_no_tensorflow(project):
     code = f"""
 import sys
 from pathlib import Path
-from ganad_tf.serving import edge
+from ganad_tf.serving.predict import edge
 model = edge.EdgeModel(Path({str(exported(project, "onnx"))!r}))
 sys.exit("tensorflow" in sys.modules)
 """

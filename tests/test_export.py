@@ -33,8 +33,8 @@ from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import clip_values, densities
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
-from ganad_tf.serving import wav
-from ganad_tf.serving.artifact import Artifact
+from ganad_tf.serving.models import wav
+from ganad_tf.serving.models.artifact import Artifact
 
 SMALL = {"n_mels": 16, "frames": 3, "n_fft": 256, "hop_length": 128}
 DENSITY = {"name": "density", "pooling": "lulls", "whiten": True, "density": "knn", "neighbors": 2}

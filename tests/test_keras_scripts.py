@@ -292,7 +292,7 @@ import tensorflow as tf
 from tensorflow.python.framework import config as framework
 from ganad_tf import building, datasets, preparation, runtime, trained, training
 from ganad_tf import config as configuration
-from ganad_tf.serving.artifact import Artifact
+from ganad_tf.serving.models.artifact import Artifact
 
 logged = []
 logging.getLogger("ganad_tf").addHandler(type("Kept", (logging.Handler,), {"emit": lambda self, record:

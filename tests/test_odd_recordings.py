@@ -22,10 +22,11 @@ from ganad_tf.cli import main
 from ganad_tf.config import Config
 from ganad_tf.config.input_sections import Audio
 from ganad_tf.errors import DataError, InputError
-from ganad_tf.serving import audio_format, client, grpc_client, http_client, local
-from ganad_tf.serving import wav as wav_files
-from ganad_tf.serving.artifact import Artifact
-from ganad_tf.serving.audio_format import AudioFormat
+from ganad_tf.serving.models import audio_format
+from ganad_tf.serving.models import wav as wav_files
+from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.models.audio_format import AudioFormat
+from ganad_tf.serving.predict import client, grpc_client, http_client, local
 
 CASES = cases()
 OPEN_CASES = sorted(name for name in CASES if re.search("open|pipe", name) and "cut" not in name)

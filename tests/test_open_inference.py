@@ -13,8 +13,9 @@ from tritonclient.utils import InferenceServerException
 
 from ganad_tf import __version__
 from ganad_tf.errors import InputError
-from ganad_tf.serving import binary_tensors, open_inference, wav
-from ganad_tf.serving.signature import Field, Signature
+from ganad_tf.serving.models import wav
+from ganad_tf.serving.models.signature import Field, Signature
+from ganad_tf.serving.protocols import binary_tensors, open_inference
 
 DEMO = ROOT / "exported_models/demo"
 SIGNATURES = {

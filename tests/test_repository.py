@@ -16,10 +16,11 @@ import pytest
 from conftest import ROOT
 
 from ganad_tf.errors import DataError
-from ganad_tf.serving import inventory, rest, versions, wav
-from ganad_tf.serving.artifact import Artifact
-from ganad_tf.serving.repository import NotHereError, Repository
-from ganad_tf.serving.versions import Policy
+from ganad_tf.serving.models import inventory, versions, wav
+from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.models.repository import NotHereError, Repository
+from ganad_tf.serving.models.versions import Policy
+from ganad_tf.serving.protocols import rest
 
 DEMO = ROOT / "exported_models/demo"
 CLIP = {"waveform": np.random.default_rng(0).normal(0, 0.1, [1, 16000]).astype(np.float32)}
@@ -55,7 +56,7 @@ def test_a_version_without_permission_stops_no_other(tmp_path):
     code = """
 import os, sys
 from pathlib import Path
-from ganad_tf.serving.repository import Repository
+from ganad_tf.serving.models.repository import Repository
 if os.geteuid() == 0:
     os.seteuid(65534)
 repository = Repository(Path(sys.argv[1]))

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from ganad_tf.errors import InputError
-from ganad_tf.serving import bad_clip, base64_text, rest
-from ganad_tf.serving.signature import Field, Signature
+from ganad_tf.serving.models import bad_clip
+from ganad_tf.serving.models.signature import Field, Signature
+from ganad_tf.serving.protocols import base64_text, rest
 
 WAVEFORM = Field(np.dtype("f4"), (None, None))
 FILES = Field(np.dtype("O"), (None,))

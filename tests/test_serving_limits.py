@@ -19,12 +19,12 @@ import pytest
 from test_serving import DEMO, FILES, PREDICT, WAV, Server, b64, wait_for
 
 from ganad_tf.errors import InputError
-from ganad_tf.serving import parsing
-from ganad_tf.serving.http_connections import connections
+from ganad_tf.serving.http.byte_budget import Room
+from ganad_tf.serving.http.connections import connections
 from ganad_tf.serving.limits import Limits
+from ganad_tf.serving.models.signature import Field, Signature
+from ganad_tf.serving.protocols import parsing
 from ganad_tf.serving.refusals import BusyError, TooLargeError
-from ganad_tf.serving.rooms import Room
-from ganad_tf.serving.signature import Field, Signature
 
 GOOD = {**WAV, "instances": [b64(FILES[0])]}
 LIMITS = {

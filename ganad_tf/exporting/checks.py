@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from ganad_tf.features import n_frames
-from ganad_tf.serving.wav import HEADER_BYTES
+from ganad_tf.serving.models.wav import HEADER_BYTES
 
 WAV_CHANNELS = 22  # the place of a uint16 in it
 OTHER_CHUNKS = 2**20  # bytes of a WAV file that may be no samples

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from ganad_tf.serving import audio_format
-from ganad_tf.serving.audio_format import AudioFormat
+from ganad_tf.serving.models import audio_format
+from ganad_tf.serving.models.audio_format import AudioFormat
 
 
 def function_of(wanted: AudioFormat) -> tf.types.experimental.GenericFunction:

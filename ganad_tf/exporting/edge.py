@@ -22,7 +22,7 @@ from ganad_tf.exporting.members import ExportInputs
 from ganad_tf.files import atomic
 from ganad_tf.results import metrics
 from ganad_tf.run import MachineRun
-from ganad_tf.serving.edge import METADATA
+from ganad_tf.serving.predict.edge import METADATA
 
 logger = logging.getLogger(__name__)
 

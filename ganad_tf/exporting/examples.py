@@ -14,7 +14,7 @@ from ganad_tf.cache.directory import Cache
 from ganad_tf.clips import Clip, Listing, evenly_spread
 from ganad_tf.errors import DataError
 from ganad_tf.exporting.members import ExportInputs
-from ganad_tf.serving import replay
+from ganad_tf.serving.models import replay
 
 logger = logging.getLogger(__name__)
 

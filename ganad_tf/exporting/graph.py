@@ -23,8 +23,8 @@ from ganad_tf.exporting.guards import guarded
 from ganad_tf.features import fewest_samples, log_mel_of, windows_of
 from ganad_tf.scoring import clip_scores, clip_values
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
-from ganad_tf.serving import audio_format
-from ganad_tf.serving.audio_format import AudioFormat
+from ganad_tf.serving.models import audio_format
+from ganad_tf.serving.models.audio_format import AudioFormat
 
 Tensors = dict[str, tf.Tensor]
 Precision = Literal["float64", "float32"]

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from ganad_tf.serving import edge
+from ganad_tf.serving.predict import edge
 
 FILE = edge.LITERT
 load = edge.load

@@ -10,7 +10,7 @@ import onnxruntime  # noqa: F401  # needed to verify the export; whoever lacks i
 import tensorflow as tf
 import tf2onnx
 
-from ganad_tf.serving import edge
+from ganad_tf.serving.predict import edge
 
 FILE = edge.ONNX
 OPSET = 18

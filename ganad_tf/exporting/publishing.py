@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ganad_tf.serving.versions import next_version
+from ganad_tf.serving.models.versions import next_version
 
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 

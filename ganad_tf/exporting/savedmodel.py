@@ -16,7 +16,7 @@ from ganad_tf.exporting.graph import SoundScorer
 from ganad_tf.exporting.members import ExportInputs
 from ganad_tf.files import atomic, tensorflow_errors
 from ganad_tf.run import MachineRun
-from ganad_tf.serving.versions import METADATA
+from ganad_tf.serving.models.versions import METADATA
 
 logger = logging.getLogger(__name__)
 

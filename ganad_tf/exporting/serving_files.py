@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ganad_tf.files import atomic
-from ganad_tf.serving.versions import models
+from ganad_tf.serving.models.versions import models
 
 MODELS, BATCHING = "models.config", "batching.config"
 

@@ -13,7 +13,7 @@ import numpy as np
 from ganad_tf.errors import ExportError
 from ganad_tf.exporting.examples import Example
 from ganad_tf.exporting.members import ExportInputs
-from ganad_tf.serving import replay
+from ganad_tf.serving.models import replay
 
 TOLERANCE = 1e-4  # of the live score
 

@@ -5,7 +5,7 @@ import asyncio
 import tensorflow as tf
 
 from ganad_tf.errors import GanadError, InputError
-from ganad_tf.serving.repository import NotHereError
+from ganad_tf.serving.models.repository import NotHereError
 
 BUSY = "too many requests at a time; try again in a moment."
 NO_MEMORY = "not enough memory for this request now; try again, or send fewer clips."

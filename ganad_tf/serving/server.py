@@ -18,10 +18,10 @@ from typing import Any, Protocol
 
 from ganad_tf.errors import DataError
 from ganad_tf.serving.access import Access
-from ganad_tf.serving.http_connections import connections
-from ganad_tf.serving.http_front import HttpFront
+from ganad_tf.serving.http.connections import connections
+from ganad_tf.serving.http.server import HttpFront
 from ganad_tf.serving.limits import Limits
-from ganad_tf.serving.repository import Repository
+from ganad_tf.serving.models.repository import Repository
 from ganad_tf.serving.service import Service
 
 logger = logging.getLogger(__name__)

@@ -17,15 +17,16 @@ import numpy as np
 from ganad_tf import heap
 from ganad_tf.audio.containers import UnknownLength
 from ganad_tf.errors import InputError
-from ganad_tf.serving import batching, parsing, wav
-from ganad_tf.serving.artifact import Artifact
-from ganad_tf.serving.batching import Arrays, Batcher
 from ganad_tf.serving.limits import Limits
-from ganad_tf.serving.meters import Meters
+from ganad_tf.serving.metrics import Meters
+from ganad_tf.serving.models import batching, wav
+from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.models.batching import Arrays, Batcher
+from ganad_tf.serving.models.repository import NotHereError, Repository
+from ganad_tf.serving.models.signature import named
+from ganad_tf.serving.models.versions import State
+from ganad_tf.serving.protocols import parsing
 from ganad_tf.serving.refusals import BusyError, TooLargeError
-from ganad_tf.serving.repository import NotHereError, Repository
-from ganad_tf.serving.signature import named
-from ganad_tf.serving.versions import State
 
 LARGE = 8_000_000  # bytes of a body: such are parsed one at a time, and their room goes back to the system
 MANY = 1_000_000  # values of an answer: such are encoded one at a time

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from ganad_tf.config.input_sections import Audio
 from ganad_tf.errors import DataError, InputError
-from ganad_tf.serving import wav
-from ganad_tf.serving.signature import Field, Signature
-from ganad_tf.serving.versions import METADATA, newest
+from ganad_tf.serving.models import wav
+from ganad_tf.serving.models.signature import Field, Signature
+from ganad_tf.serving.models.versions import METADATA, newest
 
 # What the graph's own checks say, between the words that TensorFlow puts around it.
 _ASSERTION = re.compile(r"assertion failed: (.*?)(?:\n|$)")

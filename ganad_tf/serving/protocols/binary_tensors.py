@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ganad_tf.errors import InputError
-from ganad_tf.serving.signature import Field, named, short
+from ganad_tf.serving.models.signature import Field, named, short
 
 EXTENSION = "binary_tensor_data"  # the name by which a server says that it knows it
 HEADER = "Inference-Header-Content-Length"

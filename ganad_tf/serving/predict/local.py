@@ -6,8 +6,8 @@ from pathlib import Path
 from ganad_tf import audio
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.features import memory
-from ganad_tf.serving.artifact import Artifact
-from ganad_tf.serving.predictions import Prediction
+from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.predict.predictions import Prediction
 
 
 def predict(model: Path, paths: Sequence[Path]) -> Iterator[Prediction | DataError]:

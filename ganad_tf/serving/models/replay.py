@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ganad_tf.serving import wav
-from ganad_tf.serving.artifact import Artifact
+from ganad_tf.serving.models import wav
+from ganad_tf.serving.models.artifact import Artifact
 
 BATCHES = (1, 8)
 

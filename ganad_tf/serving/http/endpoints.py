@@ -9,13 +9,14 @@ from urllib.parse import unquote
 
 import msgspec
 
-from ganad_tf.serving import binary_tensors, open_inference, openapi, parsing, rest
-from ganad_tf.serving.artifact import Artifact
-from ganad_tf.serving.batching import Arrays
+from ganad_tf.serving.http import openapi
+from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.models.batching import Arrays
+from ganad_tf.serving.models.repository import NotHereError
+from ganad_tf.serving.models.signature import named, short
+from ganad_tf.serving.protocols import binary_tensors, open_inference, parsing, rest
 from ganad_tf.serving.refusals import RefusedError
-from ganad_tf.serving.repository import NotHereError
 from ganad_tf.serving.service import Answer, Parsed, Service
-from ganad_tf.serving.signature import named, short
 
 
 @dataclass

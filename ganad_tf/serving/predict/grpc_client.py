@@ -15,8 +15,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from ganad_tf.errors import DataError, InputError
-from ganad_tf.serving import http_client
-from ganad_tf.serving.http_client import Ask
+from ganad_tf.serving.predict import http_client
+from ganad_tf.serving.predict.http_client import Ask
 
 # A busy server is asked again; gRPC bounds the number of tries and the time between them.
 RETRIES = """{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.2s",

@@ -19,11 +19,13 @@ from google.protobuf.message import Message
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
 from ganad_tf.errors import DataError, InputError
-from ganad_tf.serving import grpc_messages, logs, rest
+from ganad_tf.serving import logs
 from ganad_tf.serving.access import Access
+from ganad_tf.serving.grpc import messages
+from ganad_tf.serving.models.signature import short
+from ganad_tf.serving.protocols import rest
 from ganad_tf.serving.refusals import RefusedError, refusal
 from ganad_tf.serving.service import Service
-from ganad_tf.serving.signature import short
 
 logger = logging.getLogger(__name__)
 
@@ -143,15 +145,15 @@ class GrpcFront:
         To gRPC the client's side is a stream, which on the wire is the same: the message can be waited for here.
         """
 
-        async def handle(messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> bytes:
+        async def handle(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> bytes:
             begin = time.monotonic()
             status, labels, sentence = CLIENT_GONE, {}, ""
             try:
                 self._check_permission(context)
-                content = await self._received(messages)
-                request = await self._in_parser(grpc_messages.parsed, kind, content) if kind else content
+                content = await self._received(requests)
+                request = await self._in_parser(messages.parsed, kind, content) if kind else content
                 answer = await work(request)
-                status, labels = 200, grpc_messages.labels(answer)
+                status, labels = 200, messages.labels(answer)
                 return answer.SerializeToString()
             except Exception as error:
                 refused = refusal(error)
@@ -173,27 +175,27 @@ class GrpcFront:
         given = dict(context.invocation_metadata() or ()).get("authorization")
         self._access.check_token(given if isinstance(given, str) else None)
 
-    async def _received(self, messages: AsyncIterator[bytes]) -> bytes:
+    async def _received(self, requests: AsyncIterator[bytes]) -> bytes:
         seconds = self._service.limits.body_seconds
         try:
             async with asyncio.timeout(seconds):
-                return await anext(messages)
+                return await anext(requests)
         except TimeoutError as error:
             raise RefusedError(408, f"expected a message within {seconds:g} s.") from error
         except StopAsyncIteration as error:
             raise InputError("expected a message.") from error
 
     async def _predict(self, request: predict_pb2.PredictRequest) -> Message:
-        name, version = grpc_messages.asked(request.model_spec)
+        name, version = messages.asked(request.model_spec)
         signature = request.model_spec.signature_name or rest.DEFAULT
-        inputs = await self._in_parser(grpc_messages.arrays, request.inputs, self._service.limits.clips)
+        inputs = await self._in_parser(messages.arrays, request.inputs, self._service.limits.clips)
         number, outputs = await self._service.score(name, version, signature, inputs)
         unknown = sorted(set(request.output_filter) - outputs.keys())
         if unknown:
             known = ", ".join(sorted(outputs))
             raise InputError(f"output_filter: expected names among {known}. Received: {short(unknown[0])}.")
         response = predict_pb2.PredictResponse()
-        grpc_messages.fill(response.model_spec, name, number, signature)
+        messages.fill(response.model_spec, name, number, signature)
         for key in set(request.output_filter) or outputs:
             response.outputs[key].CopyFrom(tf.make_tensor_proto(outputs[key]))
         return response
@@ -203,17 +205,17 @@ class GrpcFront:
             raise InputError(
                 f"metadata_field: expected signature_def. Received: {short(list(request.metadata_field))}."
             )
-        name, version = grpc_messages.asked(request.model_spec)
+        name, version = messages.asked(request.model_spec)
         number, artifact = await self._service.find(name, version)
         definitions = rest.metadata(name, number, artifact.signatures)["metadata"]["signature_def"]
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        grpc_messages.fill(response.model_spec, name, number)
+        messages.fill(response.model_spec, name, number)
         packed = get_model_metadata_pb2.SignatureDefMap()
         response.metadata["signature_def"].Pack(json_format.ParseDict(definitions, packed))
         return response
 
     async def _status(self, request: get_model_status_pb2.GetModelStatusRequest) -> Message:
-        name, version = grpc_messages.asked(request.model_spec)
+        name, version = messages.asked(request.model_spec)
         states = await self._service.states(name, version)
         return json_format.ParseDict(rest.status(states), get_model_status_pb2.GetModelStatusResponse())
 

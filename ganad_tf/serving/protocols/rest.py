@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ganad_tf.errors import InputError
-from ganad_tf.serving import base64_text
-from ganad_tf.serving.signature import Field, Signature, check_names, short
-from ganad_tf.serving.versions import State
+from ganad_tf.serving.models.signature import Field, Signature, check_names, short
+from ganad_tf.serving.models.versions import State
+from ganad_tf.serving.protocols import base64_text
 
 Format = Literal["instances", "inputs"]
 DEFAULT = "serving_default"

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ganad_tf.errors import DataError
-from ganad_tf.serving import audio_format
-from ganad_tf.serving.audio_format import AudioFormat
-from ganad_tf.serving.http_client import AT_ONCE, Ask
-from ganad_tf.serving.predictions import Prediction
+from ganad_tf.serving.models import audio_format
+from ganad_tf.serving.models.audio_format import AudioFormat
+from ganad_tf.serving.predict.http_client import AT_ONCE, Ask
+from ganad_tf.serving.predict.predictions import Prediction
 
 # Who says that a clip can't be scored, and of which input: left out, so that it is said as in process.
 _OF_THE_MODEL = re.compile(r"^\S+ answered (?:400|INVALID_ARGUMENT): (?:wav_bytes|waveform)(?:\[0\])?: ")

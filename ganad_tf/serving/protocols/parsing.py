@@ -19,8 +19,8 @@ import msgspec
 import numpy as np
 
 from ganad_tf.errors import InputError
+from ganad_tf.serving.models.signature import Signature
 from ganad_tf.serving.refusals import TooLargeError
-from ganad_tf.serving.signature import Signature
 
 DEPTH = 32  # the deepest request, nested tensors of the Open Inference Protocol, has 7
 FEW = 1_000_000  # lists that hold no row of a model, and marks of objects and texts; some 100 MB when they are parsed

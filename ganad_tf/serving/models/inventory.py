@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ganad_tf.serving.artifact import Artifact
-from ganad_tf.serving.versions import Look, Policy, Stamp, State
+from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.models.versions import Look, Policy, Stamp, State
 
 logger = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from tornado.httputil import HTTPServerRequest
 
 from ganad_tf.serving.access import Access
-from ganad_tf.serving.endpoints import Endpoints, Route
+from ganad_tf.serving.http.endpoints import Endpoints, Route
 from ganad_tf.serving.limits import Limits
+from ganad_tf.serving.models.signature import short
 from ganad_tf.serving.refusals import RefusedError, TooLargeError
-from ganad_tf.serving.signature import short
 
 MOST_HEADERS = 100
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ganad_tf.serving import bad_clip
+from ganad_tf.serving.models import bad_clip
 
 Arrays = dict[str, np.ndarray]
 Model = Callable[[str, Mapping[str, np.ndarray]], Arrays]  # signature and inputs → outputs, as an Artifact

@@ -3,8 +3,8 @@
 import numpy as np
 
 from ganad_tf.errors import DataError
-from ganad_tf.serving import audio_format, wav
-from ganad_tf.serving.artifact import Artifact
+from ganad_tf.serving.models import audio_format, wav
+from ganad_tf.serving.models.artifact import Artifact
 
 NEEDED = ("score_waveform", "score_wav")
 

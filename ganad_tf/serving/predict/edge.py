@@ -15,7 +15,7 @@ import numpy as np
 from ganad_tf import audio
 from ganad_tf.config.input_sections import Audio
 from ganad_tf.errors import ConfigError, DataError
-from ganad_tf.serving.predictions import Prediction
+from ganad_tf.serving.predict.predictions import Prediction
 
 ONNX, LITERT = "model.onnx", "model.tflite"
 METADATA = "ganad.json"

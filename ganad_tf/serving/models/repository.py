@@ -14,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ganad_tf.errors import DataError, GanadError
-from ganad_tf.serving import versions
-from ganad_tf.serving.artifact import Artifact
-from ganad_tf.serving.inventory import Inventory, state_of
-from ganad_tf.serving.signature import named
-from ganad_tf.serving.versions import Look, Policy, State
-from ganad_tf.serving.warming import warm
+from ganad_tf.serving.models import versions
+from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.models.inventory import Inventory, state_of
+from ganad_tf.serving.models.signature import named
+from ganad_tf.serving.models.versions import Look, Policy, State
+from ganad_tf.serving.models.warming import warm
 
 logger = logging.getLogger(__name__)
 

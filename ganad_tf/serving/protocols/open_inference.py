@@ -15,9 +15,9 @@ import numpy as np
 
 from ganad_tf import __version__
 from ganad_tf.errors import InputError
-from ganad_tf.serving import binary_tensors
-from ganad_tf.serving.rest import array_of
-from ganad_tf.serving.signature import Field, Signature, named, short
+from ganad_tf.serving.models.signature import Field, Signature, named, short
+from ganad_tf.serving.protocols import binary_tensors
+from ganad_tf.serving.protocols.rest import array_of
 
 DATATYPES = {"FP32": "f", "BYTES": "O", "BOOL": "b"}
 LARGEST_SIZE = 2**31 - 1

@@ -11,7 +11,7 @@ from tornado import httpserver, iostream
 
 from ganad_tf.errors import ConfigError
 from ganad_tf.serving.limits import Limits
-from ganad_tf.serving.meters import Meters
+from ganad_tf.serving.metrics import Meters
 
 logger = logging.getLogger(__name__)
 

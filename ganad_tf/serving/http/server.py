@@ -13,10 +13,10 @@ import time
 from tornado import web
 
 from ganad_tf.serving.access import Access
-from ganad_tf.serving.endpoints import Endpoints
-from ganad_tf.serving.http_connections import Server, connections
-from ganad_tf.serving.http_request import Handler
-from ganad_tf.serving.rooms import Room
+from ganad_tf.serving.http.byte_budget import Room
+from ganad_tf.serving.http.connections import Server, connections
+from ganad_tf.serving.http.endpoints import Endpoints
+from ganad_tf.serving.http.request import Handler
 from ganad_tf.serving.service import Service
 
 HELD_BODIES = 4  # of the largest size, together

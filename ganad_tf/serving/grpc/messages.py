@@ -8,8 +8,8 @@ from google.protobuf.message import DecodeError, Message
 from tensorflow.core.framework import types_pb2
 
 from ganad_tf.errors import InputError
-from ganad_tf.serving.batching import Arrays
-from ganad_tf.serving.signature import named, short
+from ganad_tf.serving.models.batching import Arrays
+from ganad_tf.serving.models.signature import named, short
 
 
 def parsed(kind: type[Message], content: bytes) -> Message:

@@ -15,7 +15,7 @@ import numpy as np
 from ganad_tf import audio
 from ganad_tf.config.input_sections import Audio
 from ganad_tf.errors import DataError
-from ganad_tf.serving import wav
+from ganad_tf.serving.models import wav
 
 SIGNATURE = "audio_format"
 INPUT = "request"  # `[batch]` of any numbers; each is answered by the same values

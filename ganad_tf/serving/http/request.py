@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from tornado import iostream, web
 
-from ganad_tf.serving import logs, parsing
-from ganad_tf.serving.endpoints import Asked, json_answer
-from ganad_tf.serving.http_connections import in_background
-from ganad_tf.serving.http_heads import Head, check_size, checked, takes_gzip
+from ganad_tf.serving import logs
+from ganad_tf.serving.http.connections import in_background
+from ganad_tf.serving.http.endpoints import Asked, json_answer
+from ganad_tf.serving.http.heads import Head, check_size, checked, takes_gzip
+from ganad_tf.serving.models.signature import short
+from ganad_tf.serving.protocols import parsing
 from ganad_tf.serving.refusals import BusyError, RefusedError, TooLargeError, refusal
 from ganad_tf.serving.service import Answer
-from ganad_tf.serving.signature import short
 
 if TYPE_CHECKING:
-    from ganad_tf.serving.http_front import HttpFront
+    from ganad_tf.serving.http.server import HttpFront
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Exported models on disk and in memory."""
