@@ -107,7 +107,7 @@ def test_binary_data_that_is_not_as_it_says_is_refused_in_a_sentence(case):
 
 def answer(**body: object) -> tuple[dict, bytes, dict]:
     value, binary = open_inference.response("demo", 3, {"inputs": [], **body}, OUTPUTS)
-    content, headers = binary_tensors.joined(json.dumps(value).encode(), binary)
+    content, headers = binary_tensors.join(json.dumps(value).encode(), binary)
     length = int(headers.get("Inference-Header-Content-Length", len(content)))
     return json.loads(content[:length]), content[length:], headers
 

@@ -120,7 +120,7 @@ def test_a_good_model_outlives_its_files(tmp_path, expected):
     (tmp_path / "away").rename(tmp_path / "models/demo")
     repository.refresh()
     (tmp_path / "models").rename(tmp_path / "unmounted")
-    for _ in range(2 * inventory.LOOKS_UNTIL_GONE):
+    for _ in range(2 * inventory.SCANS_UNTIL_GONE):
         repository.refresh()
     assert score(repository) == pytest.approx(expected, rel=1e-5)
     (tmp_path / "models").symlink_to("models")  # can't be listed
@@ -129,7 +129,7 @@ def test_a_good_model_outlives_its_files(tmp_path, expected):
     (tmp_path / "models").unlink()
     (tmp_path / "unmounted").rename(tmp_path / "models")
     shutil.rmtree(tmp_path / "models/demo")
-    for _ in range(inventory.LOOKS_UNTIL_GONE):
+    for _ in range(inventory.SCANS_UNTIL_GONE):
         assert repository.names() == ["demo"]
         repository.refresh()
     assert repository.names() == []
@@ -176,7 +176,7 @@ def test_versions_that_come_and_go_under_load_cost_no_answer(tmp_path, expected)
             repository.refresh()
             assert repository.loaded("demo")[0] == 2
             shutil.rmtree(tmp_path / "demo/2")
-            for _ in range(inventory.LOOKS_UNTIL_GONE):
+            for _ in range(inventory.SCANS_UNTIL_GONE):
                 repository.refresh()
             assert repository.loaded("demo")[0] == 1
         finally:

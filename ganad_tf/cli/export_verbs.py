@@ -146,11 +146,11 @@ def serve(options: argparse.Namespace) -> None:
         access=who,
         tls=tls,
         has_access_log=options.access_log,
-        fronts=[] if options.grpc_port is None else [_grpc(options, who)],
+        other_servers=[] if options.grpc_port is None else [_grpc(options, who)],
     )
 
 
-def _grpc(options: argparse.Namespace, who: "access.Access") -> "server.MakeFront":
+def _grpc(options: argparse.Namespace, who: "access.Access") -> "server.MakeServer":
     """TensorFlow Serving's gRPC API, to be put over a service."""
     try:
         from ganad_tf.serving.grpc import server as grpc_server
@@ -161,4 +161,4 @@ def _grpc(options: argparse.Namespace, who: "access.Access") -> "server.MakeFron
     tls = grpc_server.tls_credentials(options.tls_cert, options.tls_key) if options.tls_cert else None
     address = {"host": options.host, "port": options.grpc_port}
     watched = {"has_access_log": options.access_log}
-    return partial(grpc_server.GrpcFront, **address, access=who, credentials=tls, **watched)
+    return partial(grpc_server.GrpcServer, **address, access=who, credentials=tls, **watched)

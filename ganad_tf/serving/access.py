@@ -1,4 +1,4 @@
-"""Who may ask: a bearer token, and pages of other origins."""
+"""Access control: bearer token, CORS and TLS."""
 
 import hmac
 import ssl
@@ -15,21 +15,21 @@ CORS_HEADERS = "Authorization, Content-Encoding, Content-Type, Inference-Header-
 
 @dataclass(frozen=True)
 class Access:
-    """Rules of who is answered.
+    """Token and CORS rules of the server.
 
     Attributes:
-      token: Each request but those for health has to bear it; None for no such rule.
-      origins: Pages of these may ask from a browser; `*` for any.
+      token: Required in all requests except health checks; None for no authentication.
+      origins: Origins whose pages may send requests from a browser; `*` for any.
     """
 
     token: bytes | None = None
     origins: Sequence[str] = ()
 
     def check_token(self, authorization: str | None) -> None:
-        """Refuses a request without the token; takes the same time however much of it is right.
+        """Refuses a request without the token, compared in constant time.
 
         Raises:
-          RefusedError: 401.
+          RefusedError: 401, if the token is missing or wrong.
         """
         if self.token is None:
             return
@@ -39,7 +39,7 @@ class Access:
             raise RefusedError(401, sentence, {"WWW-Authenticate": "Bearer"})
 
     def cors_headers(self, origin: str | None) -> Mapping[str, str]:
-        """Headers that let a browser show the answer to a page of that origin."""
+        """CORS headers of a response to a page of `origin`."""
         if not self.origins:
             return {}
         if "*" in self.origins:
@@ -49,7 +49,7 @@ class Access:
         return {"Vary": "Origin"}
 
     def preflight_headers(self, origin: str | None, allowed: str) -> Mapping[str, str] | None:
-        """Headers that let such a page ask; None if it may not."""
+        """CORS headers of a preflight response; None if the origin is not allowed."""
         headers = self.cors_headers(origin)
         if "Access-Control-Allow-Origin" not in headers:
             return None
@@ -62,10 +62,10 @@ class Access:
 
 
 def read_token(path: Path) -> bytes:
-    """The token in a file, which is the file's only line.
+    """Reads the token, the only line of a file.
 
     Raises:
-      ConfigError: If it can't be read, is empty, or has more than one line.
+      ConfigError: If the file can't be read, is empty, or holds more than one word.
     """
     try:
         token = path.read_bytes().strip()
@@ -81,10 +81,10 @@ def read_token(path: Path) -> bytes:
 
 
 def tls(certificate: Path, key: Path | None) -> ssl.SSLContext:
-    """TLS with a certificate chain and its key, PEM files; without `key`, the first holds both.
+    """TLS context from PEM files with a certificate chain and its key; without `key`, the first file holds both.
 
     Raises:
-      ConfigError: If they can't be read or don't belong together.
+      ConfigError: If the files can't be read or don't belong together.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:

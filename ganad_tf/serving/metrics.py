@@ -1,7 +1,7 @@
-"""Counts for Prometheus, in its text format: `GET /metrics`.
+"""Prometheus metrics of the server, in the text format of `GET /metrics`.
 
-Labels are names of models, versions and signatures that are there, and statuses: no request makes a new series by
-asking for something else. Versions come and go for months, so that the series of the longest unused one go at last.
+Labels are statuses and the names of existing models, versions and signatures only, so that requests for other names
+add no series. The series of the least recently used version are dropped once there are more than `MOST_VERSIONS`.
 """
 
 import threading
@@ -15,25 +15,25 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
-LATEST_SCORES = 1000  # of which quantiles are taken, for each version
+LATEST_SCORES = 1000  # per version, for the quantiles
 MOST_VERSIONS = 500
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 CLIPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Models(Protocol):
-    """The part of a repository that is counted."""
+    """The part of a repository that the metrics read."""
 
     def names(self) -> list[str]:
-        """The models that can be used."""
+        """Names of the usable models."""
 
 
-class Meters:
-    """Counts of a server.
+class Metrics:
+    """Counters, gauges and histograms of one server.
 
     Args:
-      models: Those that are loaded.
-      queue_length: Gives the number of requests that are worked on or wait.
+      models: Repository of the server.
+      queue_length: Returns the number of requests that are waiting or being processed.
     """
 
     def __init__(self, models: Models, queue_length: Callable[[], int]) -> None:
@@ -68,7 +68,7 @@ class Meters:
         self._lock = threading.Lock()
 
     def request(self, status: int, seconds: float, *, model: str = "", version: str = "", signature: str = "") -> None:
-        """Counts an answered request; names that are not there are left empty."""
+        """Counts an answered request; the labels of unknown names stay empty."""
         self._keep(model, version)
         self._requests.labels(model, version, signature, status).inc()
         if status >= 400:
@@ -77,15 +77,15 @@ class Meters:
             self._seconds.labels(model, version, signature).observe(seconds)
 
     def refused_connection(self) -> None:
-        """Counts a connection that was not taken."""
+        """Counts a connection that was refused at the limit."""
         self._refused.inc()
 
     def batch(self, n_clips: int) -> None:
-        """Counts a call of a model."""
+        """Counts a call of a model with `n_clips` clips."""
         self._batches.observe(n_clips)
 
     def scored(self, model: str, version: int, outputs: Mapping[str, np.ndarray]) -> None:
-        """Counts the clips of an answer, and those that are anomalies."""
+        """Counts the scored clips of an answer and the anomalies among them."""
         scores = outputs.get("anomaly_score")
         if scores is None:
             return
@@ -95,11 +95,11 @@ class Meters:
         self._scores.add((model, str(version)), scores)
 
     def text(self) -> bytes:
-        """The counts in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def _keep(self, model: str, version: str) -> None:
-        """Remembers a version; forgets the series of the one that was not used for longest, if there are many."""
+        """Marks a version as used; drops the series of the least recently used one above the limit."""
         with self._lock:
             self._known[model, version] = None
             self._known.move_to_end((model, version))
@@ -112,7 +112,7 @@ class Meters:
 
 
 class _Scores(Collector):
-    """Quantiles of the latest scores of each version, as a summary."""
+    """Collector of the quantiles of each version's latest scores."""
 
     def __init__(self) -> None:
         self._latest: dict[tuple[str, str], deque[float]] = {}

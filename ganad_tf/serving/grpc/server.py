@@ -1,7 +1,7 @@
-"""TensorFlow Serving's gRPC API over the same service as REST: same limits, same sentences, same scores.
+"""TensorFlow Serving's gRPC API for the same service as HTTP: same limits, same messages, same scores.
 
-`PredictionService.Predict` and `.GetModelMetadata`, `ModelService.GetModelStatus`, and health as Kubernetes asks for
-it; the other methods say that they are not there. Messages are those of the package tensorflow-serving-api.
+`PredictionService.Predict` and `.GetModelMetadata`, `ModelService.GetModelStatus`, and gRPC's health check, which
+Kubernetes calls; all other methods answer UNIMPLEMENTED. Message classes come from the package tensorflow-serving-api.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 import tensorflow as tf
@@ -22,9 +23,9 @@ from ganad_tf.errors import DataError, InputError
 from ganad_tf.serving import logs
 from ganad_tf.serving.access import Access
 from ganad_tf.serving.grpc import messages
-from ganad_tf.serving.models.signature import short
+from ganad_tf.serving.models.signature import shorten
 from ganad_tf.serving.protocols import rest
-from ganad_tf.serving.refusals import RefusedError, refusal
+from ganad_tf.serving.refusals import BUG, RefusedError, refusal
 from ganad_tf.serving.service import Service
 
 logger = logging.getLogger(__name__)
@@ -43,34 +44,33 @@ CODES = {
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     500: grpc.StatusCode.INTERNAL,
     501: grpc.StatusCode.UNIMPLEMENTED,
-    503: grpc.StatusCode.UNAVAILABLE,  # which gRPC's clients try again
+    503: grpc.StatusCode.UNAVAILABLE,  # gRPC clients retry it
 }
-CALLS_PER_PLACE = 16  # calls at a time for each place in the queue: those whose message has not come have none
-IDLE_BODIES = 10  # times that a body may take, after which an unused connection ends; clients connect again unasked
-STREAMS = 100  # of a connection, at least; HTTP/2 advises against fewer
-CLIENT_GONE = 499  # for the counts: nobody waits for the answer any more
-BUG = "a bug in the server; its log says more."
+CALLS_PER_SLOT = 16  # concurrent calls per queue slot: a call without its message occupies no slot
+IDLE_BODIES = 10  # times `body_seconds`: timeout of an idle connection; clients reconnect by themselves
+STREAMS = 100  # minimum per connection; HTTP/2 advises against fewer
+CLIENT_GONE = 499  # status in the metrics: the client cancelled the call
 SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"  # grpc.health.v1.HealthCheckResponse
 
 
 def tls_credentials(certificate: Path, key: Path | None) -> grpc.ServerCredentials:
-    """TLS with a certificate chain and its key, PEM files that `access.tls` has checked."""
+    """TLS credentials from the PEM files that `access.tls` has checked."""
     return grpc.ssl_server_credentials([((key or certificate).read_bytes(), certificate.read_bytes())])
 
 
 Work = Callable[[Any], Awaitable[Message]]
 
 
-class GrpcFront:
-    """A gRPC server over a service; to be made, started and stopped in the event loop that the service runs in.
+class GrpcServer:
+    """gRPC server of a service; created, started and stopped in the service's event loop.
 
     Args:
-      service: Scores.
-      host: To listen at.
-      port: To listen at; 0 for any that is free.
-      access: Who is answered, by `authorization` in a call's metadata.
-      credentials: For TLS.
-      has_access_log: Whether each call writes a line.
+      service: Scoring service.
+      host: Address or name to listen on.
+      port: Port; 0 for any free one.
+      access: Token rule for `authorization` in a call's metadata.
+      credentials: TLS credentials; None for plain text.
+      has_access_log: Whether to log each call.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class GrpcFront:
         self._access = access
         self._credentials = credentials
         self._has_access_log = has_access_log
-        self._parser = ThreadPoolExecutor(1, "parse-grpc")  # one message at a time: they may be large
+        self._parser = ThreadPoolExecutor(1, "parse-grpc")  # one message at a time bounds the memory
         limits = service.limits
         self._server = grpc.aio.server(
-            maximum_concurrent_rpcs=CALLS_PER_PLACE * limits.queue,
+            maximum_concurrent_rpcs=CALLS_PER_SLOT * limits.queue,
             options=[
                 ("grpc.max_receive_message_length", int(limits.body_mb * 1e6)),
                 ("grpc.max_send_message_length", int(limits.answer_mb * 1e6)),
@@ -100,7 +100,7 @@ class GrpcFront:
                 ("grpc.server_handshake_timeout_ms", int(limits.head_seconds * 1e3)),
                 ("grpc.max_connection_idle_ms", int(IDLE_BODIES * limits.body_seconds * 1e3)),
                 ("grpc.max_metadata_size", int(limits.head_kb * 1e3)),
-                ("grpc.so_reuseport", 0),  # a port that is taken is an error
+                ("grpc.so_reuseport", 0),  # a taken port is an error
             ],
         )
         methods: dict[str, dict[str, tuple[type[Message] | None, Work]]] = {
@@ -118,10 +118,10 @@ class GrpcFront:
         self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(HEALTH, health)])
 
     async def start(self) -> str:
-        """Listens; the address where.
+        """Starts to listen; returns the URL.
 
         Raises:
-          DataError: If the address is taken, or none of this machine's.
+          DataError: If the address is taken, or not one of this machine.
         """
         try:
             if self._credentials:
@@ -135,14 +135,15 @@ class GrpcFront:
         return f"{scheme}://{self._address.rpartition(':')[0]}:{port}"
 
     async def stop(self, seconds: float) -> None:
-        """Takes no new calls, and ends those that are not done in so many seconds."""
+        """Accepts no new calls and cancels those that take longer than `seconds`."""
         await self._server.stop(seconds)
         self._parser.shutdown(cancel_futures=True)
 
     def _handler(self, method: str, kind: type[Message] | None, work: Work) -> grpc.RpcMethodHandler:
-        """A method with one message in and one out, whose message has to come in time.
+        """Handler of a unary method with a timeout for the request message.
 
-        To gRPC the client's side is a stream, which on the wire is the same: the message can be waited for here.
+        The handler declares a client stream, which is the same on the wire, because gRPC has no timeout for the
+        message of a unary call.
         """
 
         async def handle(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> bytes:
@@ -150,10 +151,10 @@ class GrpcFront:
             status, labels, sentence = CLIENT_GONE, {}, ""
             try:
                 self._check_permission(context)
-                content = await self._received(requests)
-                request = await self._in_parser(messages.parsed, kind, content) if kind else content
+                content = await self._receive(requests)
+                request = await self._in_parser(messages.parse, kind, content) if kind else content
                 answer = await work(request)
-                status, labels = 200, messages.labels(answer)
+                status, labels = 200, messages.metric_labels(answer)
                 return answer.SerializeToString()
             except Exception as error:
                 refused = refusal(error)
@@ -164,10 +165,15 @@ class GrpcFront:
                 raise  # not reached: abort has raised
             finally:
                 seconds = time.monotonic() - begin
-                self._service.meters.request(status, seconds, **labels)
+                self._service.metrics.request(status, seconds, **labels)
                 if self._has_access_log:
-                    asked = {"client": context.peer(), "method": "gRPC", "path": method, "status": status}
-                    logs.access_line({**asked, "ms": round(1e3 * seconds, 1), **labels, "error": sentence})
+                    fields = {
+                        "client": _peer_address(context.peer()),
+                        "method": "gRPC",
+                        "path": method,
+                        "status": status,
+                    }
+                    logs.access_line({**fields, "ms": round(1e3 * seconds, 1), **labels, "error": sentence})
 
         return grpc.stream_unary_rpc_method_handler(handle)
 
@@ -175,7 +181,7 @@ class GrpcFront:
         given = dict(context.invocation_metadata() or ()).get("authorization")
         self._access.check_token(given if isinstance(given, str) else None)
 
-    async def _received(self, requests: AsyncIterator[bytes]) -> bytes:
+    async def _receive(self, requests: AsyncIterator[bytes]) -> bytes:
         seconds = self._service.limits.body_seconds
         try:
             async with asyncio.timeout(seconds):
@@ -186,16 +192,16 @@ class GrpcFront:
             raise InputError("expected a message.") from error
 
     async def _predict(self, request: predict_pb2.PredictRequest) -> Message:
-        name, version = messages.asked(request.model_spec)
+        name, version = messages.read_model_spec(request.model_spec)
         signature = request.model_spec.signature_name or rest.DEFAULT
-        inputs = await self._in_parser(messages.arrays, request.inputs, self._service.limits.clips)
+        inputs = await self._in_parser(messages.to_arrays, request.inputs, self._service.limits.clips)
         number, outputs = await self._service.score(name, version, signature, inputs)
         unknown = sorted(set(request.output_filter) - outputs.keys())
         if unknown:
             known = ", ".join(sorted(outputs))
-            raise InputError(f"output_filter: expected names among {known}. Received: {short(unknown[0])}.")
+            raise InputError(f"output_filter: expected names among {known}. Received: {shorten(unknown[0])}.")
         response = predict_pb2.PredictResponse()
-        messages.fill(response.model_spec, name, number, signature)
+        messages.fill_model_spec(response.model_spec, name, number, signature)
         for key in set(request.output_filter) or outputs:
             response.outputs[key].CopyFrom(tf.make_tensor_proto(outputs[key]))
         return response
@@ -203,19 +209,19 @@ class GrpcFront:
     async def _metadata(self, request: get_model_metadata_pb2.GetModelMetadataRequest) -> Message:
         if list(request.metadata_field) != ["signature_def"]:
             raise InputError(
-                f"metadata_field: expected signature_def. Received: {short(list(request.metadata_field))}."
+                f"metadata_field: expected signature_def. Received: {shorten(list(request.metadata_field))}."
             )
-        name, version = messages.asked(request.model_spec)
+        name, version = messages.read_model_spec(request.model_spec)
         number, artifact = await self._service.find(name, version)
         definitions = rest.metadata(name, number, artifact.signatures)["metadata"]["signature_def"]
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        messages.fill(response.model_spec, name, number)
+        messages.fill_model_spec(response.model_spec, name, number)
         packed = get_model_metadata_pb2.SignatureDefMap()
         response.metadata["signature_def"].Pack(json_format.ParseDict(definitions, packed))
         return response
 
     async def _status(self, request: get_model_status_pb2.GetModelStatusRequest) -> Message:
-        name, version = messages.asked(request.model_spec)
+        name, version = messages.read_model_spec(request.model_spec)
         states = await self._service.states(name, version)
         return json_format.ParseDict(rest.status(states), get_model_status_pb2.GetModelStatusResponse())
 
@@ -225,6 +231,16 @@ class GrpcFront:
 
     async def _in_parser(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._parser, function, *arguments)
+
+
+def _peer_address(peer: str) -> str:
+    """IP address in gRPC's name of a peer, as the HTTP server logs it.
+
+    >>> _peer_address("ipv4:127.0.0.1:4711"), _peer_address("ipv6:%5B::1%5D:4711"), _peer_address("unix:")
+    ('127.0.0.1', '::1', 'unix:')
+    """
+    kind, _, address = unquote(peer).partition(":")
+    return address.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else peer
 
 
 def _absent(method: str) -> Work:

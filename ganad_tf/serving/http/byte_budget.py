@@ -1,28 +1,32 @@
-"""Bytes that many requests share."""
+"""A memory budget that all requests share."""
 
 from ganad_tf.serving.refusals import BusyError
 
-SMALL = 1_000_000  # bytes of a body or of an answer; a quarter of the room is kept for such
+SMALL = 1_000_000  # bytes of a body or an answer; a quarter of the budget is reserved for these
 
 
-class Room:
-    """Bytes that many share, the last quarter of them for the small."""
+class ByteBudget:
+    """Bytes that bodies or answers share; only small ones may use the last quarter.
+
+    Args:
+      size: Budget in bytes.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._held = 0
 
-    def take(self, n_bytes: int, *, total: int) -> None:
-        """Takes bytes for something that has then so many in total.
+    def reserve(self, n_bytes: int, *, total: int) -> None:
+        """Reserves `n_bytes` more for an item of `total` bytes so far.
 
         Raises:
-          BusyError: If there are not so many left.
+          BusyError: If the budget is exhausted.
         """
-        room = self._size if total <= SMALL else self._size * 3 // 4
-        if self._held + n_bytes > max(room, total):  # what is alone may be as large as it may be
+        available = self._size if total <= SMALL else self._size * 3 // 4
+        if self._held + n_bytes > max(available, total):  # a single item may exceed the budget
             raise BusyError
         self._held += n_bytes
 
-    def give_back(self, n_bytes: int) -> None:
-        """Gives bytes back."""
+    def release(self, n_bytes: int) -> None:
+        """Returns reserved bytes."""
         self._held -= n_bytes

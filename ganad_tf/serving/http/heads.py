@@ -1,4 +1,4 @@
-"""Heads of HTTP requests: size, address, method, token and encodings."""
+"""Checks of a request's head: size, path, method, token and encodings."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from tornado.httputil import HTTPServerRequest
 from ganad_tf.serving.access import Access
 from ganad_tf.serving.http.endpoints import Endpoints, Route
 from ganad_tf.serving.limits import Limits
-from ganad_tf.serving.models.signature import short
+from ganad_tf.serving.models.signature import shorten
 from ganad_tf.serving.refusals import RefusedError, TooLargeError
 
 MOST_HEADERS = 100
@@ -15,12 +15,12 @@ MOST_HEADERS = 100
 
 @dataclass(frozen=True)
 class Head:
-    """A head that may be answered.
+    """An accepted head.
 
     Attributes:
-      route: What answers.
-      parts: Of the address, by name.
-      is_compressed: Whether the body is sent with gzip.
+      route: Route of the request.
+      parts: Parts of the path by name.
+      is_compressed: Whether the body is gzip-compressed.
     """
 
     route: Route
@@ -28,11 +28,11 @@ class Head:
     is_compressed: bool = False
 
 
-def checked(request: HTTPServerRequest, endpoints: Endpoints, access: Access, limits: Limits) -> Head:
-    """A head that may be answered.
+def read_head(request: HTTPServerRequest, endpoints: Endpoints, access: Access, limits: Limits) -> Head:
+    """Checks a head and finds its route.
 
     Raises:
-      RefusedError: What is wrong with it; 204 answers a browser that asks whether a page may ask.
+      RefusedError: If the head is refused; with status 204 for an accepted CORS preflight.
     """
     lines = list(request.headers.get_all())
     size = len(request.uri or "") + sum(len(name) + len(value) + 4 for name, value in lines)
@@ -49,7 +49,7 @@ def checked(request: HTTPServerRequest, endpoints: Endpoints, access: Access, li
         access.check_token(request.headers.get("Authorization"))
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
-        sentence = f"Content-Encoding: expected gzip, or none. Received: {short(encoding)}."
+        sentence = f"Content-Encoding: expected gzip, or none. Received: {shorten(encoding)}."
         raise RefusedError(415, sentence, {"Accept-Encoding": "gzip"})
     declared = request.headers.get("Content-Length", "0")
     if declared.isdecimal() and len(declared) < 19:
@@ -58,17 +58,17 @@ def checked(request: HTTPServerRequest, endpoints: Endpoints, access: Access, li
 
 
 def check_size(n_bytes: int, limits: Limits) -> None:
-    """Refuses a body that is too large.
+    """Refuses a body above the limit.
 
     Raises:
-      TooLargeError: If it is.
+      TooLargeError: If the body is too large.
     """
     if n_bytes > limits.body_bytes:
         raise TooLargeError(f"the body: expected at most {limits.body_mb:g} MB. Received: {n_bytes / 1e6:.3g} MB.")
 
 
 def takes_gzip(accepted: str) -> bool:
-    """Whether a client takes compressed answers."""
+    """Whether the value of `Accept-Encoding` allows gzip."""
     for coding in accepted.lower().split(","):
         name, _, weight = coding.partition(";")
         if name.strip() in ("gzip", "x-gzip"):
@@ -77,7 +77,7 @@ def takes_gzip(accepted: str) -> bool:
 
 
 def _check_preflight(request: HTTPServerRequest, access: Access, error: RefusedError) -> None:
-    """A browser asks whether a page may ask."""
+    """Raises the 204 answer to a CORS preflight of an allowed origin."""
     if request.method == "OPTIONS" and error.status == 405:
         headers = access.preflight_headers(request.headers.get("Origin"), error.headers["Allow"])
         if headers is not None:

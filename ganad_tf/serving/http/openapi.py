@@ -1,4 +1,4 @@
-"""Routes → the server's description, OpenAPI 3.1, for `/openapi.json`. No server here."""
+"""Routes → OpenAPI 3.1 document of `/openapi.json`. Imports no HTTP library."""
 
 import re
 from collections.abc import Iterable
@@ -53,10 +53,10 @@ _BODIES = {
 
 
 def document(routes: Iterable[tuple[str, str, str]]) -> dict[str, Any]:
-    """The description of routes.
+    """OpenAPI document of the routes.
 
     Args:
-      routes: Method, path with names in braces, and a sentence, of each.
+      routes: Method, path template and summary of each route.
     """
     paths: dict[str, dict[str, Any]] = {}
     for method, path, sentence in routes:

@@ -1,8 +1,8 @@
-"""The service over HTTP/1.1, on Tornado: which client may send how much for how long, and which hears what.
+"""The service over HTTP/1.1, on Tornado, with bounds on the memory and the time of every client.
 
-Tornado bounds the head's time and the connections' idle time, frames and refuses what is no HTTP. Here: bodies are
-collected within a room that all share, and only then does a request take its place in the queue; a slow body is 408;
-answers that nobody reads end; connections are counted.
+Tornado parses HTTP, refuses malformed requests, and applies the timeouts for heads and idle connections. This package
+collects bodies within a shared memory budget before a request enters the queue, answers slow bodies with 408, drops
+answers that are not read in time, and limits connections.
 """
 
 import asyncio
@@ -13,23 +13,23 @@ import time
 from tornado import web
 
 from ganad_tf.serving.access import Access
-from ganad_tf.serving.http.byte_budget import Room
-from ganad_tf.serving.http.connections import Server, connections
+from ganad_tf.serving.http.byte_budget import ByteBudget
+from ganad_tf.serving.http.connections import LimitedServer, max_connections
 from ganad_tf.serving.http.endpoints import Endpoints
 from ganad_tf.serving.http.request import Handler
 from ganad_tf.serving.service import Service
 
-HELD_BODIES = 4  # of the largest size, together
+HELD_BODIES = 4  # bodies of maximum size that fit the memory budget
 
 
-class HttpFront:
-    """Listens, and answers by the endpoints of a service.
+class HttpServer:
+    """HTTP server of a service's endpoints.
 
     Args:
-      service: What answers.
-      access: Who is answered.
-      tls: For HTTPS.
-      has_access_log: Whether each request writes a line.
+      service: Scoring service.
+      access: Token and CORS rules.
+      tls: TLS context for HTTPS; None for HTTP.
+      has_access_log: Whether to log each request.
     """
 
     def __init__(
@@ -40,32 +40,33 @@ class HttpFront:
         self.access = access
         self.endpoints = Endpoints(service)
         self.has_access_log = has_access_log
-        self.bodies = Room(HELD_BODIES * limits.body_bytes)
-        self.answers = Room(limits.answer_bytes)
+        self.bodies = ByteBudget(HELD_BODIES * limits.body_bytes)
+        self.answers = ByteBudget(limits.answer_bytes)
         self.handlers: set[Handler] = set()
-        application = web.Application([(r".*", Handler, {"front": self})], log_function=_log_nothing)
-        self._server = Server(
+        application = web.Application([(r".*", Handler, {"server": self})], log_function=_log_nothing)
+        self._server = LimitedServer(
             application,
             ssl_options=tls,
             idle_connection_timeout=limits.head_seconds,
-            max_header_size=2 * limits.head_bytes,  # what is between is answered 431, what is longer is cut off
-            max_body_size=1 << 62,  # Handler has its own, with a sentence
+            max_header_size=2
+            * limits.head_bytes,  # up to this size a head is answered with 431, beyond it the connection is closed
+            max_body_size=1 << 62,  # Handler applies the limit, with a reason for the client
             max_buffer_size=max(1 << 20, 4 * limits.head_bytes),
         )
-        self._server.limit(connections(limits), service.meters)
+        self._server.limit(max_connections(limits), service.metrics)
         self._scheme = "https" if tls else "http"
 
     def listen(self, listener: socket.socket) -> None:
-        """Begins to accept the connections of a socket that listens."""
+        """Accepts the connections of a listening socket."""
         self._server.add_socket(listener)
 
     def url(self, listener: socket.socket) -> str:
-        """Where a socket is reached."""
+        """URL of a listening socket."""
         host, port = listener.getsockname()[:2]
         return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def drain(self) -> None:
-        """Answers what was accepted, within the time for it; what is idle, or sent by halves, ends at once."""
+        """Stops listening, ends idle connections and unfinished bodies, and waits for accepted requests."""
         self._server.stop()
         for handler in list(self.handlers):
             handler.stop_reading()
@@ -77,4 +78,4 @@ class HttpFront:
 
 
 def _log_nothing(_: web.RequestHandler) -> None:
-    """Tornado's own access log is not written."""
+    """Disables Tornado's own access log."""

@@ -1,6 +1,5 @@
-"""An exported model on disk, in this process: named NumPy arrays in, named NumPy arrays out."""
+"""An exported SavedModel in this process: named NumPy arrays in, named NumPy arrays out."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,43 +10,43 @@ import tensorflow as tf
 
 from ganad_tf.config.input_sections import Audio
 from ganad_tf.errors import DataError, InputError
-from ganad_tf.serving.models import wav
-from ganad_tf.serving.models.signature import Field, Signature
+from ganad_tf.serving.models import metadata, wav
+from ganad_tf.serving.models.signature import Field, Signature, find_signature
 from ganad_tf.serving.models.versions import METADATA, newest
 
-# What the graph's own checks say, between the words that TensorFlow puts around it.
+# The messages of the graph's own checks, and the text that TensorFlow puts around them.
 _ASSERTION = re.compile(r"assertion failed: (.*?)(?:\n|$)")
 _WORD = re.compile(r"\[([^\]]*)\]")
 _AROUND = re.compile(r".*<stack traces unavailable>|^Graph execution error:|\[\[.*|\{\{.*|\[Op:.*", re.DOTALL)
 
 
 class Artifact:
-    """One version of a model that `ganad export` made.
+    """One version of a model made by `ganad export`.
 
     Args:
-      path: The folder of the version, or the model's, whose newest version is taken.
+      path: Folder of a version, or of a model, whose newest version is loaded.
 
     Attributes:
-      directory: The version's folder.
-      metadata: What `assets.extra/ganad.json` holds.
-      audio: How its clips were read: sample rate, channel, whether to resample.
-      fewest_samples: Shorter clips are refused.
-      longest_seconds: Longer clips are refused; None for an artifact without a limit.
-      signatures: What can be called, by name.
+      directory: Folder of the version.
+      metadata: Content of `assets.extra/ganad.json`.
+      audio: Audio settings of its clips: sample rate, channel, resampling.
+      fewest_samples: Minimum length of a clip.
+      longest_seconds: Maximum length of a clip; None without a limit.
+      signatures: Callable signatures by name.
 
     Raises:
-      DataError: If there is no model, it can't be loaded, or `ganad export` did not make it.
+      DataError: If there is no model, it can't be loaded, or it was not made by `ganad export`.
     """
 
     def __init__(self, path: Path) -> None:
         self.directory = newest(path)
-        self.metadata = _metadata(self.directory)
+        self.metadata = metadata.read(self.directory / METADATA, _check_metadata)
         self.audio = Audio(**self.metadata["config"]["audio"])
         self.fewest_samples = int(self.metadata["input"]["fewest_samples"])
         longest = self.metadata["input"].get("longest_samples")
         self.longest_seconds = longest and int(longest) / self.audio.sample_rate
         try:
-            self._loaded = tf.saved_model.load(str(self.directory))  # kept: it owns the variables
+            self._loaded = tf.saved_model.load(str(self.directory))  # owns the variables
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DataError(
@@ -56,7 +55,7 @@ class Artifact:
         self.signatures = {name: _signature(function) for name, function in self._loaded.signatures.items()}
 
     def about(self) -> dict[str, str | float | None]:
-        """Package, date of the export, machine type and threshold, as `ganad.json` has them."""
+        """Package version, export date, machine type and threshold of `ganad.json`."""
         package = self.metadata.get("versions", {}).get("ganad_tf")
         return {
             "package": f"ganad_tf {package}" if package else None,
@@ -73,45 +72,34 @@ class Artifact:
           inputs: Arrays by name; strings as arrays of `bytes` objects.
 
         Raises:
-          InputError: If there is no such signature, or the inputs are not what it takes; names the field.
+          InputError: If the signature does not exist, or the inputs do not fit it; names the field.
         """
-        if signature not in self.signatures:
-            known = ", ".join(sorted(self.signatures))
-            raise InputError(f"signature_name: expected one of {known}. Received: {signature!r}.")
-        self.signatures[signature].check(inputs)
-        if self.longest_seconds is not None and "wav_bytes" in inputs:  # the graph says the same, but not which file
+        find_signature(self.signatures, signature).check(inputs)
+        if self.longest_seconds is not None and "wav_bytes" in inputs:  # to name the file, which the graph can't
             wav.check_length(inputs["wav_bytes"], self.longest_seconds)
-        return self._called(signature, {name: tf.constant(value) for name, value in inputs.items()})
+        return self._call(signature, {name: tf.constant(value) for name, value in inputs.items()})
 
     def score(self, waveform: tf.Tensor) -> dict[str, np.ndarray]:
-        """What `score_waveform` makes of one clip, `[samples]` float32, without a copy of it.
+        """Calls `score_waveform` on one clip `[samples]` float32 without copying it.
 
         Raises:
-          InputError: If it is not what the signature takes.
+          InputError: If the clip does not fit the signature.
         """
-        return self._called("score_waveform", {"waveform": waveform[tf.newaxis]})
+        return self._call("score_waveform", {"waveform": waveform[tf.newaxis]})
 
-    def _called(self, signature: str, inputs: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
+    def _call(self, signature: str, inputs: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
         try:
             outputs = self._loaded.signatures[signature](**inputs)
         except tf.errors.InvalidArgumentError as error:
             raise InputError(_sentence(str(error), min(inputs))) from error
-        except UnicodeDecodeError as error:  # TensorFlow's message quotes bytes that are no text
+        except UnicodeDecodeError as error:  # TensorFlow's message quotes bytes that are not UTF-8
             raise InputError(f"{min(inputs)}: expected 16-bit PCM WAV files.") from error
         return {name: value.numpy() for name, value in outputs.items()}
 
 
-def _metadata(directory: Path) -> dict[str, Any]:
-    path = directory / METADATA
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-        Audio(**metadata["config"]["audio"])
-        int(metadata["input"]["fewest_samples"])
-        int(metadata["input"].get("longest_samples", 0))
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise DataError(f"Expected {path} as `ganad export` writes it, but it can't be read ({reason}).") from error
-    return dict(metadata)
+def _check_metadata(entries: dict[str, Any]) -> None:
+    int(entries["input"]["fewest_samples"])
+    int(entries["input"].get("longest_samples", 0))
 
 
 def _signature(function: Any) -> Signature:
@@ -124,8 +112,8 @@ def _field(spec: tf.TensorSpec) -> Field:
 
 
 def _sentence(message: str, name: str) -> str:
-    """The graph's own sentence where one of its checks failed, TensorFlow's under the field's name otherwise."""
-    own = _ASSERTION.search(message)
-    if own:
-        return " ".join(_WORD.findall(own[1])) + "."
+    """Message of the graph's own check, or else TensorFlow's message after the field's name."""
+    assertion = _ASSERTION.search(message)
+    if assertion:
+        return " ".join(_WORD.findall(assertion[1])) + "."
     return f"{name}: {' '.join(_AROUND.sub('', message).split()).rstrip('.')}."

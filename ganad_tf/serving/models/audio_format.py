@@ -1,8 +1,7 @@
-"""How an exported model wants its clips read, as it says itself, and recordings read so. No TensorFlow here.
+"""The signature `audio_format`: audio settings of an exported model, for clients that read files. No TensorFlow.
 
-A server knows nothing of files but 16-bit WAV, and a client nothing of the model but its address: the signature
-`audio_format` tells sample rate, channel and the other settings under which the training clips were read, so that
-`audio.read` reads a client's files as it read those.
+A server accepts only 16-bit WAV files and arrays, and a client knows only the model's URL. From this signature it gets
+the sample rate, the channel and the other audio settings of training, and reads its files with them.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,21 +17,27 @@ from ganad_tf.errors import DataError
 from ganad_tf.serving.models import wav
 
 SIGNATURE = "audio_format"
-INPUT = "request"  # `[batch]` of any numbers; each is answered by the same values
-MEAN = -1  # stands for the mean of all channels
+INPUT = "request"  # `[batch]` of any numbers; the outputs repeat once per entry
+MEAN = -1  # channel number that stands for the mean of all channels
 FULL_SCALE = 2**15
 
 
 @dataclass(frozen=True)
 class AudioFormat:
-    """How a model's clips are read, and samples of the shortest one and of the longest one; None for no limit."""
+    """Audio settings of a model and the minimum and maximum length of its clips.
+
+    Attributes:
+      audio: Sample rate, channel, resampling.
+      fewest_samples: Minimum length.
+      longest_samples: Maximum length; None without a limit.
+    """
 
     audio: Audio
     fewest_samples: int
     longest_samples: int | None = None
 
     def as_numbers(self) -> dict[str, float | bool]:
-        """What the signature `audio_format` returns, by name."""
+        """Outputs of the signature `audio_format` by name."""
         return {
             "sample_rate_hz": float(self.audio.sample_rate),
             "channel": float(MEAN if self.audio.channel == "mean" else self.audio.channel),
@@ -43,14 +48,14 @@ class AudioFormat:
         }
 
 
-def ask_for(ask: Callable[[str, Mapping[str, np.ndarray]], Mapping[str, Any]]) -> AudioFormat:
-    """Asks a server's model how its clips are read.
+def fetch(ask: Callable[[str, Mapping[str, np.ndarray]], Mapping[str, Any]]) -> AudioFormat:
+    """Fetches the audio format from a server's model.
 
     Args:
-      ask: Takes a signature and its inputs by name, and returns outputs by name.
+      ask: Calls a signature of the model: name and inputs → outputs.
 
     Raises:
-      DataError: If there is no answer, or the model was exported before models could say it.
+      DataError: If there is no answer, or an older version without this signature exported the model.
     """
     try:
         answer = ask(SIGNATURE, {INPUT: np.zeros(1, np.float32)})
@@ -58,8 +63,8 @@ def ask_for(ask: Callable[[str, Mapping[str, np.ndarray]], Mapping[str, Any]]) -
         if SIGNATURE not in str(error):
             raise
         raise DataError(
-            f"The model has no signature `{SIGNATURE}`, which says how its clips are to be read: export it again, or "
-            "give `ganad predict` the model's folder instead of a URL."
+            f"The model has no signature `{SIGNATURE}` with the sample rate and channel of its clips: export it again, "
+            "or give `ganad predict` the model's folder instead of a URL."
         ) from error
     try:
         rate, channel = (int(answer[name][0]) for name in ("sample_rate_hz", "channel"))
@@ -67,24 +72,24 @@ def ask_for(ask: Callable[[str, Mapping[str, np.ndarray]], Mapping[str, Any]]) -
         resample, reads_unknown = (bool(answer[name][0]) for name in ("resample", "reads_unknown_length"))
         settings = Audio(rate, "mean" if channel == MEAN else channel, resample, "read" if reads_unknown else "refuse")
     except (LookupError, TypeError, ValueError) as error:
-        raise DataError("The server's model does not answer as one made by `ganad export` does.") from error
+        raise DataError("The server's model does not answer like one made by `ganad export`.") from error
     return AudioFormat(settings, fewest, longest or None)
 
 
-def request_for(path: Path, wanted: AudioFormat) -> tuple[str, dict[str, np.ndarray]]:
-    """A file as a model's signature and its input.
+def read_request(path: Path, audio_format: AudioFormat) -> tuple[str, dict[str, np.ndarray]]:
+    """Reads a file as the input of a signature; returns the signature's name and its inputs.
 
-    As a 16-bit WAV file where that has every digit of the samples, as numbers otherwise.
+    The input is a 16-bit WAV file if that represents the samples exactly, and an array of floats otherwise.
 
     Raises:
-      DataError: If the file can't be read, with the same words as in process.
+      DataError: If the file can't be read, with the same message as in process.
     """
-    longest = wanted.longest_samples and wanted.longest_samples / wanted.audio.sample_rate
-    waveform = audio.read(path, wanted.audio, fewest_samples=wanted.fewest_samples, longest_seconds=longest)
-    with np.errstate(invalid="ignore"):  # what is beyond 16 bits comes out as another number
+    longest = audio_format.longest_samples and audio_format.longest_samples / audio_format.audio.sample_rate
+    waveform = audio.read(path, audio_format.audio, fewest_samples=audio_format.fewest_samples, longest_seconds=longest)
+    with np.errstate(invalid="ignore"):  # values out of range are converted to a different number
         scaled = waveform * np.float32(FULL_SCALE)
         in_16_bits = scaled.astype(np.int16)
     if np.array_equal(scaled, in_16_bits):
-        file = wav.encode(in_16_bits, wanted.audio.sample_rate)
+        file = wav.encode(in_16_bits, audio_format.audio.sample_rate)
         return "score_wav", {"wav_bytes": np.array([file, None], dtype=object)[:1]}
     return "score_waveform", {"waveform": waveform[np.newaxis]}

@@ -1,4 +1,4 @@
-"""The clip of a request that a model refuses, by its number."""
+"""Calls of a model that name the refused clip of a batch."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,13 +13,13 @@ Outputs = dict[str, np.ndarray]
 def call(
     model: Callable[[str, Mapping[str, np.ndarray]], Outputs], signature: str, inputs: Mapping[str, np.ndarray]
 ) -> Outputs:
-    """Calls a model; a refusal names the clip that it is about.
+    """Calls a model; an error message names the refused clip.
 
-    The graph says `wav_bytes: expected a sample rate of ...` of any clip of a batch. Clips are then asked about one
-    by one, until one is refused: this takes at most as long as the request itself.
+    The graph's message, such as `wav_bytes: expected a sample rate of ...`, does not say which clip of the batch is
+    meant. The clips are then scored one by one until one is refused, which takes at most as long as the batch.
 
     Raises:
-      InputError: As the model does, with `wav_bytes[2]:` for the third clip of several.
+      InputError: The model's message, with `wav_bytes[2]:` if the third of several clips is refused.
     """
     try:
         return model(signature, inputs)
@@ -31,7 +31,7 @@ def call(
         for number in range(n_clips):
             try:
                 model(signature, {key: values[number : number + 1] for key, values in inputs.items()})
-            except InputError as own:
-                sentence = str(own).removeprefix(f"{name}:")
-                raise InputError(f"{name}[{number}]:{sentence}") from own
+            except InputError as clip_error:
+                sentence = str(clip_error).removeprefix(f"{name}:")
+                raise InputError(f"{name}[{number}]:{sentence}") from clip_error
         raise

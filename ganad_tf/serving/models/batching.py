@@ -1,8 +1,7 @@
-"""Requests that wait at the same moment are answered by one call of the model.
+"""Batching: requests that wait at the same time share one call of the model.
 
-Nothing waits for others to come: a free worker takes the oldest request and those behind it that fit into
-the same call. What one client sends can't spoil another's answer: a call that is refused is made again
-for each half of its requests.
+No request waits for others to arrive: a free worker takes the oldest request and the queued ones that fit the same
+call. A bad request can't spoil another client's answer: a refused call is repeated with each half of its requests.
 """
 
 import threading
@@ -16,12 +15,12 @@ import numpy as np
 from ganad_tf.serving.models import bad_clip
 
 Arrays = dict[str, np.ndarray]
-Model = Callable[[str, Mapping[str, np.ndarray]], Arrays]  # signature and inputs → outputs, as an Artifact
+Model = Callable[[str, Mapping[str, np.ndarray]], Arrays]  # signature and inputs → outputs, such as an Artifact
 
 
 @dataclass
 class Request:
-    """Clips to be scored by one signature of one model, `[clips, ...]` each input; `future` is the answer."""
+    """Inputs `[clips, ...]` for one signature of one model; `future` receives the outputs."""
 
     model: Model
     signature: str
@@ -30,11 +29,11 @@ class Request:
 
     @property
     def n_clips(self) -> int:
-        """Clips in it."""
+        """Number of clips."""
         return max((len(values) for values in self.inputs.values() if values.ndim), default=0)
 
     def fits(self, other: "Request") -> bool:
-        """Whether one call can answer both."""
+        """Whether one call can score both requests."""
         return (
             (self.model, self.signature) == (other.model, other.signature)
             and self.inputs.keys() == other.inputs.keys()
@@ -43,12 +42,12 @@ class Request:
 
 
 class Batcher:
-    """Workers that answer requests, several at a time.
+    """Worker threads that score queued requests in batches.
 
     Args:
-      n_workers: Calls that are made at the same time.
-      largest: Clips in one call, but for requests that have more by themselves.
-      observe: Told the number of clips of each call.
+      n_workers: Number of concurrent calls.
+      largest: Maximum number of clips per call; a single request may hold more.
+      observe: Called with the number of clips of each call.
     """
 
     def __init__(self, n_workers: int = 2, largest: int = 32, observe: Callable[[int], None] | None = None) -> None:
@@ -62,14 +61,14 @@ class Batcher:
             worker.start()
 
     def submit(self, request: Request) -> "Future[Arrays]":
-        """Queues a request; the future has its outputs, or the InputError that says what is wrong with it."""
+        """Queues a request; the future receives its outputs or an InputError."""
         with self._changed:
             self._waiting.append(request)
             self._changed.notify()
         return request.future
 
     def close(self) -> None:
-        """Answers what is waiting, then ends the workers."""
+        """Scores the queued requests, then ends the workers."""
         with self._changed:
             self._is_open = False
             self._changed.notify_all()
@@ -81,27 +80,27 @@ class Batcher:
             if self._observe:
                 self._observe(sum(request.n_clips for request in group))
             _answer(group)
-            group.clear()  # a worker that waits holds no clips
+            group.clear()  # an idle worker must hold no clips
 
     def _next_group(self) -> list[Request]:
-        """The oldest request and what can go with it; empty when there will be no more."""
+        """Oldest request and all that fit its call; empty once the batcher is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or not self._is_open)
             group: list[Request] = []
-            left: deque[Request] = deque()
+            remaining: deque[Request] = deque()
             n_clips = 0
             for request in self._waiting:
                 if group and (n_clips + request.n_clips > self._largest or not request.fits(group[0])):
-                    left.append(request)
+                    remaining.append(request)
                 else:
                     group.append(request)
                     n_clips += request.n_clips
-            self._waiting = left
+            self._waiting = remaining
             return group
 
 
 def _answer(group: list[Request]) -> None:
-    """Answers every request of a group, whatever happens."""
+    """Sets the future of every request of a group that has not been cancelled."""
     waiting = [request for request in group if request.future.set_running_or_notify_cancel()]
     if waiting:
         _answer_running(waiting)
@@ -118,10 +117,10 @@ def _answer_running(group: list[Request]) -> None:
         ends = np.cumsum([request.n_clips for request in group])
         parts = {name: np.split(values, ends[:-1]) for name, values in outputs.items()}
         answers = [{name: part[number] for name, part in parts.items()} for number in range(len(group))]
-    except Exception as error:  # the worker lives on, and whoever waits hears of it
+    except Exception as error:  # the worker must survive; the waiting client gets the error
         if len(group) == 1:
             first.future.set_exception(error)
-        else:  # half of them may be fine
+        else:  # find the bad request by halving
             _answer_running(group[: len(group) // 2])
             _answer_running(group[len(group) // 2 :])
     else:

@@ -1,6 +1,6 @@
-"""The bookkeeping of a repository: which versions there are, which are loaded, and which may go. No files, no threads.
+"""Bookkeeping of a repository: known, loaded and replaceable versions. No file access, no threads.
 
-Whoever calls holds the repository's lock.
+Callers hold the repository's lock.
 """
 
 import logging
@@ -12,53 +12,66 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ganad_tf.serving.models.artifact import Artifact
-from ganad_tf.serving.models.versions import Look, Policy, Stamp, State
+from ganad_tf.serving.models.versions import Policy, Scan, Stamp, State
 
 logger = logging.getLogger(__name__)
 
-KEPT_SECONDS = 300.0  # that an older version stays loaded after it was asked for
-LOOKS_UNTIL_GONE = 3  # in a row that don't find the version of a loaded model
+KEPT_SECONDS = 300.0  # time that an older version stays loaded after a request for its number
+SCANS_UNTIL_GONE = 3  # consecutive scans without a loaded version, until it is dropped
 
 
 @dataclass
 class Version:
-    """A version's folder and what has become of it."""
+    """Folder and state of a version.
+
+    Attributes:
+      path: Folder of the version.
+      artifact: Loaded model; None if it is not loaded.
+      stamp: File stamp at the last attempt to load it.
+      reason: Reason why its files can't be used; empty if they can.
+      tried: Time of the last attempt.
+      asked: Time of the last request for this version number.
+      used: Time of the last use.
+      n_missed: Consecutive scans that did not find the version.
+      is_dropped: Whether it was unloaded to make room for another model.
+      loading: Lock held while the model is loaded, for seconds.
+    """
 
     path: Path
     artifact: Artifact | None = None
-    stamp: Stamp | None = None  # of the files when they were tried last
-    reason: str = ""  # why they can't be used
-    tried: float = -math.inf  # when
-    asked: float = -math.inf  # for by its number, when last
-    used: float = -math.inf  # when last
-    n_missed: int = 0  # looks in a row that did not find it
-    is_dropped: bool = False  # for others that were asked for
-    loading: threading.Lock = field(default_factory=threading.Lock)  # held for seconds
+    stamp: Stamp | None = None
+    reason: str = ""
+    tried: float = -math.inf
+    asked: float = -math.inf
+    used: float = -math.inf
+    n_missed: int = 0
+    is_dropped: bool = False
+    loading: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def is_usable(self) -> bool:
-        """Whether it is loaded, or there is no reason yet why it can't be."""
+        """Whether the version is loaded or can presumably be loaded."""
         return self.artifact is not None or not self.reason
 
     @property
-    def can_come_back(self) -> bool:
-        """Whether it could be loaded again, as far as is known."""
+    def is_reloadable(self) -> bool:
+        """Whether the files are still there and were usable at the last attempt."""
         return not self.reason and not self.n_missed
 
     def drop(self) -> None:
-        """Lets the model go."""
+        """Unloads the model."""
         self.artifact, self.stamp = None, None
 
 
 class Inventory:
-    """All versions that are known.
+    """All known versions of all models.
 
     Args:
-      policy: Which versions are served.
-      most_loaded: Models in memory at the same time.
+      policy: Version policy.
+      most_loaded: Maximum number of loaded models.
 
     Attributes:
-      models: Versions by number, by model.
+      models: Versions by model name and number.
     """
 
     def __init__(self, policy: Policy, most_loaded: int) -> None:
@@ -67,25 +80,27 @@ class Inventory:
         self._most_loaded = most_loaded
 
     def find(self, name: str, number: int) -> Version | None:
-        """One version; None if it is not known."""
+        """A version; None if it is unknown."""
         return self.models.get(name, {}).get(number)
 
     def newest(self, name: str) -> int | None:
-        """The newest version that is loaded, or was and had to make room."""
+        """Number of the newest version that is loaded, or was unloaded to make room."""
         known = self.models.get(name, {})
-        return max((number for number, it in known.items() if it.artifact or it.is_dropped), default=None)
+        return max(
+            (number for number, version in known.items() if version.artifact or version.is_dropped), default=None
+        )
 
-    def note(self, look: Look, *, is_regular: bool) -> None:
-        """Takes over what is there; in regular looks a loaded version that is not comes nearer its end."""
-        for name, numbers in look.models.items():
+    def update(self, scan: Scan, *, is_regular: bool) -> None:
+        """Applies a scan of the folder; only regular scans count towards dropping a missing version."""
+        for name, numbers in scan.models.items():
             for number, path in numbers.items():
                 known = self.models.setdefault(name, {}).setdefault(number, Version(path))
                 known.path, known.n_missed = path, 0
-        for name in set(self.models) - look.unreadable:
-            self._forget(name, look.models.get(name, {}), is_regular=is_regular)
+        for name in set(self.models) - scan.unreadable:
+            self._forget(name, scan.models.get(name, {}), is_regular=is_regular)
 
-    def to_be_loaded(self) -> list[str]:
-        """Models of which something is loaded, then as many others as there is room for: untried ones first."""
+    def models_to_load(self) -> list[str]:
+        """Models with a loaded version, then as many others as there is room for, untried ones first."""
         names = {name for name, _, _ in self.loaded()}
         others = sorted(
             (any(version.reason for version in known.values()), name)
@@ -96,11 +111,11 @@ class Inventory:
         return [*sorted(names), *(name for _, name in others[:room])]
 
     def make_room(self) -> int:
-        """Drops those that were asked for longest ago, as many as are too many; how many these were."""
+        """Unloads the least recently used models above the limit; returns their number."""
         loaded = list(self.loaded())
         surplus = max(len(loaded) - self._most_loaded, 0)
-        replaceable = [held for held in loaded if held[2].can_come_back]
-        replaceable.sort(key=lambda held: (self._is_newest(held[0], held[1]), held[2].used))
+        replaceable = [entry for entry in loaded if entry[2].is_reloadable]
+        replaceable.sort(key=lambda entry: (self._is_newest(entry[0], entry[1]), entry[2].used))
         for name, number, known in replaceable[:surplus]:
             known.drop()
             known.is_dropped = True
@@ -108,35 +123,35 @@ class Inventory:
         return min(surplus, len(replaceable))
 
     def drop_idle(self) -> int:
-        """Drops what is loaded though a newer version is, unless it was asked for by its number not long ago."""
+        """Unloads older versions, except those that were recently requested by number; returns their count."""
         n_dropped = 0
         for name, number, known in list(self.loaded()):
             is_idle = time.monotonic() - known.asked > KEPT_SECONDS or number not in self._within_policy(name)
-            if is_idle and known.can_come_back and not self._is_newest(name, number):
+            if is_idle and known.is_reloadable and not self._is_newest(name, number):
                 known.drop()
                 n_dropped += 1
                 logger.info("%s version %d is no longer loaded", name, number)
         return n_dropped
 
     def loaded(self) -> Iterator[tuple[str, int, Version]]:
-        """Name, number and version of what is loaded."""
+        """Name, number and version of each loaded model."""
         for name, numbers in self.models.items():
             for number, known in numbers.items():
                 if known.artifact:
                     yield name, number, known
 
     def served(self, name: str) -> list[int]:
-        """Versions that the policy lets through, and what is loaded until it is replaced; the newest first."""
+        """Numbers of the versions within the policy and of those still loaded, newest first."""
         known = self.models.get(name, {})
         loaded = {number for number in known if known[number].artifact}
         return sorted({*self._within_policy(name), *loaded}, reverse=True)
 
-    def _forget(self, name: str, there: dict[int, Path], *, is_regular: bool) -> None:
+    def _forget(self, name: str, present: dict[int, Path], *, is_regular: bool) -> None:
         for number, known in list(self.models[name].items()):
-            if number in there:
+            if number in present:
                 continue
             known.n_missed += is_regular
-            if known.artifact is None or known.n_missed >= LOOKS_UNTIL_GONE:
+            if known.artifact is None or known.n_missed >= SCANS_UNTIL_GONE:
                 del self.models[name][number]
                 logger.info("%s version %d is gone", name, number)
         if not self.models[name]:
@@ -160,7 +175,7 @@ class Inventory:
 
 
 def state_of(known: Version) -> State:
-    """A version's state as clients are told."""
+    """State of a version in TensorFlow Serving's terms."""
     if not known.is_usable:
         return State("END", known.reason)
     is_first = known.artifact is None and known.loading.locked()

@@ -1,4 +1,4 @@
-"""Scores clips by an artifact in a process of its own, for `exporting.verification` to compare.
+"""Scores clips with an artifact in a separate process; `exporting.verify` compares the scores.
 
 python -m ganad_tf.serving.replay ARTIFACT INPUTS.npz OUTPUTS.npz
 """
@@ -17,12 +17,20 @@ BATCHES = (1, 8)
 
 
 def score_all(artifact: Artifact, arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
-    """Every array in every batch size by every signature that takes it: scores and decisions, `[2, batch]`."""
+    """Scores every array by every signature that takes it, in every batch size.
+
+    Args:
+      artifact: Exported model.
+      arrays: Arrays `[clips, ...]` by `<number>.waveform` or `<number>.log_mel`.
+
+    Yields:
+      Key `<array>.<signature>.<batch>`, and scores and decisions `[2, batch]`.
+    """
     rate = artifact.audio.sample_rate
     for key, values in arrays.items():
         kind = key.split(".")[1]
-        ways = {"log_mel": ["score_frames"], "waveform": ["score_waveform", "serving_default", "score_wav"]}[kind]
-        for signature in ways:
+        names = {"log_mel": ["score_frames"], "waveform": ["score_waveform", "serving_default", "score_wav"]}[kind]
+        for signature in names:
             for size in BATCHES:
                 batch = values[:size]
                 if signature == "score_wav":
@@ -39,7 +47,7 @@ def score_all(artifact: Artifact, arrays: dict[str, np.ndarray]) -> Iterator[tup
 
 
 if __name__ == "__main__":
-    place, given, result = sys.argv[1:]
-    with np.load(given, allow_pickle=False) as loaded:
-        scores: dict[str, Any] = dict(score_all(Artifact(Path(place)), dict(loaded)))
-        np.savez(result, **scores)
+    artifact_path, inputs_path, outputs_path = sys.argv[1:]
+    with np.load(inputs_path, allow_pickle=False) as loaded:
+        scores: dict[str, Any] = dict(score_all(Artifact(Path(artifact_path)), dict(loaded)))
+        np.savez(outputs_path, **scores)

@@ -1,8 +1,7 @@
-"""Where exported models are: `<folder>/<model>/<version>/`, as TensorFlow Serving looks for them.
+"""Folders of exported models, `<folder>/<model>/<version>/`, in TensorFlow Serving's layout.
 
-Folders may come and go while they are looked at: what is gone is not there, and never an error. What is there but
-can't be looked into is told apart from that. Hidden folders (`.x`, the `..data` of Kubernetes) are nobody's model;
-a link may lead into them.
+Folders may appear and vanish during a scan: a vanished folder is treated as absent, never as an error, and kept apart
+from one that can't be read. Hidden folders (`.x`, `..data` of Kubernetes) are not models, but links may lead into them.
 """
 
 import errno
@@ -25,11 +24,12 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 @dataclass(frozen=True)
 class State:
-    """A version's state in TensorFlow Serving's words.
+    """State of a version in TensorFlow Serving's terms.
 
     Attributes:
-      name: `AVAILABLE` can be asked for, `LOADING` will be, `END` can't be used.
-      reason: Why its files can't be used; empty if they can. An `AVAILABLE` one is then served as it was before.
+      name: `AVAILABLE`, `LOADING`, or `END` for an unusable version.
+      reason: Reason why its files can't be used; empty if they can. An `AVAILABLE` version with a reason is served from
+        its earlier files.
     """
 
     name: Literal["AVAILABLE", "LOADING", "END"]
@@ -37,12 +37,12 @@ class State:
 
 
 @dataclass(frozen=True)
-class Look:
-    """The models in a folder at one moment.
+class Scan:
+    """Result of scanning a folder of models.
 
     Attributes:
-      models: The versions by number, the newest first, by model.
-      unreadable: Folders of which nothing can be said, such as for want of permission.
+      models: Folders of the versions by model name and number, newest first.
+      unreadable: Names of folders that could not be read, for example for lack of permission.
     """
 
     models: dict[str, dict[int, Path]]
@@ -51,11 +51,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Policy:
-    """Which versions of a model are served, in the spirit of TensorFlow Serving's version policy.
+    """Versions of a model to serve, after TensorFlow Serving's version policy.
 
     Attributes:
-      latest: So many of the newest that can be used; None for all.
-      specific: Only these numbers; None for any.
+      latest: Number of newest usable versions; None for all.
+      specific: Version numbers; None for any.
     """
 
     latest: int | None = None
@@ -63,10 +63,10 @@ class Policy:
 
     @classmethod
     def parse(cls, text: str) -> "Policy":
-        """`all`, `latest:N` or `specific:N,N`.
+        """Parses `all`, `latest:N` or `specific:N,N`.
 
         Raises:
-          ValueError: If it is none of them.
+          ValueError: If the text has another form.
 
         >>> Policy.parse("latest:2")
         Policy(latest=2, specific=None)
@@ -81,21 +81,21 @@ class Policy:
         raise ValueError(f"expected all, latest:N or specific:N,N. Received: {text}.")
 
 
-def look(folder: Path, name: str | None = None) -> Look:
-    """The models in a folder.
+def scan(folder: Path, name: str | None = None) -> Scan:
+    """Scans a folder for models.
 
     Args:
-      folder: `<model>/<version>/` folders; or one model's folder of versions, if it has a name.
-      name: What that one model is called.
+      folder: Folder of `<model>/<version>/` folders or, with a name, of the versions of one model.
+      name: Name of that one model.
 
     Raises:
       OSError: If the folder itself can't be listed.
     """
-    return Look({name: versions(folder)}) if name else _all_models(folder)
+    return Scan({name: versions(folder)}) if name else _all_models(folder)
 
 
 def single_model(folder: Path) -> str | None:
-    """The name of the one model whose versions are in a folder: the folder's, a link's its own; None for other folders.
+    """Name of the model whose versions a folder holds: that of the folder or link; None for other folders.
 
     Raises:
       OSError: If the folder can't be listed.
@@ -106,7 +106,7 @@ def single_model(folder: Path) -> str | None:
 
 
 def versions(model: Path) -> dict[int, Path]:
-    """The versions of a model by number, the newest first; one that can't be looked into is there.
+    """Folders of a model's versions by number, newest first, unreadable ones included.
 
     Raises:
       OSError: If the folder can't be listed.
@@ -116,7 +116,7 @@ def versions(model: Path) -> dict[int, Path]:
 
 
 def models(folder: Path) -> dict[str, Path]:
-    """The models in a folder by name; none if it is not there.
+    """Folders of models by name; empty if `folder` does not exist.
 
     Raises:
       OSError: If the folder can't be listed.
@@ -130,7 +130,7 @@ def models(folder: Path) -> dict[str, Path]:
 
 
 def next_version(model: Path) -> int:
-    """One above the highest number that is there, complete or not."""
+    """One more than the highest version number in use, incomplete versions included."""
     try:
         names = [path.name for path in model.iterdir()]
     except FileNotFoundError:
@@ -139,7 +139,7 @@ def next_version(model: Path) -> int:
 
 
 def newest(path: Path) -> Path:
-    """The folder of a version: `path` itself, or the newest version below it.
+    """Folder of a version: `path` itself, or the newest version in it.
 
     Raises:
       DataError: If there is none, or the folder can't be read.
@@ -147,36 +147,36 @@ def newest(path: Path) -> Path:
     try:
         if (path / SAVED_MODEL).exists():
             return path
-        found = versions(path) if path.is_dir() else {}
-        inside = {} if found else models(path)
+        numbered = versions(path) if path.is_dir() else {}
+        named = {} if numbered else models(path)
     except OSError as error:
         raise DataError(f"Expected an exported model in {path}, but it can't be read ({error.strerror}).") from error
-    if not found:
-        hint = f"; it holds the models {', '.join(inside)}, name one of them" if inside else ""
+    if not numbered:
+        hint = f"; it holds the models {', '.join(named)}, name one of them" if named else ""
         raise DataError(f"Expected an exported model in {path}, such as exported_models/demo, but there is none{hint}.")
-    return next(iter(found.values()))
+    return next(iter(numbered.values()))
 
 
 def stamp(version: Path) -> Stamp:
-    """Changes with any of the files of a version: name, size and time of change of each; -1 and the error if unknown.
+    """Names, sizes and modification times of a version's files, to detect changes; -1 and the error number if unknown.
 
-    Of the folder and the folders in it, links followed; a SavedModel has no others.
+    Covers the folder and its direct sub-folders, links followed; a SavedModel has no others.
     """
     outer = _listed(version)
     inner = [path for folder in outer for path in _listed(folder)]
     return tuple(stamped for path in (*outer, *inner) if (stamped := _stamp(path, version)))
 
 
-def _all_models(folder: Path) -> Look:
-    found: dict[str, dict[int, Path]] = {}
+def _all_models(folder: Path) -> Scan:
+    found_models: dict[str, dict[int, Path]] = {}
     unreadable = set()
     for path in sorted(_folders(folder)):
         try:
-            found[path.name] = versions(path)
+            found_models[path.name] = versions(path)
         except OSError as error:
             if error.errno not in _GONE:
                 unreadable.add(path.name)
-    return Look({model: numbers for model, numbers in found.items() if numbers}, frozenset(unreadable))
+    return Scan({model: numbers for model, numbers in found_models.items() if numbers}, frozenset(unreadable))
 
 
 def _stamp(path: Path, version: Path) -> tuple[str, int, int] | None:
@@ -189,7 +189,7 @@ def _stamp(path: Path, version: Path) -> tuple[str, int, int] | None:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """What is in a folder; nothing if that can't be told."""
+    """Sorted content of a folder; empty if it can't be listed."""
     try:
         return sorted(folder.iterdir())
     except OSError:
@@ -197,7 +197,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    """The folders in one, without hidden ones; what can't be told to be a folder may be one."""
+    """Sub-folders that are not hidden, and entries that can't be checked."""
     for path in folder.iterdir():
         if not path.name.startswith(".") and _is_or_may_be(path, stat.S_ISDIR):
             yield path

@@ -1,4 +1,4 @@
-"""The first call of each signature, made before a client waits for it."""
+"""Warm-up: the slow first call of each signature, before a client waits for it."""
 
 import numpy as np
 
@@ -10,12 +10,12 @@ NEEDED = ("score_waveform", "score_wav")
 
 
 def warm(artifact: Artifact) -> None:
-    """Calls every signature once, with a second of silence, or what is nearest to it of what the model takes.
+    """Calls every signature once with a second of silence, or the nearest length that the model takes.
 
     Raises:
-      DataError: If it does not score as a model made by `ganad export` does.
+      DataError: If the model lacks a signature or does not return one score per clip.
     """
-    refusal = f"{artifact.directory} does not score as a model made by `ganad export` does"
+    refusal = f"{artifact.directory} does not score like a model made by `ganad export`"
     rate, fewest = artifact.audio.sample_rate, artifact.fewest_samples
     longest = artifact.metadata["input"].get("longest_samples") or rate
     waveform = np.zeros([1, max(fewest, min(rate, longest))], np.float32)
@@ -27,7 +27,7 @@ def warm(artifact: Artifact) -> None:
     if not set(NEEDED) <= artifact.signatures.keys():
         raise DataError(f"{refusal}: expected the signatures {' and '.join(NEEDED)}.")
     by_input = sorted(artifact.signatures.items(), key=lambda item: "log_mel" in item[1].inputs)
-    for name, signature in by_input:  # `explain` makes the log-mel that `score_frames` takes
+    for name, signature in by_input:  # `explain` returns the log-mel that `score_frames` takes
         if not signature.inputs.keys() <= inputs.keys():
             raise DataError(f"{refusal}: {name} takes {', '.join(signature.inputs)}.")
         outputs = artifact(name, {key: inputs[key] for key in signature.inputs})

@@ -1,6 +1,6 @@
-"""Files → predictions of a server: TensorFlow Serving, or `ganad serve`. No TensorFlow here.
+"""Files → predictions by a model on a server, TensorFlow Serving or `ganad serve`. No TensorFlow.
 
-`http_client` and `grpc_client` know how a server is asked.
+`http_client` and `grpc_client` connect to the server.
 """
 
 import re
@@ -13,34 +13,34 @@ from typing import Any
 from ganad_tf.errors import DataError
 from ganad_tf.serving.models import audio_format
 from ganad_tf.serving.models.audio_format import AudioFormat
-from ganad_tf.serving.predict.http_client import AT_ONCE, Ask
+from ganad_tf.serving.predict.http_client import CONCURRENT_REQUESTS, Ask
 from ganad_tf.serving.predict.predictions import Prediction
 
-# Who says that a clip can't be scored, and of which input: left out, so that it is said as in process.
+# Server and input name before the reason why a clip is refused; removed, so that the message reads as in process.
 _OF_THE_MODEL = re.compile(r"^\S+ answered (?:400|INVALID_ARGUMENT): (?:wav_bytes|waveform)(?:\[0\])?: ")
 
 
 def predict(ask: Ask, paths: Sequence[Path]) -> Iterator[Prediction | DataError]:
-    """Asks a server about files, a few at a time.
+    """Scores files on a server, with several requests at a time.
 
     Args:
-      ask: The model on the server, as `http_client.connect` and `grpc_client.connect` make it of a URL.
+      ask: Calls the model on the server; made by `http_client.connect` or `grpc_client.connect`.
       paths: Audio files in any format that `ganad prepare` reads.
 
     Yields:
-      One for each file, in order: what the server says, or why it can't be said.
+      One per file, in order: its prediction, or the error that prevented it.
 
     Raises:
-      DataError: If the server does not say how the model's clips are to be read.
+      DataError: If the server does not return the model's audio format.
     """
-    wanted = audio_format.ask_for(ask)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    wanted = audio_format.fetch(ask)
+    with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
         yield from pool.map(partial(_predict_one, ask, wanted), paths)
 
 
 def _predict_one(ask: Ask, wanted: AudioFormat, path: Path) -> Prediction | DataError:
     try:
-        signature, inputs = audio_format.request_for(path, wanted)
+        signature, inputs = audio_format.read_request(path, wanted)
     except DataError as error:
         return error
     try:
@@ -51,7 +51,6 @@ def _predict_one(ask: Ask, wanted: AudioFormat, path: Path) -> Prediction | Data
 
 def _prediction(path: Path, outputs: Mapping[str, Any]) -> Prediction:
     try:
-        score, is_anomaly, threshold = (outputs[name][0] for name in ("anomaly_score", "is_anomaly", "threshold"))
-        return Prediction(str(path), float(score), bool(is_anomaly), float(threshold))
+        return Prediction.from_outputs(path, outputs)
     except (LookupError, TypeError, ValueError) as error:
-        raise DataError("the server's model does not answer as one made by `ganad export` does.") from error
+        raise DataError("the server's model does not answer like one made by `ganad export`.") from error

@@ -1,6 +1,6 @@
-"""A model on a server over TensorFlow Serving's gRPC API: named arrays in, named arrays out.
+"""Client of TensorFlow Serving's gRPC API: named arrays in, named arrays out.
 
-The messages are those of the package tensorflow-serving-api, which are made of TensorFlow's: it is imported.
+Message classes come from the package tensorflow-serving-api, which imports TensorFlow.
 """
 
 import re
@@ -18,24 +18,24 @@ from ganad_tf.errors import DataError, InputError
 from ganad_tf.serving.predict import http_client
 from ganad_tf.serving.predict.http_client import Ask
 
-# A busy server is asked again; gRPC bounds the number of tries and the time between them.
+# Retries while the server is busy; gRPC itself allows at most five attempts.
 RETRIES = """{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.2s",
   "maxBackoff": "30s", "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]}}]}"""
 
 
 def connect(url: str, *, headers: Sequence[str] = (), ca_cert: Path | None = None) -> Ask:
-    """A function that asks a server's model, as that of `http_client.connect`.
+    """Returns a function that calls a model on a server, like that of `http_client.connect`.
 
     Args:
       url: `grpc://HOST:PORT/NAME[/versions/N]`, or `grpcs://` for TLS.
-      headers: `NAME: VALUE` each, to be sent as metadata of every call.
-      ca_cert: Certificates in PEM that the server's is checked against, instead of gRPC's own.
+      headers: `NAME: VALUE` each, sent as metadata of every call.
+      ca_cert: PEM file of the certificate authorities to trust instead of gRPC's own.
 
     Raises:
-      InputError: If the URL does not name a model, or a header is none.
+      InputError: If the URL does not name a model, or a header is malformed.
     """
     target, name, version, is_tls = _address(url)
-    metadata = [(key.lower(), value) for key, value in http_client.header_fields(headers).items()]
+    metadata = [(key.lower(), value) for key, value in http_client.parse_headers(headers).items()]
     channel = _channel(target, ca_cert, is_tls=is_tls)
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
@@ -47,7 +47,7 @@ def connect(url: str, *, headers: Sequence[str] = (), ca_cert: Path | None = Non
         for key, values in inputs.items():
             request.inputs[key].CopyFrom(tf.make_tensor_proto(values))
         try:
-            response = stub.Predict(request, timeout=http_client.SECONDS, metadata=metadata)
+            response = stub.Predict(request, timeout=http_client.TIMEOUT_SECONDS, metadata=metadata)
         except grpc.RpcError as error:
             code = str(error.code().name)
             raise DataError(f"grpc://{target}/{name} answered {code}: {_sentence(error)}") from error
@@ -57,7 +57,7 @@ def connect(url: str, *, headers: Sequence[str] = (), ca_cert: Path | None = Non
 
 
 def _address(url: str) -> tuple[str, str, int | None, bool]:
-    """Host and port, model, version, and whether TLS is asked for."""
+    """Host and port, model, version, and whether the URL asks for TLS."""
     try:
         parts = urlsplit(url)
         path = re.fullmatch(r"/([^/]+)(?:/versions/(\d{1,18}))?/?", parts.path, re.ASCII)
@@ -65,7 +65,7 @@ def _address(url: str) -> tuple[str, str, int | None, bool]:
     except ValueError:
         is_model, path = False, None
     if not is_model or path is None:
-        shown = http_client.without_password(url)
+        shown = http_client.hide_password(url)
         raise InputError(f"Expected the URL of a model, grpc://HOST:PORT/NAME, without a user. Received: {shown}.")
     return parts.netloc, path[1], int(path[2]) if path[2] else None, parts.scheme == "grpcs"
 
@@ -73,14 +73,14 @@ def _address(url: str) -> tuple[str, str, int | None, bool]:
 def _channel(target: str, ca_cert: Path | None, *, is_tls: bool) -> grpc.Channel:
     host = urlsplit(f"//{target}").hostname or ""
     options = [("grpc.max_receive_message_length", -1), ("grpc.service_config", RETRIES)]
-    if http_client.is_this_machine(host):
+    if http_client.is_loopback(host):
         options.append(("grpc.enable_http_proxy", 0))
     if not is_tls:
         return grpc.insecure_channel(target, options)
     try:
         roots = ca_cert.read_bytes() if ca_cert else None
     except OSError as error:
-        raise InputError(f"--ca-cert: expected a file of certificates, {ca_cert} is none.") from error
+        raise InputError(f"--ca-cert: expected a file of certificates. Received: {ca_cert}.") from error
     return grpc.secure_channel(target, grpc.ssl_channel_credentials(roots), options)
 
 

@@ -1,4 +1,4 @@
-"""A model on a server over TensorFlow Serving's REST API: named arrays in, named lists out. No TensorFlow here."""
+"""Client of TensorFlow Serving's REST API: named arrays in, named lists out. No TensorFlow."""
 
 import base64
 import ipaddress
@@ -16,35 +16,34 @@ import urllib3
 from ganad_tf.errors import DataError, InputError
 
 SCHEMES = ("http://", "https://")
-AT_ONCE = 8  # requests
-SECONDS = 60.0  # that an answer may take
+CONCURRENT_REQUESTS = 8
+TIMEOUT_SECONDS = 60.0  # for an answer
 BUSY = (429, 503)
-TRIES_AGAIN = 4  # of a server that is busy
-LONGEST_WAIT = 30  # seconds between two tries, whatever the server's Retry-After says
+RETRIES_IF_BUSY = 4
+LONGEST_WAIT = 30  # seconds between two attempts, even if the server's Retry-After is longer
 REDIRECTS = 3
 
 Ask = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, Any]]  # signature and inputs → outputs by name
 
 
 def connect(url: str, *, headers: Sequence[str] = (), ca_cert: Path | None = None) -> Ask:
-    """A function that asks a server's model.
+    """Returns a function that calls a model on a server.
 
-    It takes a signature and its inputs, `[clips, ...]` each, and returns the outputs, one list entry per
-    clip. It raises DataError if the server gives no answer, or another than 200. It tries again while the server is
-    busy, for as long as its `Retry-After` says, within bounds, but not where nobody listens. Proxies are those of the
-    environment, except for this machine's own addresses. Nothing that the user gave as a header goes to another host
-    when the server redirects.
+    It takes a signature's name and its inputs `[clips, ...]`, and returns lists with one entry per clip by output
+    name. It raises DataError if there is no answer or one with a status other than 200. While the server is busy it
+    retries after the server's `Retry-After`, within bounds; a refused connection is not retried. Proxies come from the
+    environment, except for loopback addresses. After a redirect to another host, the user's headers are not sent.
 
     Args:
       url: `http[s]://[USER:PASSWORD@]HOST[:PORT]/v1/models/NAME[/versions/N]`.
-      headers: `NAME: VALUE` each, to be sent with every request.
-      ca_cert: Certificates in PEM that the server's is checked against, instead of the system's.
+      headers: `NAME: VALUE` each, sent with every request.
+      ca_cert: PEM file of the certificate authorities to trust instead of the system's.
 
     Raises:
-      InputError: If the URL does not name a model, or a header is none.
+      InputError: If the URL does not name a model, or a header is malformed.
     """
     address, user = _address(url)
-    fields = header_fields(headers)
+    fields = parse_headers(headers)
     if user is not None:
         if "authorization" in (name.lower() for name in fields):
             raise InputError("Expected either a user in the URL or --header Authorization, and not both.")
@@ -52,10 +51,10 @@ def connect(url: str, *, headers: Sequence[str] = (), ca_cert: Path | None = Non
     retries = urllib3.Retry(
         total=None,
         connect=0,
-        read=1,  # a connection that was kept may be closed by the server just then
+        read=1,  # the server may close an idle connection at the same moment
         other=0,
         redirect=REDIRECTS,
-        status=TRIES_AGAIN,
+        status=RETRIES_IF_BUSY,
         status_forcelist=BUSY,
         allowed_methods=None,
         backoff_factor=0.2,
@@ -80,11 +79,11 @@ def connect(url: str, *, headers: Sequence[str] = (), ca_cert: Path | None = Non
     return ask
 
 
-def header_fields(headers: Sequence[str]) -> dict[str, str]:
-    """`NAME: VALUE` each → values by name.
+def parse_headers(headers: Sequence[str]) -> dict[str, str]:
+    """Parses `NAME: VALUE` lines into values by name.
 
     Raises:
-      InputError: If one is none; does not show its value, which may be a secret.
+      InputError: If a header is malformed; the message hides its value, which may be a secret.
     """
     fields = {}
     for header in headers:
@@ -96,13 +95,13 @@ def header_fields(headers: Sequence[str]) -> dict[str, str]:
     return fields
 
 
-def without_password(url: str) -> str:
-    """A URL, or any other text, that can be shown: who asks is left out."""
+def hide_password(url: str) -> str:
+    """Removes user and password from a URL, for messages."""
     return re.sub(r"^(\w+://)[^/?#]*@", r"\1", url)
 
 
-def is_this_machine(host: str) -> bool:
-    """Whether it is an address that no packet leaves this machine for."""
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is a loopback address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -114,7 +113,7 @@ def _is_value(text: str) -> bool:
 
 
 def _address(url: str) -> tuple[str, str | None]:
-    """A model's address, and who asks: `USER:PASSWORD`."""
+    """URL of the model without credentials, and `USER:PASSWORD` or None."""
     text = url.removesuffix("/").removesuffix(":predict")
     try:
         parts = urlsplit(text)
@@ -123,7 +122,7 @@ def _address(url: str) -> tuple[str, str | None]:
         is_model = False
     if not is_model or not text.isprintable() or " " in text or parts.query or parts.fragment:
         raise InputError(
-            f"Expected the URL of a model, http://HOST:PORT/v1/models/NAME. Received: {without_password(url)}."
+            f"Expected the URL of a model, http://HOST:PORT/v1/models/NAME. Received: {hide_password(url)}."
         )
     user, at, host = parts.netloc.rpartition("@")
     return parts._replace(netloc=host).geturl(), user if at else None
@@ -133,19 +132,19 @@ def _pool(address: str, ca_cert: Path | None) -> urllib3.PoolManager:
     parts = urlsplit(address)
     assert parts.hostname
     if ca_cert is not None and not ca_cert.is_file():
-        raise InputError(f"--ca-cert: expected a file of certificates, {ca_cert} is none.")
-    ways: dict[str, Any] = {"maxsize": AT_ONCE, "block": True, "timeout": SECONDS}
+        raise InputError(f"--ca-cert: expected a file of certificates. Received: {ca_cert}.")
+    options: dict[str, Any] = {"maxsize": CONCURRENT_REQUESTS, "block": True, "timeout": TIMEOUT_SECONDS}
     if ca_cert is not None:
-        ways["ca_certs"] = str(ca_cert)
+        options["ca_certs"] = str(ca_cert)
     proxies = urllib.request.getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or is_this_machine(parts.hostname) or urllib.request.proxy_bypass(parts.netloc):
-        return urllib3.PoolManager(**ways)
+    if not proxy or is_loopback(parts.hostname) or urllib.request.proxy_bypass(parts.netloc):
+        return urllib3.PoolManager(**options)
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     user = urlsplit(proxy).netloc.rpartition("@")[0]
-    ways["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=unquote(user)) if user else None
+    options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=unquote(user)) if user else None
     try:
-        return urllib3.ProxyManager(without_password(proxy), **ways)
+        return urllib3.ProxyManager(hide_password(proxy), **options)
     except (urllib3.exceptions.HTTPError, ValueError) as error:
         raise InputError(f"{parts.scheme}_proxy: expected the URL of a proxy for {address} ({error}).") from error
 
@@ -174,6 +173,6 @@ def _sentence(answer: urllib3.BaseHTTPResponse) -> str:
 
 
 def _reason(error: urllib3.exceptions.HTTPError) -> str:
-    """The last of several errors that led to one another, without the library's own names."""
+    """Message of the underlying error without urllib3's class names."""
     cause = getattr(error, "reason", None) or error
     return str(cause).rpartition("): ")[2].rstrip(".") or type(cause).__name__

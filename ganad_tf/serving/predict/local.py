@@ -1,4 +1,4 @@
-"""Files → predictions of an exported model in this process."""
+"""Files → predictions by an exported SavedModel in this process."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,17 +11,17 @@ from ganad_tf.serving.predict.predictions import Prediction
 
 
 def predict(model: Path, paths: Sequence[Path]) -> Iterator[Prediction | DataError]:
-    """Scores files, read as the model's training clips were.
+    """Scores files, read with the audio settings of training.
 
     Args:
-      model: The folder of a version, or of a model.
+      model: Folder of a version, or of a model.
       paths: Audio files in any format that `ganad prepare` reads.
 
     Yields:
-      One for each file, in order: its score and decision, or why there is none.
+      One per file, in order: its prediction, or the error that prevented it.
 
     Raises:
-      DataError: If there is no model, or it can't be used.
+      DataError: If there is no model, or it can't be loaded.
     """
     artifact = Artifact(model)
     for path in paths:
@@ -42,5 +42,4 @@ def _predict_one(artifact: Artifact, path: Path) -> Prediction | DataError:
         return error
     except InputError as error:
         return DataError(f"{path}: {str(error).removeprefix('waveform: ')}")
-    score, is_anomaly, threshold = (outputs[name][0] for name in ("anomaly_score", "is_anomaly", "threshold"))
-    return Prediction(str(path), float(score), bool(is_anomaly), float(threshold))
+    return Prediction.from_outputs(path, outputs)

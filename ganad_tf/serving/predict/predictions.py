@@ -1,21 +1,27 @@
-"""What the verb `predict` says of each file, as a table, JSON or CSV."""
+"""Predictions of the verb `predict`, and their output as a table, JSON or CSV."""
 
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+OUTPUTS = ("anomaly_score", "is_anomaly", "threshold")
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One file's score and decision.
+    """Score and decision of one file.
 
     Attributes:
-      file: As it was named.
+      file: Path as the user gave it.
       anomaly_score: Higher is more anomalous.
-      is_anomaly: Whether it is above the threshold.
-      threshold: Of the model.
+      is_anomaly: Whether the score is above the threshold.
+      threshold: Threshold of the model.
     """
 
     file: str
@@ -23,9 +29,23 @@ class Prediction:
     is_anomaly: bool
     threshold: float
 
+    @classmethod
+    def from_outputs(cls, file: Path, outputs: Mapping[str, Any]) -> "Prediction":
+        """Prediction from a model's outputs for a single clip.
+
+        Args:
+          file: The clip.
+          outputs: `anomaly_score`, `is_anomaly` and `threshold`, each a scalar or of one element.
+
+        Raises:
+          LookupError, TypeError, ValueError: If an output is missing or has another form.
+        """
+        score, is_anomaly, threshold = (np.ravel(outputs[name])[0] for name in OUTPUTS)
+        return cls(str(file), float(score), bool(is_anomaly), float(threshold))
+
 
 def as_table(predictions: Iterable[Prediction]) -> str:
-    """One line per file, for reading."""
+    """Formats predictions as an aligned table, one line per file."""
     rows = list(predictions)
     width = max([4, *(len(row.file) for row in rows)])
     lines = [f"{'file':<{width}}{'anomaly score':>16}{'threshold':>12}  decision"]
@@ -36,12 +56,12 @@ def as_table(predictions: Iterable[Prediction]) -> str:
 
 
 def as_json(predictions: Iterable[Prediction]) -> str:
-    """A list of objects."""
+    """Formats predictions as a JSON list of objects."""
     return json.dumps([asdict(row) for row in predictions], indent=1)
 
 
 def as_csv(predictions: Iterable[Prediction]) -> str:
-    """A header and one line per file."""
+    """Formats predictions as CSV with a header."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(field.name for field in fields(Prediction))

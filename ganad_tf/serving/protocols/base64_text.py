@@ -1,4 +1,4 @@
-"""Base64 as TensorFlow Serving reads it: white space anywhere, padding or none."""
+"""Base64 in TensorFlow Serving's lenient form: whitespace anywhere, optional padding."""
 
 import base64
 import binascii
@@ -8,13 +8,13 @@ _WHITE = re.compile(r"[ \t\n\v\f\r]+")
 
 
 def decode(text: str) -> bytes:
-    """The bytes that a text holds in the standard alphabet of RFC 4648.
+    """Decodes base64 in the standard alphabet of RFC 4648.
 
-    Other than `base64.b64decode`, line breaks are passed over and the padding may be missing. Where there is one, it
-    must be right. The alphabet for URLs (`-` and `_`) is refused, as TensorFlow Serving does.
+    Unlike in `base64.b64decode`, whitespace is ignored and the padding may be missing, but it must not be wrong. The
+    URL alphabet (`-` and `_`) is refused, as in TensorFlow Serving.
 
     Raises:
-      ValueError: If it holds none.
+      ValueError: If the text is not base64.
     """
     try:
         return base64.b64decode(text, validate=True)  # the usual case, without a copy

@@ -1,11 +1,11 @@
-"""Bodies of requests: inflated within a limit, and JSON that is bounded before it is parsed.
+"""Parsing of request bodies: gzip within a size limit, and JSON that is bounded before it is parsed.
 
-A parser makes a Python object of every two or three bytes, which takes twenty times their room. A request has few
-lists, objects and texts, and no more numbers than the model takes; so their marks are counted in the bytes first, in
-blocks, by NumPy, which lets other threads run meanwhile. Marks inside of texts count too: a request has no long texts
-but base64, which has none of these.
+A parser makes a Python object of every two or three bytes, which takes twenty times their memory. A valid request has
+few lists, objects and strings, and no more numbers than the model takes. The characters that begin or separate them
+are therefore counted first, in blocks, with NumPy, which releases the GIL. Characters inside strings count too, which
+is harmless: long strings are base64, which contains none of them.
 
-The parser is msgspec's: where memory is short, it raises MemoryError; the others that are as fast end the process.
+The parser is msgspec's because it raises MemoryError when memory is short; equally fast ones abort the process.
 """
 
 import json
@@ -23,9 +23,9 @@ from ganad_tf.serving.models.signature import Signature
 from ganad_tf.serving.refusals import TooLargeError
 
 DEPTH = 32  # the deepest request, nested tensors of the Open Inference Protocol, has 7
-FEW = 1_000_000  # lists that hold no row of a model, and marks of objects and texts; some 100 MB when they are parsed
-MOST_NUMBERS = 10_000_000  # ten minutes at 16 kHz; some 600 MB while they are parsed
-LONGEST_WITH_NAN = 1 << 20  # bytes; the parser that knows it lets no other thread run, a second for each ten megabytes
+FEW = 1_000_000  # lists other than rows, and characters of objects and strings; about 100 MB when parsed
+MOST_NUMBERS = 10_000_000  # ten minutes at 16 kHz; about 600 MB while parsed
+LONGEST_WITH_NAN = 1 << 20  # bytes; the parser that accepts NaN holds the GIL for a second per ten megabytes
 BLOCK = 1 << 20  # bytes
 _STEPS = np.zeros(256, np.int8)
 _STEPS[list(b"[{")] = 1
@@ -36,11 +36,11 @@ Content = bytes | bytearray | memoryview
 
 @dataclass(frozen=True)
 class Bound:
-    """Most marks of a JSON request.
+    """Maximum size of a JSON request.
 
     Attributes:
-      numbers: In one request.
-      row: Numbers in the shortest innermost list of those inputs that have a list for each frame; None if none has.
+      numbers: Maximum number of numbers.
+      row: Numbers in the shortest innermost list among inputs with a list per frame; None without such inputs.
     """
 
     numbers: int
@@ -48,26 +48,26 @@ class Bound:
 
     @classmethod
     def of(cls, signatures: Mapping[str, Signature], *, clips: int, samples: int) -> "Bound":
-        """The bound that follows from a model's inputs.
+        """Bound for the inputs of a model.
 
         Args:
-          signatures: Of the model.
-          clips: In one request.
-          samples: Of the longest clip.
+          signatures: Signatures of the model.
+          clips: Maximum number of clips per request.
+          samples: Maximum number of samples per clip.
         """
         shapes = [field.shape for signature in signatures.values() for field in signature.inputs.values()]
         rows = [shape[-1] or 1 for shape in shapes if len(shape) > 2]
         return cls(min(clips * samples, MOST_NUMBERS), min(rows, default=None))
 
     def check(self, content: Content) -> None:
-        """Refuses a body that would take more room, or be nested deeper, than a request can.
+        """Refuses a body that is larger or nested deeper than any valid request.
 
         Raises:
           InputError: If it is nested too deep.
-          TooLargeError: If there are too many numbers, lists, objects or texts.
+          TooLargeError: If it has too many numbers, lists, objects or strings.
         """
         if len(content) <= BLOCK and _brackets(content) <= DEPTH:
-            return  # as nearly all are: a few files in base64
+            return  # the usual case: a few files in base64
         array = np.frombuffer(content, np.uint8)
         commas = lists = others = depth = 0
         for begin in range(0, array.size, BLOCK):
@@ -82,19 +82,19 @@ class Bound:
             if others > FEW:
                 raise TooLargeError("the body: expected few names and texts beside numbers or files.")
             steps = _STEPS[block]
-            course = depth + np.cumsum(steps[steps != 0], dtype=np.int64)
-            if course.size:
-                if course.max() > DEPTH:
+            depths = depth + np.cumsum(steps[steps != 0], dtype=np.int64)
+            if depths.size:
+                if depths.max() > DEPTH:
                     raise InputError(f"the body: expected lists and objects nested at most {DEPTH} deep.")
-                depth = int(course[-1])
+                depth = int(depths[-1])
 
 
 def json_value(content: Content, bound: Bound) -> Any:
-    """The value in a body.
+    """Parses a JSON body.
 
     Raises:
       InputError: If it is not JSON, or nested too deep.
-      TooLargeError: If it is larger than a request can be.
+      TooLargeError: If it exceeds the bound.
     """
     bound.check(content)
     try:
@@ -102,28 +102,28 @@ def json_value(content: Content, bound: Bound) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         try:
             if len(content) <= LONGEST_WITH_NAN:
-                return json.loads(bytes(content))  # knows NaN and Infinity, as TensorFlow Serving does
+                return json.loads(bytes(content))  # accepts NaN and Infinity, as TensorFlow Serving does
         except (ValueError, RecursionError):
-            pass  # it is no JSON in this sense either
+            pass  # not JSON with NaN either
         raise InputError(f"the body: expected JSON ({error}).") from error
 
 
-def inflated(content: Content, largest: int) -> bytes:
-    """A body that was sent with `Content-Encoding: gzip`.
+def inflate(content: Content, largest: int) -> bytes:
+    """Inflates a body with `Content-Encoding: gzip`.
 
     Raises:
-      InputError: If it is not whole gzip data.
+      InputError: If it is not complete gzip data.
       TooLargeError: If it inflates to more than `largest` bytes.
     """
-    parts, room, rest = [], largest + 1, bytes(content)
-    while rest:  # members may follow one another
+    parts, bytes_left, rest = [], largest + 1, bytes(content)
+    while rest:  # gzip data may have several members
         inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
         try:
-            parts.append(inflater.decompress(rest, room))
+            parts.append(inflater.decompress(rest, bytes_left))
         except zlib.error as error:
             raise InputError(f"the body: expected gzip data, as Content-Encoding says ({error}).") from error
-        room -= len(parts[-1])
-        if room <= 0:
+        bytes_left -= len(parts[-1])
+        if bytes_left <= 0:
             raise TooLargeError(f"the body: expected at most {largest / 1e6:g} MB when inflated.")
         if not inflater.eof:
             raise InputError("the body: expected gzip data, as Content-Encoding says, but it is cut off.")
@@ -141,5 +141,5 @@ def _count(block: np.ndarray, mark: str) -> int:
 
 
 def samples(seconds: float, sample_rate: int) -> int:
-    """Samples of a clip of so many seconds."""
+    """Number of samples of a clip, rounded up."""
     return math.ceil(seconds * sample_rate)

@@ -1,12 +1,11 @@
-"""TensorFlow Serving's REST API as JSON values: requests → arrays by name, arrays by name → responses.
+"""TensorFlow Serving's REST API as JSON values: request → named arrays, named arrays → response.
 
 Source: https://www.tensorflow.org/tfx/serving/api_rest. `instances` (row format) has one value or object per
-clip, `inputs` (column format) one list per field; either way a signature with a single input needs no names.
-Binary values are `{"b64": "..."}`. No TensorFlow here, and no server.
+clip, `inputs` (column format) one list per field. In both, a signature with a single input needs no names.
+Binary values are `{"b64": "..."}`. Imports neither TensorFlow nor a server.
 
-As TensorFlow Serving's `json_tensor.cc` does, keys of the body that mean nothing here are passed over, and `""` is
-the default signature. Stricter than it on purpose: an input that the signature does not have is refused in columns
-too, because who sends it believes that it counts.
+As in TensorFlow Serving's `json_tensor.cc`, unknown keys of the body are ignored, and `""` is the default signature.
+Deliberately stricter: an unknown input is refused in the column format too, since its sender expects it to be used.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ganad_tf.errors import InputError
-from ganad_tf.serving.models.signature import Field, Signature, check_names, short
+from ganad_tf.serving.models.signature import Field, Signature, check_names, find_signature, shorten
 from ganad_tf.serving.models.versions import State
 from ganad_tf.serving.protocols import base64_text
 
@@ -25,34 +24,32 @@ _NUMBERS = frozenset({int, float})
 
 
 def read_request(body: Any, signatures: Mapping[str, Signature]) -> tuple[str, Format, dict[str, np.ndarray]]:
-    """A `:predict` body → signature name, format, and the inputs by name.
+    """Parses a `:predict` body into signature name, format and inputs by name.
 
     Raises:
-      InputError: If it is not one; names the field.
+      InputError: If the body is invalid; names the field.
     """
     if not isinstance(body, dict):
         raise InputError("the body: expected a JSON object with `instances` or `inputs`.")
-    given = [key for key in ("instances", "inputs") if key in body]
-    if len(given) != 1:
-        received = "both" if given else "neither"
+    formats = [key for key in ("instances", "inputs") if key in body]
+    if len(formats) != 1:
+        received = "both" if formats else "neither"
         raise InputError(f"the body: expected either `instances` or `inputs`, and not both. Received: {received}.")
     name = body.get("signature_name", DEFAULT)
     name = DEFAULT if name == "" else name
-    if not isinstance(name, str) or name not in signatures:
-        raise InputError(f"signature_name: expected one of {', '.join(sorted(signatures))}. Received: {short(name)}.")
-    fields = signatures[name].inputs
-    if given[0] == "instances":
+    fields = find_signature(signatures, name).inputs
+    if formats[0] == "instances":
         columns = _columns(body["instances"], fields)
-        return name, "instances", {key: array_of(key, values, fields[key]) for key, values in columns.items()}
+        return name, "instances", {key: to_array(key, values, fields[key]) for key, values in columns.items()}
     values = body["inputs"]
     if not _is_named(values, fields):
-        values = {_only(fields): values}
+        values = {_single_name(fields): values}
     check_names(values, fields)
-    return name, "inputs", {key: array_of(key, values[key], field) for key, field in fields.items()}
+    return name, "inputs", {key: to_array(key, values[key], field) for key, field in fields.items()}
 
 
 def response(form: Format, outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The outputs in the format of the request: `predictions`, or `outputs`."""
+    """Response in the format of the request: `predictions` for rows, `outputs` for columns."""
     lists = {name: values.tolist() for name, values in outputs.items()}
     if form == "inputs":
         return {"outputs": next(iter(lists.values())) if len(lists) == 1 else lists}
@@ -64,7 +61,7 @@ def response(form: Format, outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def metadata(
     name: str, version: int, signatures: Mapping[str, Signature], about: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The answer to `GET .../metadata`; `about` is an entry `ganad` beside TensorFlow Serving's `signature_def`."""
+    """Response to `GET .../metadata`; `about` becomes the entry `ganad` beside TensorFlow Serving's `signature_def`."""
     definitions = {
         key: {
             "inputs": {field: _tensor_info(field, of) for field, of in signature.inputs.items()},
@@ -80,33 +77,33 @@ def metadata(
 
 
 def status(versions: Mapping[int, State]) -> dict[str, Any]:
-    """The answer to `GET /v1/models/<model>`: state by version, the newest first, and why one can't be used."""
+    """Response to `GET /v1/models/<model>`: state of each version, newest first, with the reason if it is unusable."""
     rows = []
     for version, state in versions.items():
         code = "UNKNOWN" if state.name == "END" else "OK"
-        told = {"error_code": code, "error_message": state.reason}
-        rows.append({"version": str(version), "state": state.name, "status": told})
+        status_entry = {"error_code": code, "error_message": state.reason}
+        rows.append({"version": str(version), "state": state.name, "status": status_entry})
     return {"model_version_status": rows}
 
 
-def array_of(name: str, values: Any, field: Field) -> np.ndarray:
-    """A JSON value → an array of the field's dtype and rank.
+def to_array(name: str, values: Any, field: Field) -> np.ndarray:
+    """Converts a JSON value to an array of the field's dtype and rank.
 
     Raises:
-      InputError: If it is not one; names the field.
+      InputError: If it does not fit; names the field.
     """
     return _strings(name, values) if field.dtype == object else _numbers(name, values, field)
 
 
 def _columns(instances: Any, fields: Mapping[str, Field]) -> dict[str, list[Any]]:
-    """Rows → one list per field."""
+    """Converts rows to one list per field."""
     if not isinstance(instances, list):
-        raise InputError(f"instances: expected a list with one entry per clip. Received: {short(instances)}.")
+        raise InputError(f"instances: expected a list with one entry per clip. Received: {shorten(instances)}.")
     if not instances:
         raise InputError("instances: expected at least one clip, received none.")
     have_names = [_is_named(row, fields) for row in instances]
     if not any(have_names):
-        return {_only(fields): instances}
+        return {_single_name(fields): instances}
     if not all(have_names):
         raise InputError("instances: expected names in all entries, or in none.")
     for row in instances:
@@ -115,11 +112,11 @@ def _columns(instances: Any, fields: Mapping[str, Field]) -> dict[str, list[Any]
 
 
 def _is_named(values: Any, fields: Mapping[str, Field]) -> bool:
-    """Whether it is an object of fields by name, not a binary value."""
+    """Whether a JSON value is an object of named fields rather than a binary value."""
     return isinstance(values, dict) and (values.keys() != {"b64"} or "b64" in fields)
 
 
-def _only(fields: Mapping[str, Field]) -> str:
+def _single_name(fields: Mapping[str, Field]) -> str:
     if len(fields) != 1:
         raise InputError(f"the body: expected values by name: {', '.join(sorted(fields))}.")
     return next(iter(fields))
@@ -127,18 +124,18 @@ def _only(fields: Mapping[str, Field]) -> str:
 
 def _strings(name: str, values: Any) -> np.ndarray:
     if not isinstance(values, list):
-        raise InputError(f"{name}: expected a list of binary values. Received: {short(values)}.")
+        raise InputError(f"{name}: expected a list of binary values. Received: {shorten(values)}.")
     result = np.empty(len(values), dtype=object)
-    for place, value in enumerate(values):
-        result[place] = _decoded(f"{name}[{place}]", value)
+    for index, value in enumerate(values):
+        result[index] = _decode(f"{name}[{index}]", value)
     return result
 
 
-def _decoded(name: str, value: Any) -> bytes:
+def _decode(name: str, value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode(errors="replace")
     if not isinstance(value, dict) or value.keys() != {"b64"} or not isinstance(value["b64"], str):
-        raise InputError(f'{name}: expected {{"b64": "..."}}, the file in base64. Received: {short(value)}.')
+        raise InputError(f'{name}: expected {{"b64": "..."}}, the file in base64. Received: {shorten(value)}.')
     try:
         return base64_text.decode(value["b64"])
     except ValueError as error:
@@ -147,40 +144,40 @@ def _decoded(name: str, value: Any) -> bytes:
 
 def _numbers(name: str, values: Any, field: Field) -> np.ndarray:
     rank = len(field.shape)
-    for number, value in _foreign(values, rank):  # NumPy would take true for 1 and null for NaN
+    for number, value in _non_numbers(values, rank):  # NumPy would take true for 1 and null for NaN
         clip = name if number is None else f"{name}[{number}]"
         expected = f"lists nested {rank} deep" if isinstance(value, list) else "numbers"
-        raise InputError(f"{clip}: expected {expected}. Received: {short(value)}.")
+        raise InputError(f"{clip}: expected {expected}. Received: {shorten(value)}.")
     try:
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, which the model refuses
+        with np.errstate(over="ignore"):  # too large numbers become infinite, which the model refuses
             array = np.asarray(values, field.dtype)
     except OverflowError as error:
         raise InputError(f"{name}: expected numbers that fit {field.dtype.name}.") from error
     except ValueError as error:
-        raise InputError(_unequal(name, values)) from error
+        raise InputError(_unequal_lengths(name, values)) from error
     if array.ndim != rank:
         raise InputError(f"{name}: expected lists nested {rank} deep. Received: {array.ndim} deep.")
     return array
 
 
-def _foreign(values: Any, depth: int, number: int | None = None) -> Iterator[tuple[int | None, Any]]:
-    """The values that are no numbers in lists nested `depth` deep, each with the number of its clip."""
+def _non_numbers(values: Any, depth: int, number: int | None = None) -> Iterator[tuple[int | None, Any]]:
+    """Yields the values that are not numbers in lists nested `depth` deep, with the index of their clip."""
     if depth == 0 or not isinstance(values, list):
         if type(values) not in _NUMBERS:
             yield number, values
     elif not _NUMBERS.issuperset(map(type, values)):
-        for place, value in enumerate(values):
-            yield from _foreign(value, depth - 1, place if number is None else number)
+        for index, value in enumerate(values):
+            yield from _non_numbers(value, depth - 1, index if number is None else number)
 
 
-def _unequal(name: str, values: list[Any]) -> str:
-    """A sentence about lists of unequal lengths, with the first clip that differs where there is one."""
+def _unequal_lengths(name: str, values: list[Any]) -> str:
+    """Message about lists of unequal lengths; names the first clip that differs from clip 0, if any."""
     lengths = [len(clip) if isinstance(clip, list) else None for clip in values]
     for number, length in enumerate(lengths):
         if length != lengths[0]:
-            kinds = ["a number" if each is None else f"{each}" for each in (lengths[0], length)]
-            first = f"{kinds[0]}, as in {name}[0]"
-            return f"{name}[{number}]: expected numbers in lists of equal lengths, {first}. Received: {kinds[1]}."
+            expected, received = ("a number" if size is None else f"{size}" for size in (lengths[0], length))
+            first = f"{expected}, as in {name}[0]"
+            return f"{name}[{number}]: expected numbers in lists of equal lengths, {first}. Received: {received}."
     return f"{name}: expected numbers in lists of equal lengths."
 
 
