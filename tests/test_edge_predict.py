@@ -114,7 +114,7 @@ def test_predict_refuses_each_clip_of_another_length_in_one_sentence(project, ga
     assert "long.wav: expected a clip of 16000 samples (1 s), for which the model was exported. Received: 32000" in (
         done.stderr
     )
-    assert "slow.wav: expected a sample rate of 16000 Hz" in done.stderr
+    assert "slow.wav: expected a sample rate of 16000 Hz, received 8000 Hz; convert it." in done.stderr
     assert len(done.stderr.splitlines()) == 2
     two = exported(project, "onnx", "two")
     assert ganad("predict", two, fits, "--csv", cwd=tmp_path).stdout.count("\n") == 2

@@ -87,12 +87,14 @@ def tls(certificate: Path, key: Path | None) -> ssl.SSLContext:
       ConfigError: If the files can't be read or don't belong together.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    files = f"{certificate} and {key}" if key else str(certificate)
+    expected = f"Expected a certificate and its key in {files} (--tls-cert, --tls-key)"
     try:
-        context.load_cert_chain(certificate, key, password="")  # one that needs a password is refused, not asked for
-    except (OSError, ssl.SSLError) as error:
-        files = f"{certificate} and {key}" if key else str(certificate)
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"Expected a certificate and its key in {files} (--tls-cert, --tls-key): {reason}."
-        ) from error
+        context.load_cert_chain(certificate, key, password="")  # an encrypted key is refused instead of prompted for
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ConfigError(f"{expected}: the key is not that of the certificate.") from error
+        raise ConfigError(f"{expected}: they are not in PEM format, or the key needs a password.") from error
+    except OSError as error:
+        raise ConfigError(f"{expected}: {error.strerror or error}.") from error
     return context

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ganad_tf import audio
+from ganad_tf.audio.reader import SAMPLE_RATE_REMEDY
 from ganad_tf.config.input_sections import Audio
 from ganad_tf.errors import DataError
 from ganad_tf.serving.models import wav
@@ -76,6 +77,25 @@ def fetch(ask: Callable[[str, Mapping[str, np.ndarray]], Mapping[str, Any]]) -> 
     return AudioFormat(settings, fewest, longest or None)
 
 
+def read_clip(
+    path: Path, settings: Audio, *, fewest_samples: int = 1, longest_seconds: float | None = None
+) -> np.ndarray:
+    """Reads a file as `audio.read` does, with advice for users of a model, whose audio settings are fixed.
+
+    Returns:
+      `[samples]` float32, nominally in [-1, 1].
+
+    Raises:
+      DataError: If the file can't be read or does not fit the settings.
+    """
+    try:
+        return audio.read(path, settings, fewest_samples=fewest_samples, longest_seconds=longest_seconds)
+    except DataError as error:
+        if SAMPLE_RATE_REMEDY not in str(error):
+            raise
+        raise DataError(str(error).replace(SAMPLE_RATE_REMEDY, "convert it.")) from error
+
+
 def read_request(path: Path, audio_format: AudioFormat) -> tuple[str, dict[str, np.ndarray]]:
     """Reads a file as the input of a signature; returns the signature's name and its inputs.
 
@@ -85,7 +105,7 @@ def read_request(path: Path, audio_format: AudioFormat) -> tuple[str, dict[str, 
       DataError: If the file can't be read, with the same message as in process.
     """
     longest = audio_format.longest_samples and audio_format.longest_samples / audio_format.audio.sample_rate
-    waveform = audio.read(path, audio_format.audio, fewest_samples=audio_format.fewest_samples, longest_seconds=longest)
+    waveform = read_clip(path, audio_format.audio, fewest_samples=audio_format.fewest_samples, longest_seconds=longest)
     with np.errstate(invalid="ignore"):  # values out of range are converted to a different number
         scaled = waveform * np.float32(FULL_SCALE)
         in_16_bits = scaled.astype(np.int16)

@@ -257,7 +257,7 @@ def _load_artifact(path: Path, name: str) -> tuple[Artifact | None, str]:
 
 
 def _describe(error: OSError) -> str:
-    return f"it can't be read ({error.strerror or type(error).__name__})"
+    return f"it can't be read ({error.strerror or error})"
 
 
 def _list_names(names: Sequence[object]) -> str:

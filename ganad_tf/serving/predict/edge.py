@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ganad_tf import audio
 from ganad_tf.config.input_sections import Audio
 from ganad_tf.errors import ConfigError, DataError
-from ganad_tf.serving.models import metadata
+from ganad_tf.serving.models import audio_format, metadata
 from ganad_tf.serving.predict.predictions import Prediction
 
 ONNX, LITERT = "model.onnx", "model.tflite"
@@ -119,7 +118,7 @@ def _load_litert(path: Path) -> Runtime:
 
 def _predict_one(model: EdgeModel, path: Path) -> Prediction | DataError:
     try:
-        waveform = audio.read(path, model.audio)
+        waveform = audio_format.read_clip(path, model.audio)
     except DataError as error:
         return error
     try:

@@ -22,6 +22,7 @@ BUSY = (429, 503)
 RETRIES_IF_BUSY = 4
 LONGEST_WAIT = 30  # seconds between two attempts, even if the server's Retry-After is longer
 REDIRECTS = 3
+OPENSSL_CODES = re.compile(r"\[(?:SSL|X509)[^\]]*\] | \(_ssl\.c:\d+\)")  # around OpenSSL's own words
 
 Ask = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, Any]]  # signature and inputs → outputs by name
 
@@ -175,4 +176,5 @@ def _sentence(answer: urllib3.BaseHTTPResponse) -> str:
 def _reason(error: urllib3.exceptions.HTTPError) -> str:
     """Message of the underlying error without urllib3's class names."""
     cause = getattr(error, "reason", None) or error
-    return str(cause).rpartition("): ")[2].rstrip(".") or type(cause).__name__
+    text = str(cause).rpartition("): ")[2].rstrip(".")
+    return OPENSSL_CODES.sub("", text) or "the connection failed"

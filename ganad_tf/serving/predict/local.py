@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ganad_tf import audio
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.features import memory
+from ganad_tf.serving.models import audio_format
 from ganad_tf.serving.models.artifact import Artifact
 from ganad_tf.serving.predict.predictions import Prediction
 
@@ -31,7 +31,7 @@ def predict(model: Path, paths: Sequence[Path]) -> Iterator[Prediction | DataErr
 def _predict_one(artifact: Artifact, path: Path) -> Prediction | DataError:
     try:
         with memory.enough_for(path):
-            waveform = audio.read(
+            waveform = audio_format.read_clip(
                 path,
                 artifact.audio,
                 fewest_samples=artifact.fewest_samples,
