@@ -187,9 +187,10 @@ class SoundScorer(tf.Module):
 
     def _decode(self, file: tf.Tensor) -> tf.Tensor:
         """Decodes a WAV file to one channel `[samples]`, as `audio.read` does."""
-        wanted, channel = self.config.audio.sample_rate, self.config.audio.channel
+        expected_rate, channel = self.config.audio.sample_rate, self.config.audio.channel
         samples, rate = tf.audio.decode_wav(file)  # [samples, channels]
-        checks = [expect(tf.equal(rate, wanted), "wav_bytes: expected a sample rate of", wanted, "Hz, received", rate)]
+        sentence = ("wav_bytes: expected a sample rate of", expected_rate, "Hz, received", rate)
+        checks = [expect(tf.equal(rate, expected_rate), *sentence)]
         if channel != "mean":
             n_channels = tf.shape(samples)[1]
             sentence = ("wav_bytes: expected a channel", channel, "counted from 0, received channels:", n_channels)

@@ -122,8 +122,8 @@ def _member(results: MachineResults) -> tuple[Config, Member]:
     model = directory.load()
     settings = {key: value for key, value in origin["settings"].items() if not key.startswith("scorer.")}
     mend = "run `ganad score` on the members again"
-    what = f"The detector in {directory.path}"
-    reader.refuse_other_settings(what, model.record["settings"], settings, mend)
+    subject = f"The detector in {directory.path}"
+    reader.refuse_other_settings(subject, model.record["settings"], settings, mend)
     fitted = directory.load_scorer(_scorer(origin["settings"]))
     if tuple(score_files.read_scores(results.train_scores)) != fitted.train_scores:
         raise ExportError(

@@ -30,8 +30,8 @@ def convert_for_any_batch(function: Any, path: Path) -> None:
 
 def _convert(function: Any) -> onnx.ModelProto:
     spec = list(function.structured_input_signature[1].values() or function.structured_input_signature[0])
-    whole = tf.function(lambda waveform: function(waveform=waveform))
-    model, _ = tf2onnx.convert.from_function(whole, input_signature=spec, opset=OPSET)
+    wrapped = tf.function(lambda waveform: function(waveform=waveform))
+    model, _ = tf2onnx.convert.from_function(wrapped, input_signature=spec, opset=OPSET)
     return model
 
 
@@ -54,6 +54,6 @@ def _scan_over_batch(model: onnx.ModelProto) -> onnx.ModelProto:
     clips = onnx.helper.make_tensor_value_info("waveform", FLOAT, ["batch", *dims[1:]])
     scan = onnx.helper.make_node("Scan", [clips.name], names, body=body, num_scan_inputs=1)
     graph = onnx.helper.make_graph([scan], model.graph.name, [clips], batch_outputs)
-    whole = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-    onnx.checker.check_model(whole)
-    return whole
+    outer = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    onnx.checker.check_model(outer)
+    return outer

@@ -74,8 +74,8 @@ def read_views(summary: MachineSummary, clips: Sequence[Clip]) -> Iterator[tuple
     Raises:
       DataError: If the cache or the detector is missing or damaged.
     """
-    wanted = set(clips)
-    entries = [entry for entry in summary.cached.entries if entry.clip in wanted]
+    clip_set = set(clips)
+    entries = [entry for entry in summary.cached.entries if entry.clip in clip_set]
     model = ModelDirectory(summary.detector).load() if summary.detector else None
     for entry, log_mel in records.read(summary.cache, entries):
         yield entry.clip, _view(summary, model, log_mel)

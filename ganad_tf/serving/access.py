@@ -33,8 +33,8 @@ class Access:
         """
         if self.token is None:
             return
-        kind, _, given = (authorization or "").partition(" ")
-        if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("utf-8", "replace"), self.token):
+        kind, _, token = (authorization or "").partition(" ")
+        if kind.lower() != "bearer" or not hmac.compare_digest(token.strip().encode("utf-8", "replace"), self.token):
             sentence = "expected the header `Authorization: Bearer TOKEN` with the server's token."
             raise RefusedError(401, sentence, {"WWW-Authenticate": "Bearer"})
 

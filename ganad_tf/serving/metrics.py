@@ -95,7 +95,7 @@ class Metrics:
         self._scores.add((model, str(version)), scores)
 
     def text(self) -> bytes:
-        """All metrics in Prometheus' text format."""
+        """Metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def _keep(self, model: str, version: str) -> None:

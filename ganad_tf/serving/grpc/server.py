@@ -178,8 +178,8 @@ class GrpcServer:
         return grpc.stream_unary_rpc_method_handler(handle)
 
     def _check_permission(self, context: grpc.aio.ServicerContext) -> None:
-        given = dict(context.invocation_metadata() or ()).get("authorization")
-        self._access.check_token(given if isinstance(given, str) else None)
+        authorization = dict(context.invocation_metadata() or ()).get("authorization")
+        self._access.check_token(authorization if isinstance(authorization, str) else None)
 
     async def _receive(self, requests: AsyncIterator[bytes]) -> bytes:
         seconds = self._service.limits.body_seconds

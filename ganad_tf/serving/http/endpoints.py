@@ -183,10 +183,10 @@ class Endpoints:
             body = parsing.json_value(json_part, self._service.json_bound(artifact))
             signature, inputs = open_inference.read_request(body, artifact.signatures, binary)
             request.labels.update(signature=signature)
-            wanted = {key: body[key] for key in ("outputs", "id", "parameters") if key in body}
+            requested = {key: body[key] for key in ("outputs", "id", "parameters") if key in body}
 
             def encode(outputs: Arrays) -> Answer:
-                value, tensors = open_inference.response(request.model, number, wanted, outputs)
+                value, tensors = open_inference.response(request.model, number, requested, outputs)
                 return Answer(*binary_tensors.join(json_answer(value).content, tensors))
 
             return ParsedRequest(signature, inputs, encode)

@@ -29,9 +29,9 @@ class Version:
       artifact: Loaded model; None if it is not loaded.
       stamp: File stamp at the last attempt to load it.
       reason: Reason why its files can't be used; empty if they can.
-      tried: Time of the last attempt.
-      asked: Time of the last request for this version number.
-      used: Time of the last use.
+      tried_at: Time of the last attempt.
+      requested_at: Time of the last request for this version number.
+      used_at: Time of the last use.
       n_missed: Consecutive scans that did not find the version.
       is_dropped: Whether it was unloaded to make room for another model.
       loading: Lock held while the model is loaded, for seconds.
@@ -41,9 +41,9 @@ class Version:
     artifact: Artifact | None = None
     stamp: Stamp | None = None
     reason: str = ""
-    tried: float = -math.inf
-    asked: float = -math.inf
-    used: float = -math.inf
+    tried_at: float = -math.inf
+    requested_at: float = -math.inf
+    used_at: float = -math.inf
     n_missed: int = 0
     is_dropped: bool = False
     loading: threading.Lock = field(default_factory=threading.Lock)
@@ -64,7 +64,7 @@ class Version:
 
 
 class Inventory:
-    """All known versions of all models.
+    """Known versions of every model.
 
     Args:
       policy: Version policy.
@@ -115,7 +115,7 @@ class Inventory:
         loaded = list(self.loaded())
         surplus = max(len(loaded) - self._most_loaded, 0)
         replaceable = [entry for entry in loaded if entry[2].is_reloadable]
-        replaceable.sort(key=lambda entry: (self._is_newest(entry[0], entry[1]), entry[2].used))
+        replaceable.sort(key=lambda entry: (self._is_newest(entry[0], entry[1]), entry[2].used_at))
         for name, number, known in replaceable[:surplus]:
             known.drop()
             known.is_dropped = True
@@ -126,7 +126,7 @@ class Inventory:
         """Unloads older versions, except those that were recently requested by number; returns their count."""
         n_dropped = 0
         for name, number, known in list(self.loaded()):
-            is_idle = time.monotonic() - known.asked > KEPT_SECONDS or number not in self._within_policy(name)
+            is_idle = time.monotonic() - known.requested_at > KEPT_SECONDS or number not in self._within_policy(name)
             if is_idle and known.is_reloadable and not self._is_newest(name, number):
                 known.drop()
                 n_dropped += 1

@@ -127,9 +127,9 @@ class Repository:
             known = self._inventory.find(name, number) if number is not None else None
             if number is None or known is None or known.artifact is None:
                 return None
-            known.used = time.monotonic()
+            known.used_at = time.monotonic()
             if version is not None:
-                known.asked = known.used
+                known.requested_at = known.used_at
             return number, known.artifact
 
     def get(self, name: str, version: int | None = None) -> tuple[int, Artifact]:
@@ -208,17 +208,17 @@ class Repository:
                 return known.artifact
             now = time.monotonic()
             stamp = versions.stamp(known.path)
-            is_due = known.stamp != stamp or (bool(known.reason) and now - known.tried > RETRY_SECONDS)
+            is_due = known.stamp != stamp or (bool(known.reason) and now - known.tried_at > RETRY_SECONDS)
             if is_due:
                 artifact, reason = _load_artifact(known.path, f"{name}/{number}")
                 self._log_state(name, number, reason)
                 with self._lock:
-                    known.stamp, known.reason, known.tried = stamp, reason, now
+                    known.stamp, known.reason, known.tried_at = stamp, reason, now
                     known.artifact = artifact or known.artifact
                     known.is_dropped = False
-                    known.used = time.monotonic()
+                    known.used_at = time.monotonic()
             if is_requested:
-                known.asked = time.monotonic()
+                known.requested_at = time.monotonic()
             result = known.artifact
         if is_due and result:
             with self._lock:

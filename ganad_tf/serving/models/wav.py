@@ -49,12 +49,12 @@ def to_canonical(file: bytes, name: str, unknown_length: UnknownLength = "read")
     except DataError as error:
         raise InputError(f"{name}: {error}") from error
     if wave.kind != riff.PCM or (wave.bits + 7) // 8 != SAMPLE_BYTES:
-        what = {riff.PCM: "PCM", riff.FLOAT: "floating point"}.get(wave.kind, f"format {wave.kind}")
-        raise InputError(f"{name}: expected 16-bit PCM samples. Received: {wave.bits}-bit {what}.")
+        encoding = {riff.PCM: "PCM", riff.FLOAT: "floating point"}.get(wave.kind, f"format {wave.kind}")
+        raise InputError(f"{name}: expected 16-bit PCM samples. Received: {wave.bits}-bit {encoding}.")
     block = wave.channels * SAMPLE_BYTES
     if block >= 2**16 or wave.rate * block >= 2**32:
-        said = f"{wave.channels} channels, {wave.rate} Hz, {block} bytes per sample of all channels"
-        raise InputError(f"{name}: expected a valid header. Received: {said}.")
+        received = f"{wave.channels} channels, {wave.rate} Hz, {block} bytes per sample of all channels"
+        raise InputError(f"{name}: expected a valid header. Received: {received}.")
     samples = file[wave.start : wave.start + wave.size // block * block]
     if wave.order == ">":
         samples = np.frombuffer(samples, ">i2").astype("<i2").tobytes()

@@ -33,14 +33,14 @@ def predict(ask: Ask, paths: Sequence[Path]) -> Iterator[Prediction | DataError]
     Raises:
       DataError: If the server does not return the model's audio format.
     """
-    wanted = audio_format.fetch(ask)
+    clip_format = audio_format.fetch(ask)
     with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
-        yield from pool.map(partial(_predict_one, ask, wanted), paths)
+        yield from pool.map(partial(_predict_one, ask, clip_format), paths)
 
 
-def _predict_one(ask: Ask, wanted: AudioFormat, path: Path) -> Prediction | DataError:
+def _predict_one(ask: Ask, clip_format: AudioFormat, path: Path) -> Prediction | DataError:
     try:
-        signature, inputs = audio_format.read_request(path, wanted)
+        signature, inputs = audio_format.read_request(path, clip_format)
     except DataError as error:
         return error
     try:

@@ -100,9 +100,9 @@ def decode(name: str, data: memoryview, field: Field, sizes: Sequence[int]) -> n
     """
     if field.dtype == object:
         return _elements(name, data, math.prod(sizes)).reshape(sizes)
-    wanted = math.prod(sizes) * field.dtype.itemsize
-    if len(data) != wanted:
-        raise InputError(f"{name}.shape: expected {wanted} bytes of data for {shorten(sizes)}. Received: {len(data)}.")
+    n_bytes = math.prod(sizes) * field.dtype.itemsize
+    if len(data) != n_bytes:
+        raise InputError(f"{name}.shape: expected {n_bytes} bytes of data for {shorten(sizes)}. Received: {len(data)}.")
     array = np.frombuffer(data, field.dtype.newbyteorder("<")).reshape(sizes)
     if field.dtype == bool and (array.view(np.uint8) > 1).any():
         raise InputError(f"{name}: expected 0 or 1 in each byte.")

@@ -69,16 +69,16 @@ def response(
     Raises:
       InputError: If the request names an unknown output.
     """
-    wanted = body.get("outputs")
-    if wanted is not None and not (isinstance(wanted, list) and all(isinstance(output, dict) for output in wanted)):
-        raise InputError(f"outputs: expected a list of objects with a name. Received: {shorten(wanted)}.")
-    wanted = wanted or [{"name": key} for key in outputs]
-    if len(wanted) > len(outputs):
-        raise InputError(f"outputs: expected each of {', '.join(outputs)} once at most. Received: {len(wanted)} names.")
+    chosen = body.get("outputs")
+    if chosen is not None and not (isinstance(chosen, list) and all(isinstance(output, dict) for output in chosen)):
+        raise InputError(f"outputs: expected a list of objects with a name. Received: {shorten(chosen)}.")
+    chosen = chosen or [{"name": key} for key in outputs]
+    if len(chosen) > len(outputs):
+        raise InputError(f"outputs: expected each of {', '.join(outputs)} once at most. Received: {len(chosen)} names.")
     all_binary = _flag(binary_tensors.parameters(body), "binary_data_output", "parameters", default=False)
     request_id = {"id": body["id"].encode(errors="replace").decode()} if isinstance(body.get("id"), str) else {}
     tensors, binary = [], []
-    for output in wanted:
+    for output in chosen:
         key = output.get("name")
         if not isinstance(key, str) or key not in outputs:
             raise InputError(f"outputs: expected names among {', '.join(outputs)}. Received: {shorten(key)}.")
@@ -118,9 +118,9 @@ def _signature_name(chosen: Any, tensors: Mapping[str, Any], signatures: Mapping
 
 def _array(name: str, tensor: Mapping[str, Any], field: Field, binary: memoryview | None) -> np.ndarray:
     datatype, shape = tensor.get("datatype"), tensor.get("shape")
-    wanted = _datatype(field)
-    if datatype != wanted:
-        raise InputError(f"{name}.datatype: expected {wanted}. Received: {shorten(datatype)}.")
+    expected = _datatype(field)
+    if datatype != expected:
+        raise InputError(f"{name}.datatype: expected {expected}. Received: {shorten(datatype)}.")
     sizes: list[int] = shape if isinstance(shape, list) else []
     if not sizes or not all(type(size) is int and 0 <= size <= LARGEST_SIZE for size in sizes):
         raise InputError(f"{name}.shape: expected a list of sizes. Received: {shorten(shape)}.")
