@@ -54,7 +54,7 @@ def to_canonical(file: bytes, name: str, unknown_length: UnknownLength = "read")
     block = wave.channels * SAMPLE_BYTES
     if block >= 2**16 or wave.rate * block >= 2**32:
         received = f"{wave.channels} channels, {wave.rate} Hz, {block} bytes per sample of all channels"
-        raise InputError(f"{name}: expected a valid header. Received: {received}.")
+        raise InputError(f"{name}: expected a header that makes sense. Received: {received}.")
     samples = file[wave.start : wave.start + wave.size // block * block]
     if wave.order == ">":
         samples = np.frombuffer(samples, ">i2").astype("<i2").tobytes()
