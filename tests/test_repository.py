@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT
 
 from ganad_tf.errors import DataError
-from ganad_tf.serving.models import inventory, versions, wav
+from ganad_tf.serving.models import inventory, metadata, versions, wav
 from ganad_tf.serving.models.artifact import Artifact
 from ganad_tf.serving.models.repository import NotHereError, Repository
 from ganad_tf.serving.models.versions import Policy
@@ -340,3 +340,22 @@ def test_numbers_count_on_from_what_is_there(tmp_path):
     (tmp_path / "demo/7").mkdir()  # not complete
     assert versions.next_version(tmp_path / "demo") == 8
     assert list(versions.versions(tmp_path / "demo")) == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file or directory"),
+        ("{", "its content is wrong: Expecting property name"),
+        ("[]", "it lacks the entry 'config'"),
+        ('{"config": {"audio": {"sample_rate": 16000}}}', "it lacks the entry 'input'"),
+        ('{"config": {"audio": {"rate": 16000}}, "input": 1}', "its content is wrong: .*rate"),
+    ],
+)
+def test_unreadable_metadata_is_described_in_one_sentence(tmp_path, content, reason):
+    path = tmp_path / "ganad.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=rf"^Expected {path} as `ganad export` writes it.*{reason}") as caught:
+        metadata.read(path, lambda entries: int(entries["input"]))
+    assert "Error" not in str(caught.value)

@@ -218,7 +218,7 @@ def test_a_body_of_another_length_than_the_limits_is_refused_before_a_model_sees
         assert server.ask("POST", PREDICT, {"instances": instances}) == (400, {"error": sentence})
     frames = {"signature_name": "score_frames", "instances": [[[0] * 128] * 400]}
     code, answer = server.ask("POST", PREDICT, frames)
-    assert (code, answer["error"][:47]) == (400, "log_mel: expected clips of at most 5 s, received")
+    assert (code, answer["error"][:48]) == (400, "log_mel: expected clips of at most 5 s, received")
     long = b64(with_size(FILES[0][:44] + bytes(2 * 6 * 16000)))
     code, answer = server.ask("POST", PREDICT, {**WAV, "instances": [b64(FILES[0]), long]})
     assert (code, answer["error"]) == (400, "wav_bytes[1]: expected clips of at most 5 s, received 6 s.")
