@@ -214,7 +214,7 @@ def test_nothing_is_used_that_other_systems_lack():
     paths = sorted((ROOT / "ganad_tf").rglob("*.py"))
     assert len(paths) > 100
     found = {path.name: lacking for path in paths if (lacking := unix_alone(path.read_text()))}
-    assert found == {"http_connections.py": {"resource"}}  # of `ganad serve`, which says that it needs Linux or macOS
+    assert found == {"connections.py": {"resource"}}  # of `ganad serve`, which says that it needs Linux or macOS
     assert unix_alone("import fcntl, os\nfrom pwd import getpwall\nos.pread(0, 1, 2)") == {"fcntl", "pwd", "os.pread"}
 
 

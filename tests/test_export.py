@@ -35,8 +35,8 @@ from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import clip_values, densities
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
-from ganad_tf.serving import wav
-from ganad_tf.serving.artifact import Artifact
+from ganad_tf.serving.models import wav
+from ganad_tf.serving.models.artifact import Artifact
 
 pytestmark = pytest.mark.xdist_group("exported project")
 SMALL = {"n_mels": 16, "frames": 3, "n_fft": 256, "hop_length": 128}
@@ -232,7 +232,7 @@ def test_a_model_that_scores_otherwise_is_not_kept(exported_project, tmp_path, m
     real = examples.from_waveforms(gathered, [tone(seed=seed) for seed in range(8)])
     assert [example.waveforms.shape[1] for example in real] == [5333, 10666, 16000]
     wrong = examples.Example(real[0].waveforms, real[0].log_mels, real[0].scores * 1.001)
-    with pytest.raises(ExportError, match="does not score as the live detector"):
+    with pytest.raises(ExportError, match="does not score like the live detector"):
         verify.verify(exported_project / "exported_models/gan_fan/1", gathered, [wrong], tmp_path)
 
 
@@ -243,7 +243,7 @@ def test_a_score_of_zero_and_a_score_that_is_no_number_are_compared_as_they_shou
     same = np.array([[0.0, 1.0], [False, False]])
     assert verify._difference(gathered, example, "0.log_mel", same) == 0
     for scores in ([0.1, 1.0], [0.0, np.nan]):
-        with pytest.raises(ExportError, match="does not score as the live detector"):
+        with pytest.raises(ExportError, match="does not score like the live detector"):
             verify._difference(gathered, example, "0.log_mel", np.array([scores, [False, False]]))
 
 

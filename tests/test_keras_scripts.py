@@ -322,7 +322,7 @@ from ganad_tf.run import MachineRun
 from ganad_tf.scoring.model_directory import ModelDirectory
 from ganad_tf.training import build
 from ganad_tf.training.train import train_detector
-from ganad_tf.serving.artifact import Artifact
+from ganad_tf.serving.models.artifact import Artifact
 
 logged = []
 logging.getLogger("ganad_tf").addHandler(type("Kept", (logging.Handler,), {"emit": lambda self, record:

@@ -20,8 +20,9 @@ from ganad_tf.exporting.graph import SoundScorer
 from ganad_tf.features import LogMel, memory, pieces
 from ganad_tf.files import tensorflow_errors
 from ganad_tf.scoring import score as scoring
-from ganad_tf.serving import local, wav
-from ganad_tf.serving.artifact import Artifact
+from ganad_tf.serving.models import wav
+from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.predict import local
 
 SHAPES = [
     (*size, pad_mode, log, beyond)

@@ -24,6 +24,8 @@ MAX_SAMPLES_PER_BYTE = 8192  # of FLAC silence
 MAX_EXACT_BITS = 24  # per sample; float32 holds so many without loss
 Observe = Callable[[np.ndarray], None]  # gets `[samples, channels]`: int16, or floating point with full scale 1
 
+SAMPLE_RATE_REMEDY = "set `audio.sample_rate`, or `audio.resample: true`."
+
 _ENDINGS = "wav wave rf64 bw64 w64 aiff aif aifc au snd caf flac ogg oga opus mp3"
 
 
@@ -106,8 +108,7 @@ def _check_header(decoder: soundfile.SoundFile, settings: Audio, longest_seconds
     rate, channels = decoder.samplerate, decoder.channels
     if rate != settings.sample_rate and not settings.resample:
         raise DataError(
-            f"expected a sample rate of {settings.sample_rate} Hz, received {rate} Hz; "
-            "set `audio.sample_rate`, or `audio.resample: true`."
+            f"expected a sample rate of {settings.sample_rate} Hz, received {rate} Hz; {SAMPLE_RATE_REMEDY}"
         )
     if rate * MAX_UPSAMPLING < settings.sample_rate:
         raise DataError(f"expected a recording that can be resampled to {settings.sample_rate} Hz, received {rate} Hz.")

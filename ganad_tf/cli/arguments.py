@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ganad_tf import __version__
 from ganad_tf.config.paths import expand
-from ganad_tf.serving.versions import Policy
+from ganad_tf.serving.models.versions import Policy
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 

@@ -12,7 +12,7 @@ from ganad_tf import datasets
 from ganad_tf.cli import arguments, terminal
 from ganad_tf.errors import ConfigError, DataError, GanadError
 from ganad_tf.run import machine_runs
-from ganad_tf.serving import client, http_client, predictions
+from ganad_tf.serving.predict import client, http_client, predictions
 
 if TYPE_CHECKING:
     from ganad_tf.serving import access, server
@@ -95,7 +95,7 @@ def _server(options: argparse.Namespace) -> http_client.Ask:
         return http_client.connect(options.model, headers=options.header, ca_cert=options.ca_cert)
     terminal.import_tensorflow(for_serving=True)  # the gRPC messages use TensorFlow's
     try:
-        from ganad_tf.serving import grpc_client
+        from ganad_tf.serving.predict import grpc_client
     except ModuleNotFoundError as error:
         raise ConfigError(f"grpc:// needs {error.name}; install the extra: pip install 'ganad_tf[grpc]'.") from error
     return grpc_client.connect(options.model, headers=options.header, ca_cert=options.ca_cert)
@@ -103,7 +103,7 @@ def _server(options: argparse.Namespace) -> http_client.Ask:
 
 def _predict_here(model: Path, files: Sequence[Path]) -> Iterator[predictions.Prediction | DataError]:
     """Scores in this process: a model for small boards in its own runtime, any other in TensorFlow."""
-    from ganad_tf.serving import edge
+    from ganad_tf.serving.predict import edge
 
     file = edge.find(model)
     if file:
@@ -111,7 +111,7 @@ def _predict_here(model: Path, files: Sequence[Path]) -> Iterator[predictions.Pr
             loaded = edge.EdgeModel(file)
         return edge.predict(loaded, files)
     terminal.import_tensorflow(for_serving=True)
-    from ganad_tf.serving import local
+    from ganad_tf.serving.predict import local
 
     return local.predict(model, files)
 
@@ -120,7 +120,8 @@ def serve(options: argparse.Namespace) -> None:
     """Serve the exported models of a folder with the APIs of TensorFlow Serving: HTTP and, optionally, gRPC."""
     terminal.import_tensorflow(for_serving=True)
     try:
-        from ganad_tf.serving import access, limits, logs, repository, server
+        from ganad_tf.serving import access, limits, logs, server
+        from ganad_tf.serving.models import repository
     except ModuleNotFoundError as error:
         if error.name == "resource":  # of the standard library, on Unix only
             raise ConfigError("`ganad serve` needs Linux or macOS.") from error
@@ -145,19 +146,19 @@ def serve(options: argparse.Namespace) -> None:
         access=who,
         tls=tls,
         has_access_log=options.access_log,
-        fronts=[] if options.grpc_port is None else [_grpc(options, who)],
+        other_servers=[] if options.grpc_port is None else [_grpc(options, who)],
     )
 
 
-def _grpc(options: argparse.Namespace, who: "access.Access") -> "server.MakeFront":
+def _grpc(options: argparse.Namespace, who: "access.Access") -> "server.MakeServer":
     """Constructor of TensorFlow Serving's gRPC API for a service."""
     try:
-        from ganad_tf.serving import grpc_front
+        from ganad_tf.serving.grpc import server as grpc_server
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"--grpc-port needs {error.name}; install the extra: pip install 'ganad_tf[grpc]'."
         ) from error
-    tls = grpc_front.tls_credentials(options.tls_cert, options.tls_key) if options.tls_cert else None
+    tls = grpc_server.tls_credentials(options.tls_cert, options.tls_key) if options.tls_cert else None
     address = {"host": options.host, "port": options.grpc_port}
     watched = {"has_access_log": options.access_log}
-    return partial(grpc_front.GrpcFront, **address, access=who, credentials=tls, **watched)
+    return partial(grpc_server.GrpcServer, **address, access=who, credentials=tls, **watched)

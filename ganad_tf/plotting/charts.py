@@ -31,7 +31,7 @@ class Band(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Seen:
+class ClipView:
     """A clip as the detector sees it.
 
     Attributes:
@@ -146,7 +146,7 @@ def plot_curves(path: Path, history: Mapping[str, Sequence[float]]) -> None:
     _save_panels(path, [name for name in names if any(history[name])] or names, draw, height=2.6)
 
 
-def plot_clip(path: Path, seen: Seen, levels: tuple[float, float], farthest: float) -> None:
+def plot_clip(path: Path, seen: ClipView, levels: tuple[float, float], farthest: float) -> None:
     """A clip's log-mel, its reconstruction and the residual side by side, time against frequency, as PNG.
 
     Args:
@@ -183,7 +183,7 @@ def plot_clip(path: Path, seen: Seen, levels: tuple[float, float], farthest: flo
 
 
 def _panel(
-    axes: Axes, title: str, values: np.ndarray, seen: Seen, limits: tuple[float, float], colours: str = "viridis"
+    axes: Axes, title: str, values: np.ndarray, seen: ClipView, limits: tuple[float, float], colours: str = "viridis"
 ) -> AxesImage:
     axes.set(title=title, xlabel="seconds")
     return figures.spectrogram(axes, values, seen.seconds_per_spectrum, limits, colours)
