@@ -342,7 +342,7 @@ def test_measuring_a_detector_changes_nothing_and_comes_out_the_same(name):
     sides = {"generator", "discriminator"} if name in ADVERSARIAL else {"loss"}
     assert {f"gradient norm/{side}" for side in sides} <= first.keys()
     assert ("discriminator accuracy/real" in first) == (name in ADVERSARIAL)
-    assert detector.latent_of(windows).shape == (32, 4)
+    assert detector.encode(windows).shape == (32, 4)
     assert first["active latent units"] <= 4
 
 
@@ -351,7 +351,7 @@ def test_a_gradient_s_norm_and_the_accuracies_are_those_of_their_definition():
     windows = tf.constant(np.random.default_rng(0).normal(size=[32, 24]), tf.float32)
     facts = scalars.measure(detector, windows)
     with tf.GradientTape() as tape:
-        loss = detector.losses_of(windows, training=False)["discriminator_loss"]
+        loss = detector.compute_losses(windows, training=False)["discriminator_loss"]
     gradients = tape.gradient(loss, detector.discriminator_variables)
     squares = sum(float(np.sum(np.square(gradient))) for gradient in gradients if gradient is not None)
     assert float(facts["gradient norm/discriminator"]) == pytest.approx(squares**0.5, rel=1e-4)
@@ -366,7 +366,7 @@ def test_the_middle_of_an_autoencoder_is_what_its_latent_vector_is():
     detector = small("DenseAE")
     windows = tf.constant(np.random.default_rng(0).normal(size=[8, 24]), tf.float32)
     middle = keras.Model(detector.autoencoder.inputs, detector.autoencoder.layers[5].output)  # second block's ReLU
-    np.testing.assert_allclose(detector.latent_of(windows), middle(windows), rtol=1e-5)
+    np.testing.assert_allclose(detector.encode(windows), middle(windows), rtol=1e-5)
 
 
 @pytest.mark.parametrize("log", ["baseline", "relative_80db"])

@@ -6,8 +6,10 @@ so that a clip's score does not depend on which others are in the test.
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -74,32 +76,57 @@ def check_unchanged(run: MachineRun, digests: Mapping[str, str]) -> None:
             )
 
 
-def combine(scores: np.ndarray, training: np.ndarray, how: str) -> np.ndarray:
-    """One score per clip.
+class Operations(NamedTuple):
+    """Operations of the ensemble's formula, on NumPy arrays or on tensors.
 
-    `mean` and `max` are of `(s - m) / d`, m and d the mean and deviation of the member's training scores.
+    Attributes:
+      share_below: Sorted training scores `[training clips]` and scores → shares of the former below each of the latter.
+      maximum: Of scores and a number.
+      mean, max: Of the members' scores, a list, over the members.
+    """
+
+    share_below: Callable[[np.ndarray, Any], Any]
+    maximum: Callable[[Any, float], Any]
+    mean: Callable[[Sequence[Any]], Any]
+    max: Callable[[Sequence[Any]], Any]
+
+
+IN_NUMPY = Operations(
+    share_below=lambda ordered, scores: np.searchsorted(ordered, scores) / len(ordered),
+    maximum=np.maximum,
+    mean=partial(np.mean, axis=0),
+    max=partial(np.max, axis=0),
+)
+
+
+def combine(scores: Sequence[Any], training: Sequence[np.ndarray], how: str, operations: Operations = IN_NUMPY) -> Any:
+    """One score per clip, by the formula of files and of exported graphs.
+
+    `mean` and `max` are of `(s - m) / d`, m and d the mean and standard deviation of the member's training scores.
     `rank` is the mean of the shares of training scores that lie below; beyond the largest of them, where all
-    shares are 1, it grows by the distance in deviations, so that clear anomalies are still told apart.
+    shares are 1, it grows by the distance in standard deviations, so that clear anomalies are still told apart.
 
     Args:
-      scores: `[members, clips]`.
+      scores: `[members, clips]`; of tensors, a list with one of any shape per member.
       training: `[members, training clips]`, whose rows differ within.
       how: `mean`, `max` or `rank`.
+      operations: Of the arrays that the scores are.
 
     Returns:
-      `[clips]`; higher is more anomalous.
+      `[clips]`, or as each of the scores; higher is more anomalous.
 
     >>> combine(np.array([[3.0], [10.0]]), np.array([[0.0, 2.0], [0.0, 10.0]]), "mean").tolist()
     [1.5]
     """
-    deviation = training.std(axis=1, keepdims=True)
-    if how == "rank":
-        ordered = np.sort(training, axis=1)
-        beyond = np.maximum(scores - ordered[:, -1:], 0) / deviation
-        below = [np.searchsorted(row, values) / len(row) for row, values in zip(ordered, scores, strict=True)]
-        return np.asarray(np.mean(np.stack(below) + beyond, axis=0))
-    standardised = (scores - training.mean(axis=1, keepdims=True)) / deviation
-    return np.asarray(standardised.mean(axis=0) if how == "mean" else standardised.max(axis=0))
+    terms = []
+    for values, normal in zip(scores, training, strict=True):
+        if how == "rank":
+            ordered = np.sort(normal)
+            beyond = operations.maximum(values - ordered[-1], 0) / normal.std()
+            terms.append(operations.share_below(ordered, values) + beyond)
+        else:
+            terms.append((values - normal.mean()) / normal.std())
+    return operations.max(terms) if how == "max" else operations.mean(terms)
 
 
 def _combined(

@@ -26,6 +26,7 @@ from ganad_tf.features import fewest_samples, log_mel_of, windows_of
 from ganad_tf.files import atomic
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
+from ganad_tf.tensorboard.monitoring import HasLatentVectors
 from ganad_tf.tensorboard.writer import remove_events
 
 logger = logging.getLogger(__name__)
@@ -145,14 +146,14 @@ def _latent(
     run: MachineRun, model: TrainedDetector, parts: Mapping[str, Sequence[Entry]]
 ) -> tuple[np.ndarray, dict[str, list[str]]] | None:
     """Mean latent vector of each of some clips, `[clips, latent]`, and what is known of them; None for none."""
-    if model.detector.latent_of(tf.zeros([1, model.detector.input_dim])) is None:
+    if not isinstance(model.detector, HasLatentVectors):
         logger.info("%s: %s has no latent vectors to show", run.machine, run.config.model.name)
         return None
 
     @tf.function(input_signature=[tf.TensorSpec([None, model.n_mels], tf.float32)], autograph=False)
     def mean_latent(log_mel: tf.Tensor) -> tf.Tensor:
         windows = tf.ensure_shape(windows_of(log_mel, model.frames, model.normalizer), [None, model.detector.input_dim])
-        return tf.reduce_mean(model.detector.latent_of(windows), axis=0)
+        return tf.reduce_mean(model.detector.encode(windows), axis=0)
 
     vectors: list[np.ndarray] = []
     columns: dict[str, list[str]] = {"clip": [], "machine ID": [], "part": [], "label": []}

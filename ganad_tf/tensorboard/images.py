@@ -9,14 +9,14 @@ import tensorflow as tf
 from ganad_tf.features import LogMel, Normalizer, windows_of
 from ganad_tf.plotting import spectrograms
 from ganad_tf.scoring.reconstruct import reconstruction
-from ganad_tf.tensorboard.writer import SparseBoard
+from ganad_tf.tensorboard.writer import PeriodicSummaryCallback
 
 
-class SpectrogramImages(SparseBoard):
+class SpectrogramImages(PeriodicSummaryCallback):
     """Log-mel, reconstruction and residual of a few clips, now and then, with axes in hertz and seconds.
 
     Args:
-      log_dir: As for `Board`.
+      log_dir: As for `SummaryCallback`.
       clips: By name: `[time, mels]` in dB.
       log_mel: The features that they are.
       frames: Spectra per window.

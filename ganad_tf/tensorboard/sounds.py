@@ -9,18 +9,18 @@ import tensorflow as tf
 
 from ganad_tf.features import LogMel, Normalizer, windows_of
 from ganad_tf.scoring.reconstruct import reconstruction
-from ganad_tf.tensorboard.writer import Board
+from ganad_tf.tensorboard.writer import SummaryCallback
 
 ITERATIONS = 16  # more change little that can be heard
 PEAK = 0.5  # of a reconstruction whose features don't know the level
 LEAST = 0.1  # to divide by where windows hardly overlap; a smaller one makes clicks of rounding errors
 
 
-class Sounds(Board):
+class Sounds(SummaryCallback):
     """A few clips and their reconstructions, to be heard; written once, when training has ended.
 
     Args:
-      log_dir: As for `Board`.
+      log_dir: As for `SummaryCallback`.
       clips: By name: `[samples]` float32, long enough for a window.
       log_mel: The features that the model sees.
       frames: Spectra per window.
