@@ -31,7 +31,7 @@ from ganad_tf.scoring.model_directory import ModelDirectory
 from ganad_tf.scoring.score import score_clips
 from ganad_tf.tensorboard import (
     LossCurves,
-    ScoreBoard,
+    ScoreSummaries,
     Sounds,
     SpectrogramImages,
     TrainingHealth,
@@ -393,9 +393,9 @@ def test_a_training_with_spectra_of_any_even_length_ends_with_sounds(tmp_path, r
 
 
 def test_scores_of_one_class_have_a_histogram_and_no_curve(tmp_path):
-    board = ScoreBoard(tmp_path, step=7)
-    board.labelled({"00": ([0, 0], [1.0, 2.0])})
-    board.close()
+    summaries = ScoreSummaries(tmp_path, step=7)
+    summaries.write_labelled({"00": ([0, 0], [1.0, 2.0])})
+    summaries.close()
     assert events(tmp_path) == [("dev test labels/scores normal", 7)]
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ganad_tf.clips import LABELS
 from ganad_tf.plotting import charts
-from ganad_tf.plotting.charts import Seen
-from ganad_tf.report import page, views
+from ganad_tf.plotting.charts import ClipView
+from ganad_tf.report import views
 from ganad_tf.report.facts import MachineFacts, ScoredClip
 from ganad_tf.report.page import Card, Picture
 from ganad_tf.report.sound import Embedded
@@ -57,7 +58,7 @@ def draw(own: MachineFacts, key: str, place: Path, sounds: Embedded, n_clips: in
     return cards
 
 
-def _scales(seen: Collection[Seen]) -> tuple[tuple[float, float], float]:
+def _scales(seen: Collection[ClipView]) -> tuple[tuple[float, float], float]:
     """Lowest and highest level, and the farthest residual, in dB: the same for all clips of a machine type."""
     levels = np.array([np.percentile(each.log_mel, [1, 99.9]) for each in seen])
     residuals = [each.log_mel - each.reconstruction for each in seen if each.reconstruction is not None]
@@ -73,14 +74,14 @@ def _player(own: MachineFacts, each: ScoredClip, sounds: Embedded) -> str | None
 
 def _verdict(each: ScoredClip) -> str:
     decision = {None: "no decision", True: "above the threshold", False: "below the threshold"}[each.is_anomaly]
-    return f"{page.LABELS[each.clip.label]}, {decision}" if each.clip.label is not None else decision
+    return f"{LABELS[each.clip.label]}, {decision}" if each.clip.label is not None else decision
 
 
-def _bands(seen: Seen) -> str:
+def _bands(seen: ClipView) -> str:
     return ", ".join(f"{band.low_hz:.0f} to {band.high_hz:.0f} Hz ({100 * band.share:.0f} %)" for band in seen.bands)
 
 
-def _words(seen: Seen) -> str:
+def _words(seen: ClipView) -> str:
     if seen.reconstruction is None:
         return "the sound"
     return f"the sound, its reconstruction, and the residual, largest at {_bands(seen)}"

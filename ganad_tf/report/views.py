@@ -9,7 +9,7 @@ from ganad_tf.cache import records
 from ganad_tf.clips import Clip
 from ganad_tf.features import windows_of
 from ganad_tf.plotting import style
-from ganad_tf.plotting.charts import Band, Seen
+from ganad_tf.plotting.charts import Band, ClipView
 from ganad_tf.report.facts import MachineFacts
 from ganad_tf.scoring.model_directory import ModelDirectory, TrainedDetector
 from ganad_tf.scoring.reconstruct import reconstruction
@@ -17,7 +17,7 @@ from ganad_tf.scoring.reconstruct import reconstruction
 N_BANDS = 3  # named per clip
 
 
-def look(facts: MachineFacts, chosen: Sequence[Clip]) -> Iterator[tuple[Clip, Seen]]:
+def look(facts: MachineFacts, chosen: Sequence[Clip]) -> Iterator[tuple[Clip, ClipView]]:
     """What there is to see of the chosen clips; an ensemble has no reconstruction of its own.
 
     Raises:
@@ -30,7 +30,7 @@ def look(facts: MachineFacts, chosen: Sequence[Clip]) -> Iterator[tuple[Clip, Se
         yield entry.clip, _seen(facts, model, log_mel)
 
 
-def _seen(facts: MachineFacts, model: TrainedDetector | None, log_mel: np.ndarray) -> Seen:
+def _seen(facts: MachineFacts, model: TrainedDetector | None, log_mel: np.ndarray) -> ClipView:
     audio, feature = facts.audio, facts.feature
     edges = style.mel_edges(feature.n_mels, audio.sample_rate)
     reproduced: np.ndarray | None = None
@@ -39,7 +39,7 @@ def _seen(facts: MachineFacts, model: TrainedDetector | None, log_mel: np.ndarra
         windows = windows_of(tf.constant(log_mel), model.frames, model.normalizer)
         reproduced = reconstruction(model.detector, windows, model.n_mels, model.normalizer).numpy()
         bands = _loudest_bands(log_mel - reproduced, edges)
-    return Seen(
+    return ClipView(
         log_mel=log_mel,
         reconstruction=reproduced,
         bands=bands,

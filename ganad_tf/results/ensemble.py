@@ -6,7 +6,7 @@ so that a clip's score does not depend on which others are in the test.
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,7 +99,7 @@ IN_NUMPY = Operations(
 )
 
 
-def combine(scores: Sequence[Any], training: Sequence[np.ndarray], how: str, operations: Operations = IN_NUMPY) -> Any:
+def combine(scores: Iterable[Any], training: Iterable[np.ndarray], how: str, operations: Operations = IN_NUMPY) -> Any:
     """One score per clip, by the formula of files and of exported graphs.
 
     `mean` and `max` are of `(s - m) / d`, m and d the mean and standard deviation of the member's training scores.
