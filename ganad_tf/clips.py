@@ -3,7 +3,7 @@
 Labels: 0 normal, 1 anomaly, None unknown.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from ganad_tf.errors import DataError
 
 # Called with an iterable of clips or the like and their number, iterates over it and shows how far it is, as tqdm does.
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+
+LABELS = {0: "normal", 1: "anomaly", None: "unknown"}
 
 
 @dataclass(frozen=True, order=True)
@@ -85,6 +87,14 @@ def by_id(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
     for clip in sorted(clips, key=lambda clip: (clip.machine_id, clip.label or 0, clip.file)):
         groups.setdefault(clip.machine_id, []).append(clip)
     return groups
+
+
+def labels_and_scores(scores: Mapping[Clip, float]) -> dict[str, tuple[list[int], list[float]]]:
+    """Labels and scores of clips by machine ID, in the order of `by_id`; a clip without a label counts as normal."""
+    return {
+        machine_id: ([clip.label or 0 for clip in clips], [float(scores[clip]) for clip in clips])
+        for machine_id, clips in by_id(scores).items()
+    }
 
 
 def evenly_spread(n_items: int, count: int) -> list[int]:

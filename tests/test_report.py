@@ -17,7 +17,7 @@ from conftest import tone, write_machine, write_wav
 from ganad_tf.config.sections import Audio
 from ganad_tf.features import Normalizer, windows_of
 from ganad_tf.models import SpectrumDensity
-from ganad_tf.plotting import charts, spectrograms
+from ganad_tf.plotting import charts
 from ganad_tf.report import clips, facts
 from ganad_tf.report.audio_embedder import AudioEmbedder
 from ganad_tf.scoring.reconstruct import reconstruction
@@ -343,8 +343,7 @@ def test_a_dollar_sign_in_a_name_is_one(tmp_path):
     charts.plot_bars(tmp_path / "bars.png", {"pump_$5_$": {"$x_$": (90.0, 80.0, np.nan, np.nan)}})
     for path in tmp_path.iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
-    curve = {"$x_$": (np.array([0.0, 1.0]), np.array([0.0, 1.0]))}
-    assert spectrograms.rates(curve, curve).ndim == 3
+    assert charts.draw_rates(scored["pump_$5_$"]).ndim == 3
 
 
 def test_what_the_page_says_of_a_detector_without_a_network_is_so(report):

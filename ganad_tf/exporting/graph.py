@@ -8,6 +8,7 @@ a message that begins with the input's name.
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import keras
@@ -21,6 +22,7 @@ from ganad_tf.exporting.checks import LengthLimit, expect, expect_finite, requir
 from ganad_tf.exporting.explaining import explain
 from ganad_tf.exporting.guards import replace_unusable_scores
 from ganad_tf.features import fewest_samples, log_mel_layer, windows_of
+from ganad_tf.results import ensemble
 from ganad_tf.scoring import clip_scores, clip_values
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving.models import audio_format
@@ -241,16 +243,17 @@ def _used_weights(member: Member, clip: tf.TensorSpec) -> list[tuple[keras.Varia
 
 def _combined(scores: Sequence[tf.Tensor], members: Sequence[Member], how: str, precision: Precision) -> tf.Tensor:
     """`ensemble.combine` of one clip, in the graph; float32."""
-    terms = []
-    for score, member in zip(scores, members, strict=True):
-        training = np.sort([clip.score for clip in member.fitted.train_scores])
-        value, mean, deviation = tf.cast(score, precision), training.mean(), training.std()
-        if how == "rank":
-            below = tf.reduce_mean(tf.cast(training.astype(precision) < value, precision))
-            terms.append(below + tf.maximum(value - training[-1], 0) / deviation)
-        else:
-            terms.append((value - mean) / deviation)
-    return tf.cast(tf.reduce_max(terms, axis=0) if how == "max" else tf.reduce_mean(terms, axis=0), tf.float32)
+
+    def share_below(ordered: np.ndarray, value: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(tf.cast(ordered.astype(precision) < value, precision))
+
+    in_graph = ensemble.Operations(
+        share_below, tf.maximum, mean=partial(tf.reduce_mean, axis=0), max=partial(tf.reduce_max, axis=0)
+    )
+    values = [tf.cast(score, precision) for score in scores]
+    # Sorted, as ever: mean and deviation of the same scores in another order differ in the last bit.
+    training = [np.sort([clip.score for clip in member.fitted.train_scores]) for member in members]
+    return tf.cast(ensemble.combine(values, training, how, in_graph), tf.float32)
 
 
 def _map(function: Callable[[tf.Tensor], tf.Tensor], clips: tf.Tensor, dtypes: object = tf.float32) -> tf.Tensor:

@@ -8,11 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf.cache import records
-from ganad_tf.clips import Clip
+from ganad_tf.clips import LABELS, Clip
 from ganad_tf.features import windows_of
 from ganad_tf.plotting import charts, style
 from ganad_tf.plotting.charts import Band, ClipView
-from ganad_tf.report import page
 from ganad_tf.report.audio_embedder import AudioEmbedder
 from ganad_tf.report.facts import MachineSummary, ScoredClip
 from ganad_tf.report.page import Card, Picture
@@ -124,7 +123,7 @@ def _audio_source(summary: MachineSummary, scored: ScoredClip, embedder: AudioEm
 
 def _verdict(scored: ScoredClip) -> str:
     decision = {None: "no decision", True: "above the threshold", False: "below the threshold"}[scored.is_anomaly]
-    return f"{page.LABELS[scored.clip.label]}, {decision}" if scored.clip.label is not None else decision
+    return f"{LABELS[scored.clip.label]}, {decision}" if scored.clip.label is not None else decision
 
 
 def _band_text(view: ClipView) -> str:

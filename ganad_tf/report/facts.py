@@ -12,7 +12,7 @@ import numpy as np
 from ganad_tf import datasets
 from ganad_tf.cache import contents
 from ganad_tf.cache.manifest import Manifest
-from ganad_tf.clips import Clip
+from ganad_tf.clips import Clip, labels_and_scores
 from ganad_tf.config import Config
 from ganad_tf.config.sections import Audio, Feature
 from ganad_tf.errors import DataError
@@ -140,12 +140,7 @@ class MachineSummary:
 
     def by_id(self) -> dict[str, tuple[list[int], list[float]]]:
         """Labels and scores by machine ID; unlabelled clips count as normal."""
-        groups: dict[str, tuple[list[int], list[float]]] = {}
-        for clip, score, _ in sorted(self.scored, key=lambda scored: scored.clip.machine_id):
-            labels, scores = groups.setdefault(clip.machine_id, ([], []))
-            labels.append(clip.label or 0)
-            scores.append(score)
-        return groups
+        return labels_and_scores({scored.clip: scored.score for scored in self.scored})
 
     def choose_clips(self, count: int) -> dict[str, list[ScoredClip]]:
         """At most `count` clips per group: highest scores, lowest scores, and the largest errors of either kind."""

@@ -13,12 +13,11 @@ import jinja2
 from markupsafe import Markup
 
 from ganad_tf import __version__
+from ganad_tf.clips import LABELS
 from ganad_tf.files import atomic
 from ganad_tf.report.facts import MachineSummary
 from ganad_tf.results.compare import System
 from ganad_tf.results.evaluate import Areas
-
-LABELS = {0: "normal", 1: "anomaly", None: "unknown"}
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ganad_tf.clips import LABELS
 from ganad_tf.files import atomic
 from ganad_tf.report.facts import Area, Counts
-from ganad_tf.report.page import LABELS, Comparison, MachinePage, SystemPage
+from ganad_tf.report.page import Comparison, MachinePage, SystemPage
 from ganad_tf.results import score_files, thresholds
 from ganad_tf.results.compare import markdown, write_csv
 

@@ -6,8 +6,10 @@ not depend on the other test clips.
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -74,8 +76,31 @@ def check_unchanged(run: MachineRun, digests: Mapping[str, str]) -> None:
             )
 
 
-def combine(scores: np.ndarray, training: np.ndarray, how: str) -> np.ndarray:
-    """Combines the members' scores to one score per clip.
+class Operations(NamedTuple):
+    """Operations of the ensemble's formula, on NumPy arrays or on tensors.
+
+    Attributes:
+      share_below: Sorted training scores `[training clips]` and scores → shares of the former below each of the latter.
+      maximum: Of scores and a number.
+      mean, max: Of the members' scores, a list, over the members.
+    """
+
+    share_below: Callable[[np.ndarray, Any], Any]
+    maximum: Callable[[Any, float], Any]
+    mean: Callable[[Sequence[Any]], Any]
+    max: Callable[[Sequence[Any]], Any]
+
+
+IN_NUMPY = Operations(
+    share_below=lambda ordered, scores: np.searchsorted(ordered, scores) / len(ordered),
+    maximum=np.maximum,
+    mean=partial(np.mean, axis=0),
+    max=partial(np.max, axis=0),
+)
+
+
+def combine(scores: Iterable[Any], training: Iterable[np.ndarray], how: str, operations: Operations = IN_NUMPY) -> Any:
+    """Combines the members' scores to one score per clip, in score files as in exported graphs.
 
     `mean` and `max` are those of the z-scores `(s - m) / d`, with m and d the mean and standard deviation of the
     member's training scores. `rank` is the mean of the shares of training scores below the score; above the largest
@@ -83,24 +108,26 @@ def combine(scores: np.ndarray, training: np.ndarray, how: str) -> np.ndarray:
     remain distinguishable.
 
     Args:
-      scores: `[members, clips]`.
-      training: `[members, training clips]`; no row is constant.
+      scores: `[members, clips]`; of tensors, a list with one of any shape per member.
+      training: `[members, training clips]`, no row is constant.
       how: `mean`, `max` or `rank`.
+      operations: Of the arrays that the scores are.
 
     Returns:
-      `[clips]`; higher is more anomalous.
+      `[clips]`, or as each of the scores; higher is more anomalous.
 
     >>> combine(np.array([[3.0], [10.0]]), np.array([[0.0, 2.0], [0.0, 10.0]]), "mean").tolist()
     [1.5]
     """
-    deviation = training.std(axis=1, keepdims=True)
-    if how == "rank":
-        ordered = np.sort(training, axis=1)
-        beyond = np.maximum(scores - ordered[:, -1:], 0) / deviation
-        below = [np.searchsorted(row, values) / len(row) for row, values in zip(ordered, scores, strict=True)]
-        return np.asarray(np.mean(np.stack(below) + beyond, axis=0))
-    standardised = (scores - training.mean(axis=1, keepdims=True)) / deviation
-    return np.asarray(standardised.mean(axis=0) if how == "mean" else standardised.max(axis=0))
+    terms = []
+    for values, normal in zip(scores, training, strict=True):
+        if how == "rank":
+            ordered = np.sort(normal)
+            beyond = operations.maximum(values - ordered[-1], 0) / normal.std()
+            terms.append(operations.share_below(ordered, values) + beyond)
+        else:
+            terms.append((values - normal.mean()) / normal.std())
+    return operations.max(terms) if how == "max" else operations.mean(terms)
 
 
 def _combined(
