@@ -109,63 +109,123 @@ def windows(
 ) -> tf.data.Dataset:
     """Batches of windows, `[batch, frames * n_mels]` float32; the last batch may be smaller.
 
+    A dataset for any `fit`; `blocks` is for fused steps.
+
     Args:
       source: The clips.
       batch_size: Windows per batch.
       seed: Shuffles, differently in every epoch; None keeps the order of the clips.
       memory_budget_mb: Above it the spectra are streamed.
-      pairs: Whether each element is two batches, each shuffled on its own; needs a seed.
+      pairs: Whether each element is `((batch, other batch),)`, each shuffled on its own; needs a seed.
       first_epoch: How often the dataset counts as gone through already, where training goes on.
     """
     if source.fits(memory_budget_mb):
-        dataset = _from_memory(source, batch_size, seed, pairs, first_epoch)
+        held = hold(source)
+        dataset = _from_memory(held.starts, held.windows_at, batch_size, seed, pairs, first_epoch)
     else:
-        records_of = _records_in_use(source)  # once for both orders: it takes 0.1 ms per clip
-        seeds = (seed, seed + 1) if pairs and seed is not None else (seed,)
-        orders = [_streamed(source, records_of, batch_size, own, first_epoch) for own in seeds]
-        dataset = orders[0] if len(orders) == 1 else tf.data.Dataset.zip(*orders)
+        dataset = _from_shards(source, batch_size, seed, pairs, first_epoch)
+    return _finished(dataset, source, batch_size)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Spectra that lie in memory, once; windows are gathered from them.
+
+    Attributes:
+      spectra: `[frames, mels]` float32, one clip after the other, in the order of the clips' names: in which shard they
+        are is history.
+      starts: Rows of `spectra` at which windows begin, `[windows]` int64.
+      frames: Spectra of a window.
+    """
+
+    spectra: tf.Variable
+    starts: tf.Tensor
+    frames: int
+
+    def windows_at(self, starts: tf.Tensor) -> tf.Tensor:
+        """The windows that begin at `starts`, `[batch]` → `[batch, frames * mels]`."""
+        return _windows_at(self.spectra, starts, self.frames)
+
+    def blocks(
+        self, block_size: int, *, seed: int | None, pairs: bool = False, first_epoch: int = 0
+    ) -> tf.data.Dataset:
+        """Where the windows of `windows(batch_size=block_size)` begin, `[block]` int64, in the same order."""
+        dataset = _from_memory(self.starts, None, block_size, seed, pairs, first_epoch)
+        return _finished(dataset, self, block_size)
+
+    @property
+    def n_windows(self) -> int:
+        """Windows of all clips together."""
+        return len(self.starts)
+
+
+def _finished(dataset: tf.data.Dataset, source: Source | Held, batch_size: int) -> tf.data.Dataset:
     n_batches = -(-source.n_windows // batch_size)
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread sleeps up to seconds before it lets an epoch end
     return dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(AHEAD).with_options(options)
 
 
-def _from_memory(source: Source, batch_size: int, seed: int | None, pairs: bool, first_epoch: int) -> tf.data.Dataset:
-    spectra, starts = _load(source)
-
+def _from_memory(
+    starts: tf.Tensor,
+    windows_at: Callable[[tf.Tensor], tf.Tensor] | None,
+    batch_size: int,
+    seed: int | None,
+    pairs: bool,
+    first_epoch: int,
+) -> tf.data.Dataset:
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
-        own = epoch_seed if seed is not None else None
-        one = _batches(spectra, starts, source.frames, batch_size, own)
+        one = _batches(starts, windows_at, batch_size, epoch_seed if seed is not None else None)
         if not pairs:
             return one
-        return tf.data.Dataset.zip(one, _batches(spectra, starts, source.frames, batch_size, epoch_seed[::-1]))
+        return _paired(one, _batches(starts, windows_at, batch_size, epoch_seed[::-1]))
 
     return _epoch_seeds(seed or 0, first_epoch).flat_map(epoch)
 
 
+def _from_shards(source: Source, batch_size: int, seed: int | None, pairs: bool, first_epoch: int) -> tf.data.Dataset:
+    records_of = _records_in_use(source)  # once for both orders: it takes 0.1 ms per clip
+    seeds = (seed, seed + 1) if pairs and seed is not None else (seed,)
+    orders = [_streamed(source, records_of, batch_size, own, first_epoch) for own in seeds]
+    return orders[0] if len(orders) == 1 else _paired(*orders)
+
+
+def _paired(one: tf.data.Dataset, other: tf.data.Dataset) -> tf.data.Dataset:
+    """Elements of both as Keras takes an x that is a pair."""
+    return tf.data.Dataset.zip(((one, other),))
+
+
 def _batches(
-    spectra: tf.Tensor | tf.Variable, starts: tf.Tensor, frames: int, batch_size: int, seed: tf.Tensor | None
+    starts: tf.Tensor,
+    windows_at: Callable[[tf.Tensor], tf.Tensor] | None,
+    batch_size: int,
+    seed: tf.Tensor | None,
 ) -> tf.data.Dataset:
-    """The windows of `frames` rows of `spectra` that begin at `starts`; shuffled if there is a seed, `[2]`."""
+    """Batches of `starts`, or of the windows there; shuffled if there is a seed, `[2]`."""
     n_windows = tf.size(starts, tf.int64)
-    offsets = tf.range(frames, dtype=tf.int64)
-    n_mels = spectra.shape[1]
 
     def batch(number: tf.Tensor) -> tf.Tensor:
         chosen = tf.range(number * batch_size, tf.minimum((number + 1) * batch_size, n_windows))
         if seed is not None:
             chosen = tf.random.experimental.index_shuffle(chosen, seed=seed, max_index=n_windows - 1)
-        rows = tf.gather(starts, chosen)[:, tf.newaxis] + offsets  # [batch, frames]
-        return tf.reshape(tf.gather(spectra, rows), [-1, frames * n_mels])
+        drawn = tf.gather(starts, chosen)
+        return windows_at(drawn) if windows_at else drawn
 
     numbers = tf.data.Dataset.range(-(-n_windows // batch_size))
     return numbers.map(batch, num_parallel_calls=THREADS, deterministic=True)
 
 
-def _load(source: Source) -> tuple[tf.Variable, tf.Tensor]:
-    """All spectra `[frames, mels]`, held once, and the row at which each window starts `[windows]`.
+def _windows_at(spectra: tf.Tensor | tf.Variable, starts: tf.Tensor, frames: int) -> tf.Tensor:
+    """The `frames` rows of `spectra` from each of `starts` on, `[batch]` → `[batch, frames * mels]`."""
+    rows = starts[:, tf.newaxis] + tf.range(frames, dtype=starts.dtype)  # [batch, frames]
+    return tf.reshape(tf.gather(spectra, rows), [-1, frames * spectra.shape[1]])
 
-    In the order of the clips' names: in which shard they are is history.
+
+def hold(source: Source, device: str = "CPU:0") -> Held:
+    """Reads all spectra into the memory of a device, for use there.
+
+    Raises:
+      ResourceExhaustedError: If the device has no room for them.
     """
     order = sorted(source.entries, key=lambda entry: entry.clip.file)
     begins = dict(zip(order, itertools.accumulate((entry.frames for entry in order), initial=0), strict=False))
@@ -173,10 +233,14 @@ def _load(source: Source) -> tuple[tf.Variable, tf.Tensor]:
         # A variable filled in place: a constant made from an array would hold everything twice.
         spectra = tf.Variable(tf.zeros([sum(entry.frames for entry in source.entries), source.n_mels]), trainable=False)
         for entry, log_mel in records.read(source.cache, source.entries):
-            rows = begins[entry] + np.arange(entry.frames)
-            spectra.scatter_update(tf.IndexedSlices(source.normalized(log_mel), rows))
+            of_clip = begins[entry] + np.arange(entry.frames)
+            spectra.scatter_update(tf.IndexedSlices(source.normalized(log_mel), of_clip))
         starts = [begins[entry] + np.arange(entry.frames - source.frames + 1) for entry in order]
-        return spectra, tf.constant(np.concatenate(starts), tf.int64)
+        rows = tf.constant(np.concatenate(starts), tf.int64)
+    if device != "CPU:0":
+        with tf.device(device):
+            spectra = tf.Variable(spectra, trainable=False)
+    return Held(spectra, rows, source.frames)
 
 
 def _streamed(
@@ -193,8 +257,11 @@ def _streamed(
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         def windows_of(number: tf.Tensor, clips: tf.RaggedTensor) -> tf.data.Dataset:
+            def windows_at(starts: tf.Tensor) -> tf.Tensor:
+                return _windows_at(clips.values, starts, source.frames)
+
             own = epoch_seed + number if seed is not None else None
-            return _batches(clips.values, _starts(clips, source.frames), source.frames, batch_size, own)
+            return _batches(_starts(clips, source.frames), windows_at, batch_size, own)
 
         numbers = tf.range(n_shards)
         if seed is not None:

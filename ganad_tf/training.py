@@ -8,7 +8,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf import atomic, blocks, boards, calibration, checkpoints, locks, pipeline, preparation, runtime, trained
+from ganad_tf import (
+    atomic,
+    boards,
+    calibration,
+    checkpoints,
+    fused_steps,
+    locks,
+    pipeline,
+    preparation,
+    runtime,
+    trained,
+)
 from ganad_tf.building import build
 from ganad_tf.callbacks import ReportResets, StopAtNaN
 from ganad_tf.checkpoints import Checkpoint
@@ -16,6 +27,7 @@ from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import DataError, TrainingError
 from ganad_tf.features import Normalizer
+from ganad_tf.fused_steps import FusedSteps
 from ganad_tf.manifest import Entry, Manifest, Statistics
 from ganad_tf.models import Detector
 from ganad_tf.pipeline import Source
@@ -23,6 +35,8 @@ from ganad_tf.sections import Fit
 from ganad_tf.trained import Trained
 
 logger = logging.getLogger(__name__)
+
+VALIDATED_AT_ONCE = 4096  # windows, about 10 MB
 
 
 def train(
@@ -173,26 +187,56 @@ def fit(
     logger.debug("training on %d windows, validating on %d", training.n_windows, validation.n_windows)
     if checkpoint.epoch:
         logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
-    at_once = blocks.prepare(detector, settings.batch_size, training.n_windows, settings.epochs, pairs=pairs)
-    sizes: dict[str, Any] = {"batch_size": at_once, "memory_budget_mb": settings.memory_budget_mb}
-    try:
+    steps, blocks = _fused(config, training, pairs=pairs, first_epoch=checkpoint.epoch)
+    validated = pipeline.windows(
+        validation, batch_size=VALIDATED_AT_ONCE, seed=None, memory_budget_mb=settings.memory_budget_mb
+    )
+    with detector.training_by(steps.train_function):
         detector.fit(
-            pipeline.windows(
-                training,
-                seed=config.seed if settings.shuffle else None,
-                pairs=pairs,
-                first_epoch=checkpoint.epoch,
-                **sizes,
-            ),
-            validation_data=pipeline.windows(validation, seed=None, **sizes) if validation.entries else None,
+            blocks,
+            validation_data=validated if validation.entries else None,
             initial_epoch=checkpoint.epoch,
             epochs=checkpoint.epoch if checkpoint.is_stopped else settings.epochs,
             shuffle=False,  # the pipeline has shuffled
             verbose=0,
             callbacks=[ReportResets(), *([checkpoint.stopping] if checkpoint.stopping else []), *callbacks, checkpoint],
         )
-    finally:
-        blocks.undo(detector)
+
+
+def _fused(config: Config, training: Source, *, pairs: bool, first_epoch: int) -> tuple[FusedSteps, tf.data.Dataset]:
+    """Steps and the blocks that they are taken on: where windows begin if the spectra are held, or else windows.
+
+    Spectra that are held lie on the device that trains, if it has room for them.
+    """
+    settings, limits = config.fit, fused_steps.limits()
+    gpus = tf.config.list_logical_devices("GPU")
+    device = gpus[0].name if gpus else "CPU:0"
+    held = None
+    if training.fits(settings.memory_budget_mb):
+        try:
+            held = pipeline.hold(training, device)
+        except tf.errors.ResourceExhaustedError:
+            logger.warning(
+                "%s has no room for %d MB of spectra; it gets them in blocks", device, training.n_bytes >> 20
+            )
+    n_batches = settings.epochs * -(-training.n_windows // settings.batch_size)
+    most_windows = limits.held if held else limits.streamed
+    steps = FusedSteps(
+        settings.batch_size,
+        fused_steps.steps_per_block(settings.batch_size, training.n_windows, limits.steps, most_windows),
+        windows_of=held.windows_at if held else None,
+        pairs=pairs,
+        jit_compile=n_batches >= fused_steps.WORTH_COMPILING,
+        compiles_rest=bool(gpus),
+    )
+    seed = config.seed if settings.shuffle else None
+    order: dict[str, Any] = {"seed": seed, "pairs": pairs, "first_epoch": first_epoch}
+    if held:
+        return steps, held.blocks(steps.block_size, **order)
+    blocks = pipeline.windows(
+        training, batch_size=steps.block_size, memory_budget_mb=settings.memory_budget_mb, **order
+    )
+    return steps, blocks.apply(tf.data.experimental.prefetch_to_device(device)) if gpus else blocks
 
 
 def _stopping(settings: Fit) -> keras.callbacks.EarlyStopping | None:

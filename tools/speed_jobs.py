@@ -28,6 +28,13 @@ EPOCHS = int(os.environ.get("EPOCHS", "4"))  # the first is not measured
 OF_EPOCHS = 100  # what the challenge trains; what is chosen by the length of the training is chosen for that
 WINDOWS_PER_CLIP = 309
 ONCE = {"epochs": 1, "memory_budget_mb": 0}
+KERAS = {  # arguments of `compile`; "fit" differs from "plain" only in the dataset
+    "plain": {"jit_compile": False},
+    "fit": {"jit_compile": False},
+    "jit": {"jit_compile": True},
+    "many": {"jit_compile": False, "steps_per_execution": 100},
+    "jit-many": {"jit_compile": True, "steps_per_execution": 100},
+}
 ARGUMENTS = {"SkipGANomaly": {"hidden": [128, 128, 128], "latent": 8}}
 
 
@@ -142,18 +149,12 @@ def end_to_end(side: str, folder: Path) -> float:
 
 
 def train(side: str, folder: Path, name: str, batch_size: int) -> float:
-    """Windows in memory, through the network once: `ours`, `streamed`, a `bare` loop, or `plain` fit. Seconds."""
-    if side == "plain":
-        return _plain_fit(folder, name, batch_size)
-    from ganad_tf import building, callbacks, checkpoints, pipeline, preparation, training
+    """All windows through the network once: `ours`, `streamed`, a `bare` loop, or a side of `KERAS`. Seconds."""
+    if side in KERAS:
+        return _keras_fit(side, folder, name, batch_size)
+    from ganad_tf import building, callbacks, checkpoints, training
 
-    budget = 0 if side == "streamed" else 10**6
-    fit = {"batch_size": batch_size, "epochs": OF_EPOCHS, "memory_budget_mb": budget, "validation_split": 0.0}
-    model = {"name": name, **ARGUMENTS.get(name, {})}
-    config, listing = experiment(folder, "fan", fit=fit, model=model)
-    preparation.prepare(config, listing, "dev", "train")
-    entries = preparation.current_cache(config, listing, "dev", "train").entries
-    source = pipeline.Source(config.cache_path("dev", "fan", "train"), entries, 128, 5, None)
+    config, source = _prepared(folder, name, batch_size, budget=0 if side == "streamed" else 10**6)
     training.seed_everything(config)
     detector = building.build(config)
     if side == "bare":
@@ -164,6 +165,18 @@ def train(side: str, folder: Path, name: str, batch_size: int) -> float:
     watched = (callbacks.StopAtNaN(folder / "last_good.keras"), clock)
     training.fit(detector, config, source, none, watched, checkpoint)
     return statistics.median(clock.times[1:])
+
+
+def _prepared(folder: Path, name: str, batch_size: int, budget: int = 10**6):
+    """Configuration of a training and the windows for it, which are in the cache by then."""
+    from ganad_tf import pipeline, preparation
+
+    fit = {"batch_size": batch_size, "epochs": OF_EPOCHS, "memory_budget_mb": budget, "validation_split": 0.0}
+    model = {"name": name, **ARGUMENTS.get(name, {})}
+    config, listing = experiment(folder, "fan", fit=fit, model=model)
+    preparation.prepare(config, listing, "dev", "train")
+    entries = preparation.current_cache(config, listing, "dev", "train").entries
+    return config, pipeline.Source(config.cache_path("dev", "fan", "train"), entries, 128, 5, None)
 
 
 def tensorboard(side: str, folder: Path) -> float:
@@ -180,38 +193,51 @@ def step(side: str, folder: Path, name: str, batch_size: int) -> float:
     """A compiled step on windows at hand: `ours`, of the `sixth` training in a process, with `one-heap`. Seconds."""
     import tensorflow as tf
 
-    from ganad_tf import blocks, building, heap, runtime, training
+    from ganad_tf import building, fused_steps, heap, runtime, training
 
     if side == "one-heap":
         heap.ARENAS = 1
     config, _ = experiment(folder, "fan", model={"name": name, **ARGUMENTS.get(name, {})})
-    n_windows = 40 * WINDOWS_PER_CLIP
     for _ in range(6 if side == "sixth" else 1):
         runtime.forget_models()
         training.seed_everything(config)
         detector = building.build(config)
-        at_once = blocks.prepare(detector, batch_size, n_windows, OF_EPOCHS, pairs=detector.takes_pairs)
-    windows = tf.random.normal([at_once, detector.input_dim])
-    block = (windows, windows) if detector.takes_pairs else windows
-    return floor.warm_seconds(lambda: detector.train_step(block)) / (at_once // batch_size)
+        steps = fused_steps.FusedSteps(batch_size, max(1, 2**12 // batch_size), pairs=detector.takes_pairs)
+        windows = tf.random.normal([steps.block_size, detector.input_dim])
+        block = ((windows, windows),) if detector.takes_pairs else windows
+        take_block = steps.train_function(detector)
+        take_block(iter([block]))
+    return floor.warm_seconds(lambda: take_block(iter([block]))) / steps.n_steps
 
 
-def _plain_fit(folder: Path, name: str, batch_size: int) -> float:
+def _keras_fit(side: str, folder: Path, name: str, batch_size: int) -> float:
+    """`plain`: `fit` on an array of every window; the others with arguments of `compile` on our dataset."""
+    import keras
     import reference
 
-    windows = reference.load_all(files(folder, "fan", "train"))
-    targets = None
-    if name == "DenseAE":
-        model, targets = reference.dense_ae(), windows
+    from ganad_tf.models import DETECTORS
+
+    if side == "plain" and name == "DenseAE":
+        model = reference.dense_ae()
     else:
-        import keras
-
-        from ganad_tf.models import DETECTORS
-
         model = DETECTORS[name](**ARGUMENTS.get(name, {}))
-        model.compile(optimizer=keras.optimizers.Adam(2e-4, beta_1=0.5))
+        optimizer = keras.optimizers.Adam(*((1e-3,) if name == "DenseAE" else (2e-4, 0.5)))
+        loss = {"loss": "mean_squared_error"} if name == "DenseAE" else {}
+        model.compile(optimizer=optimizer, **loss, **KERAS[side])
     clock = _clock()
-    model.fit(windows, targets, batch_size=batch_size, shuffle=True, epochs=EPOCHS, verbose=0, callbacks=[clock])
+    more = {"epochs": EPOCHS, "verbose": 0, "callbacks": [clock]}
+    if side == "plain":
+        windows = reference.load_all(files(folder, "fan", "train"))
+        targets = windows if name == "DenseAE" else None
+        model.fit(windows, targets, batch_size=batch_size, shuffle=True, **more)
+    else:
+        from ganad_tf import pipeline
+
+        _, source = _prepared(folder, name, batch_size)
+        batches = pipeline.windows(
+            source, batch_size=batch_size, seed=0, memory_budget_mb=10**6, pairs=model.takes_pairs
+        )
+        model.fit(batches, shuffle=False, **more)
     return statistics.median(clock.times[1:])
 
 
@@ -221,12 +247,11 @@ def _bare_loop(detector, source, batch_size: int) -> float:
 
     from ganad_tf import pipeline
 
-    spectra, starts = pipeline._load(source)
+    held = pipeline.hold(source)
     n_batches = source.n_windows // batch_size
-    offsets = tf.range(source.frames, dtype=tf.int64)
 
     def batch(chosen):
-        return tf.reshape(tf.gather(spectra, tf.gather(starts, chosen)[:, tf.newaxis] + offsets), [batch_size, 640])
+        return tf.reshape(held.windows_at(tf.gather(held.starts, chosen)), [batch_size, 640])
 
     @tf.function
     def epoch(seed):
