@@ -188,13 +188,15 @@ def fit(
     if checkpoint.epoch:
         logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
     steps, blocks = _fused(config, training, pairs=pairs, first_epoch=checkpoint.epoch)
-    validated = pipeline.windows(
-        validation, batch_size=VALIDATED_AT_ONCE, seed=None, memory_budget_mb=settings.memory_budget_mb
-    )
+    validated = None
+    if validation.entries:
+        validated = pipeline.windows(
+            validation, batch_size=VALIDATED_AT_ONCE, seed=None, memory_budget_mb=settings.memory_budget_mb
+        )
     with detector.training_by(steps.train_function):
         detector.fit(
             blocks,
-            validation_data=validated if validation.entries else None,
+            validation_data=validated,
             initial_epoch=checkpoint.epoch,
             epochs=checkpoint.epoch if checkpoint.is_stopped else settings.epochs,
             shuffle=False,  # the pipeline has shuffled
