@@ -5,6 +5,7 @@ normalisation and optimizer go through memory operation by operation. Here a dat
 one function that XLA compiles, with the loop inside, takes the detector's `train_step` on each batch of a block.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +75,7 @@ class FusedSteps:
     Attributes:
       batch_size: Windows of a step.
       n_steps: Batches of a full block.
-      windows_of: Rows of a batch → windows `[batch, dims]` float32; None where the rows are windows.
+      windows_of: Rows of a batch, `[batch]` int64, → windows `[batch, dims]` float32; None where the rows are windows.
       pairs: Whether an element is `((rows, other rows),)`.
       jit_compile: Whether XLA compiles a full block; it takes from 2 to 20 s.
       compiles_rest: Whether it compiles what is left of an epoch too, where calling single operations is slow.
@@ -93,21 +94,29 @@ class FusedSteps:
         return self.n_steps * self.batch_size
 
     def train_function(self, detector: Detector) -> Callable[[Iterator[Any]], Logs]:
-        """Makes the train function of a compiled detector.
+        """Makes the train function of a compiled detector, and has XLA compile it if it shall.
+
+        The compiler needs some 250 MB for a while, so best before the recordings are read.
 
         Returns:
           Iterator over blocks → losses, as `train_step` returns them after the last batch of the next block.
         """
-        spec = tf.TensorSpec([None, detector.input_dim], tf.float32)
-        signature = ((spec, spec),) if self.pairs else spec
-        step = tf.function(detector.train_step, autograph=False, input_signature=[signature]).get_concrete_function()
+        windows = tf.TensorSpec([None, detector.input_dim], tf.float32)
+        step = _traced(detector.train_step, self._paired(windows))
+        row = tf.TensorSpec([None], tf.int64) if self.windows_of else windows
 
-        def stacked(block: Any) -> Logs:
+        is_real = tf.TensorSpec([], tf.bool)
+
+        def stacked(block: Any, is_real: tf.Tensor) -> Logs:
             """Batches of one size, which is known while the graph is made; XLA is ten times slower otherwise."""
             n_rows = tf.nest.flatten(block)[0].shape[0]
             n_steps = max(1, n_rows // self.batch_size)
             batches = _each(lambda rows: tf.reshape(rows, [n_steps, n_rows // n_steps, *rows.shape[1:]]), block)
-            return self._loop(step, n_steps, lambda number: _each(lambda rows: rows[number], batches))
+            return tf.cond(
+                is_real,
+                lambda: self._loop(step, n_steps, lambda number: _each(lambda rows: rows[number], batches)),
+                lambda: _nothing(step),
+            )
 
         def sliced(block: Any) -> Logs:
             """Batches of which the last may be smaller."""
@@ -117,21 +126,36 @@ class FusedSteps:
                 step, n_steps, lambda number: _each(lambda rows: rows[number * size : (number + 1) * size], block)
             )
 
-        compiled = tf.function(stacked, autograph=False, jit_compile=True)
-        plain = tf.function(sliced, autograph=False, reduce_retracing=True)
+        @functools.cache
+        def compiled(n_rows: int) -> Any:
+            rows = tf.zeros([n_rows, *row.shape[1:]], row.dtype)
+            function = _traced(stacked, self._paired(tf.TensorSpec.from_tensor(rows)), is_real, jit_compile=True)
+            function(self._paired(rows), tf.constant(False))  # compiles, and takes no step
+            return function
+
+        plain = _traced(sliced, self._paired(row))
+        if self.jit_compile:
+            compiled(self.block_size)
 
         def take_block(iterator: Iterator[Any]) -> Logs:
             block = next(iterator)
             n_rows = len(tf.nest.flatten(block)[0])
             if self.jit_compile and n_rows == self.block_size:
-                return compiled(block)
+                return compiled(n_rows)(block, tf.constant(True))
             if not (self.jit_compile and self.compiles_rest):
                 return plain(block)
             whole = n_rows - n_rows % self.batch_size
-            parts = [_each(lambda rows: rows[:whole], block), _each(lambda rows: rows[whole:], block)]
-            return [compiled(part) for part in parts if len(tf.nest.flatten(part)[0])][-1]
+            parts = {
+                whole: _each(lambda rows: rows[:whole], block),
+                n_rows - whole: _each(lambda rows: rows[whole:], block),
+            }
+            return [compiled(size)(part, tf.constant(True)) for size, part in parts.items() if size][-1]
 
         return take_block
+
+    def _paired(self, rows: Any) -> Any:
+        """An element that has the same rows twice, or once if it is no pair."""
+        return ((rows, rows),) if self.pairs else rows
 
     def _loop(self, step: Any, n_steps: tf.Tensor | int, batch: Callable[[tf.Tensor], Any]) -> Logs:
         """Losses after the last of `n_steps` steps, of which number i is taken on the windows of `batch(i)`."""
@@ -141,9 +165,20 @@ class FusedSteps:
             rows = batch(number)
             return number + 1, step(_each(self.windows_of, rows) if self.windows_of else rows)
 
-        nothing = {name: tf.zeros(value.shape, value.dtype) for name, value in step.structured_outputs.items()}
-        start = (tf.constant(0), nothing)
+        start = (tf.constant(0), _nothing(step))
         return tf.while_loop(lambda number, _: number < n_steps, body, start, parallel_iterations=1)[1]
+
+
+def _traced(function: Callable[..., Logs], *specs: Any, jit_compile: bool | None = None) -> Any:
+    """The graph of a function; TensorFlow neither traces it again, nor warns of that after some trainings."""
+    return tf.function(
+        function, autograph=False, input_signature=specs, jit_compile=jit_compile
+    ).get_concrete_function()
+
+
+def _nothing(step: Any) -> Logs:
+    """Zeros in the shape of a step's losses."""
+    return {name: tf.zeros(value.shape, value.dtype) for name, value in step.structured_outputs.items()}
 
 
 def _each(function: Callable[[tf.Tensor], tf.Tensor], block: Any) -> Any:

@@ -221,26 +221,45 @@ def _windows_at(spectra: tf.Tensor | tf.Variable, starts: tf.Tensor, frames: int
     return tf.reshape(tf.gather(spectra, rows), [-1, frames * spectra.shape[1]])
 
 
-def hold(source: Source, device: str = "CPU:0") -> Held:
-    """Reads all spectra into the memory of a device, for use there.
+def hold(source: Source) -> Held:
+    """Reads all spectra into the processor's memory."""
+    held = reserve(source)
+    fill(held, source)
+    return held
+
+
+def reserve(source: Source, device: str = "CPU:0") -> Held:
+    """Memory of a device for all spectra, which `fill` reads into it; until then it may be taken for other things.
 
     Raises:
       ResourceExhaustedError: If the device has no room for them.
     """
-    order = sorted(source.entries, key=lambda entry: entry.clip.file)
-    begins = dict(zip(order, itertools.accumulate((entry.frames for entry in order), initial=0), strict=False))
-    with tf.device("CPU:0"):
+    shape = [sum(entry.frames for entry in source.entries), source.n_mels]
+    with tf.device(device):
         # A variable filled in place: a constant made from an array would hold everything twice.
-        spectra = tf.Variable(tf.zeros([sum(entry.frames for entry in source.entries), source.n_mels]), trainable=False)
+        spectra = tf.Variable(tf.raw_ops.Empty(shape=shape, dtype=tf.float32, init=False), trainable=False)
+    starts = [begin + np.arange(entry.frames - source.frames + 1) for entry, begin in _begins(source).items()]
+    with tf.device("CPU:0"):
+        return Held(spectra, tf.constant(np.concatenate(starts), tf.int64), source.frames)
+
+
+def fill(held: Held, source: Source) -> None:
+    """Reads all spectra into the memory that is reserved for them."""
+    is_elsewhere = "CPU" not in held.spectra.device
+    begins = _begins(source)
+    with tf.device("CPU:0"):
+        spectra = reserve(source).spectra if is_elsewhere else held.spectra
         for entry, log_mel in records.read(source.cache, source.entries):
-            of_clip = begins[entry] + np.arange(entry.frames)
-            spectra.scatter_update(tf.IndexedSlices(source.normalized(log_mel), of_clip))
-        starts = [begins[entry] + np.arange(entry.frames - source.frames + 1) for entry in order]
-        rows = tf.constant(np.concatenate(starts), tf.int64)
-    if device != "CPU:0":
-        with tf.device(device):
-            spectra = tf.Variable(spectra, trainable=False)
-    return Held(spectra, rows, source.frames)
+            rows = begins[entry] + np.arange(entry.frames)
+            spectra.scatter_update(tf.IndexedSlices(source.normalized(log_mel), rows))
+    if is_elsewhere:
+        held.spectra.assign(spectra)
+
+
+def _begins(source: Source) -> dict[Entry, int]:
+    """The row at which each clip begins that is held, in the order of the clips' names."""
+    order = sorted(source.entries, key=lambda entry: entry.clip.file)
+    return dict(zip(order, itertools.accumulate((entry.frames for entry in order), initial=0), strict=False))
 
 
 def _streamed(

@@ -14,6 +14,7 @@ from ganad_tf import (
     calibration,
     checkpoints,
     fused_steps,
+    heap,
     locks,
     pipeline,
     preparation,
@@ -30,7 +31,7 @@ from ganad_tf.features import Normalizer
 from ganad_tf.fused_steps import FusedSteps
 from ganad_tf.manifest import Entry, Manifest, Statistics
 from ganad_tf.models import Detector
-from ganad_tf.pipeline import Source
+from ganad_tf.pipeline import Held, Source
 from ganad_tf.sections import Fit
 from ganad_tf.trained import Trained
 
@@ -187,13 +188,23 @@ def fit(
     logger.debug("training on %d windows, validating on %d", training.n_windows, validation.n_windows)
     if checkpoint.epoch:
         logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
-    steps, blocks = _fused(config, training, pairs=pairs, first_epoch=checkpoint.epoch)
-    validated = None
-    if validation.entries:
-        validated = pipeline.windows(
-            validation, batch_size=VALIDATED_AT_ONCE, seed=None, memory_budget_mb=settings.memory_budget_mb
-        )
+    steps, held = _fused(config, training, pairs=pairs)
+    order: dict[str, Any] = {"seed": config.seed if settings.shuffle else None, "pairs": pairs}
+    order["first_epoch"] = checkpoint.epoch
+    budget: dict[str, Any] = {"memory_budget_mb": settings.memory_budget_mb}
     with detector.training_by(steps.train_function):
+        detector.make_train_function()  # before the recordings take the memory that the compiler needs
+        heap.give_back()
+        if held:
+            pipeline.fill(held, training)
+            blocks = held.blocks(steps.block_size, **order)
+        else:
+            blocks = pipeline.windows(training, batch_size=steps.block_size, **budget, **order)
+            if gpus := tf.config.list_logical_devices("GPU"):
+                blocks = blocks.apply(tf.data.experimental.prefetch_to_device(gpus[0].name))
+        validated = None
+        if validation.entries:
+            validated = pipeline.windows(validation, batch_size=VALIDATED_AT_ONCE, seed=None, **budget)
         detector.fit(
             blocks,
             validation_data=validated,
@@ -205,18 +216,15 @@ def fit(
         )
 
 
-def _fused(config: Config, training: Source, *, pairs: bool, first_epoch: int) -> tuple[FusedSteps, tf.data.Dataset]:
-    """Steps and the blocks that they are taken on: where windows begin if the spectra are held, or else windows.
-
-    Spectra that are held lie on the device that trains, if it has room for them.
-    """
+def _fused(config: Config, training: Source, *, pairs: bool) -> tuple[FusedSteps, Held | None]:
+    """Steps, and memory for the spectra on the device that trains; None where they are not held there."""
     settings, limits = config.fit, fused_steps.limits()
     gpus = tf.config.list_logical_devices("GPU")
     device = gpus[0].name if gpus else "CPU:0"
     held = None
     if training.fits(settings.memory_budget_mb):
         try:
-            held = pipeline.hold(training, device)
+            held = pipeline.reserve(training, device)
         except tf.errors.ResourceExhaustedError:
             logger.warning(
                 "%s has no room for %d MB of spectra; it gets them in blocks", device, training.n_bytes >> 20
@@ -231,14 +239,7 @@ def _fused(config: Config, training: Source, *, pairs: bool, first_epoch: int) -
         jit_compile=n_batches >= fused_steps.WORTH_COMPILING,
         compiles_rest=bool(gpus),
     )
-    seed = config.seed if settings.shuffle else None
-    order: dict[str, Any] = {"seed": seed, "pairs": pairs, "first_epoch": first_epoch}
-    if held:
-        return steps, held.blocks(steps.block_size, **order)
-    blocks = pipeline.windows(
-        training, batch_size=steps.block_size, memory_budget_mb=settings.memory_budget_mb, **order
-    )
-    return steps, blocks.apply(tf.data.experimental.prefetch_to_device(device)) if gpus else blocks
+    return steps, held
 
 
 def _stopping(settings: Fit) -> keras.callbacks.EarlyStopping | None:

@@ -17,9 +17,9 @@ from conftest import write_machine
 
 import yaml
 from ganad_tf import (
-    blocks,
     checkpoints,
     datasets,
+    fused_steps,
     interrupted,
     pipeline,
     preparation,
@@ -122,7 +122,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
     tmp_path, recordings, monkeypatch, name, budget_mb, is_compiled
 ):
     monkeypatch.setattr(interrupted, "SHARE", 1e9)  # after every epoch
-    monkeypatch.setattr(blocks, "WORTH_COMPILING", 0 if is_compiled else 10**9)
+    monkeypatch.setattr(fused_steps, "WORTH_COMPILING", 0 if is_compiled else 10**9)
     stopping = {"restore_best": True, "patience": 2} if name == "GANomaly" else {}
     results = []
     for folder in ("undisturbed", "interrupted"):
