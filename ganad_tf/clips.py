@@ -1,15 +1,21 @@
-"""The nouns of the house: a clip, and a listing of clips.
+"""The two nouns that every stage shares: a clip, and the listing of a machine type's clips.
 
 Labels: 0 normal, 1 anomaly, None unknown.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ganad_tf.errors import DataError
+
+# Called with an iterable of clips or the like and their number, iterates over it and shows how far it is, as tqdm does.
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+
+LABELS = {0: "normal", 1: "anomaly", None: "unknown"}
 
 
 @dataclass(frozen=True, order=True)
@@ -17,13 +23,13 @@ class Clip:
     """One recording.
 
     Attributes:
-      file: Path below the data directory, with forward slashes.
-      name: What score files call it: the file name, with its folder where the layout needs that.
+      file: Path relative to the data directory, with forward slashes.
+      name: Name in score files: the file name, preceded by its folder where the layout needs that.
       machine: Machine type, such as `fan`.
-      machine_id: Which individual machine, such as `00`.
+      machine_id: Individual machine, such as `00`.
       split: `train` or `test`.
       label: 0 normal, 1 anomaly, None unknown.
-      size: File size in bytes; with `mtime_ns` it tells whether the file has changed.
+      size: File size in bytes; together with `mtime_ns` it shows whether the file has changed.
       mtime_ns: Time of last modification in nanoseconds.
     """
 
@@ -38,19 +44,19 @@ class Clip:
 
     @property
     def stamp(self) -> tuple[str, int, int]:
-        """Path, size and time of the file: the same as long as nobody has touched it."""
+        """Path, size and modification time of the file; equal as long as the file is unchanged."""
         return self.file, self.size, self.mtime_ns
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The clips of one machine type, in the order of their names.
+    """The clips of one machine type, sorted by name.
 
     Attributes:
       machine: Machine type.
-      directory: What every `Clip.file` is relative to.
+      directory: Data directory that each `Clip.file` is relative to.
       clips: All clips, training and test.
-      foreign: Files that don't fit the layout, with what was expected.
+      foreign: One line per file that doesn't fit the layout: its path and what was expected.
     """
 
     machine: str
@@ -63,7 +69,7 @@ class Listing:
         return tuple(clip for clip in self.clips if clip.split == split)
 
     def require_clips(self, split: str) -> tuple[Clip, ...]:
-        """The clips of one split.
+        """The clips of one split, at least one.
 
         Raises:
           DataError: If there are none.
@@ -76,15 +82,23 @@ class Listing:
 
 
 def by_id(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
-    """Groups clips by machine ID, in the challenge's order: IDs ascending, normal first, then by name."""
+    """Groups clips by machine ID, in the challenge's order: IDs ascending, normal clips first, then by file."""
     groups: dict[str, list[Clip]] = {}
     for clip in sorted(clips, key=lambda clip: (clip.machine_id, clip.label or 0, clip.file)):
         groups.setdefault(clip.machine_id, []).append(clip)
     return groups
 
 
+def labels_and_scores(scores: Mapping[Clip, float]) -> dict[str, tuple[list[int], list[float]]]:
+    """Labels and scores of clips by machine ID, in the order of `by_id`; a clip without a label counts as normal."""
+    return {
+        machine_id: ([clip.label or 0 for clip in clips], [float(scores[clip]) for clip in clips])
+        for machine_id, clips in by_id(scores).items()
+    }
+
+
 def evenly_spread(n_items: int, count: int) -> list[int]:
-    """Indices of at most `count` of `n_items`, evenly spread from the first to the last.
+    """Indices of at most `count` of `n_items` items, evenly spread from the first to the last.
 
     >>> evenly_spread(10, 3), evenly_spread(2, 5)
     ([0, 4, 9], [0, 1])

@@ -1,28 +1,28 @@
-"""What a user can mend. Each message says what was expected, what came, where, and what to do."""
+"""Errors that a user can fix. Each message says what was expected, what was received, where, and what to do."""
 
 
 class GanadError(Exception):
-    """Anything that ends a command with exit code 2 and one sentence instead of a traceback."""
+    """Base class: ends a command with exit code 2 and one sentence instead of a traceback."""
 
 
 class ConfigError(GanadError):
-    """A setting is unknown, of the wrong type, impossible, or not the one a result was made with."""
+    """A setting is unknown, of the wrong type, impossible, or differs from the one that a result was made with."""
 
 
 class DataError(GanadError):
-    """A recording, a cache or a result file is missing, broken or not what its name promises."""
+    """A recording, a cache or a result file is missing, damaged, or not what its name says."""
 
 
 class ThresholdError(DataError):
-    """Training scores give no threshold, such as those of one clip; scores, AUC and pAUC need none."""
+    """The training scores determine no threshold, as those of a single clip; scores, AUC and pAUC need none."""
 
 
 class WriteError(DataError):
-    """A place can't be written, such as on a full disk; what else would be written there need not be tried."""
+    """A file or directory can't be written, as on a full disk; further writes there would fail too."""
 
 
 class MemoryShortageError(DataError):
-    """A recording is not wrong, but too long for the memory that there is.
+    """A recording is intact but too long for the available memory.
 
     Args:
       path: The recording.
@@ -36,27 +36,27 @@ class MemoryShortageError(DataError):
 
 
 class TrainingError(GanadError):
-    """Training produced something that must not be kept, such as a loss that is not a number."""
+    """Training produced something that must not be saved, such as a NaN loss."""
 
 
 class ExportError(GanadError):
-    """A trained detector can't be exported, or what was exported does not score as it does."""
+    """A trained detector can't be exported, or the exported model does not give the detector's scores."""
 
 
 class InputError(GanadError):
-    """What was sent to an exported model is not what its signature takes; names the field."""
+    """The input of an exported model does not match its signature; the message names the field."""
 
 
 class KerasBackendError(GanadError, ImportError):
-    """Keras is set for another backend or float type than the detectors and features work with."""
+    """Keras is configured with a backend or float type that the detectors and features do not support."""
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in the midst of a stage.
+class StageInterrupt(KeyboardInterrupt):
+    """Ctrl-C during a stage.
 
     Args:
-      doing: What was being done, such as `training fan`.
-      kept: What of it is kept, such as `7 of 100 epochs are kept`.
+      doing: The interrupted work, such as `training fan`.
+      kept: The part of it that is kept, such as `7 of 100 epochs are kept`.
     """
 
     def __init__(self, doing: str, kept: str) -> None:

@@ -1,17 +1,17 @@
-"""Keras as the detectors and the features need it: on TensorFlow, in float32.
+"""Check, on import, that Keras runs on TensorFlow and in float32, as the detectors and the features need.
 
-Importing this module is the check. Whoever imports Keras here imports this first, so that one sentence says what is
-missing where there would be a traceback of Keras's, at once or in the midst of a training.
+Modules that import Keras import this one first, so that a wrong setup gives one sentence at once instead of a
+traceback from inside Keras, perhaps in the middle of a training.
 """
 
 from ganad_tf.errors import KerasBackendError
 
 try:
     import keras
-except (ImportError, ValueError, AssertionError) as error:  # no jax here; a value that no Keras takes
+except (ImportError, ValueError, AssertionError) as error:  # a backend that is not installed; an invalid value
     raise KerasBackendError(
-        f"Keras can't be imported as it is set: {error}. Set the environment variable KERAS_BACKEND=tensorflow, and "
-        "mend or remove keras.json (in ~/.keras or KERAS_HOME)."
+        f"Keras can't be imported as it is configured: {error}. Set the environment variable KERAS_BACKEND=tensorflow, "
+        "and fix or remove keras.json (in ~/.keras or KERAS_HOME)."
     ) from error
 
 if keras.config.backend() != "tensorflow":

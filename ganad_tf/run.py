@@ -1,4 +1,4 @@
-"""A machine type's run: the noun that every stage takes."""
+"""The run of one machine type: settings, clips and mode, as every stage takes them."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -12,11 +12,11 @@ from ganad_tf.config import Config, Mode
 class MachineRun:
     """One machine type of an experiment in one mode: its settings and its clips.
 
-    The directories have an owner each: `cache.directory.Cache`, `scoring.model_directory.ModelDirectory` and
-    `results.directory.ResultDirectory` are made of a run.
+    Each directory of a run has one owner that is constructed from it: `cache.directory.Cache`,
+    `scoring.model_directory.ModelDirectory` and `results.directory.ResultDirectory`.
 
     Attributes:
-      config: The experiment as it is for this machine type (`Config.for_machine`).
+      config: The experiment's settings for this machine type (`Config.for_machine`).
       listing: The machine type's clips.
       mode: `dev` or `eval`.
     """
@@ -31,14 +31,14 @@ class MachineRun:
         return self.listing.machine
 
     def with_config(self, config: Config) -> "MachineRun":
-        """The same clips with other settings."""
+        """A run of the same clips with other settings."""
         return dataclasses.replace(self, config=config)
 
     def score_variants(self) -> tuple["MachineRun", ...]:
-        """Runs whose scores are written: this one and, where its scorer is another, that of the paper's score."""
+        """Runs whose scores are written: this one and, unless it is the same, the run with the paper's score."""
         return tuple(self.with_config(config) for config in self.config.score_variants())
 
 
 def machine_runs(config: Config, listings: Iterable[Listing], mode: Mode) -> list[MachineRun]:
-    """One run per listed machine type, each with that machine type's settings."""
+    """One run per listing, each with the settings of its machine type."""
     return [MachineRun(config.for_machine(listing.machine), listing, mode) for listing in listings]

@@ -1,34 +1,34 @@
-"""Switches of the whole process. The command line throws them; nothing that a script calls does.
+"""Process-wide switches of TensorFlow and Keras. The command line sets them; no function that a script calls does.
 
-A script that trains or scores with this package finds TensorFlow and Keras as it had left them, and throws by itself
-what it wants: on a GPU `full_float32`, for a training that can be repeated to the last bit `deterministic`.
+A script that trains or scores with this package keeps the TensorFlow and Keras settings it had. It calls what it
+wants: `full_float32` on a GPU, `deterministic` for a training that is reproducible to the last bit.
 """
 
 import keras
 import tensorflow as tf
 
-_thrown: set[str] = set()  # TensorFlow does not tell
+_switched_on: set[str] = set()  # TensorFlow has no getter for op determinism
 
 
 def full_float32() -> None:
-    """From now on TensorFlow does not compute float32 products in TensorFloat-32, as it does on GPUs that can.
+    """Disables TensorFloat-32, in which GPUs that support it compute float32 matrix products by default.
 
-    That has three digits: scores depended on the batch that a clip came in, by up to 5 in 10 000.
+    Its three significant digits made a clip's score depend on the batch it was in, by up to 5 in 10 000.
     """
     tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def deterministic() -> None:
-    """From now on every operation gives the same on the same machine; TensorFlow has no way back."""
+    """Makes all operations reproducible on the same machine. TensorFlow can't undo this within a process."""
     tf.config.experimental.enable_op_determinism()
-    _thrown.add("determinism")
+    _switched_on.add("determinism")
 
 
 def is_deterministic() -> bool:
     """Whether `deterministic` was called in this process."""
-    return "determinism" in _thrown
+    return "determinism" in _switched_on
 
 
 def forget_models() -> None:
-    """Lets go of what Keras keeps of models that nobody uses any more."""
+    """Frees the memory that Keras keeps for models that are no longer in use."""
     keras.backend.clear_session()

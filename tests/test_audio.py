@@ -6,7 +6,7 @@ import soundfile
 from conftest import tone, write_wav
 
 from ganad_tf import audio
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError
 
 

@@ -2,13 +2,14 @@
 
 import logging
 import os
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
 
 from ganad_tf.errors import ConfigError, WriteError
-from ganad_tf.files import throttle
+from ganad_tf.files.throttle import Throttle
 from ganad_tf.training import checkpoint
 from ganad_tf.training.checkpoint import Checkpoint
 
@@ -18,7 +19,7 @@ WINDOWS = np.random.default_rng(0).normal(size=[24, 6]).astype(np.float32)
 
 @pytest.fixture(autouse=True)
 def after_every_epoch(monkeypatch):
-    monkeypatch.setattr(throttle, "SHARE", 1e9)
+    monkeypatch.setattr(checkpoint, "Throttle", partial(Throttle, max_share_of_time=1e9))
 
 
 def small_model():

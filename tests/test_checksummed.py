@@ -10,19 +10,19 @@ BODY = {"entries": [{"file": "größe/a.wav", "frames": 313, "rate": 1e-05}], "i
 
 
 def test_what_was_written_is_read():
-    assert checksummed.loads("manifest", checksummed.dumps("manifest", BODY)) == BODY
+    assert checksummed.load("manifest", checksummed.dump("manifest", BODY)) == BODY
 
 
 def test_every_changed_byte_is_seen():
-    text = checksummed.dumps("manifest", BODY).encode()
+    text = checksummed.dump("manifest", BODY).encode()
     unseen = []
     for position in range(len(text)):
         for bit in (1, 2, 32):
             changed = bytearray(text)
             changed[position] ^= bit
             try:
-                body = checksummed.loads("manifest", changed.decode())
-            except checksummed.DAMAGED:
+                body = checksummed.load("manifest", changed.decode())
+            except checksummed.READ_ERRORS:
                 continue
             if body != BODY:  # `1E-05` is `1e-05`
                 unseen.append((position, bit))
@@ -30,15 +30,15 @@ def test_every_changed_byte_is_seen():
 
 
 def test_every_cut_is_seen():
-    text = checksummed.dumps("manifest", BODY).rstrip("\n")
+    text = checksummed.dump("manifest", BODY).rstrip("\n")
     for length in range(len(text)):
-        with pytest.raises(checksummed.DAMAGED):
-            checksummed.loads("manifest", text[:length])
+        with pytest.raises(checksummed.READ_ERRORS):
+            checksummed.load("manifest", text[:length])
 
 
 def test_a_body_of_another_kind_is_refused():
-    with pytest.raises(checksummed.DAMAGED):
-        checksummed.loads("scores", checksummed.dumps("manifest", BODY))
+    with pytest.raises(checksummed.READ_ERRORS):
+        checksummed.load("scores", checksummed.dump("manifest", BODY))
 
 
 def test_a_fingerprint_is_of_values_and_not_of_their_order():

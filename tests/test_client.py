@@ -17,7 +17,7 @@ from conftest import tone, write_wav
 
 from ganad_tf.cli import arguments
 from ganad_tf.errors import DataError, InputError
-from ganad_tf.serving import http_client
+from ganad_tf.serving.predict import http_client
 
 PATH = "/v1/models/demo"
 OUTPUTS = {"anomaly_score": [1.5], "is_anomaly": [False], "threshold": [2.0]}
@@ -178,7 +178,7 @@ def test_a_server_that_stays_busy_is_asked_a_few_times(serve, monkeypatch):
     server = serve((503, {"Retry-After": "86400"}, {"error": "too many requests."}))
     with pytest.raises(DataError, match=r"answered 503: too many requests\."):
         ask(f"http://127.0.0.1:{server.port}{PATH}")
-    assert len(server.asked) == 1 + http_client.TRIES_AGAIN
+    assert len(server.asked) == 1 + http_client.RETRIES_IF_BUSY
 
 
 def test_other_refusals_and_a_server_that_is_not_there_are_told_at_once(serve):

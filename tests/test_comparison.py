@@ -62,7 +62,7 @@ def test_the_paper_s_score_is_a_row_of_its_own(tmp_path):
 def test_the_best_of_all_is_called_an_oracle(tmp_path):
     first = System("a", "measured", ({"fan": Areas(90.0, 60.0), "pump": Areas(70.0, 60.0)},))
     second = System("b", "measured", ({"fan": Areas(80.0, 80.0), "pump": Areas(75.0, 50.0)},))
-    best = compare.best_of([first, second])
+    best = compare.best_system([first, second])
     assert best.origin == "oracle"
     assert best.areas == {"fan": Areas(90.0, 60.0), "pump": Areas(75.0, 50.0)}
     compare.write(tmp_path, [first, second, best])

@@ -6,9 +6,8 @@ from conftest import ROOT
 
 from ganad_tf import config as configuration
 from ganad_tf.config import yaml_text
-from ganad_tf.config.input_sections import Audio
 from ganad_tf.config.paths import Location
-from ganad_tf.config.sections import Model
+from ganad_tf.config.sections import Audio, Model
 from ganad_tf.errors import ConfigError
 
 # As the challenge publishes it, comments aside.

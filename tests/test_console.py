@@ -18,7 +18,7 @@ from conftest import tone, write_wav
 
 from ganad_tf.cli import terminal
 from ganad_tf.config.sections import Fit
-from ganad_tf.errors import Interrupted
+from ganad_tf.errors import StageInterrupt
 
 EPOCHS = 80
 N_NEW = 3000
@@ -202,7 +202,7 @@ def test_quiet_and_verbose_0_silence_it(caplog, monkeypatch, fit):
 
 
 def test_what_fresh_leaves():
-    error = Interrupted("scoring fan", "its scores are kept")
-    message = terminal.interrupted(error, ["score", "fan.yaml", "--fresh", "--set", "seed=1"])
+    error = StageInterrupt("scoring fan", "its scores are kept")
+    message = terminal.interruption_message(error, ["score", "fan.yaml", "--fresh", "--set", "seed=1"])
     assert message.startswith("interrupted while scoring fan; its scores are kept, and all")
     assert message.endswith(": ganad score fan.yaml --set seed=1")

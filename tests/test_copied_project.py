@@ -145,12 +145,12 @@ def test_recordings_that_were_left_out_are_not_read_again_in_a_copy(tmp_path, mo
 def as_by_an_earlier_version(cache):
     """Its manifest without what that version did not know."""
     path = cache / "manifest.json"
-    body = checksummed.loads("manifest", path.read_text())
+    body = checksummed.load("manifest", path.read_text())
     for entry in body["entries"]:
         del entry["sha256"], entry["remarks"]
     for clip in body["skipped"]:
         del clip["sha256"]
-    path.write_text(checksummed.dumps("manifest", body))
+    path.write_text(checksummed.dump("manifest", body))
     stamps = sorted([entry["clip"][key] for key in ("file", "size", "mtime_ns")] for entry in body["entries"])
     return checksummed.fingerprint([body["fingerprint"], stamps])
 
@@ -201,7 +201,7 @@ def test_a_recording_that_can_t_be_read_is_no_known_one(finished, tmp_path):
     cached = manifest.load(copy / "cache" / "dev" / "fan" / "train")
     gone = copy / "data" / cached.entries[0].clip.file
     gone.unlink()
-    recognised = contents.recognised(cached, listing.clips, listing.directory)
+    recognised = contents.with_current_times(cached, listing.clips, listing.directory)
     assert {entry.clip for entry in recognised.entries} ^ set(listing.clips_of("train")) == {
         cached.entries[0].clip,
         *(clip for clip in listing.clips if clip.file == cached.entries[0].clip.file),

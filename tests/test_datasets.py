@@ -9,7 +9,7 @@ from ganad_tf import datasets
 from ganad_tf.cache import manifest
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
-from ganad_tf.config.input_sections import Dataset, FolderData, SyntheticData
+from ganad_tf.config.sections import Dataset, FolderData, SyntheticData
 from ganad_tf.datasets import synthetic
 from ganad_tf.datasets.identical import identical_files
 from ganad_tf.datasets.synthetic_machines import MACHINES

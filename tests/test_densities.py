@@ -113,7 +113,7 @@ def test_fewer_clips_than_bands_can_be_fitted():
 def test_a_clip_does_not_vouch_for_itself():
     settings = Scorer(name="density", density="knn")
     own = densities.fit(TRAIN, settings, seed=0)(tf.constant(TRAIN)).numpy()
-    crossed = densities.cross_scores(TRAIN, settings, seed=0)
+    crossed = densities.cross_validated_scores(TRAIN, settings, seed=0)
     assert own.max() < 0.05
     assert np.median(crossed) == pytest.approx(np.median(scored(TRAIN, TEST, density="knn")), rel=0.2)
 
@@ -129,5 +129,5 @@ def test_a_clip_does_not_vouch_for_itself():
 )
 def test_the_fewest_clips_are_enough_and_one_less_is_not(settings, fewest):
     scorer = Scorer(name="density", regularization=0.1, **settings)
-    assert densities.fewest(scorer) == fewest
-    assert np.isfinite(densities.cross_scores(TRAIN[:fewest], scorer, seed=0)).all()
+    assert densities.min_training_clips(scorer) == fewest
+    assert np.isfinite(densities.cross_validated_scores(TRAIN[:fewest], scorer, seed=0)).all()

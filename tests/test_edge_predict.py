@@ -12,7 +12,7 @@ import pytest
 from conftest import private_settings, tone, write_wav
 
 from ganad_tf.cli import main
-from ganad_tf.serving import edge
+from ganad_tf.serving.predict import edge
 
 pytestmark = pytest.mark.xdist_group("exported project")
 FORMS = ("onnx", "litert", "litert-int8")
@@ -105,7 +105,7 @@ def test_predict_refuses_each_clip_of_another_length_in_one_sentence(project, ga
     assert "long.wav: expected a clip of 16000 samples (1 s), for which the model was exported. Received: 32000" in (
         done.stderr
     )
-    assert "slow.wav: expected a sample rate of 16000 Hz" in done.stderr
+    assert "slow.wav: expected a sample rate of 16000 Hz, received 8000 Hz; convert it." in done.stderr
     assert len(done.stderr.splitlines()) == 2
     two = exported(project, "onnx", "two")
     assert ganad("predict", two, fits, "--csv", cwd=tmp_path).stdout.count("\n") == 2
@@ -130,7 +130,7 @@ def test_predict_by_a_small_boards_runtime_needs_no_tensorflow(project):
     code = f"""
 import sys
 from pathlib import Path
-from ganad_tf.serving import edge
+from ganad_tf.serving.predict import edge
 model = edge.EdgeModel(Path({str(exported(project, "onnx"))!r}))
 sys.exit("tensorflow" in sys.modules)
 """

@@ -40,7 +40,7 @@ def test_losses_are_those_of_the_paper():
         "discriminator_loss": np.mean(softplus(-real)) + np.mean(softplus(fake)),
     }
     expected["loss"] = expected["generator_loss"] + expected["encoder_loss"]
-    losses = detector.losses_of(tf.constant(x), tf.constant(z), training=False)
+    losses = detector.compute_losses(tf.constant(x), training=False, z=tf.constant(z))
     assert {name: float(loss) for name, loss in losses.items()} == pytest.approx(expected, rel=1e-4)
 
 
@@ -86,7 +86,7 @@ def test_generator_and_encoder_step_by_their_own_losses():
     detector.compile(optimizer=keras.optimizers.SGD(0.5), jit_compile=False)
     z = tf.constant(np.random.default_rng(2).normal(size=[16, 3]).astype(np.float32))
     with tf.GradientTape(persistent=True) as tape:
-        losses = detector.losses_of(x, z, training=True)
+        losses = detector.compute_losses(x, training=True, z=z)
     encoder, generator = (detector.networks[name].trainable_variables for name in ("encoder", "generator"))
     assert not any(np.any(gradient) for gradient in tape.gradient(losses["generator_loss"], encoder))
     assert not any(np.any(gradient) for gradient in tape.gradient(losses["encoder_loss"], generator))

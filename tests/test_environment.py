@@ -176,17 +176,17 @@ def test_a_script_is_told_that_keras_has_another_backend(tmp_path, module):
     for backend in ("jax", "torch", "of_my_own") if module == "models" else ("jax",):
         done = python("-c", IMPORT.format(module), cwd=tmp_path, KERAS_BACKEND=backend)
         assert done.returncode == 0, done.stderr.decode()
-        assert done.stdout.startswith(b"True Keras can't be imported as it is set: ")
+        assert done.stdout.startswith(b"True Keras can't be imported as it is configured: ")
         assert b"Set the environment variable KERAS_BACKEND=tensorflow" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"backend": "jax"}, "Keras can't be imported as it is set: No module named 'jax'. Set the environment"),
+        ({"backend": "jax"}, "Keras can't be imported as it is configured: No module named 'jax'. Set the environment"),
         ({"floatx": "float16"}, "Expected Keras with numbers in float32. Received: floatx='float16'; call keras"),
         ({"floatx": "float64"}, "Expected Keras with numbers in float32. Received: floatx='float64'; call keras"),
-        ({"floatx": "single"}, "Keras can't be imported as it is set: "),
+        ({"floatx": "single"}, "Keras can't be imported as it is configured: "),
     ],
 )
 def test_a_script_is_told_what_to_change_in_keras_json(tmp_path, settings, message):
@@ -214,7 +214,7 @@ def test_nothing_is_used_that_other_systems_lack():
     paths = sorted((ROOT / "ganad_tf").rglob("*.py"))
     assert len(paths) > 100
     found = {path.name: lacking for path in paths if (lacking := unix_alone(path.read_text()))}
-    assert found == {"http_connections.py": {"resource"}}  # of `ganad serve`, which says that it needs Linux or macOS
+    assert found == {"connections.py": {"resource"}}  # of `ganad serve`, which says that it needs Linux or macOS
     assert unix_alone("import fcntl, os\nfrom pwd import getpwall\nos.pread(0, 1, 2)") == {"fcntl", "pwd", "os.pread"}
 
 

@@ -28,15 +28,15 @@ from ganad_tf.errors import ExportError, InputError
 from ganad_tf.exporting import examples, litert, onnx, verify
 from ganad_tf.exporting.graph import Member, SoundScorer
 from ganad_tf.exporting.members import ExportInputs, gather
-from ganad_tf.features import Normalizer, log_mel_of
+from ganad_tf.features import Normalizer, log_mel_layer
 from ganad_tf.models import DETECTORS
 from ganad_tf.results import ensemble
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import clip_values, densities
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
-from ganad_tf.serving import wav
-from ganad_tf.serving.artifact import Artifact
+from ganad_tf.serving.models import wav
+from ganad_tf.serving.models.artifact import Artifact
 
 pytestmark = pytest.mark.xdist_group("exported project")
 SMALL = {"n_mels": 16, "frames": 3, "n_fft": 256, "hop_length": 128}
@@ -85,7 +85,7 @@ def make_member(name: str, settings: Scorer) -> Member:
     detector = DETECTORS[name](input_dim=48, **arguments, **({"frames": 3} if name == "IDNN" else {}))
     normalizer = Normalizer(np.linspace(-40, -30, 16), np.linspace(5, 9, 16))
     model = TrainedDetector(detector, normalizer, 3, 16, {})
-    features = log_mel_of(config_of().audio, config_of().feature)
+    features = log_mel_layer(config_of().audio, config_of().feature)
     log_mels = [features(tone(seed=seed)[np.newaxis])[0] for seed in range(8)]
     fitted = FittedScorer(settings, None, ())
     if settings.name == "density":
@@ -99,7 +99,7 @@ def make_member(name: str, settings: Scorer) -> Member:
 
 def live(members: list[Member], how: str = "mean") -> Callable[[np.ndarray], float]:
     """The score of a waveform by the way that `ganad score` takes."""
-    log_mel_of_batch = log_mel_of(config_of().audio, config_of().feature)
+    log_mel_of_batch = log_mel_layer(config_of().audio, config_of().feature)
     functions = [clip_values.clip_function(m.model, [clip_values.scorer_function(m.model, m.fitted)]) for m in members]
     training = np.array([[score.score for score in member.fitted.train_scores] for member in members])
 
@@ -141,7 +141,7 @@ def test_explain_shows_what_the_detector_saw():
     member = make_member("DenseAE", SCORERS["mahalanobis"])
     function = SoundScorer(config_of(), [member], threshold=0.0).functions["explain"]
     seen = {name: value.numpy()[0] for name, value in function(tf.constant(CLIPS[0][np.newaxis])).items()}
-    log_mel = log_mel_of(config_of().audio, config_of().feature)(CLIPS[0][np.newaxis])[0].numpy()
+    log_mel = log_mel_layer(config_of().audio, config_of().feature)(CLIPS[0][np.newaxis])[0].numpy()
     np.testing.assert_allclose(seen["log_mel"], log_mel, atol=1e-4)
     assert seen["anomaly_score"] == pytest.approx(live([member])(CLIPS[0]), rel=1e-4)
     model = member.model
@@ -232,7 +232,7 @@ def test_a_model_that_scores_otherwise_is_not_kept(exported_project, tmp_path, m
     real = examples.from_waveforms(gathered, [tone(seed=seed) for seed in range(8)])
     assert [example.waveforms.shape[1] for example in real] == [5333, 10666, 16000]
     wrong = examples.Example(real[0].waveforms, real[0].log_mels, real[0].scores * 1.001)
-    with pytest.raises(ExportError, match="does not score as the live detector"):
+    with pytest.raises(ExportError, match="does not score like the live detector"):
         verify.verify(exported_project / "exported_models/gan_fan/1", gathered, [wrong], tmp_path)
 
 
@@ -243,7 +243,7 @@ def test_a_score_of_zero_and_a_score_that_is_no_number_are_compared_as_they_shou
     same = np.array([[0.0, 1.0], [False, False]])
     assert verify._difference(gathered, example, "0.log_mel", same) == 0
     for scores in ([0.1, 1.0], [0.0, np.nan]):
-        with pytest.raises(ExportError, match="does not score as the live detector"):
+        with pytest.raises(ExportError, match="does not score like the live detector"):
             verify._difference(gathered, example, "0.log_mel", np.array([scores, [False, False]]))
 
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ganad_tf import audio
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.features import LogMel, Normalizer, n_frames, stack_frames
 
 TOLERANCE_DB = 1e-3

@@ -7,6 +7,7 @@ import os
 import struct
 import tracemalloc
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -23,9 +24,9 @@ from ganad_tf import config as configuration
 from ganad_tf.cache import manifest, records, windows
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError, GanadError
-from ganad_tf.files import throttle
+from ganad_tf.files.throttle import Throttle
 from ganad_tf.results import score_files
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import partial_scores
@@ -207,7 +208,7 @@ def test_shards(fuzzed, cached):
         return shard.read_bytes()
 
     source = windows.Source(cache, entries, 128, 5, None)
-    streamed = windows.windows(source, batch_size=64, seed=0, memory_budget_mb=0)
+    streamed = windows.window_batches(source, batch_size=64, seed=0, memory_budget_mb=0)
     expected_firsts = np.sort(np.concatenate([log_mel[:-4, 0] for log_mel in expected.values()]))
     valid = [record.numpy() for record in tf.data.TFRecordDataset(os.fspath(shard))]
 
@@ -255,13 +256,13 @@ def test_manifests(fuzzed, cached, tmp_path):
 
 def test_unfinished_trainings_and_scorings(fuzzed, tmp_path, monkeypatch):
     """Each goes on from what it was, or begins again."""
-    monkeypatch.setattr(throttle, "SHARE", 1e9)  # written at once
+    monkeypatch.setattr(checkpoint, "Throttle", partial(Throttle, max_share_of_time=1e9))  # written at once
     training, scoring = tmp_path / "fan.unfinished.npz", tmp_path / "fan.json"
     written = checkpoint.Checkpoint(training, {"seed": 0})
     written.set_model(keras.Sequential([keras.Input([2]), keras.layers.Dense(2)]))
     written.model.compile(loss="mse")
     written.on_epoch_end(2, {"loss": 0.5})
-    partial_scores.ScoredSoFar(scoring, {"seed": 0}).add("a.wav", [0.5, 1.5])
+    partial_scores.PartialScores(scoring, {"seed": 0}, max_share_of_time=1e9).add("a.wav", [0.5, 1.5])
     good = training.read_bytes(), scoring.read_bytes()
 
     @fuzzed()
@@ -274,7 +275,7 @@ def test_unfinished_trainings_and_scorings(fuzzed, tmp_path, monkeypatch):
             found.read()
         assert (found.epoch, found.history) in ((0, {}), (3, {"loss": [0.5]}))
         assert checkpoint.epochs_kept(training.with_name("fan")) in (0, 3)
-        again = partial_scores.ScoredSoFar(scoring, {"seed": 0})
+        again = partial_scores.PartialScores(scoring, {"seed": 0})
         again.read()
         assert again.scores in ({}, {"a.wav": [0.5, 1.5]})
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from ganad_tf.models import GANomaly
-from ganad_tf.models.ganomaly import RESET_BELOW
+from ganad_tf.models.adversarial import RESET_DISCRIMINATOR_BELOW
 
 
 def make(**changes):
@@ -93,7 +93,7 @@ def test_both_sides_together_are_all_trainable_variables():
 def test_the_discriminator_s_gradient_does_not_reach_the_generator():
     detector = make()
     with tf.GradientTape() as tape:
-        losses = detector.losses_of(tf.constant(windows()), training=True)
+        losses = detector.compute_losses(tf.constant(windows()), training=True)
     gradients = tape.gradient(losses["encoder_loss"], detector.discriminator_variables, unconnected_gradients="none")
     assert all(gradient is None for gradient in gradients)
 
@@ -106,7 +106,7 @@ def test_the_discriminator_steps_on_what_it_said_before_the_generator_s_step():
     x = tf.constant(windows())
     kernel = detector.discriminator_logit.weights[0]
     with tf.GradientTape() as tape:
-        losses = detector.losses_of(x, training=True)
+        losses = detector.compute_losses(x, training=True)
     gradient = tape.gradient(losses["discriminator_loss"], kernel.value)
     before = kernel.numpy()
     detector.train_on_batch(x)
@@ -158,7 +158,7 @@ def _let_the_discriminator_win(detector):
 def test_no_reset_above_the_limit():
     detector = make()
     logs = detector.train_on_batch(windows(), return_dict=True)
-    assert logs["discriminator_loss"] > RESET_BELOW
+    assert logs["discriminator_loss"] > RESET_DISCRIMINATOR_BELOW
     assert logs["discriminator_resets"] == 0
 
 

@@ -31,7 +31,9 @@ from tensorflow_serving.apis import (
 )
 
 from ganad_tf.errors import InputError
-from ganad_tf.serving import grpc_client, grpc_messages, wav
+from ganad_tf.serving.grpc import messages
+from ganad_tf.serving.models import wav
+from ganad_tf.serving.predict import grpc_client
 
 DEMO = ROOT / "exported_models/demo"
 CLIPS = np.stack([tone(seed=seed) for seed in range(3)])
@@ -229,7 +231,7 @@ TENSORS = st.builds(
 @given(TENSORS)
 def test_a_tensor_is_an_array_of_what_it_holds_or_refused(tensor):
     try:
-        array = grpc_messages.arrays({"x": tensor}, most_clips=4)["x"]
+        array = messages.to_arrays({"x": tensor}, most_clips=4)["x"]
     except InputError as error:
         assert "\n" not in str(error)
     else:
@@ -290,7 +292,7 @@ def test_calls_are_counted_and_logged_like_requests(server, stub):
     assert 'status="404"' in counts
     assert "made_up" not in counts
     log = "".join(server.lines)
-    assert re.search(r"client=ipv4:127\S+ method=gRPC path=Predict status=200 .* signature=score_wav", log)
+    assert re.search(r"client=127\.0\.0\.1 method=gRPC path=Predict status=200 .* signature=score_wav", log)
     assert re.search(r"path=Predict status=404 .*error=Model made_up is not here", log)
 
 

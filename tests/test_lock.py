@@ -19,7 +19,7 @@ import logging, sys, time
 from pathlib import Path
 from ganad_tf.files import lock
 logging.basicConfig(format="%(message)s")
-with lock.alone_at(Path(sys.argv[1])):
+with lock.exclusive(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -35,7 +35,7 @@ while not begin.exists():
     pass
 while rounds < 150:
     try:
-        with lock.alone_at(path):
+        with lock.exclusive(path):
             path.touch(exist_ok=False)
             path.unlink()
         rounds += 1
@@ -72,21 +72,21 @@ def finish(process):
 def test_a_second_process_is_told_which_one_holds_the_lock(tmp_path):
     process = start(tmp_path / "new" / "fan")
     named = rf"fan is being written by process {process.pid} on {platform.node()}; wait for it"
-    with pytest.raises(DataError, match=named), lock.alone_at(tmp_path / "new" / "fan"):
+    with pytest.raises(DataError, match=named), lock.exclusive(tmp_path / "new" / "fan"):
         pass
-    with lock.alone_at(tmp_path / "new" / "pump"):  # another folder is free
+    with lock.exclusive(tmp_path / "new" / "pump"):  # another folder is free
         pass
     assert finish(process) == ""
-    with lock.alone_at(tmp_path / "new" / "fan"):
+    with lock.exclusive(tmp_path / "new" / "fan"):
         assert (tmp_path / "new" / ".fan.holder").read_text() == f"process {os.getpid()} on {platform.node()}"
     assert not list((tmp_path / "new").iterdir())
 
 
 def test_the_same_process_does_not_hold_it_twice(tmp_path):
     with (
-        lock.alone_at(tmp_path / "fan"),
+        lock.exclusive(tmp_path / "fan"),
         pytest.raises(DataError, match=rf"process {os.getpid()} on"),
-        lock.alone_at(tmp_path / "fan"),
+        lock.exclusive(tmp_path / "fan"),
     ):
         pass
 
@@ -96,15 +96,15 @@ def test_a_killed_process_locks_nobody_out(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=20)
     assert {path.name for path in tmp_path.iterdir()} == {".fan.lock", ".fan.holder"}
-    with lock.alone_at(tmp_path / "fan"):
+    with lock.exclusive(tmp_path / "fan"):
         assert (tmp_path / ".fan.holder").read_text() == f"process {os.getpid()} on {platform.node()}"
     assert not list(tmp_path.iterdir())
 
 
 def test_a_failure_leaves_the_lock_free(tmp_path):
-    with pytest.raises(ZeroDivisionError), lock.alone_at(tmp_path / "fan"):
+    with pytest.raises(ZeroDivisionError), lock.exclusive(tmp_path / "fan"):
         raise ZeroDivisionError
-    with lock.alone_at(tmp_path / "fan"):
+    with lock.exclusive(tmp_path / "fan"):
         pass
 
 
@@ -113,7 +113,7 @@ def test_a_lock_whose_holder_has_no_name_yet_is_another_process_s(tmp_path):
     (tmp_path / ".fan.holder").unlink()
     with (
         pytest.raises(DataError, match="fan is being written by another process; wait"),
-        lock.alone_at(tmp_path / "fan"),
+        lock.exclusive(tmp_path / "fan"),
     ):
         pass
     finish(process)
@@ -130,7 +130,7 @@ def test_processes_that_take_turns_never_hold_it_together(tmp_path):
 
 
 def test_a_folder_that_can_t_be_written_needs_no_lock():
-    with lock.alone_at(Path("/proc/ganad/fan")):
+    with lock.exclusive(Path("/proc/ganad/fan")):
         pass
 
 

@@ -14,14 +14,15 @@ from test_export import CLIPS, SCORERS, config_of, make_member
 
 from ganad_tf.audio import lengths, read
 from ganad_tf.cli import main
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.errors import InputError, MemoryShortageError
 from ganad_tf.exporting.graph import SoundScorer
 from ganad_tf.features import LogMel, memory, pieces
 from ganad_tf.files import tensorflow_errors
 from ganad_tf.scoring import score as scoring
-from ganad_tf.serving import local, wav
-from ganad_tf.serving.artifact import Artifact
+from ganad_tf.serving.models import wav
+from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.predict import local
 
 SHAPES = [
     (*size, pad_mode, log, beyond)
@@ -53,10 +54,10 @@ def test_what_a_clip_is_cut_into_depends_on_its_length_alone():
         ranges.append((int(begin), int(end)))
         return [tf.zeros([end - begin])]
 
-    pieces.joined(note, tf.constant(10), 4, [[]])
+    pieces.concat_ranges(note, tf.constant(10), 4, [[]])
     assert ranges == [(0, 4), (4, 7), (7, 10)]
     ranges.clear()
-    pieces.joined(note, tf.constant(4), 4, [[]])
+    pieces.concat_ranges(note, tf.constant(4), 4, [[]])
     assert ranges == [(0, 4)]
 
 
@@ -65,7 +66,7 @@ def test_a_score_in_pieces_is_that_in_one_go(scorer):
     member = make_member("GANomaly", SCORERS[scorer])
     function = scoring.scorer_function(member.model, member.fitted)
     log_mel = tf.constant(np.random.default_rng(0).normal(-35, 7, [3000, 16]), tf.float32)
-    (expected,) = scoring.of_clip(member.model, [function], log_mel, at_once=None)
+    (expected,) = scoring.apply_to_clip(member.model, [function], log_mel, at_once=None)
     for at_once in (1, 64, 1000):
         (found,) = scoring.clip_function(member.model, [function], at_once=at_once)(log_mel)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -76,7 +77,7 @@ def test_bands_are_sorted_some_at_a_time_where_there_are_many_windows():
     function = scoring.residual_function(member.model, member.fitted.settings)
     n_windows = pieces.ELEMENTS // 5  # five bands of sixteen at a time
     log_mel = tf.constant(np.random.default_rng(0).normal(-35, 7, [n_windows + 2, 16]), tf.float32)
-    (expected,) = scoring.of_clip(member.model, [function], log_mel, at_once=None)
+    (expected,) = scoring.apply_to_clip(member.model, [function], log_mel, at_once=None)
     (found,) = scoring.clip_function(member.model, [function])(log_mel)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
@@ -90,7 +91,7 @@ def test_an_exported_graph_scores_and_explains_long_clips_as_the_live_detector()
     assert len(waveform) > 3 * pieces.ELEMENTS // 256 * 128
     log_mel = layer(waveform[np.newaxis])[0]
     function = scoring.scorer_function(member.model, member.fitted)
-    (expected,) = scoring.of_clip(member.model, [function], log_mel, at_once=None)
+    (expected,) = scoring.apply_to_clip(member.model, [function], log_mel, at_once=None)
     functions = SoundScorer(config, [member], threshold=0.0, longest_samples=len(waveform)).functions
     outputs = functions["score_waveform"](tf.constant(waveform[np.newaxis]))
     np.testing.assert_allclose(outputs["anomaly_score"], [expected], rtol=1e-6)
@@ -106,7 +107,7 @@ def limited(tmp_path_factory):
     member = make_member("DenseAE", SCORERS["paper"])
     graph = SoundScorer(config_of(), [member], threshold=0.0, longest_samples=24000)
     signatures = {name: function.get_concrete_function() for name, function in graph.functions.items()}
-    with tensorflow_errors.writing():
+    with tensorflow_errors.as_oserror():
         tf.saved_model.save(tf.Module(), str(place), signatures)
     config = {"audio": dataclasses.asdict(config_of().audio)}
     sizes = {"sample_rate_hz": SAMPLE_RATE, "fewest_samples": 1024, "longest_samples": 24000}
@@ -203,10 +204,10 @@ def test_headers_tell_what_is_long(tmp_path):
 @pytest.mark.parametrize("n", [10, memory.LARGE])
 def test_arrays_become_tensors_of_the_same_values(n):
     array = np.random.default_rng(0).normal(size=n).astype(np.float32)
-    np.testing.assert_array_equal(memory.tensor_of(array), array)
-    np.testing.assert_array_equal(memory.tensor_of(array[1:]), array[1:])
+    np.testing.assert_array_equal(memory.as_tensor(array), array)
+    np.testing.assert_array_equal(memory.as_tensor(array[1:]), array[1:])
     array.flags.writeable = False
-    np.testing.assert_array_equal(memory.tensor_of(array.reshape(2, -1)), array.reshape(2, -1))
+    np.testing.assert_array_equal(memory.as_tensor(array.reshape(2, -1)), array.reshape(2, -1))
 
 
 @pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM")])
@@ -220,7 +221,7 @@ def test_a_shortage_of_memory_is_a_sentence_that_names_the_file(tmp_path, error)
 
 def test_recordings_lie_where_tensorflow_takes_them_as_they_are(tmp_path):
     samples = read(write_wav(tmp_path / "a.wav", tone(100)), Audio())
-    tensor = memory.tensor_of(samples)
+    tensor = memory.as_tensor(samples)
     assert np.shares_memory(np.from_dlpack(tensor), samples)
 
 

@@ -52,11 +52,11 @@ def test_a_missing_and_a_damaged_one_are_each_a_sentence(tmp_path):
 
 def test_one_of_an_earlier_version_knows_no_checksums_and_remarks(tmp_path):
     manifest.save(tmp_path, FULL)
-    body = checksummed.loads("manifest", (tmp_path / manifest.FILE).read_text())
+    body = checksummed.load("manifest", (tmp_path / manifest.FILE).read_text())
     for entry in body["entries"]:
         del entry["sha256"], entry["remarks"]
     del body["skipped"][0]["sha256"]
-    (tmp_path / manifest.FILE).write_text(checksummed.dumps("manifest", body))
+    (tmp_path / manifest.FILE).write_text(checksummed.dump("manifest", body))
     loaded = manifest.load(tmp_path)
     assert [(entry.sha256, entry.remarks) for entry in loaded.entries] == [("", ())] * 2
     assert loaded.skipped[0].sha256 == ""

@@ -20,12 +20,13 @@ from serving_process import ServingProcess
 from ganad_tf import audio
 from ganad_tf.cli import main
 from ganad_tf.config import Config
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError, InputError
-from ganad_tf.serving import audio_format, client, grpc_client, http_client, local
-from ganad_tf.serving import wav as wav_files
-from ganad_tf.serving.artifact import Artifact
-from ganad_tf.serving.audio_format import AudioFormat
+from ganad_tf.serving.models import audio_format
+from ganad_tf.serving.models import wav as wav_files
+from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.models.audio_format import AudioFormat
+from ganad_tf.serving.predict import client, grpc_client, http_client, local
 
 CASES = cases()
 OPEN_CASES = sorted(name for name in CASES if re.search("open|pipe", name) and "cut" not in name)
@@ -165,7 +166,7 @@ def test_what_a_server_takes_as_it_is_is_whole_by_the_same_rules(tmp_path, name)
     path = tmp_path / name
     path.write_bytes(case.content)
     try:
-        plain = wav_files.plain(case.content, "wav_bytes[0]")
+        plain = wav_files.to_canonical(case.content, "wav_bytes[0]")
     except InputError as error:
         if "16-bit PCM" not in str(error):
             with pytest.raises(DataError, match=re.escape(str(error).removeprefix("wav_bytes[0]: "))):
@@ -187,7 +188,7 @@ def test_a_length_that_is_left_open_can_be_refused(tmp_path, name):
         audio.read(path, Audio(unknown_length="refuse"))
     if name.endswith(".wav"):
         with pytest.raises(InputError, match="leaves the length open"):
-            wav_files.plain(CASES[name].content, "wav_bytes[0]", "refuse")
+            wav_files.to_canonical(CASES[name].content, "wav_bytes[0]", "refuse")
 
 
 def test_the_cases_of_open_length_are_some():
@@ -233,14 +234,14 @@ def test_too_long_a_recording_is_refused_before_it_is_decoded(tmp_path):
     for rate in (SAMPLE_RATE, 8000):
         wanted = AudioFormat(Audio(rate, resample=True), 2048, 2 * rate)
         with pytest.raises(DataError, match=r"long\.wav: expected a clip of at most 2 s, received 2\.5 s; cut it"):
-            audio_format.request_for(path, wanted)
-    assert audio_format.request_for(path, AudioFormat(Audio(), 2048, 40_000))
+            audio_format.read_request(path, wanted)
+    assert audio_format.read_request(path, AudioFormat(Audio(), 2048, 40_000))
 
 
 def test_a_client_resamples_and_mixes_as_the_model_was_trained(tmp_path):
     path = write_wav(tmp_path / "cd.wav", np.stack([tone(), tone(seed=1)], axis=1), rate=44100)
     settings = Audio(channel="mean", resample=True)
-    signature, inputs = audio_format.request_for(path, AudioFormat(settings, 2048))
+    signature, inputs = audio_format.read_request(path, AudioFormat(settings, 2048))
     assert signature == "score_waveform"
     np.testing.assert_array_equal(inputs["waveform"], audio.read(path, settings)[np.newaxis])
 
@@ -248,11 +249,11 @@ def test_a_client_resamples_and_mixes_as_the_model_was_trained(tmp_path):
 def test_a_client_sends_16_bits_where_they_hold_every_digit(tmp_path):
     for subtype in ("PCM_16", "PCM_24", "FLOAT"):
         path = write_wav(tmp_path / f"{subtype}.wav", WHOLE / 32768, subtype=subtype)
-        signature, inputs = audio_format.request_for(path, AudioFormat(Audio(), 2048))
+        signature, inputs = audio_format.read_request(path, AudioFormat(Audio(), 2048))
         assert signature == "score_wav"
         assert soundfile.read(io.BytesIO(inputs["wav_bytes"][0]), dtype="int16")[0].tobytes() == DATA
     path = write_wav(tmp_path / "finer.wav", WHOLE / 65536, subtype="PCM_24")
-    assert audio_format.request_for(path, AudioFormat(Audio(), 2048))[0] == "score_waveform"
+    assert audio_format.read_request(path, AudioFormat(Audio(), 2048))[0] == "score_waveform"
 
 
 def test_a_model_exported_before_is_to_be_exported_again():

@@ -13,8 +13,9 @@ from tritonclient.utils import InferenceServerException
 
 from ganad_tf import __version__
 from ganad_tf.errors import InputError
-from ganad_tf.serving import binary_tensors, open_inference, wav
-from ganad_tf.serving.signature import Field, Signature
+from ganad_tf.serving.models import wav
+from ganad_tf.serving.models.signature import Field, Signature
+from ganad_tf.serving.protocols import binary_tensors, open_inference
 
 DEMO = ROOT / "exported_models/demo"
 SIGNATURES = {
@@ -106,7 +107,7 @@ def test_binary_data_that_is_not_as_it_says_is_refused_in_a_sentence(case):
 
 def answer(**body: object) -> tuple[dict, bytes, dict]:
     value, binary = open_inference.response("demo", 3, {"inputs": [], **body}, OUTPUTS)
-    content, headers = binary_tensors.joined(json.dumps(value).encode(), binary)
+    content, headers = binary_tensors.join(json.dumps(value).encode(), binary)
     length = int(headers.get("Inference-Header-Content-Length", len(content)))
     return json.loads(content[:length]), content[length:], headers
 

@@ -2,32 +2,30 @@
 
 import pytest
 
-from ganad_tf.files import throttle
-from ganad_tf.scoring.partial_scores import ScoredSoFar
+from ganad_tf.scoring.partial_scores import PartialScores
 
 MADE_WITH = {"seed": 0, "hidden": (16, 16)}
 
 
 @pytest.fixture
-def written(tmp_path, monkeypatch):
+def written(tmp_path):
     """The file of a pass that was interrupted after two clips."""
-    monkeypatch.setattr(throttle, "SHARE", 1e9)  # after every clip
     path = tmp_path / ".unfinished_dev_fan.json"
-    pass_ = ScoredSoFar(path, MADE_WITH)
+    pass_ = PartialScores(path, MADE_WITH, max_share_of_time=1e9)  # written after every clip
     pass_.add("fan/a.wav", [0.1, 1e-17])
     pass_.add("fan/größe.wav", [2.0])
     return path
 
 
 def read(path, made_with):
-    again = ScoredSoFar(path, made_with)
+    again = PartialScores(path, made_with)
     again.read()
     return again.scores
 
 
 def test_the_same_pass_goes_on_from_there_to_the_last_digit(written):
     assert read(written, MADE_WITH) == {"fan/a.wav": [0.1, 1e-17], "fan/größe.wav": [2.0]}
-    ScoredSoFar(written, MADE_WITH).remove()
+    PartialScores(written, MADE_WITH).remove()
     assert not written.exists()
     assert read(written, MADE_WITH) == {}
 

@@ -67,7 +67,7 @@ def in_order(windows):
 def test_every_window_once_per_epoch(source, budget_mb, batch_size):
     expected = stacked_by_hand(source)
     assert len(expected) == source.n_windows
-    dataset = pipeline.windows(source, batch_size=batch_size, seed=3, memory_budget_mb=budget_mb)
+    dataset = pipeline.window_batches(source, batch_size=batch_size, seed=3, memory_budget_mb=budget_mb)
     epochs = [[batch.numpy() for batch in dataset] for _ in range(2)]
     for batches in epochs:
         assert len(batches) == dataset.cardinality() == -(-source.n_windows // batch_size)
@@ -79,14 +79,16 @@ def test_every_window_once_per_epoch(source, budget_mb, batch_size):
 
 
 def test_order_of_the_clips_without_a_seed(source, budget_mb):
-    dataset = pipeline.windows(source, batch_size=64, seed=None, memory_budget_mb=budget_mb)
+    dataset = pipeline.window_batches(source, batch_size=64, seed=None, memory_budget_mb=budget_mb)
     for _ in range(2):
         np.testing.assert_allclose(np.concatenate(list(dataset)), stacked_by_hand(source), rtol=0, atol=1e-6)
 
 
 def test_same_seed_same_order(source, budget_mb):
     def first_epoch(seed):
-        return np.concatenate(list(pipeline.windows(source, batch_size=64, seed=seed, memory_budget_mb=budget_mb)))
+        return np.concatenate(
+            list(pipeline.window_batches(source, batch_size=64, seed=seed, memory_budget_mb=budget_mb))
+        )
 
     np.testing.assert_array_equal(first_epoch(5), first_epoch(5))
     assert not np.array_equal(first_epoch(5), first_epoch(6))
@@ -99,7 +101,7 @@ def test_shuffling_reaches_across_clips(source, budget_mb):
     owners = np.repeat(
         np.arange(30), [entry.frames - FRAMES + 1 for entry in sorted(source.entries, key=lambda e: (e.shard, e.index))]
     )
-    batch = next(iter(pipeline.windows(source, batch_size=64, seed=1, memory_budget_mb=budget_mb))).numpy()
+    batch = next(iter(pipeline.window_batches(source, batch_size=64, seed=1, memory_budget_mb=budget_mb))).numpy()
     known = [owners[rows[window[:8].tobytes()]] for window in batch if window[:8].tobytes() in rows]
     assert len(known) > 50
     assert len(set(known)) > 15
@@ -119,7 +121,7 @@ def test_the_order_is_that_of_the_names_not_of_the_shards(source, tmp_path):
     assert [entry.clip for entry in other.entries] != [entry.clip for entry in source.entries]
 
     def batches(of, budget_mb):
-        dataset = pipeline.windows(of, batch_size=64, seed=1, memory_budget_mb=budget_mb)
+        dataset = pipeline.window_batches(of, batch_size=64, seed=1, memory_budget_mb=budget_mb)
         return np.concatenate(list(dataset.as_numpy_iterator()))
 
     np.testing.assert_array_equal(batches(other, 64), batches(source, 64))
@@ -159,13 +161,13 @@ def test_a_record_that_is_not_the_clip_s_is_refused(source, tmp_path, spoilt):
         list(records.read(tmp_path / "cache", source.entries))
     streamed = dataclasses.replace(source, cache=tmp_path / "cache")
     with pytest.raises(tf.errors.InvalidArgumentError):
-        list(pipeline.windows(streamed, batch_size=50, seed=1, memory_budget_mb=0))
+        list(pipeline.window_batches(streamed, batch_size=50, seed=1, memory_budget_mb=0))
 
 
 def test_some_clips_of_a_shard(source):
     some = Source(source.cache, source.entries[::3], MELS, FRAMES, source.normalizer)
     for budget_mb in (1024, 0):
-        dataset = pipeline.windows(some, batch_size=50, seed=1, memory_budget_mb=budget_mb)
+        dataset = pipeline.window_batches(some, batch_size=50, seed=1, memory_budget_mb=budget_mb)
         np.testing.assert_allclose(
             in_order(np.concatenate(list(dataset))), in_order(stacked_by_hand(some)), rtol=0, atol=1e-6
         )

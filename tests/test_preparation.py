@@ -17,7 +17,7 @@ from ganad_tf.cache import manifest, records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.config import Config
-from ganad_tf.config.input_sections import Audio, Dataset, Feature, FolderData
+from ganad_tf.config.sections import Audio, Dataset, Feature, FolderData
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.run import MachineRun
 

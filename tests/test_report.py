@@ -14,12 +14,12 @@ import soundfile
 import tensorflow as tf
 from conftest import tone, write_machine, write_wav
 
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.features import Normalizer, windows_of
 from ganad_tf.models import SpectrumDensity
-from ganad_tf.plotting import charts, spectrograms
-from ganad_tf.report import facts, views
-from ganad_tf.report.sound import Embedded
+from ganad_tf.plotting import charts
+from ganad_tf.report import clips, facts
+from ganad_tf.report.audio_embedder import AudioEmbedder
 from ganad_tf.scoring.reconstruct import reconstruction
 
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
@@ -142,7 +142,7 @@ def test_clips_are_ranked_and_chosen_by_score(results, report):
     assert scores == sorted(scores, reverse=True)
     (fan,) = facts.gather(results / "result" / "ae")
     assert fan.threshold == pytest.approx(float(rows_of(report / "machines.csv")[0]["threshold"]))
-    chosen = fan.chosen(2)
+    chosen = fan.choose_clips(2)
     assert [each.clip.name for each in chosen["Most anomalous"]] == [row["clip"] for row in clips[:2]]
     assert [each.clip.name for each in chosen["Most normal"]] == [row["clip"] for row in clips[:-3:-1]]
     for each in fan.scored:
@@ -329,11 +329,11 @@ def test_how_it_was_made_is_in_every_form(report):
 
 def test_recordings_that_do_not_fit_are_links(tmp_path):
     path = write_wav(tmp_path / "a #1.wav", tone())
-    embedded = Embedded(tmp_path / "page", limit_mb=1.5 * path.stat().st_size / 2**20)
-    assert embedded.player(path, Audio()).startswith("data:audio/flac;base64,")
-    assert embedded.player(path, Audio()) == "../a%20%231.wav"
+    embedded = AudioEmbedder(tmp_path / "page", limit_mb=1.5 * path.stat().st_size / 2**20)
+    assert embedded.source(path, Audio()).startswith("data:audio/flac;base64,")
+    assert embedded.source(path, Audio()) == "../a%20%231.wav"
     (tmp_path / "b.wav").write_text("not read when there is no room left")
-    assert embedded.player(tmp_path / "b.wav", Audio()) == "../b.wav"
+    assert embedded.source(tmp_path / "b.wav", Audio()) == "../b.wav"
 
 
 def test_a_dollar_sign_in_a_name_is_one(tmp_path):
@@ -343,8 +343,7 @@ def test_a_dollar_sign_in_a_name_is_one(tmp_path):
     charts.plot_bars(tmp_path / "bars.png", {"pump_$5_$": {"$x_$": (90.0, 80.0, np.nan, np.nan)}})
     for path in tmp_path.iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
-    curve = {"$x_$": (np.array([0.0, 1.0]), np.array([0.0, 1.0]))}
-    assert spectrograms.rates(curve, curve).ndim == 3
+    assert charts.draw_rates(scored["pump_$5_$"]).ndim == 3
 
 
 def test_what_the_page_says_of_a_detector_without_a_network_is_so(report):
@@ -444,7 +443,7 @@ def test_an_ensemble_is_seen_and_heard_as_its_members_see_and_hear(results, gana
     ganad("run", "small.yaml", cwd=results)
     ganad("report", "result_small/both", "--clips", "1", cwd=results)
     (fan,) = facts.gather(results / "result_small" / "both")
-    ((_, seen),) = views.look(fan, [fan.scored[0].clip])
+    ((_, seen),) = clips.read_views(fan, [fan.scored[0].clip])
     assert seen.log_mel.shape[1] == len(seen.hz) == 64
     assert seen.hz[-1] < 4000
     assert len(seen.log_mel) * seen.seconds_per_spectrum == pytest.approx(1.0, abs=0.05)

@@ -16,10 +16,11 @@ import pytest
 from conftest import ROOT
 
 from ganad_tf.errors import DataError
-from ganad_tf.serving import inventory, rest, versions, wav
-from ganad_tf.serving.artifact import Artifact
-from ganad_tf.serving.repository import NotHereError, Repository
-from ganad_tf.serving.versions import Policy
+from ganad_tf.serving.models import inventory, metadata, versions, wav
+from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.models.repository import NotHereError, Repository
+from ganad_tf.serving.models.versions import Policy
+from ganad_tf.serving.protocols import rest
 
 DEMO = ROOT / "exported_models/demo"
 CLIP = {"waveform": np.random.default_rng(0).normal(0, 0.1, [1, 16000]).astype(np.float32)}
@@ -55,7 +56,7 @@ def test_a_version_without_permission_stops_no_other(tmp_path):
     code = """
 import os, sys
 from pathlib import Path
-from ganad_tf.serving.repository import Repository
+from ganad_tf.serving.models.repository import Repository
 if os.geteuid() == 0:
     os.seteuid(65534)
 repository = Repository(Path(sys.argv[1]))
@@ -119,7 +120,7 @@ def test_a_good_model_outlives_its_files(tmp_path, expected):
     (tmp_path / "away").rename(tmp_path / "models/demo")
     repository.refresh()
     (tmp_path / "models").rename(tmp_path / "unmounted")
-    for _ in range(2 * inventory.LOOKS_UNTIL_GONE):
+    for _ in range(2 * inventory.SCANS_UNTIL_GONE):
         repository.refresh()
     assert score(repository) == pytest.approx(expected, rel=1e-5)
     (tmp_path / "models").symlink_to("models")  # can't be listed
@@ -128,7 +129,7 @@ def test_a_good_model_outlives_its_files(tmp_path, expected):
     (tmp_path / "models").unlink()
     (tmp_path / "unmounted").rename(tmp_path / "models")
     shutil.rmtree(tmp_path / "models/demo")
-    for _ in range(inventory.LOOKS_UNTIL_GONE):
+    for _ in range(inventory.SCANS_UNTIL_GONE):
         assert repository.names() == ["demo"]
         repository.refresh()
     assert repository.names() == []
@@ -175,7 +176,7 @@ def test_versions_that_come_and_go_under_load_cost_no_answer(tmp_path, expected)
             repository.refresh()
             assert repository.loaded("demo")[0] == 2
             shutil.rmtree(tmp_path / "demo/2")
-            for _ in range(inventory.LOOKS_UNTIL_GONE):
+            for _ in range(inventory.SCANS_UNTIL_GONE):
                 repository.refresh()
             assert repository.loaded("demo")[0] == 1
         finally:
@@ -339,3 +340,22 @@ def test_numbers_count_on_from_what_is_there(tmp_path):
     (tmp_path / "demo/7").mkdir()  # not complete
     assert versions.next_version(tmp_path / "demo") == 8
     assert list(versions.versions(tmp_path / "demo")) == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file or directory"),
+        ("{", "its content is wrong: Expecting property name"),
+        ("[]", "it lacks the entry 'config'"),
+        ('{"config": {"audio": {"sample_rate": 16000}}}', "it lacks the entry 'input'"),
+        ('{"config": {"audio": {"rate": 16000}}, "input": 1}', "its content is wrong: .*rate"),
+    ],
+)
+def test_unreadable_metadata_is_described_in_one_sentence(tmp_path, content, reason):
+    path = tmp_path / "ganad.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=rf"^Expected {path} as `ganad export` writes it.*{reason}") as caught:
+        metadata.read(path, lambda entries: int(entries["input"]))
+    assert "Error" not in str(caught.value)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from ganad_tf.errors import InputError
-from ganad_tf.serving import bad_clip, base64_text, rest
-from ganad_tf.serving.signature import Field, Signature
+from ganad_tf.serving.models import bad_clip
+from ganad_tf.serving.models.signature import Field, Signature
+from ganad_tf.serving.protocols import base64_text, rest
 
 WAVEFORM = Field(np.dtype("f4"), (None, None))
 FILES = Field(np.dtype("O"), (None,))
@@ -44,7 +45,7 @@ def test_what_is_no_base64_is_refused(text):
     with pytest.raises(ValueError, match="."):
         base64_text.decode(text)
     with pytest.raises(InputError, match=r"^wav_bytes\[1\]: expected base64 \(.*\)\.$"):
-        rest.array_of("wav_bytes", [{"b64": "AAAA"}, {"b64": text}], FILES)
+        rest.to_array("wav_bytes", [{"b64": "AAAA"}, {"b64": text}], FILES)
 
 
 HUGE = 10**400
@@ -71,7 +72,7 @@ REFUSED = {
 def test_what_is_no_batch_of_numbers_is_refused_in_a_sentence_that_names_the_clip(case):
     values, sentence = REFUSED[case]
     with pytest.raises(InputError, match=sentence):
-        rest.array_of("waveform", values, WAVEFORM)
+        rest.to_array("waveform", values, WAVEFORM)
 
 
 def test_depth_is_bounded_by_what_the_input_takes():
@@ -79,12 +80,12 @@ def test_depth_is_bounded_by_what_the_input_takes():
     for _ in range(5000):
         nested = [nested]
     with pytest.raises(InputError, match=r"^waveform\[0\]: expected lists nested 2 deep"):
-        rest.array_of("waveform", nested, WAVEFORM)
+        rest.to_array("waveform", nested, WAVEFORM)
 
 
 def test_numbers_are_what_they_say():
     whole, large = 2**70, 1e39
-    array = rest.array_of("waveform", [[1, 0.1], [whole, large], [float("nan"), -float("inf")]], WAVEFORM)
+    array = rest.to_array("waveform", [[1, 0.1], [whole, large], [float("nan"), -float("inf")]], WAVEFORM)
     assert array.dtype == np.float32
     np.testing.assert_array_equal(array, np.array([[1, 0.1], [2.0**70, np.inf], [np.nan, -np.inf]], np.float32))
 

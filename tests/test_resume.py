@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -23,8 +24,9 @@ from ganad_tf.cache import windows as pipeline
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.errors import ConfigError
-from ganad_tf.files import throttle
+from ganad_tf.files.throttle import Throttle
 from ganad_tf.run import MachineRun
+from ganad_tf.scoring import partial_scores
 from ganad_tf.scoring.model_directory import ModelDirectory
 from ganad_tf.scoring.score import score_clips
 from ganad_tf.training import blocks, checkpoint
@@ -133,7 +135,7 @@ class Kill(keras.callbacks.Callback):
 def test_an_interrupted_training_ends_as_one_that_was_not(
     tmp_path, recordings, monkeypatch, name, budget_mb, is_compiled
 ):
-    monkeypatch.setattr(throttle, "SHARE", 1e9)  # after every epoch
+    monkeypatch.setattr(checkpoint, "Throttle", partial(Throttle, max_share_of_time=1e9))  # after every epoch
     monkeypatch.setattr(blocks, "WORTH_COMPILING", 0 if is_compiled else 10**9)
     stopping = {"restore_best": True, "patience": 2} if name == "GANomaly" else {}
     results = []
@@ -181,7 +183,7 @@ def test_killed_again_and_again_a_run_ends_with_the_same_results(tmp_path, recor
 
 
 def test_an_unfinished_training_of_other_settings_is_refused_unless_fresh(tmp_path, recordings, monkeypatch):
-    monkeypatch.setattr(throttle, "SHARE", 1e9)
+    monkeypatch.setattr(checkpoint, "Throttle", partial(Throttle, max_share_of_time=1e9))
     config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=4))
     (listing,) = datasets.list_clips(config, "dev")
     prepare_cache(MachineRun(config, listing, "dev"), "train")
@@ -200,7 +202,7 @@ def test_an_unfinished_training_of_other_settings_is_refused_unless_fresh(tmp_pa
 
 
 def test_a_killed_fresh_training_goes_on_though_an_older_detector_is_there(tmp_path, recordings, monkeypatch):
-    monkeypatch.setattr(throttle, "SHARE", 1e9)
+    monkeypatch.setattr(checkpoint, "Throttle", partial(Throttle, max_share_of_time=1e9))
     config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=4))
     (listing,) = datasets.list_clips(config, "dev")
     prepare_cache(MachineRun(config, listing, "dev"), "train")
@@ -220,7 +222,7 @@ def test_a_killed_fresh_training_goes_on_though_an_older_detector_is_there(tmp_p
 
 
 def test_an_unfinished_training_that_cannot_be_read_begins_again(tmp_path, recordings, monkeypatch, caplog):
-    monkeypatch.setattr(throttle, "SHARE", 1e9)
+    monkeypatch.setattr(checkpoint, "Throttle", partial(Throttle, max_share_of_time=1e9))
     config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=3))
     (listing,) = datasets.list_clips(config, "dev")
     prepare_cache(MachineRun(config, listing, "dev"), "train")
@@ -285,7 +287,7 @@ def test_an_interrupted_scoring_goes_on_clip_by_clip(tmp_path, recordings, monke
     train_detector(MachineRun(config, listing, "dev"))
     score_clips(MachineRun(config, listing, "dev"))
     written = {each.name: each.read_bytes() for each in (tmp_path / "result").glob("*.csv")}
-    monkeypatch.setattr(throttle, "SHARE", 1e9)
+    monkeypatch.setattr(partial_scores, "Throttle", partial(Throttle, max_share_of_time=1e9))
 
     def up_to(n, seen):
         def progress(items, total):

@@ -61,7 +61,7 @@ def test_idnn_s_residual_is_that_of_the_middle_frame():
     detector = IDNN(input_dim=12, frames=3, hidden=[8])
     windows = np.random.default_rng(0).normal(size=[1, 7, 12]).astype(np.float32)
     pooled = clip_scores.pooled_residuals(detector, None, 4, Scorer(name="density"))(tf.constant(windows))
-    middle, predicted = detector.interpolate(windows[0])
+    middle, predicted = detector.target_and_prediction(windows[0])
     np.testing.assert_allclose(pooled[0], np.mean(predicted - middle, axis=0) / 3, rtol=1e-4, atol=1e-6)
 
 

@@ -25,15 +25,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ganad_tf.cli import arguments, main
-from ganad_tf.config.input_sections import SyntheticData
+from ganad_tf.config.sections import SyntheticData
 from ganad_tf.datasets import synthetic
 from ganad_tf.datasets.synthetic_machines import MACHINES
 from ganad_tf.errors import InputError
 from ganad_tf.results import metrics
-from ganad_tf.serving import open_inference, rest, wav
-from ganad_tf.serving.artifact import Artifact
-from ganad_tf.serving.batching import Batcher, Request
-from ganad_tf.serving.signature import Field, Signature
+from ganad_tf.serving.models import wav
+from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.models.batching import Batcher, Request
+from ganad_tf.serving.models.signature import Field, Signature
+from ganad_tf.serving.protocols import open_inference, rest
 
 DEMO = ROOT / "exported_models/demo"
 PREDICT = "/v1/models/demo:predict"
@@ -557,7 +558,7 @@ def test_the_container_says_what_the_command_line_takes(server, expected):
 
 
 def test_a_client_needs_no_tensorflow():
-    code = "import sys, ganad_tf.cli.main, ganad_tf.serving.client; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, ganad_tf.cli.main, ganad_tf.serving.predict.client; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -118,9 +118,13 @@ def test_files_that_hold_no_token_or_certificate_are_named(tmp_path, certificate
             access.read_token(file)
     with pytest.raises(ConfigError, match="missing.*No such file"):
         access.read_token(tmp_path / "missing")
-    for pair in ((file, None), (certificate[0], None), (certificate[0], file), (tmp_path / "missing", None)):
-        with pytest.raises(ConfigError, match="--tls-cert, --tls-key"):
+    not_pem, missing = "they are not in PEM format", "No such file or directory"
+    pairs = {(file, None): not_pem, (certificate[0], file): not_pem, (tmp_path / "missing", None): missing}
+    for pair, reason in pairs.items():
+        with pytest.raises(ConfigError, match=rf"\(--tls-cert, --tls-key\): {reason}"):
             access.tls(*pair)
+    with pytest.raises(ConfigError, match="--tls-cert, --tls-key"):
+        access.tls(certificate[0], None)
     access.tls(*certificate)
 
 

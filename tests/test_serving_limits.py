@@ -19,12 +19,12 @@ import pytest
 from test_serving import DEMO, FILES, PREDICT, WAV, Server, b64, wait_for
 
 from ganad_tf.errors import InputError
-from ganad_tf.serving import parsing
-from ganad_tf.serving.http_connections import connections
+from ganad_tf.serving.http.byte_budget import ByteBudget
+from ganad_tf.serving.http.connections import max_connections
 from ganad_tf.serving.limits import Limits
+from ganad_tf.serving.models.signature import Field, Signature
+from ganad_tf.serving.protocols import parsing
 from ganad_tf.serving.refusals import BusyError, TooLargeError
-from ganad_tf.serving.rooms import Room
-from ganad_tf.serving.signature import Field, Signature
 
 GOOD = {**WAV, "instances": [b64(FILES[0])]}
 LIMITS = {
@@ -213,15 +213,15 @@ def test_a_body_of_another_length_than_the_limits_is_refused_before_a_model_sees
     silent = [0.0] * 16000
     for instances, sentence in (
         ([silent] * 9, "waveform: expected at most 8 clips. Received: 9."),
-        ([silent * 6], "waveform: expected clips of at most 5 s. Received: 6.0 s."),
+        ([silent * 6], "waveform: expected clips of at most 5 s, received 6 s."),
     ):
         assert server.ask("POST", PREDICT, {"instances": instances}) == (400, {"error": sentence})
     frames = {"signature_name": "score_frames", "instances": [[[0] * 128] * 400]}
     code, answer = server.ask("POST", PREDICT, frames)
-    assert (code, answer["error"][:47]) == (400, "log_mel: expected clips of at most 5 s. Receive")
+    assert (code, answer["error"][:48]) == (400, "log_mel: expected clips of at most 5 s, received")
     long = b64(with_size(FILES[0][:44] + bytes(2 * 6 * 16000)))
     code, answer = server.ask("POST", PREDICT, {**WAV, "instances": [b64(FILES[0]), long]})
-    assert (code, answer["error"]) == (400, "wav_bytes[1]: expected clips of at most 5 s. Received: 6.0 s.")
+    assert (code, answer["error"]) == (400, "wav_bytes[1]: expected clips of at most 5 s, received 6 s.")
 
 
 def with_size(file: bytes) -> bytes:
@@ -364,21 +364,21 @@ def test_a_place_is_free_again_whatever_happens_to_a_request(server):
 
 
 def test_room_is_shared_and_some_of_it_is_left_for_the_small():
-    room = Room(8_000_000)
-    room.take(6_000_000, total=6_000_000)
+    budget = ByteBudget(8_000_000)
+    budget.reserve(6_000_000, total=6_000_000)
     with pytest.raises(BusyError, match="too many requests"):
-        room.take(2_000_000, total=2_000_000)
-    room.take(900_000, total=900_000)
-    room.give_back(6_900_000)
-    room.take(6_000_001, total=7_000_000)
+        budget.reserve(2_000_000, total=2_000_000)
+    budget.reserve(900_000, total=900_000)
+    budget.release(6_900_000)
+    budget.reserve(6_000_001, total=7_000_000)
 
 
 def test_connections_leave_file_descriptors_for_the_rest():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert connections(Limits(connections=5)) == 5
+    assert max_connections(Limits(connections=5)) == 5
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
-        assert 100 < connections(Limits()) < 176
+        assert 100 < max_connections(Limits()) < 176
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -534,9 +534,9 @@ def test_a_body_of_empty_lists_takes_little_memory_and_stops_nobody():
 
 def test_a_body_that_is_inflated_is_whole():
     content = bytes(range(256)) * 40
-    assert parsing.inflated(gzip.compress(content), 10_240) == content
+    assert parsing.inflate(gzip.compress(content), 10_240) == content
     for broken in (gzip.compress(content)[:-5], zlib.compress(content), gzip.compress(content) + b"x"):
         with pytest.raises(InputError, match="gzip"):
-            parsing.inflated(broken, 20_000)
+            parsing.inflate(broken, 20_000)
     with pytest.raises(TooLargeError):
-        parsing.inflated(gzip.compress(content), 10_239)
+        parsing.inflate(gzip.compress(content), 10_239)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from test_ganomaly import forward, softplus
 
 from ganad_tf.models import SkipGANomaly
-from ganad_tf.models.adversarial import RESET_BELOW
+from ganad_tf.models.adversarial import RESET_DISCRIMINATOR_BELOW
 
 
 def make(**changes):
@@ -80,7 +80,7 @@ def test_a_discriminator_that_has_won_starts_afresh():
     kernel.assign(tf.ones_like(kernel))
     bias.assign([-20.0])
     logs = detector.train_on_batch(x, return_dict=True)
-    assert logs["discriminator_loss"] < RESET_BELOW
+    assert logs["discriminator_loss"] < RESET_DISCRIMINATOR_BELOW
     assert logs["discriminator_resets"] == 1
     assert np.abs(kernel.numpy()).max() < 2
     np.testing.assert_array_equal(batch_norm.gamma.numpy(), 1)

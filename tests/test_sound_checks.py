@@ -10,10 +10,10 @@ from conftest import tone, write_machine, write_wav
 
 from ganad_tf import audio
 from ganad_tf.audio import sound_checks
-from ganad_tf.audio.sound_checks import Examined
+from ganad_tf.audio.sound_checks import Examination
 from ganad_tf.cache import manifest
 from ganad_tf.clips import Clip
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.datasets import oddities
 from ganad_tf.files import checksummed
 
@@ -83,7 +83,7 @@ def test_a_recording_s_remarks(tmp_path, monkeypatch, samples, settings, expecte
     for block_samples in (audio.BLOCK, 5000):
         monkeypatch.setattr(audio, "BLOCK", block_samples)
         examined = sound_checks.examine(path, Audio(channel=channel))
-        assert examined == Examined(checksummed.file_checksum(path), expected)
+        assert examined == Examination(checksummed.file_checksum(path), expected)
 
 
 def clip(name, split="train", machine="fan"):
@@ -91,12 +91,12 @@ def clip(name, split="train", machine="fan"):
 
 
 def test_one_line_per_kind_with_the_number_and_some_names():
-    silent = {clip(f"{number}.wav"): Examined(str(number), ("digital silence",)) for number in range(7)}
+    silent = {clip(f"{number}.wav"): Examination(str(number), ("digital silence",)) for number in range(7)}
     odd = {
-        clip("c.wav"): Examined("c", ("clipped", "constant channel 3")),
+        clip("c.wav"): Examination("c", ("clipped", "constant channel 3")),
         clip("d.wav"): None,
-        clip("e.wav"): Examined("", ()),  # nothing is known of its contents
-        clip("f.wav"): Examined("", ()),
+        clip("e.wav"): Examination("", ()),  # nothing is known of its contents
+        clip("f.wav"): Examination("", ()),
     }
     names = ", ".join(f"fan/train/{number}.wav" for number in range(5))
     assert list(oddities.lines(silent | odd)) == [
@@ -105,17 +105,17 @@ def test_one_line_per_kind_with_the_number_and_some_names():
         "Clipped, cut off flat at full scale, in 1 recording: fan/train/c.wav.",
         "A channel without sound, every sample the same, in 1 recording: fan/train/c.wav (constant channel 3).",
     ]
-    assert list(oddities.lines({clip("a.wav"): Examined("a", ())})) == []
+    assert list(oddities.lines({clip("a.wav"): Examination("a", ())})) == []
 
 
 def test_identical_files_are_named_and_those_in_training_and_test_twice():
     contents = {
-        clip("a.wav"): Examined("1", ()),
-        clip("b.wav", "test"): Examined("1", ()),
-        clip("c.wav"): Examined("2", ()),
-        clip("d.wav"): Examined("2", ()),
-        clip("e.wav"): Examined("3", ()),
-        clip("f.wav", "test", "pump"): Examined("2", ()),  # another machine's detector has not heard it
+        clip("a.wav"): Examination("1", ()),
+        clip("b.wav", "test"): Examination("1", ()),
+        clip("c.wav"): Examination("2", ()),
+        clip("d.wav"): Examination("2", ()),
+        clip("e.wav"): Examination("3", ()),
+        clip("f.wav", "test", "pump"): Examination("2", ()),  # another machine's detector has not heard it
     }
     assert list(oddities.lines(contents)) == [
         "Identical files, 5 recordings in 2 groups: fan/train/a.wav = fan/test/b.wav, "

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -24,14 +25,14 @@ from ganad_tf.cache import manifest
 from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.errors import ConfigError
 from ganad_tf.features import LogMel
-from ganad_tf.files import throttle
+from ganad_tf.files.throttle import Throttle
 from ganad_tf.models import DETECTORS
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.model_directory import ModelDirectory
 from ganad_tf.scoring.score import score_clips
 from ganad_tf.tensorboard import (
     LossCurves,
-    ScoreBoard,
+    ScoreSummaries,
     Sounds,
     SpectrogramImages,
     TrainingHealth,
@@ -40,6 +41,7 @@ from ganad_tf.tensorboard import (
     scalars,
     sounds,
 )
+from ganad_tf.training import checkpoint
 from ganad_tf.training.train import train_detector
 
 SMALL = {"hidden": [16], "latent": 4}
@@ -255,7 +257,8 @@ class Kill(keras.callbacks.Callback):
 
 
 def test_a_training_that_goes_on_writes_on_and_a_fresh_one_anew(tmp_path, recordings, monkeypatch):
-    monkeypatch.setattr(throttle, "SHARE", 1e9)  # a checkpoint after every epoch
+    # A checkpoint after every epoch.
+    monkeypatch.setattr(checkpoint, "Throttle", partial(Throttle, max_share_of_time=1e9))
     config, listing = project(tmp_path, recordings)
     with contextlib.suppress(KilledError):
         train_detector(MachineRun(config, listing, "dev"), callbacks=(Kill(),))
@@ -348,7 +351,7 @@ def test_measuring_a_detector_changes_nothing_and_comes_out_the_same(name):
     sides = {"generator", "discriminator"} if name in ADVERSARIAL else {"loss"}
     assert {f"gradient norm/{side}" for side in sides} <= first.keys()
     assert ("discriminator accuracy/real" in first) == (name in ADVERSARIAL)
-    assert detector.latent_of(windows).shape == (32, 4)
+    assert detector.encode(windows).shape == (32, 4)
     assert first["active latent units"] <= 4
 
 
@@ -357,7 +360,7 @@ def test_a_gradient_s_norm_and_the_accuracies_are_those_of_their_definition():
     windows = tf.constant(np.random.default_rng(0).normal(size=[32, 24]), tf.float32)
     facts = scalars.measure(detector, windows)
     with tf.GradientTape() as tape:
-        loss = detector.losses_of(windows, training=False)["discriminator_loss"]
+        loss = detector.compute_losses(windows, training=False)["discriminator_loss"]
     gradients = tape.gradient(loss, detector.discriminator_variables)
     squares = sum(float(np.sum(np.square(gradient))) for gradient in gradients if gradient is not None)
     assert float(facts["gradient norm/discriminator"]) == pytest.approx(squares**0.5, rel=1e-4)
@@ -372,7 +375,7 @@ def test_the_middle_of_an_autoencoder_is_what_its_latent_vector_is():
     detector = small("DenseAE")
     windows = tf.constant(np.random.default_rng(0).normal(size=[8, 24]), tf.float32)
     middle = keras.Model(detector.autoencoder.inputs, detector.autoencoder.layers[5].output)  # second block's ReLU
-    np.testing.assert_allclose(detector.latent_of(windows), middle(windows), rtol=1e-5)
+    np.testing.assert_allclose(detector.encode(windows), middle(windows), rtol=1e-5)
 
 
 @pytest.mark.parametrize("log", ["baseline", "relative_80db"])
@@ -399,9 +402,9 @@ def test_a_training_with_spectra_of_any_even_length_ends_with_sounds(tmp_path, r
 
 
 def test_scores_of_one_class_have_a_histogram_and_no_curve(tmp_path):
-    board = ScoreBoard(tmp_path, step=7)
-    board.labelled({"00": ([0, 0], [1.0, 2.0])})
-    board.close()
+    summaries = ScoreSummaries(tmp_path, step=7)
+    summaries.write_labelled({"00": ([0, 0], [1.0, 2.0])})
+    summaries.close()
     assert events(tmp_path) == [("dev test labels/scores normal", 7)]
 
 

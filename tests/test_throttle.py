@@ -2,11 +2,11 @@
 
 import time
 
-from ganad_tf.files import throttle
+from ganad_tf.files.throttle import Throttle
 
 
 def test_writing_down_takes_its_share_of_the_time_and_no_more():
-    sparingly, costs = throttle.Sparingly(), []
+    throttle, costs = Throttle(max_share_of_time=0.05), []
 
     def work():
         begin = time.perf_counter()
@@ -14,19 +14,19 @@ def test_writing_down_takes_its_share_of_the_time_and_no_more():
         costs.append(time.perf_counter() - begin)
 
     begin = time.perf_counter()
-    sparingly(work)
+    throttle(work)
     assert len(costs) == 1
     while time.perf_counter() - begin < 0.5:
-        sparingly(work)
+        throttle(work)
     elapsed = time.perf_counter() - begin
     assert len(costs) > 1
     # The last one has its share of the time to come.
-    assert sum(costs[:-1]) <= throttle.SHARE * elapsed
+    assert sum(costs[:-1]) <= 0.05 * elapsed
 
 
 def test_work_that_takes_no_time_is_done_every_time():
-    sparingly, done = throttle.Sparingly(), []
+    throttle, done = Throttle(), []
     for number in range(3):
-        sparingly(lambda number=number: done.append(number))
+        throttle(lambda number=number: done.append(number))
         time.sleep(0.001)
     assert done == [0, 1, 2]

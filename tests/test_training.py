@@ -181,8 +181,8 @@ def test_every_reset_of_the_discriminator_is_logged(caplog):
         for epoch, count in enumerate([0, 2, 2, 3]):
             report.on_epoch_end(epoch, {"discriminator_resets": count})
     assert [record.getMessage() for record in caplog.records] == [
-        "the discriminator was initialised afresh 2 times in epoch 2",
-        "the discriminator was initialised afresh 1 times in epoch 4",
+        "the discriminator was re-initialised 2 times in epoch 2",
+        "the discriminator was re-initialised 1 times in epoch 4",
     ]
 
 

@@ -100,7 +100,7 @@ def main() -> int:
             cells = []
             for density in DENSITIES.values():
                 fitted = densities.fit(fitted_on, Scorer(name="density", **density), config.seed)
-                scores = densities.score_all(fitted, np.concatenate([without, with_it]))
+                scores = densities.score_in_chunks(fitted, np.concatenate([without, with_it]))
                 labels = [0] * len(without) + [1] * len(with_it)
                 cells.append(f"{100 * auc(labels, scores):.1f} / {100 * pauc(labels, scores):.1f}")
             print(f"| {pooling} | " + " | ".join(cells) + " |", flush=True)

@@ -57,6 +57,7 @@ def train(place: Path, name: str) -> Path:
     from ganad_tf.cli import stages
     from ganad_tf.datasets import synthetic
     from ganad_tf.run import machine_runs
+    from ganad_tf.scoring.model_directory import ModelDirectory
 
     model = {"name": name} | ({"hidden": [4], "latent": 2} if name != "SpectrumDensity" else {})
     folders = {
@@ -77,7 +78,7 @@ def train(place: Path, name: str) -> Path:
     runs = machine_runs(config, datasets.list_clips(config, "dev", ["fan"]), "dev")
     stages.prepare_all(runs, ("train",))
     stages.train_all(runs)
-    return Path(config.model_directory, "dev", "fan") / "detector.keras"
+    return ModelDirectory.of(runs[0]).detector
 
 
 def facts(file: Path, windows: np.ndarray) -> dict[str, object]:

@@ -21,9 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from ganad_tf import config as configuration
-from ganad_tf.clips import Clip
+from ganad_tf.cache.directory import Cache
+from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError, GanadError
+from ganad_tf.run import MachineRun
 
 BIN_SUFFIX = "_hist_librosa.bin"
 CLIPS_PER_SHARD = 64
@@ -47,18 +49,24 @@ def main() -> int:
         config = configuration.load(options.config, options.set)
         bounds = (options.train_below, options.test_from)
         for split, count in import_files(config, options.files, options.machine, bounds).items():
-            print(f"{Path(config.cache_directory, 'dev', options.machine, split)}: {count} clips")
+            print(f"{cache_path(config, options.machine, split)}: {count} clips")
     except GanadError as error:
         print(f"import_logmel: {error}", file=sys.stderr)
         return 2
     return 0
 
 
+def cache_path(config: Config, machine: str, split: str) -> Path:
+    """Directory of the cache that is written."""
+    listing = Listing(machine, Path(config.dev_directory), ())
+    return Cache(MachineRun(config, listing, "dev"), split).path
+
+
 def import_files(config: Config, files: list[Path], machine: str, bounds: tuple[int, int]) -> dict[str, int]:
     """Writes the caches of the training and the test clips; how many clips each has."""
     from ganad_tf.cache import manifest, records
 
-    caches = {split: Path(config.cache_directory, "dev", machine, split) for split in ("train", "test")}
+    caches = {split: cache_path(config, machine, split) for split in ("train", "test")}
     for cache in caches.values():
         if cache.exists():
             raise DataError(f"Expected no cache in {cache} yet; remove it to import again.")
@@ -68,7 +76,7 @@ def import_files(config: Config, files: list[Path], machine: str, bounds: tuple[
             raise DataError(f"Expected every clip once. Received: {clip.name} twice.")
         names.add(clip.name)
     empty = manifest.Manifest(config.feature_fingerprint(), config.feature_settings(), source="")
-    manifests, sums = {}, {split: records.Sums() for split in caches}
+    manifests, sums = {}, {split: records.RunningStatistics() for split in caches}
     for split, cache in caches.items():
         clips = (pair for pair in read_files(config, files, machine, bounds) if pair[0].split == split)
         while shard := list(itertools.islice(clips, CLIPS_PER_SHARD)):

@@ -70,8 +70,8 @@ def score(_: int, folder: Path) -> None:
 
 def predict(_: int, folder: Path) -> None:
     """The long recordings to scores, by the exported model."""
-    from ganad_tf.serving import local
-    from ganad_tf.serving.predictions import Prediction
+    from ganad_tf.serving.predict import local
+    from ganad_tf.serving.predict.predictions import Prediction
 
     files = sorted((folder / "dev_data" / MACHINE / "test").iterdir())
     for found in local.predict(folder / "exported" / "long", files):

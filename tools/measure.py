@@ -102,7 +102,7 @@ def run_job(out: Path, detector: str, overrides: list[str]) -> None:
         model = directory.load()
         fitted = [directory.load_scorer(scorer) for scorer in wanted.values()]
         functions = [clip_values.scorer_function(model, scorer) for scorer in fitted]
-        results = clip_values.of_each_clip(model, functions, test.path, test.current().entries)
+        results = clip_values.apply_to_cache(model, functions, test.path, test.current().entries)
         for name, scorer, scores in zip(wanted, fitted, results, strict=True):
             files = MachineResults(out / name, run.mode, run.machine)
             score_files.write_scores(files.train_scores, scorer.train_scores)

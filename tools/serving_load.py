@@ -36,7 +36,7 @@ def in_process(model: Path, seconds: float) -> dict[str, object]:
     import tensorflow as tf
 
     from ganad_tf import runtime
-    from ganad_tf.serving.artifact import Artifact
+    from ganad_tf.serving.models.artifact import Artifact
 
     runtime.full_float32()
     artifact = Artifact(model)
@@ -124,7 +124,7 @@ def _post(connection: http.client.HTTPConnection, name: str, body: bytes) -> int
 
 
 def _body() -> bytes:
-    from ganad_tf.serving import wav
+    from ganad_tf.serving.models import wav
 
     noise = np.random.default_rng(0).normal(0, 0.05, CLIP_SECONDS * SAMPLE_RATE)
     file = base64.b64encode(wav.encode(noise, SAMPLE_RATE)).decode()

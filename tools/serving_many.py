@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _rows(folder: Path, most_loaded: int) -> dict[str, object]:
-    from ganad_tf.serving.repository import Repository
+    from ganad_tf.serving.models.repository import Repository
 
     begin, before = time.perf_counter(), _resident_mb()
     repository = Repository(folder, most_loaded=most_loaded)

@@ -20,6 +20,7 @@ from measure import ROOT, SCORERS
 from ganad_tf import config as configuration
 from ganad_tf.config.sections import Scorer
 from ganad_tf.results import ensemble, score_files
+from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.metrics import auc, bootstrap_interval, pauc
 
 COLUMNS = ["paper", "default", *(name for name in SCORERS if name != "paper")]
@@ -89,8 +90,8 @@ def _systems(root: Path) -> list[tuple[str, Callable[[str, str], Runs]]]:
 
 def default_scorer(machine: str) -> str:
     """What yaml/ recommends for a machine type, by the name that tools/measure.py gives it."""
-    wanted = configuration.load(ROOT / "yaml" / "ganomaly_density.yaml").for_machine(machine).scorer.in_use()
-    return next(name for name, settings in SCORERS.items() if Scorer(**settings).in_use() == wanted)
+    wanted = configuration.load(ROOT / "yaml" / "ganomaly_density.yaml").for_machine(machine).scorer.relevant_settings()
+    return next(name for name, settings in SCORERS.items() if Scorer(**settings).relevant_settings() == wanted)
 
 
 def _read(root: Path, members: Sequence[str], scorer: str, machine: str, *, how: str = "mean") -> Runs:
@@ -99,13 +100,13 @@ def _read(root: Path, members: Sequence[str], scorer: str, machine: str, *, how:
     seeds = set.intersection(*({path.parent.name for path in (root / name).glob("*/seconds.json")} for name in members))
     runs: Runs = {}
     for seed in sorted(seeds, key=int):
-        places = [root / name / seed / scorer for name in members]
-        training = ensemble.aligned([place / f"train_score_dev_{machine}.csv" for place in places])[1]
-        for path in sorted(places[0].glob(f"anomaly_score_{machine}_id_*.csv")):
-            names, scores = ensemble.aligned([place / path.name for place in places])
+        files = [MachineResults(root / name / seed / scorer, "dev", machine) for name in members]
+        training = ensemble.aligned([member.train_scores for member in files])[1]
+        for machine_id in files[0].scored_ids():
+            names, scores = ensemble.aligned([member.scores(machine_id) for member in files])
             combined = scores[0] if len(members) == 1 else ensemble.combine(scores, training, how)
             labels = [int(name.startswith("anomaly")) for name in names]
-            runs.setdefault(path.stem.rpartition("_")[2], (labels, []))[1].append(combined)
+            runs.setdefault(machine_id, (labels, []))[1].append(combined)
     return runs
 
 

@@ -1,12 +1,12 @@
-"""Arrays in memory as TensorFlow wants its tensors to be, so that they need not be copied. No TensorFlow here."""
+"""Arrays with the memory alignment of TensorFlow's tensors, so that they need not be copied. Needs no TensorFlow."""
 
 import numpy as np
 
-BYTES = 64  # of which addresses are multiples
+BYTES = 64  # alignment of addresses
 
 
 def empty(n: int) -> np.ndarray:
-    """`[n]` float32, of any values."""
+    """Uninitialised aligned array, `[n]` float32."""
     size = n * np.dtype(np.float32).itemsize
     buffer = np.empty(size + BYTES, np.uint8)
     begin = -buffer.ctypes.data % BYTES
@@ -14,5 +14,5 @@ def empty(n: int) -> np.ndarray:
 
 
 def is_aligned(array: np.ndarray) -> bool:
-    """Whether an array begins at such an address, and has no gaps."""
+    """Whether an array is aligned, contiguous and writable."""
     return bool(array.ctypes.data % BYTES == 0 and array.flags.c_contiguous and array.flags.writeable)

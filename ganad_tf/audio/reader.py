@@ -1,7 +1,7 @@
-"""Audio file → one channel of float32 samples, nominally in [-1, 1]. First stage after the listing.
+"""Audio file → one channel of float32 samples, nominally in [-1, 1]. The first stage after the listing.
 
-The one reader of recordings, for training, for an exported model in this process, and for a client of a server.
-A file that can't be read whole is an error, never a shorter clip: `containers` finds that out, libsndfile decodes.
+The only reader of recordings: for training, for exported models and for clients of a server. A file that can't be
+read completely is an error, never a shorter clip: `containers` checks that, libsndfile decodes.
 """
 
 import hashlib
@@ -14,21 +14,23 @@ import soundfile
 
 from ganad_tf.audio import aligned, containers
 from ganad_tf.audio.containers import Sound
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError, MemoryShortageError
 
-MOST_UPSAMPLING = 100  # times; a small file whose header says 1 Hz would fill the memory
-LOUDEST = 8.0  # times full scale: beyond it samples were not scaled to [-1, 1], such as whole numbers of 16 bits
-BLOCK = 2**21  # samples of all channels that are decoded at a time
-MOST_SAMPLES = 8192  # in a byte: FLAC's of silence
-MOST_BITS = 24  # per sample, that float32 holds without loss
-Observe = Callable[[np.ndarray], None]  # of `[samples, channels]`: int16, or floating point with full scale 1
+MAX_UPSAMPLING = 100  # factor; a small file whose header says 1 Hz would fill the memory
+LOUDEST = 8.0  # times full scale; larger samples were not scaled to [-1, 1], such as 16-bit integers stored as floats
+BLOCK = 2**21  # samples decoded at a time, counted over all channels
+MAX_SAMPLES_PER_BYTE = 8192  # of FLAC silence
+MAX_EXACT_BITS = 24  # per sample; float32 holds so many without loss
+Observe = Callable[[np.ndarray], None]  # gets `[samples, channels]`: int16, or floating point with full scale 1
+
+SAMPLE_RATE_REMEDY = "set `audio.sample_rate`, or `audio.resample: true`."
 
 _ENDINGS = "wav wave rf64 bw64 w64 aiff aif aifc au snd caf flac ogg oga opus mp3"
 
 
 def extensions() -> frozenset[str]:
-    """The file name endings, in lower case, of the formats that can be read."""
+    """File name extensions of the supported formats, in lower case, with the dot."""
     return frozenset(f".{ending}" for ending in _ENDINGS.split())
 
 
@@ -44,18 +46,18 @@ def read(
 
     Args:
       path: The file.
-      settings: Sample rate, channel, whether to resample, and what to do where a header leaves the length open.
-      fewest_samples: At the sample rate of `settings`; a shorter recording is refused.
-      longest_seconds: A longer recording is refused before it is decoded; None for no limit.
+      settings: Sample rate, channel, resampling, and the treatment of headers without a length.
+      fewest_samples: Minimum number of samples, at the sample rate of `settings`.
+      longest_seconds: Maximum duration, checked before the file is decoded; None for no limit.
       observe: Called with each block of samples as it is decoded.
 
     Returns:
       `[samples]` float32; integer formats are scaled to [-1, 1).
 
     Raises:
-      DataError: If the file is missing, empty, cut off, damaged, not audio, of a format that does not show whether it
-        is whole, too short or too long, holds samples that are no numbers, or has another sample rate or fewer
-        channels than `settings` ask for.
+      DataError: If the file is missing, empty, cut off, damaged, not audio, of a format in which truncation can't be
+        detected, too short or too long, or holds samples that are NaN or infinite, or if its sample rate or number of
+        channels does not match `settings`.
     """
     try:
         waveform = _read(path, settings, longest_seconds, observe)
@@ -74,18 +76,18 @@ def read(
 
 
 def _read(path: Path, settings: Audio, longest_seconds: float | None, observe: Observe | None) -> np.ndarray:
-    """The same, without the file's name in messages."""
+    """Reads a file as `read` does, but raises errors that do not name it."""
     with path.open("rb") as file:
-        sound = containers.sound_of(file, settings.unknown_length)
+        sound = containers.find_sound(file, settings.unknown_length)
         stream = sound.stream(file)
         try:
             with soundfile.SoundFile(stream) as decoder:
                 _check_header(decoder, settings, longest_seconds)
-                if decoder.frames > MOST_SAMPLES * (sound.size + len(sound.header)):
+                if decoder.frames > MAX_SAMPLES_PER_BYTE * (sound.size + len(sound.header)):
                     raise DataError(f"expected a header that makes sense. Received: {decoder.frames} samples.")
                 rate, waveform = decoder.samplerate, _decoded(decoder, sound, settings, observe)
         except (soundfile.SoundFileError, ValueError, DataError) as error:
-            if stream.error:  # to the decoder it looked like the file's end
+            if stream.error:  # to the decoder, a read error looks like the end of the file
                 raise stream.error from error
             if isinstance(error, DataError):
                 raise
@@ -102,14 +104,13 @@ def _read(path: Path, settings: Audio, longest_seconds: float | None, observe: O
 
 
 def _check_header(decoder: soundfile.SoundFile, settings: Audio, longest_seconds: float | None) -> None:
-    """Refuses what the header already shows, before any sample is read."""
+    """Refuses, before decoding, a file whose header does not match the settings."""
     rate, channels = decoder.samplerate, decoder.channels
     if rate != settings.sample_rate and not settings.resample:
         raise DataError(
-            f"expected a sample rate of {settings.sample_rate} Hz, received {rate} Hz; "
-            "set `audio.sample_rate`, or `audio.resample: true`."
+            f"expected a sample rate of {settings.sample_rate} Hz, received {rate} Hz; {SAMPLE_RATE_REMEDY}"
         )
-    if rate * MOST_UPSAMPLING < settings.sample_rate:
+    if rate * MAX_UPSAMPLING < settings.sample_rate:
         raise DataError(f"expected a recording that can be resampled to {settings.sample_rate} Hz, received {rate} Hz.")
     if settings.channel != "mean" and settings.channel >= channels:
         raise DataError(
@@ -127,11 +128,12 @@ def _check_header(decoder: soundfile.SoundFile, settings: Audio, longest_seconds
 
 
 def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio, observe: Observe | None) -> np.ndarray:
-    """All samples of the chosen channel, or the mean of all, `[samples]` float32."""
-    is_16_bit = decoder.subtype == "PCM_16"  # scaling those here is faster
-    # MP3, whose frames are few enough by then, loses its last digit between two calls.
+    """Decodes all samples of the chosen channel, or the mean of the channels, `[samples]` float32."""
+    is_16_bit = decoder.subtype == "PCM_16"  # scaling these here is faster
+    # MP3 is decoded in one call: between two calls the decoder loses its last digit.
     count = decoder.frames if sound.container == "MP3" else max(BLOCK // decoder.channels, 1)
-    waveform, received = aligned.empty(decoder.frames), 0  # where TensorFlow can take it as it is: an hour takes 230 MB
+    # Aligned, so that TensorFlow need not copy it: an hour takes 230 MB.
+    waveform, received = aligned.empty(decoder.frames), 0
     digest = hashlib.md5(usedforsecurity=False)
     while received < decoder.frames:
         samples = decoder.read(count, dtype="int16" if is_16_bit else "float32", always_2d=True)  # [samples, channels]
@@ -143,23 +145,23 @@ def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio, observ
             observe(samples)
         _choose(samples, settings, waveform[received : received + len(samples)])
         received += len(samples)
-        if sound.md5 and sound.bits <= MOST_BITS:
+        if sound.md5 and sound.bits <= MAX_EXACT_BITS:
             digest.update(_as_coded(samples, sound.bits))
-    if sound.md5 and sound.bits <= MOST_BITS and digest.digest() != sound.md5:
+    if sound.md5 and sound.bits <= MAX_EXACT_BITS and digest.digest() != sound.md5:
         raise DataError(f"expected the samples that the checksum of this {sound.container} file is of; it is damaged.")
     return waveform
 
 
 def _choose(samples: np.ndarray, settings: Audio, result: np.ndarray) -> None:
-    """`[samples, channels]` → `[samples]` float32, full scale at 1."""
-    with np.errstate(invalid="ignore", over="ignore"):  # of NaN and the like, which are refused later
+    """Writes the chosen channel of `[samples, channels]` to `result`, `[samples]` float32 with full scale at 1."""
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity are refused later
         channel, unit = settings.channel, np.float32(2**-15 if samples.dtype == np.int16 else 1)
         chosen = samples.mean(axis=1, dtype=np.float32) if channel == "mean" else samples[:, channel]
         np.multiply(chosen, unit, out=result)
 
 
 def _as_coded(samples: np.ndarray, bits: int) -> bytes:
-    """Samples of at most 24 bits as FLAC's checksum has them: whole bytes, the least significant first."""
+    """Samples of at most 24 bits in the byte order of FLAC's checksum: whole bytes, least significant first."""
     if bits == samples.dtype.itemsize * 8 == 16:
         return samples.astype("<i2", copy=False).tobytes()
     whole = np.round(samples * (2.0 ** (bits - 1) / (2**15 if samples.dtype == np.int16 else 1))).astype("<i4")

@@ -1,6 +1,6 @@
-"""A recording's file → its checksum, and what is wrong with the sound in it though the file is whole.
+"""A recording's file → its checksum, and remarks on sound that is suspicious though the file is intact.
 
-Nothing is refused here: a recording that is silent or clipped may be used, but nobody should use it unawares.
+Nothing is refused here: a silent or clipped recording can be used, but not unnoticed.
 """
 
 from collections.abc import Iterator
@@ -10,23 +10,23 @@ from pathlib import Path
 import numpy as np
 
 from ganad_tf import audio
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.config.sections import Audio
 from ganad_tf.files import checksummed
 
 SILENT, CLIPPED, CONSTANT = "digital silence", "clipped", "constant channel"
-# Flat tops are what clipping leaves. A sound that was only brought up to full scale touches it for a sample or two, and
-# a low tone at full scale bends there; 8-bit and mu-law formats end at 0.98 of full scale.
+# Clipping leaves flat tops. A sound that was only normalised to full scale touches it for a sample or two, and a low
+# tone at full scale is round there. 8-bit and mu-law formats end at 0.98 of full scale.
 FULL_SCALE = 0.98
-FLAT_SAMPLES = 3  # in a row at the very same extreme value make a flat top
-CLIPPED_SAMPLES = 10  # in flat tops make a clipped recording: one long top, or some short ones
+FLAT_SAMPLES = 3  # consecutive samples at exactly the extreme value that make a flat top
+CLIPPED_SAMPLES = 10  # samples in flat tops that make a recording clipped: one long top, or several short ones
 
 
 @dataclass(frozen=True)
-class Examined:
-    """A recording's file, looked at.
+class Examination:
+    """The result of examining a recording's file.
 
     Attributes:
-      sha256: Of the whole file, in hexadecimal digits.
+      sha256: Checksum of the whole file, in hexadecimal digits; empty if the file can't be read.
       remarks: `digital silence`, `clipped`, and `constant channel N` for a channel beside others.
     """
 
@@ -35,13 +35,13 @@ class Examined:
 
 
 class Peaks:
-    """The lowest and the highest value of one channel, and how often the sound stays there; in constant memory."""
+    """Extreme values of one channel and the number of samples in flat tops there, in constant memory."""
 
     def __init__(self) -> None:
         self._lowest, self._highest = Peak(), Peak()
 
     def add(self, samples: np.ndarray) -> None:
-        """Takes the channel's next samples, `[samples]`: int16, or floating point with full scale 1."""
+        """Adds the channel's next samples, `[samples]`: int16, or floating point with full scale 1."""
         self._lowest.add(samples, samples.min(), sign=-1)
         self._highest.add(samples, samples.max(), sign=1)
 
@@ -52,60 +52,60 @@ class Peaks:
 
     @property
     def is_clipped(self) -> bool:
-        """Whether its loudest moments are cut off flat; a constant channel is something else."""
+        """Whether its peaks are cut off flat; a constant channel does not count as clipped."""
         return not self.is_constant and self._lowest.n_flat + self._highest.n_flat >= CLIPPED_SAMPLES
 
 
 class Peak:
-    """The lowest or the highest value so far, None before there is any, and the samples in flat tops at it."""
+    """The lowest or highest value so far, None before the first sample, and the samples in flat tops at it."""
 
     def __init__(self) -> None:
         self.value: float | None = None
         self.n_flat = 0
 
     def add(self, samples: np.ndarray, extreme: np.number, *, sign: int) -> None:
-        """Takes samples whose lowest (`sign` -1) or highest (1) value is `extreme`."""
+        """Adds samples whose lowest (`sign` -1) or highest (`sign` 1) value is `extreme`."""
         value = float(extreme) / (2**15 if samples.dtype == np.int16 else 1)
-        if self.value is None or sign * value > sign * self.value:  # what was flat before was not the end of the scale
+        if self.value is None or sign * value > sign * self.value:  # earlier flat tops were below the end of the scale
             self.value, self.n_flat = value, 0
         if value == self.value and sign * value >= FULL_SCALE:
             self.n_flat += _samples_in_flat_tops(samples == extreme)
 
 
 class SoundCheck:
-    """What is odd about a recording's sound, found while `audio.read` decodes it: `add` is its `observe`."""
+    """Checks a recording's sound while `audio.read` decodes it; pass `add` as its `observe`."""
 
     def __init__(self) -> None:
         self._channels: list[Peaks] = []
 
     def add(self, block: np.ndarray) -> None:
-        """Takes the recording's next samples, `[samples, channels]`: int16, or floating point with full scale 1."""
+        """Adds the recording's next samples, `[samples, channels]`: int16, or floating point with full scale 1."""
         self._channels = self._channels or [Peaks() for _ in range(block.shape[1])]
         for channel, samples in zip(self._channels, block.T, strict=True):
             channel.add(samples)
 
     def remarks(self, settings: Audio) -> tuple[str, ...]:
-        """Remarks on the sound so far; `digital silence` and `clipped` are said of the channel that is used."""
+        """Remarks on the sound so far; `digital silence` and `clipped` refer to the channel that `settings` chooses."""
         return tuple(_remarks(self._channels, settings))
 
 
-def examine(path: Path, settings: Audio) -> Examined:
-    """Reads a recording of which nothing but this is wanted.
+def examine(path: Path, settings: Audio) -> Examination:
+    """Reads a recording only for its checksum and the remarks on its sound.
 
     Args:
       path: The file.
-      settings: As `audio.read` takes them.
+      settings: As for `audio.read`.
 
     Raises:
-      DataError: If the file can't be read, or read so.
+      DataError: If the file can't be read with these settings.
     """
     check = SoundCheck()
     audio.read(path, settings, observe=check.add)
-    return Examined(checksum(path), check.remarks(settings))
+    return Examination(checksum(path), check.remarks(settings))
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a recording's file, in hexadecimal digits; empty, which is no checksum, if it can't be read."""
+    """SHA-256 of a recording's file, in hexadecimal digits; empty if the file can't be read."""
     try:
         return checksummed.file_checksum(path)
     except OSError:
@@ -125,7 +125,7 @@ def _remarks(channels: list[Peaks], settings: Audio) -> Iterator[str]:
 
 
 def _samples_in_flat_tops(is_extreme: np.ndarray) -> int:
-    """How many are in runs of at least `FLAT_SAMPLES`, of `[samples]` booleans.
+    """Number of true values in runs of at least `FLAT_SAMPLES`; of `[samples]` booleans.
 
     >>> _samples_in_flat_tops(np.array([1, 1, 0, 1, 1, 1, 1, 0, 1], bool))
     4

@@ -1,4 +1,4 @@
-"""The recordings' contents, by which a cache knows them, also in a copy of a project, whose files have other times."""
+"""Recognition of unchanged recordings by their contents, where modification times differ, as in a copied project."""
 
 import dataclasses
 import logging
@@ -8,21 +8,27 @@ from pathlib import Path
 from typing import TypeVar
 
 from ganad_tf.audio import sound_checks
-from ganad_tf.audio.sound_checks import Examined
+from ganad_tf.audio.sound_checks import Examination
 from ganad_tf.cache import manifest
-from ganad_tf.cache.manifest import Manifest, Skipped
+from ganad_tf.cache.manifest import Manifest, SkippedClip
 from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError, WriteError
 
 logger = logging.getLogger(__name__)
 
-Stamped = TypeVar("Stamped", Clip, Skipped)
+StampedClip = TypeVar("StampedClip", Clip, SkippedClip)
 
 
-def with_contents(current: Manifest, n_new: int, looked_at: Mapping[str, Examined]) -> Manifest:
-    """The manifest with what is known of the contents of its last `n_new` clips."""
+def with_contents(current: Manifest, n_new: int, examinations: Mapping[str, Examination]) -> Manifest:
+    """The manifest with checksums and remarks added to its last `n_new` entries.
+
+    Args:
+      current: The manifest.
+      n_new: Number of entries that were added last.
+      examinations: Checksums and remarks by `Clip.file`.
+    """
     old, new = current.entries[: len(current.entries) - n_new], current.entries[len(current.entries) - n_new :]
-    known = [looked_at[entry.clip.file] for entry in new]
+    known = [examinations[entry.clip.file] for entry in new]
     described = (
         dataclasses.replace(entry, sha256=contents.sha256, remarks=contents.remarks)
         for entry, contents in zip(new, known, strict=True)
@@ -30,16 +36,16 @@ def with_contents(current: Manifest, n_new: int, looked_at: Mapping[str, Examine
     return dataclasses.replace(current, entries=(*old, *described))
 
 
-def recognised(known: Manifest, clips: Sequence[Clip], recordings: Path) -> Manifest:
-    """The manifest with the clips' present times, where a file has another time but the same contents.
+def with_current_times(known: Manifest, clips: Sequence[Clip], recordings: Path) -> Manifest:
+    """The manifest with current modification times, where a file's time has changed but its contents have not.
 
-    A copy of a project has other times; reading its recordings tells that they are the same. Files without a known
-    checksum, and those whose size has changed, stay as the manifest has them.
+    In a copied project all times differ; comparing checksums shows that the recordings are the same. Entries without a
+    checksum, or whose file size has changed, are left unchanged.
 
     Args:
-      known: Of a cache.
-      clips: What there is now.
-      recordings: The folder that `Clip.file` is relative to.
+      known: The manifest of a cache.
+      clips: The current clips.
+      recordings: Directory that `Clip.file` is relative to.
     """
     listed = {clip.file: clip for clip in clips}
     stamps = [(entry.clip.file, entry.clip.size, entry.clip.mtime_ns, entry.sha256) for entry in known.entries]
@@ -65,8 +71,8 @@ def recognised(known: Manifest, clips: Sequence[Clip], recordings: Path) -> Mani
     )
 
 
-def note_times(cache: Path, current: Manifest) -> None:
-    """Spares the next call comparing the contents of recordings that have other times, where that can be noted."""
+def save_times(cache: Path, current: Manifest) -> None:
+    """Saves a manifest with current times, if possible, so that the next call need not compare contents."""
     try:
         manifest.save(cache, current)
     except WriteError as error:  # nothing is lost
@@ -74,31 +80,31 @@ def note_times(cache: Path, current: Manifest) -> None:
 
 
 def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, source: str, recordings: Path) -> Manifest:
-    """The manifest, if the cache is complete, sound, and holds just these clips with these features.
+    """Loads the manifest of a cache that is complete, intact, and holds exactly these clips with these features.
 
     Args:
       directory: The cache directory.
-      clips: What it should hold.
-      fingerprint: Of the feature settings.
-      source: The folder that the recordings are in, as configured.
-      recordings: The folder that `Clip.file` is relative to.
+      clips: The clips that it should hold.
+      fingerprint: Fingerprint of the feature settings.
+      source: Directory of the recordings, as configured.
+      recordings: Directory that `Clip.file` is relative to.
 
     Returns:
-      It, with the clips as they are in `clips`.
+      The manifest, with the modification times in `clips`.
 
     Raises:
-      DataError: Otherwise; says what is the matter, to be followed by what to do.
+      DataError: If the cache is not so. The message says why; the caller appends what to do.
     """
-    found = manifest.load(directory)
-    if found.fingerprint != fingerprint:
+    current = manifest.load(directory)
+    if current.fingerprint != fingerprint:
         raise DataError(f"The cache in {directory} was made with other feature settings.")
-    if found.source != source:
-        raise DataError(f"The cache in {directory} is of recordings in {found.source}, not in {source}.")
-    if not found.is_complete:
+    if current.source != source:
+        raise DataError(f"The cache in {directory} is of recordings in {current.source}, not in {source}.")
+    if not current.is_complete:
         raise DataError(f"The cache in {directory} is not finished.")
-    found = recognised(found, clips, recordings)
-    known = {entry.clip for entry in found.entries}
-    left_out = {clip.stamp for clip in found.skipped}
+    current = with_current_times(current, clips, recordings)
+    known = {entry.clip for entry in current.entries}
+    left_out = {clip.stamp for clip in current.skipped}
     expected = {clip for clip in clips if clip.stamp not in left_out}
     if known != expected:
         changed = sorted(clip.file for clip in known ^ expected)
@@ -106,12 +112,12 @@ def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, sourc
             f"The cache in {directory} is stale: {len(set(changed))} clips were added, changed or removed, "
             f"such as {changed[0]}."
         )
-    for shard in found.shards:
+    for shard in current.shards:
         fault = manifest.damage(directory, shard)
         if fault:
             raise DataError(f"The cache in {directory} is corrupted: {fault}.")
-    return found
+    return current
 
 
-def _at_time(known: Stamped, mtime_ns: int | None) -> Stamped:
+def _at_time(known: StampedClip, mtime_ns: int | None) -> StampedClip:
     return known if mtime_ns is None else dataclasses.replace(known, mtime_ns=mtime_ns)

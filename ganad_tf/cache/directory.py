@@ -23,36 +23,38 @@ class Cache:
 
     @property
     def path(self) -> Path:
-        """The directory."""
+        """Path of the directory."""
         return Path(self.run.config.cache_directory, self.run.mode, self.run.machine, self.split)
 
     @property
     def source(self) -> str:
-        """The recordings' folder as the configuration has it, so that a project may be moved as a whole."""
+        """Directory of the recordings as configured, perhaps relative, so that a project can be moved as a whole."""
         config = self.run.config
         return "" if config.dataset.name == "imported" else config.data_directory(self.run.mode).as_posix()
 
     def exists(self) -> bool:
-        """Whether something is in the cache, complete or not."""
+        """Whether there is a cache, complete or not."""
         return (self.path / manifest.FILE).exists()
 
     def load(self) -> Manifest:
-        """The manifest as it is, complete or not.
+        """Loads the manifest, complete or not.
 
         Raises:
-          DataError: If it is missing, or not as it was written.
+          DataError: If it is missing or damaged.
         """
         return manifest.load(self.path)
 
     def current(self) -> Manifest:
-        """The manifest of a cache that is up to date with the recordings.
+        """Loads the manifest of a cache that is up to date with the recordings.
 
         Raises:
-          DataError: If it is missing, stale, unfinished or corrupted, or lacks clips that may not be left out; names
-            the command that mends it.
+          DataError: If the cache is missing, stale, unfinished or corrupted, or leaves out clips although
+            `on_bad_clip` is `error`; names the command that repairs it.
         """
         config, listing = self.run.config, self.run.listing
-        mend = "Import the log-mels again with these settings." if config.dataset.name == "imported" else manifest.MEND
+        advice = (
+            "Import the log-mels again with these settings." if config.dataset.name == "imported" else manifest.ADVICE
+        )
         try:
             current = contents.load_current(
                 self.path, listing.clips_of(self.split), config.feature_fingerprint(), self.source, listing.directory
@@ -60,5 +62,5 @@ class Cache:
             if current.skipped and config.on_bad_clip == "error":
                 raise DataError(f"The cache in {self.path} leaves out {len(current.skipped)} clips that can't be used.")
         except DataError as error:
-            raise DataError(f"{error} {mend}") from error
+            raise DataError(f"{error} {advice}") from error
         return current

@@ -1,4 +1,4 @@
-"""Recordings → log-mels, on all cores, in memory that does not grow with them: what `prepare` computes."""
+"""Recordings → log-mels, on all cores, in memory that does not grow with their number."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,45 +9,55 @@ import tensorflow as tf
 
 from ganad_tf import audio
 from ganad_tf.audio import lengths, sound_checks
-from ganad_tf.audio.sound_checks import Examined, SoundCheck
+from ganad_tf.audio.sound_checks import Examination, SoundCheck
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError, MemoryShortageError
-from ganad_tf.features import LogMel, fewest_samples, log_mel_of, memory
+from ganad_tf.features import LogMel, fewest_samples, log_mel_layer, memory
 
-THREADS = (os.cpu_count() or 1) + 1  # one may wait for its file
-AHEAD = 64  # clips that are made ready while a shard is written
-LONG = 2**21  # samples of all channels together, 8 MB in float32: as many threads as there are may have one
+THREADS = (os.cpu_count() or 1) + 1  # one more than cores, because one may wait for its file
+AHEAD = 64  # clips prefetched while a shard is written
+LONG = 2**21  # samples, counted over all channels; up to this length (8 MB in float32) each thread may hold one clip
 
 LogMels = Iterator[tuple[Clip, np.ndarray | DataError]]
 
 
 def log_mels(
-    config: Config, clips: Sequence[Clip], directory: Path, looked_at: dict[str, Examined], threads: int
+    config: Config, clips: Sequence[Clip], directory: Path, examinations: dict[str, Examination], threads: int
 ) -> LogMels:
-    """Each clip's `[frames, mels]` float32 in dB, or what is wrong with its file.
+    """Computes log-mels on all cores, in order. Long clips come last, one by one, to limit memory.
 
-    On all cores, in order; long clips come last and one by one, so that memory does not grow with the cores.
-    Into `looked_at` goes, by `Clip.file`, what else there is to say of it.
+    Args:
+      config: Settings of audio and features.
+      clips: The clips.
+      directory: Directory that `Clip.file` is relative to.
+      examinations: Receives each file's checksum and remarks, by `Clip.file`.
+      threads: Number of clips that are processed at the same time.
+
+    Yields:
+      Each clip with its log-mel, `[frames, mels]` float32 in dB, or with the error of reading it.
+
+    Raises:
+      MemoryShortageError: If memory runs out.
     """
     long = {clip for clip in clips if lengths.may_be_long(directory / clip.file, clip.size, LONG)}
     short = [clip for clip in clips if clip not in long]
-    layer = log_mel_of(config.audio, config.feature)
-    yield from _in_parallel(layer, config, short, directory, looked_at, threads)
-    yield from _one_by_one(layer, config, [clip for clip in clips if clip in long], directory, looked_at)
+    layer = log_mel_layer(config.audio, config.feature)
+    yield from _in_parallel(layer, config, short, directory, examinations, threads)
+    yield from _one_by_one(layer, config, [clip for clip in clips if clip in long], directory, examinations)
 
 
 def _one_by_one(
-    layer: LogMel, config: Config, clips: Sequence[Clip], directory: Path, looked_at: dict[str, Examined]
+    layer: LogMel, config: Config, clips: Sequence[Clip], directory: Path, examinations: dict[str, Examination]
 ) -> LogMels:
-    """The same of clips so long that one at a time is in memory."""
+    """Log-mels of long clips, one at a time."""
     log_mel = tf.function(layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
     for clip in clips:
         path = directory / clip.file
         try:
             with memory.enough_for(path):
-                values = log_mel(memory.tensor_of(_read(directory, clip.file, config, looked_at))).numpy()
-        except MemoryShortageError:  # no fault of the clip's
+                values = log_mel(memory.as_tensor(_read(directory, clip.file, config, examinations))).numpy()
+        except MemoryShortageError:  # not the clip's fault
             raise
         except DataError as error:
             yield clip, error
@@ -60,10 +70,10 @@ def _in_parallel(
     config: Config,
     clips: Sequence[Clip],
     directory: Path,
-    looked_at: dict[str, Examined],
+    examinations: dict[str, Examination],
     threads: int,
 ) -> LogMels:
-    """The same of clips of which each thread has one."""
+    """Log-mels of short clips, one per thread."""
     if not clips:
         return
     fewest = fewest_samples(config.feature)
@@ -71,18 +81,18 @@ def _in_parallel(
 
     def read(number: np.ndarray) -> np.ndarray:
         try:
-            return _read(directory, clips[int(number)].file, config, looked_at)
+            return _read(directory, clips[int(number)].file, config, examinations)
         except DataError as error:
             faults[int(number)] = error
-            return np.zeros(fewest, np.float32)  # any will do: it is not used
+            return np.zeros(fewest, np.float32)  # a placeholder, which is discarded
 
     def log_mel(number: tf.Tensor) -> tf.Tensor:
         return layer.in_pieces(tf.ensure_shape(tf.numpy_function(read, [number], tf.float32), [None]))
 
     options = tf.data.Options()
-    options.autotune.enabled = False  # nothing is left to choose, and its thread takes its time to end
+    options.autotune.enabled = False  # nothing to tune, and its thread is slow to end
     options.threading.private_threadpool_size = threads
-    options.threading.max_intra_op_parallelism = 1  # threads that share one clip's work wait for each other
+    options.threading.max_intra_op_parallelism = 1  # parallelism is across clips
     dataset = tf.data.Dataset.range(len(clips)).map(log_mel, num_parallel_calls=threads, deterministic=True)
     log_mels = dataset.prefetch(AHEAD).with_options(options).as_numpy_iterator()
     for number, clip in enumerate(clips):
@@ -90,18 +100,18 @@ def _in_parallel(
         with memory.enough_for(path):
             values = next(log_mels)
         fault = faults.pop(number, None)
-        if isinstance(fault, MemoryShortageError):  # no fault of the clip's
+        if isinstance(fault, MemoryShortageError):  # not the clip's fault
             raise fault
         yield clip, fault or _finite(values, path)
 
 
-def _read(directory: Path, file: str, config: Config, looked_at: dict[str, Examined]) -> np.ndarray:
-    """A recording's samples; enough of them."""
+def _read(directory: Path, file: str, config: Config, examinations: dict[str, Examination]) -> np.ndarray:
+    """Reads a recording's samples, `[samples]` float32, and records its checksum and remarks."""
     path, check = directory / file, SoundCheck()
     try:
         return audio.read(path, config.audio, fewest_samples=fewest_samples(config.feature), observe=check.add)
-    finally:  # also of what can't be used, to know it again
-        looked_at[file] = Examined(sound_checks.checksum(path), check.remarks(config.audio))
+    finally:  # also for unusable files, to recognise them next time
+        examinations[file] = Examination(sound_checks.checksum(path), check.remarks(config.audio))
 
 
 def _finite(values: np.ndarray, path: Path) -> np.ndarray | DataError:

@@ -1,7 +1,7 @@
-"""`manifest.json` of a cache directory: which clips are in which shard, and whether all of it is sound.
+"""`manifest.json` of a cache directory: which clips are in which shard, and whether the shards are intact.
 
-A cache directory holds the log-mels of one machine type's training or test clips. This file needs no
-TensorFlow; `records.py` writes and reads the shards.
+A cache directory holds the log-mels of one machine type's training or test clips. This module needs no TensorFlow;
+`records.py` writes and reads the shards.
 """
 
 import hashlib
@@ -15,20 +15,20 @@ from ganad_tf.errors import DataError
 from ganad_tf.files import atomic, checksummed
 
 FILE = "manifest.json"
-MEND = "Run `ganad prepare` with the same arguments."
+ADVICE = "Run `ganad prepare` with the same arguments."
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where the log-mel of `clip` is: record `index` of the file `shard`, `frames` spectra long.
+    """The location of a clip's log-mel, and what is known about its recording.
 
     Attributes:
-      clip: The recording.
-      shard: The file.
-      index: Of the record in it.
-      frames: Spectra of the clip.
-      sha256: Of the recording's file; empty where it is not known, as in caches of earlier versions.
-      remarks: What `sound_checks` says of the sound.
+      clip: The clip.
+      shard: File name of the shard.
+      index: Index of the record in the shard.
+      frames: Number of spectra.
+      sha256: Checksum of the recording's file; empty if unknown, as in caches of earlier versions.
+      remarks: Remarks of `sound_checks` on the sound.
     """
 
     clip: Clip
@@ -41,7 +41,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Shard:
-    """A TFRecord file as it was when it was complete."""
+    """A TFRecord file: its name, and its size and checksum when it was complete."""
 
     file: str
     size: int
@@ -49,10 +49,13 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedClip:
     """A clip that `on_bad_clip: skip` left out; it has no log-mel and gets no score.
 
-    `sha256` is of its file, empty where that is not known.
+    Attributes:
+      file, size, mtime_ns: As in `Clip`.
+      reason: Error message of reading it.
+      sha256: Checksum of its file; empty if unknown.
     """
 
     file: str
@@ -63,13 +66,13 @@ class Skipped:
 
     @property
     def stamp(self) -> tuple[str, int, int]:
-        """Path, size and time of the file: the same as long as nobody has touched it."""
+        """Path, size and modification time of the file; equal as long as the file is unchanged."""
         return self.file, self.size, self.mtime_ns
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Over all spectra of the cache: count, and mean and standard deviation per mel band in dB."""
+    """Number of spectra in the cache, and mean and standard deviation per mel band in dB."""
 
     n_frames: int
     mean: tuple[float, ...]
@@ -82,11 +85,11 @@ class Manifest:
 
     Attributes:
       fingerprint: `Config.feature_fingerprint()` of the settings that made it.
-      features: Those settings, for people.
-      source: The folder of the recordings, as configured; clips of the same name elsewhere are others.
-      is_complete: False while clips are still to be added; nothing but `prepare` loads it then.
-      entries: The clips.
-      shards: Their files.
+      features: Those settings, for human readers.
+      source: Directory of the recordings, as configured; it tells clips of the same name apart.
+      is_complete: False while clips are still to be added; only `prepare` uses such a cache.
+      entries: One per cached clip.
+      shards: The files that hold them.
       skipped: Clips that could not be used.
       foreign: Files that don't fit the layout and were left out.
       statistics: None until complete.
@@ -98,19 +101,19 @@ class Manifest:
     is_complete: bool = False
     entries: tuple[Entry, ...] = ()
     shards: tuple[Shard, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
+    skipped: tuple[SkippedClip, ...] = ()
     foreign: tuple[str, ...] = ()
     statistics: Statistics | None = None
 
     def digest(self) -> str:
-        """Names the cached clips: the same for the same contents of the same files, and the same features.
+        """Fingerprint of the cached clips: equal for equal file names, contents and feature settings.
 
-        Where an earlier version kept no checksum, the time of last modification stands for the contents.
+        Entries of earlier versions without a checksum count by modification time instead of contents.
         """
         return self._digest([(clip.file, clip.size, sha256 or clip.mtime_ns) for clip, sha256 in self._contents()])
 
     def has_digest(self, digest: object) -> bool:
-        """Whether `digest` names these clips, as this version or an earlier one does, which went by times alone."""
+        """Whether `digest` is that of these clips, by this version or by earlier ones, which used times alone."""
         by_times = [clip.stamp for clip, _ in self._contents()]
         return digest in (self.digest(), self._digest(by_times))
 
@@ -122,19 +125,19 @@ class Manifest:
 
 
 def save(directory: Path, manifest: Manifest) -> None:
-    """Writes the manifest in one step, sealed with a checksum of its own."""
-    atomic.write_text(directory / FILE, checksummed.dumps("manifest", manifest, default=vars))
+    """Writes the manifest in one step, with a checksum of itself."""
+    atomic.write_text(directory / FILE, checksummed.dump("manifest", manifest, default=vars))
 
 
 def load(directory: Path) -> Manifest:
-    """Reads the manifest of a cache directory, complete or not.
+    """Loads the manifest of a cache directory, complete or not.
 
     Raises:
-      DataError: If it is missing, or not as it was written.
+      DataError: If it is missing or damaged.
     """
     path = directory / FILE
     try:
-        body = checksummed.loads("manifest", path.read_text(encoding="utf-8"))
+        body = checksummed.load("manifest", path.read_text(encoding="utf-8"))
         return Manifest(
             fingerprint=body["fingerprint"],
             features=body["features"],
@@ -142,7 +145,7 @@ def load(directory: Path) -> Manifest:
             is_complete=body["is_complete"],
             entries=tuple(_entry(entry) for entry in body["entries"]),
             shards=tuple(Shard(**shard) for shard in body["shards"]),
-            skipped=tuple(Skipped(**clip) for clip in body["skipped"]),
+            skipped=tuple(SkippedClip(**clip) for clip in body["skipped"]),
             foreign=tuple(body["foreign"]),
             statistics=_statistics(body["statistics"]),
         )
@@ -153,7 +156,7 @@ def load(directory: Path) -> Manifest:
 
 
 def damage(directory: Path, shard: Shard) -> str | None:
-    """What is wrong with a shard's file, or None if it is as it was written."""
+    """Description of the damage to a shard's file, or None if it is intact."""
     path = directory / shard.file
     try:
         if path.stat().st_size != shard.size:

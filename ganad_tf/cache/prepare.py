@@ -1,45 +1,42 @@
-"""The verb `prepare`: recordings → log-mels in the cache. Reads what is new, keeps what is not.
+"""The verb `prepare`: recordings → log-mels in the cache, incrementally.
 
-What is done is never done again: after a crash, after adding clips, after a shard was damaged, only
-the missing clips are read.
+Only missing clips are read: after a crash, after clips were added, or after a shard was damaged.
 """
 
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ganad_tf.audio.sound_checks import Examined
+from ganad_tf.audio.sound_checks import Examination
 from ganad_tf.cache import contents, extraction, manifest, records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.extraction import LogMels
-from ganad_tf.cache.manifest import Manifest, Skipped
-from ganad_tf.clips import Clip
+from ganad_tf.cache.manifest import Manifest, SkippedClip
+from ganad_tf.clips import Clip, Progress
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError
 from ganad_tf.files import lock
-from ganad_tf.files.throttle import Sparingly
+from ganad_tf.files.throttle import Throttle
 from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
 
 CLIPS_PER_SHARD = 64
-SHARD_BYTES = 2**25  # of log-mels, beyond which a shard takes no more clips: those of 3.5 minutes each have 64
-
-Progress = Callable[[Iterable, int], Iterable]  # wraps an iterable of known length, as tqdm does
+SHARD_BYTES = 2**25  # of log-mels, from which a shard is full, such as 64 clips of 33 s
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What `prepare` did, in clips: newly read, kept from before, dropped, and left out as unusable."""
+class PreparationResult:
+    """Result of `prepare`: numbers of clips read, kept and dropped, and the clips left out as unusable."""
 
     n_new: int
     n_kept: int
     n_dropped: int
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedClip, ...]
 
 
 def prepare_cache(
@@ -49,36 +46,36 @@ def prepare_cache(
     progress: Progress = lambda items, _: items,
     fresh: bool = False,
     threads: int = extraction.THREADS,
-) -> Prepared:
+) -> PreparationResult:
     """Brings the cache of one machine type's training or test clips up to date with the recordings.
 
     Args:
       run: The machine type's run.
       split: `train` or `test`.
-      progress: Shows how far it is.
-      fresh: Whether to read every clip again.
-      threads: Clips that are worked on at the same time; long ones take turns, whatever their number.
+      progress: Displays the progress.
+      fresh: Whether all clips are read again.
+      threads: Clips that are processed at the same time; long ones are processed one by one.
 
     Raises:
-      DataError: Names every clip that can't be used, unless `on_bad_clip` is `skip`. What could be
-        read is kept, so that the next call goes on from there. If another process is at it, or memory is short.
-      ConfigError: If no spectrum can be computed with these feature settings.
+      DataError: If clips can't be used, unless `on_bad_clip` is `skip`; names them all. Clips that could be read are
+        kept, and the next call goes on from there. Also if another process writes the cache, or memory runs out.
+      ConfigError: If the feature settings are not valid.
     """
     cache = Cache(run, split)
-    if run.config.dataset.name == "imported":  # can't be made again: it is right as it is, or nothing is touched
+    if run.config.dataset.name == "imported":  # can't be recomputed, so it is only checked
         current = cache.current()
-        return Prepared(0, len(current.entries), 0, current.skipped)
-    with lock.alone_at(cache.path):
+        return PreparationResult(0, len(current.entries), 0, current.skipped)
+    with lock.exclusive(cache.path):
         return _bring_up_to_date(cache, progress, fresh=fresh, threads=threads)
 
 
-def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads: int) -> Prepared:
+def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads: int) -> PreparationResult:
     run, split, path = cache.run, cache.split, cache.path
     config, listing = run.config, run.listing
     clips = listing.clips_of(split)
     empty = Manifest(config.feature_fingerprint(), config.feature_settings(), cache.source)
-    found = empty if fresh else _reusable(cache, empty)
-    before = contents.recognised(found, clips, listing.directory)
+    reusable = empty if fresh else _reusable(cache, empty)
+    before = contents.with_current_times(reusable, clips, listing.directory)
     kept, todo, skipped = _compare(before, clips, config)
     n_dropped = len(before.entries) - len(kept)
     if (
@@ -87,25 +84,25 @@ def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads:
         and not n_dropped
         and (skipped, listing.foreign) == (before.skipped, before.foreign)
     ):
-        if before != found:
-            contents.note_times(path, before)
-        return Prepared(0, len(kept), 0, skipped)
+        if before != reusable:
+            contents.save_times(path, before)
+        return PreparationResult(0, len(kept), 0, skipped)
 
     current = dataclasses.replace(
         before, is_complete=False, entries=kept, skipped=skipped, foreign=listing.foreign, statistics=None
     )
     manifest.save(path, current)
-    sums = records.Sums()
+    sums = records.RunningStatistics()
     for _, log_mel in records.read(path, kept):
         sums.add(log_mel)
-    bad: list[Skipped] = []
-    looked_at: dict[str, Examined] = {}
-    sparingly = Sparingly()
-    log_mels = progress(extraction.log_mels(config, todo, listing.directory, looked_at, threads), len(todo))
+    bad: list[SkippedClip] = []
+    examinations: dict[str, Examination] = {}
+    throttle = Throttle()
+    log_mels = progress(extraction.log_mels(config, todo, listing.directory, examinations, threads), len(todo))
     try:
-        for good in _shards(iter(log_mels), bad, looked_at):
-            current = contents.with_contents(records.append(path, current, good, sums), len(good), looked_at)
-            sparingly(functools.partial(manifest.save, path, current))
+        for good in _shards(iter(log_mels), bad, examinations):
+            current = contents.with_contents(records.append(path, current, good, sums), len(good), examinations)
+            throttle(functools.partial(manifest.save, path, current))
     finally:
         manifest.save(path, current)
     if bad and config.on_bad_clip == "error":
@@ -118,36 +115,38 @@ def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads:
     for clip in bad:
         logger.warning("left out: %s", clip.reason)
     records.finish(path, dataclasses.replace(current, skipped=(*skipped, *bad)), sums)
-    return Prepared(len(todo) - len(bad), len(kept), n_dropped, (*skipped, *bad))
+    return PreparationResult(len(todo) - len(bad), len(kept), n_dropped, (*skipped, *bad))
 
 
 def _reusable(cache: Cache, empty: Manifest) -> Manifest:
-    """What is in the cache and can stay: all, some, or nothing of it."""
+    """The manifest of the clips in the cache that can be kept; `empty` if there are none."""
     if not cache.exists():
         return empty
     try:
-        found = cache.load()
+        cached = cache.load()
     except DataError as error:
         logger.warning("%s All clips are read again.", error)
         return empty
-    if (found.fingerprint, found.source) != (empty.fingerprint, empty.source):
+    if (cached.fingerprint, cached.source) != (empty.fingerprint, empty.source):
         logger.info("%s: other feature settings or another folder, all clips are read again", cache.path)
         return empty
     sound = []
-    for shard in found.shards:
+    for shard in cached.shards:
         fault = manifest.damage(cache.path, shard)
         if fault:
             logger.warning("%s: %s, its clips are read again", cache.path, fault)
         else:
             sound.append(shard)
     names = {shard.file for shard in sound}
-    entries = tuple(entry for entry in found.entries if entry.shard in names)
-    is_complete = found.is_complete and len(sound) == len(found.shards)
-    return dataclasses.replace(found, is_complete=is_complete, entries=entries, shards=tuple(sound))
+    entries = tuple(entry for entry in cached.entries if entry.shard in names)
+    is_complete = cached.is_complete and len(sound) == len(cached.shards)
+    return dataclasses.replace(cached, is_complete=is_complete, entries=entries, shards=tuple(sound))
 
 
-def _compare(before: Manifest, clips: Sequence[Clip], config: Config) -> tuple[tuple, list[Clip], tuple[Skipped, ...]]:
-    """Entries that stay, clips that are to be read, and clips known to be unusable."""
+def _compare(
+    before: Manifest, clips: Sequence[Clip], config: Config
+) -> tuple[tuple, list[Clip], tuple[SkippedClip, ...]]:
+    """Entries to keep, clips to read, and clips known to be unusable."""
     wanted = set(clips)
     kept = tuple(entry for entry in before.entries if entry.clip in wanted)
     known = {entry.clip for entry in kept}
@@ -161,16 +160,16 @@ def _compare(before: Manifest, clips: Sequence[Clip], config: Config) -> tuple[t
 
 
 def _shards(
-    log_mels: LogMels, bad: list[Skipped], looked_at: Mapping[str, Examined]
+    log_mels: LogMels, bad: list[SkippedClip], examinations: Mapping[str, Examination]
 ) -> Iterator[list[tuple[Clip, np.ndarray]]]:
-    """Groups the usable log-mels by shard; adds the others to `bad`."""
+    """Groups usable log-mels into shards; adds unusable clips to `bad`."""
     good: list[tuple[Clip, np.ndarray]] = []
     n_clips = n_bytes = 0
     for clip, log_mel in log_mels:
         n_clips += 1
         if isinstance(log_mel, DataError):
-            sha256 = looked_at[clip.file].sha256
-            bad.append(Skipped(clip.file, clip.size, clip.mtime_ns, str(log_mel), sha256))
+            sha256 = examinations[clip.file].sha256
+            bad.append(SkippedClip(clip.file, clip.size, clip.mtime_ns, str(log_mel), sha256))
         else:
             good.append((clip, log_mel))
             n_bytes += log_mel.nbytes
@@ -182,6 +181,6 @@ def _shards(
         yield good
 
 
-def _name_all(bad: Sequence[Skipped], n_clips: int) -> str:
+def _name_all(bad: Sequence[SkippedClip], n_clips: int) -> str:
     reasons = "\n  ".join(clip.reason for clip in bad)
-    return f"{len(bad)} of {n_clips} clips can't be used; mend or remove them, or set `on_bad_clip: skip`:\n  {reasons}"
+    return f"{len(bad)} of {n_clips} clips can't be used; fix or remove them, or set `on_bad_clip: skip`:\n  {reasons}"

@@ -1,8 +1,7 @@
-"""The cache: per-clip log-mels in TFRecord shards, with a manifest that says what is in them.
+"""TFRecord shards of per-clip log-mels: writing, reading, and statistics per mel band.
 
-A shard is written beside its name and renamed when complete, and only then entered in the manifest;
-`is_complete` is set last. So whenever the process dies, what is there is either loadable and right,
-or refused.
+A shard is written under a temporary name, renamed when complete, and only then entered in the manifest;
+`is_complete` is set last. So whenever the process dies, the cache is either valid or refused.
 """
 
 import dataclasses
@@ -22,11 +21,11 @@ from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError
 from ganad_tf.files import atomic, tensorflow_errors
 
-SPECTRA_AT_ONCE = 2**14  # in float64
+SPECTRA_AT_ONCE = 2**14  # converted to float64 together
 
 
-class Sums:
-    """What mean and deviation of each mel band follow from, in one pass and constant memory."""
+class RunningStatistics:
+    """Accumulates mean and standard deviation per mel band in one pass and constant memory."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -41,19 +40,25 @@ class Sums:
             self.squares = self.squares + np.einsum("fm,fm->m", values, values)
 
     def statistics(self) -> Statistics:
-        """Mean and deviation so far."""
+        """Mean and standard deviation of the spectra so far."""
         mean = self.total / self.count
         std = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0))
         return Statistics(self.count, tuple(map(float, mean)), tuple(map(float, std)))
 
 
-def append(cache: Path, current: Manifest, log_mels: Sequence[tuple[Clip, np.ndarray]], sums: Sums) -> Manifest:
-    """Adds one shard of log-mels, `[frames, mels]` float32 in dB each; the manifest is to be saved by the caller."""
+def append(
+    cache: Path, current: Manifest, log_mels: Sequence[tuple[Clip, np.ndarray]], sums: RunningStatistics
+) -> Manifest:
+    """Writes one shard of log-mels, `[frames, mels]` float32 in dB each.
+
+    Returns:
+      The manifest with the new entries, for the caller to save.
+    """
     taken = {shard.file for shard in current.shards}
     numbered = (f"{current.fingerprint}-{number:05d}.tfrecord" for number in itertools.count())
     name = next(name for name in numbered if name not in taken)
     with atomic.replacing(cache / name) as temporary:
-        with tensorflow_errors.writing(), tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
+        with tensorflow_errors.as_oserror(), tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
             for clip, log_mel in log_mels:
                 writer.write(_serialise(clip, log_mel))
                 sums.add(log_mel)
@@ -63,13 +68,13 @@ def append(cache: Path, current: Manifest, log_mels: Sequence[tuple[Clip, np.nda
     return dataclasses.replace(current, entries=(*current.entries, *entries), shards=(*current.shards, shard))
 
 
-def finish(cache: Path, current: Manifest, sums: Sums) -> Manifest:
-    """Declares the cache complete, with its statistics, and removes the shards that no clip is in."""
+def finish(cache: Path, current: Manifest, sums: RunningStatistics) -> Manifest:
+    """Saves the manifest as complete, with its statistics, and deletes unused shards."""
     used = {entry.shard for entry in current.entries}
     complete = dataclasses.replace(
         current,
         is_complete=True,
-        entries=tuple(sorted(current.entries, key=_place)),
+        entries=tuple(sorted(current.entries, key=_position)),
         shards=tuple(shard for shard in current.shards if shard.file in used),
         statistics=sums.statistics(),
     )
@@ -81,10 +86,10 @@ def finish(cache: Path, current: Manifest, sums: Sums) -> Manifest:
 
 
 def read(cache: Path, entries: Sequence[Entry]) -> Iterator[tuple[Entry, np.ndarray]]:
-    """The log-mels of `entries`, `[frames, mels]` float32 in dB, in the order of the shards.
+    """Reads the log-mels of `entries`, `[frames, mels]` float32 in dB, in the order of the shards.
 
     Raises:
-      DataError: If a shard is not as it was written.
+      DataError: If a shard is damaged.
     """
     for shard, group in by_shard(entries).items():
         wanted = {entry.index: entry for entry in group}
@@ -96,33 +101,42 @@ def read(cache: Path, entries: Sequence[Entry]) -> Iterator[tuple[Entry, np.ndar
                     del record  # as large as the log-mel
                     yield entry, log_mel
         except (tf.errors.OpError, DecodeError, IndexError, ValueError) as error:
-            raise DataError(f"The cache in {cache} is corrupted: {shard} can't be read. {manifest.MEND}") from error
+            raise DataError(f"The cache in {cache} is corrupted: {shard} can't be read. {manifest.ADVICE}") from error
         if wanted:
-            raise DataError(f"The cache in {cache} is corrupted: {shard} ends too early. {manifest.MEND}")
+            raise DataError(f"The cache in {cache} is corrupted: {shard} ends too early. {manifest.ADVICE}")
 
 
 def by_shard(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """The entries of each shard in the order of its records."""
+    """Groups entries by shard, in the order of its records."""
     return {
         shard: list(group)
-        for shard, group in itertools.groupby(sorted(entries, key=_place), key=lambda entry: entry.shard)
+        for shard, group in itertools.groupby(sorted(entries, key=_position), key=lambda entry: entry.shard)
     }
 
 
-def opening(entry: Entry, n_mels: int) -> bytes:
-    """What the record of a clip begins with: its name, and how much follows. The spectra end it."""
+def record_prefix(entry: Entry, n_mels: int) -> bytes:
+    """Serialized bytes of a clip's record up to its spectra (file name and length fields)."""
     spectra = np.zeros([entry.frames, n_mels], np.float32)
     record = _serialise(entry.clip, spectra)
     return record[: len(record) - spectra.nbytes]
 
 
-def spectra_of(record: tf.Tensor, opening: tf.Tensor, frames: tf.Tensor, n_mels: int) -> tf.Tensor:
-    """In the graph: the spectra that end a record, `[frames, mels]` float32 in dB, if it begins with its opening.
+def parse_spectra(record: tf.Tensor, prefix: tf.Tensor, frames: tf.Tensor, n_mels: int) -> tf.Tensor:
+    """Parses a record in the graph, by comparing its prefix with the expected one.
 
-    TensorFlow's own parser of examples dies of records with wrong lengths in them.
+    TensorFlow's own parser of examples crashes on records with wrong lengths.
+
+    Args:
+      record: The record, a string.
+      prefix: Its `record_prefix`.
+      frames: Number of spectra.
+      n_mels: Mel bands of a spectrum.
+
+    Returns:
+      `[frames, mels]` float32 in dB.
     """
-    size = tf.strings.length(opening)
-    is_right = tf.strings.substr(record, 0, size) == opening
+    size = tf.strings.length(prefix)
+    is_right = tf.strings.substr(record, 0, size) == prefix
     with tf.control_dependencies([tf.debugging.Assert(is_right, ["the record is not that of the clip"])]):
         values = tf.strings.substr(record, size, tf.strings.length(record) - size)
     return tf.reshape(tf.io.decode_raw(values, tf.float32), [frames, n_mels])
@@ -135,11 +149,11 @@ def _serialise(clip: Clip, log_mel: np.ndarray) -> bytes:
         "log_mel": tf.train.Feature(bytes_list=tf.train.BytesList(value=[values])),
     }
     example = tf.train.Example(features=tf.train.Features(feature=feature))
-    return example.SerializeToString(deterministic=True)  # in the order of the names
+    return example.SerializeToString(deterministic=True)  # fields sorted by name
 
 
 def _parse(record: bytes, entry: Entry) -> np.ndarray:
-    """`[frames, mels]` float32; outside the graph because the record may be anything."""
+    """Log-mel of a record, `[frames, mels]` float32; outside the graph, where a damaged record is an exception."""
     features = tf.train.Example.FromString(record).features.feature
     file = features["file"].bytes_list.value[0].decode()
     if file != entry.clip.file:  # another process has prepared the recordings again
@@ -147,5 +161,5 @@ def _parse(record: bytes, entry: Entry) -> np.ndarray:
     return np.frombuffer(features["log_mel"].bytes_list.value[0], "<f4").reshape(entry.frames, -1)
 
 
-def _place(entry: Entry) -> tuple[str, int]:
+def _position(entry: Entry) -> tuple[str, int]:
     return entry.shard, entry.index

@@ -1,8 +1,8 @@
-"""tf.data: the cache → batches of windows, shuffled for training or in order for validation.
+"""tf.data pipeline: the cache → batches of windows, shuffled for training or in order for validation.
 
-Windows are never stacked but for the batch at hand: spectra that fit the memory budget are held once
-and windows are gathered from them by index; others are streamed from the shards. Both ways give the
-same windows, the same number of times; only the order differs.
+Windows are stacked one batch at a time. Spectra that fit the memory budget are held once, and windows are gathered
+from them by index; larger sets are streamed from the shards. Both ways give the same windows equally often, in a
+different order.
 """
 
 import itertools
@@ -21,22 +21,22 @@ from ganad_tf.cache.manifest import Entry
 from ganad_tf.features import Normalizer
 from ganad_tf.files import checksummed
 
-SHARDS_AT_ONCE = 4  # streamed training: shards read in turn
-CLIPS_AT_ONCE = 128  # and clips whose windows are mixed, about 20 MB
-AHEAD = 1  # batch made while the network works
+SHARDS_AT_ONCE = 4  # streamed training: interleaved shards
+CLIPS_AT_ONCE = 128  # streamed training: clips whose windows are shuffled together, about 20 MB
+AHEAD = 1  # prefetched batches
 THREADS = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where windows come from.
+    """The clips of a cache that windows are made of, and how.
 
     Attributes:
       cache: The cache directory.
       entries: The clips in it that are used.
       n_mels: Mel bands of a spectrum.
       frames: Spectra of a window.
-      normalizer: Applied to every spectrum; None for none.
+      normalizer: Standardises every spectrum; None for none.
     """
 
     cache: Path
@@ -47,39 +47,39 @@ class Source:
 
     @property
     def n_windows(self) -> int:
-        """Windows of all clips together."""
+        """Total number of windows."""
         return sum(entry.frames - self.frames + 1 for entry in self.entries)
 
     @property
     def n_bytes(self) -> int:
-        """What the spectra take in memory."""
+        """Memory of the spectra, in bytes."""
         return sum(entry.frames for entry in self.entries) * self.n_mels * 4
 
     def fits(self, memory_budget_mb: int) -> bool:
-        """Whether the spectra may be held in memory; others are streamed."""
+        """Whether the spectra fit the memory budget; otherwise they are streamed."""
         return self.n_bytes <= memory_budget_mb * 2**20
 
     def order(self, memory_budget_mb: int) -> str:
-        """Names what the order of shuffled windows depends on, besides the seed."""
+        """Identifies the order of shuffled windows for a given seed."""
         if self.fits(memory_budget_mb):
             return "in memory"
-        places = sorted((entry.clip.file, entry.shard, entry.index) for entry in self.entries)
-        return f"streamed, {checksummed.fingerprint(places)}"
+        locations = sorted((entry.clip.file, entry.shard, entry.index) for entry in self.entries)
+        return f"streamed, {checksummed.fingerprint(locations)}"
 
     def normalized(self, log_mel: Any) -> Any:
-        """A clip's spectra, `[frames, mels]` in dB, as windows are made of them; the same shape."""
+        """Applies the normalizer, if any, to spectra, `[frames, mels]` in dB; same shape."""
         return log_mel if self.normalizer is None else self.normalizer(log_mel)
 
 
 def split_by_file(entries: Sequence[Entry], share: float, seed: int) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
-    """Splits clips into training and validation: whole files, the same share of every machine ID.
+    """Splits clips into training and validation: whole files, with the same share of each machine ID.
 
-    A clip whose file has the same contents as one in training, whatever it is called, stays in training.
+    A clip whose file is identical to one in training stays in training.
 
     Args:
       entries: Normal clips.
-      share: For validation, at least 0 and below 1; rounded per ID, and every ID keeps a training clip.
-      seed: Chooses the clips.
+      share: Share for validation, in [0, 1); rounded per ID, and each ID keeps at least one training clip.
+      seed: Seed of the random choice.
 
     Returns:
       Training and validation entries.
@@ -99,7 +99,7 @@ def split_by_file(entries: Sequence[Entry], share: float, seed: int) -> tuple[tu
     return (*training, *twins), tuple(entry for entry in validation if entry.sha256 not in trained_on)
 
 
-def windows(
+def window_batches(
     source: Source,
     *,
     batch_size: int,
@@ -108,26 +108,26 @@ def windows(
     pairs: bool = False,
     first_epoch: int = 0,
 ) -> tf.data.Dataset:
-    """Batches of windows, `[batch, frames * n_mels]` float32; the last batch may be smaller.
+    """Dataset of batches of windows, `[batch, dims]` float32; the last batch may be smaller.
 
     Args:
       source: The clips.
       batch_size: Windows per batch.
-      seed: Shuffles, differently in every epoch; None keeps the order of the clips.
-      memory_budget_mb: Above it the spectra are streamed.
-      pairs: Whether each element is two batches, each shuffled on its own; needs a seed.
-      first_epoch: How often the dataset counts as gone through already, where training goes on.
+      seed: Seed of the shuffle, which differs in each epoch; None keeps the order of the clips.
+      memory_budget_mb: Spectra that exceed it are streamed.
+      pairs: Whether each element is a pair of independently shuffled batches; needs a seed.
+      first_epoch: Number of epochs already completed, where a training is resumed.
     """
     if source.fits(memory_budget_mb):
         dataset = _from_memory(source, batch_size, seed, pairs, first_epoch)
     else:
-        records_of = _records_in_use(source)  # once for both orders: it takes 0.1 ms per clip
+        records_of = _records_in_use(source)  # shared by both orders: it takes 0.1 ms per clip
         seeds = (seed, seed + 1) if pairs and seed is not None else (seed,)
-        orders = [_streamed(source, records_of, batch_size, own, first_epoch) for own in seeds]
+        orders = [_streamed(source, records_of, batch_size, order_seed, first_epoch) for order_seed in seeds]
         dataset = orders[0] if len(orders) == 1 else tf.data.Dataset.zip(*orders)
     n_batches = -(-source.n_windows // batch_size)
     options = tf.data.Options()
-    options.autotune.enabled = False  # its thread sleeps up to seconds before it lets an epoch end
+    options.autotune.enabled = False  # its thread may sleep for seconds before an epoch can end
     return dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(AHEAD).with_options(options)
 
 
@@ -135,8 +135,8 @@ def _from_memory(source: Source, batch_size: int, seed: int | None, pairs: bool,
     spectra, starts = _load(source)
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
-        own = epoch_seed if seed is not None else None
-        one = _batches(spectra, starts, source.frames, batch_size, own)
+        batch_seed = epoch_seed if seed is not None else None
+        one = _batches(spectra, starts, source.frames, batch_size, batch_seed)
         if not pairs:
             return one
         return tf.data.Dataset.zip(one, _batches(spectra, starts, source.frames, batch_size, epoch_seed[::-1]))
@@ -147,7 +147,10 @@ def _from_memory(source: Source, batch_size: int, seed: int | None, pairs: bool,
 def _batches(
     spectra: tf.Tensor | tf.Variable, starts: tf.Tensor, frames: int, batch_size: int, seed: tf.Tensor | None
 ) -> tf.data.Dataset:
-    """The windows of `frames` rows of `spectra` that begin at `starts`; shuffled if there is a seed, `[2]`."""
+    """Dataset of batches of the windows of `frames` rows of `spectra` that begin at `starts`.
+
+    With a seed, `[2]` int64, the windows are shuffled.
+    """
     n_windows = tf.size(starts, tf.int64)
     offsets = tf.range(frames, dtype=tf.int64)
     n_mels = spectra.shape[1]
@@ -164,14 +167,14 @@ def _batches(
 
 
 def _load(source: Source) -> tuple[tf.Variable, tf.Tensor]:
-    """All spectra `[frames, mels]`, held once, and the row at which each window starts `[windows]`.
+    """Loads the spectra, `[frames, mels]`, and the row at which each window starts, `[windows]`.
 
-    In the order of the clips' names: in which shard they are is history.
+    Ordered by clip file, because the assignment to shards depends on the history of the cache.
     """
     order = sorted(source.entries, key=lambda entry: entry.clip.file)
     begins = dict(zip(order, itertools.accumulate((entry.frames for entry in order), initial=0), strict=False))
     with tf.device("CPU:0"):
-        # A variable filled in place: a constant made from an array would hold everything twice.
+        # A variable is filled in place; a constant made from an array would take twice the memory.
         spectra = tf.Variable(tf.zeros([sum(entry.frames for entry in source.entries), source.n_mels]), trainable=False)
         for entry, log_mel in records.read(source.cache, source.entries):
             rows = begins[entry] + np.arange(entry.frames)
@@ -189,13 +192,13 @@ def _streamed(
 ) -> tf.data.Dataset:
     n_shards = len({entry.shard for entry in source.entries})
 
-    def normalized(record: tf.Tensor, opening: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
-        return source.normalized(records.spectra_of(record, opening, frames, source.n_mels))
+    def normalized(record: tf.Tensor, prefix: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
+        return source.normalized(records.parse_spectra(record, prefix, frames, source.n_mels))
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         def windows_of(number: tf.Tensor, clips: tf.RaggedTensor) -> tf.data.Dataset:
-            own = epoch_seed + number if seed is not None else None
-            return _batches(clips.values, _starts(clips, source.frames), source.frames, batch_size, own)
+            batch_seed = epoch_seed + number if seed is not None else None
+            return _batches(clips.values, _starts(clips, source.frames), source.frames, batch_size, batch_seed)
 
         numbers = tf.range(n_shards)
         if seed is not None:
@@ -209,35 +212,37 @@ def _streamed(
 
 
 def _records_in_use(source: Source) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    """By a shard's number: its records that are used, each with its opening and how many spectra it has."""
+    """Function from a shard's number to the dataset of its used records, each with its prefix and number of spectra."""
     shards = records.by_shard(source.entries)
     groups = shards.values()
     paths = tf.constant([os.fspath(source.cache / shard) for shard in shards])
     indices = tf.ragged.constant([[entry.index for entry in group] for group in groups], tf.int64)
-    openings = tf.ragged.constant([[records.opening(entry, source.n_mels) for entry in group] for group in groups])
+    prefixes = tf.ragged.constant(
+        [[records.record_prefix(entry, source.n_mels) for entry in group] for group in groups]
+    )
     frames = tf.ragged.constant([[entry.frames for entry in group] for group in groups])
 
     def of_shard(number: tf.Tensor) -> tf.data.Dataset:
         numbered = tf.data.TFRecordDataset(paths[number]).enumerate()
         used = numbered.filter(lambda index, _: tf.reduce_any(index == indices[number])).map(lambda _, record: record)
-        return tf.data.Dataset.zip(used, *(tf.data.Dataset.from_tensor_slices(of[number]) for of in (openings, frames)))
+        return tf.data.Dataset.zip(used, *(tf.data.Dataset.from_tensor_slices(of[number]) for of in (prefixes, frames)))
 
     return of_shard
 
 
 def _starts(clips: tf.RaggedTensor, frames: int) -> tf.Tensor:
-    """Rows of `clips.values` at which a window of `frames` begins that ends within its clip, `[windows]`."""
+    """Rows of `clips.values` at which a window of `frames` rows starts that lies within one clip, `[windows]`."""
     ends = tf.gather(clips.row_limits(), clips.value_rowids())  # for each row
     rows = tf.range(tf.size(ends, tf.int64))
     return tf.boolean_mask(rows, rows + frames <= ends)
 
 
 def _epoch_seeds(seed: int, first_epoch: int) -> tf.data.Dataset:
-    """Two numbers, `[2]` int64, each time that the dataset is gone through: others each time, the same for each seed.
+    """Dataset of one seed, `[2]` int64, that is different in each epoch and reproducible.
 
-    Counted when the first element is asked for: Keras' `fit` makes more iterators than it uses, and what counts is how
-    often the data are used. (A Python generator would count as well, but `from_generator` halves the speed of all
-    that the process computes afterwards.)
+    The epoch is counted when the first element is requested, because Keras' `fit` creates more iterators than it uses.
+    (A Python generator could count too, but `from_generator` halves the speed of everything that the process computes
+    afterwards.)
     """
     epoch = tf.Variable(first_epoch, dtype=tf.int64, trainable=False)
 

@@ -1,6 +1,7 @@
 """The command line: `ganad VERB CONFIG.yaml`.
 
-`main.py` holds the verbs and exit codes, `arguments.py` the grammar, `stages.py` runs a verb over all machine types,
-`export_verbs.py` holds `export`, `predict` and `serve`, `terminal.py` shows progress. Process-wide switches are set
-here and nowhere else. Nothing imports this folder.
+`main.py` holds the entry point and the verbs, `export_verbs.py` the verbs `export`, `predict` and `serve`,
+`arguments.py` the arguments of each verb, `stages.py` runs a stage over all machine types, `terminal.py` shows
+progress, `streams.py` and `environment.py` prepare the process. Process-wide switches are set here and nowhere else.
+Nothing imports this folder.
 """

@@ -1,4 +1,4 @@
-"""The command line's grammar: `ganad VERB CONFIG.yaml [--dev | --eval] [--machine M ...] [--set key=value ...]`."""
+"""Arguments of the verbs: `ganad VERB CONFIG.yaml [--dev | --eval] [--machine M ...] [--set key=value ...]`."""
 
 import argparse
 import re
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from ganad_tf import __version__
 from ganad_tf.config.paths import expand
-from ganad_tf.serving.versions import Policy
+from ganad_tf.serving.models.versions import Policy
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 def parser(verbs: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.ArgumentParser:
-    """A parser whose result has the chosen verb as `verb`; the verbs' docstrings are their help."""
+    """Builds the parser. Its result holds the verb's function as `verb`, whose docstring is the help line."""
     top = argparse.ArgumentParser(
         prog="ganad", description="Anomaly detection in machine sound with generative adversarial networks."
     )
@@ -22,14 +22,14 @@ def parser(verbs: Mapping[str, Callable[[argparse.Namespace], None]]) -> argpars
     for name, verb in verbs.items():
         summary = (verb.__doc__ or "").strip()
         verb_parser = group.add_parser(name, help=summary, description=summary)
-        _OWN.get(name, _add_experiment)(verb_parser)
-        _add_loudness(verb_parser)
+        _ARGUMENTS_OF_VERB.get(name, _add_experiment)(verb_parser)
+        _add_verbosity(verb_parser)
         verb_parser.set_defaults(verb=verb)
     return top
 
 
 def without_secrets(command_line: Sequence[str]) -> list[str]:
-    """A command line that can be shown: without passwords in URLs and values of headers.
+    """Removes passwords in URLs and values of headers from a command line that is to be displayed.
 
     >>> without_secrets(["predict", "http://me:secret@host/v1/models/demo", "--header", "Authorization: Bearer secret"])
     ['predict', 'http://...@host/v1/models/demo', '--header', 'Authorization: ...']
@@ -44,17 +44,17 @@ def without_secrets(command_line: Sequence[str]) -> list[str]:
 
 
 def _is_header(option: str) -> bool:
-    """Whether it is --header, or as short as argparse takes it."""
+    """Whether an option is --header or an abbreviation that argparse accepts."""
     return len(option) > 4 and "--header".startswith(option)
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
+def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     out = Path("ganad-demo")
     parser.add_argument(
-        "--out", type=_made, default=out, metavar="DIR", help="where everything goes (default: ./ganad-demo)"
+        "--out", type=_path, default=out, metavar="DIR", help="output directory (default: ./ganad-demo)"
     )
     parser.set_defaults(mode="dev", fresh=False)
-    _add_changes(parser)
+    _add_overrides(parser)
 
 
 def _add_experiment(parser: argparse.ArgumentParser) -> None:
@@ -63,25 +63,25 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     modes = parser.add_mutually_exclusive_group()
     for mode, meaning in (("dev", "the development data (default)"), ("eval", "the evaluation data")):
         modes.add_argument(f"-{mode[0]}", f"--{mode}", dest="mode", action="store_const", const=mode, help=meaning)
-    _add_changes(parser)
+    _add_overrides(parser)
 
 
 def _add_stage(parser: argparse.ArgumentParser) -> None:
     _add_experiment(parser)
-    parser.add_argument("--fresh", action="store_true", help="begin again instead of going on from what is there")
+    parser.add_argument("--fresh", action="store_true", help="start anew instead of reusing earlier work")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     _add_experiment(parser)
-    what = "what the model is called, before _MACHINE if there are several (default: the configuration's name)"
+    what = "name of the model, followed by _MACHINE if there are several (default: the configuration's name)"
     parser.add_argument("--name", help=what)
     forms = ("savedmodel", "litert", "litert-int8", "onnx")
-    batch = "clips at a time, but for savedmodel (default: any number in onnx, 1 in litert)"
+    batch = "clips per call, except for savedmodel (default: any number in onnx, 1 in litert)"
     parser.add_argument("--format", choices=forms, default="savedmodel", help="default: savedmodel")
     parser.add_argument("--batch", type=_count, metavar="N", help=batch)
-    length = "length of a clip, but for savedmodel (default: that of the recordings)"
+    length = "length of a clip, except for savedmodel (default: that of the recordings)"
     parser.add_argument("--seconds", type=_positive, metavar="S", help=length)
-    longest = "longest clip that a savedmodel takes (default: 600)"
+    longest = "longest clip that a savedmodel accepts (default: 600)"
     parser.add_argument("--longest", type=_positive, metavar="SECONDS", help=longest)
 
 
@@ -93,68 +93,86 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         "grpc://HOST:PORT/NAME",
     )
     parser.add_argument("files", metavar="WAV|DIR", nargs="+", type=Path, help="recordings, and folders of them")
-    what = "to be sent to the URL, such as 'Authorization: Bearer ...'; may be repeated"
+    what = "header to send to the URL, such as 'Authorization: Bearer ...'; may be repeated"
     parser.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", help=what)
-    what = "certificates that the server's is checked against (default: the system's)"
+    what = "trusted certificates for the server's (default: the system's)"
     parser.add_argument("--ca-cert", type=Path, metavar="FILE.pem", help=what)
     forms = parser.add_mutually_exclusive_group()
     parser.set_defaults(form="table")
     for form in ("json", "csv"):
-        forms.add_argument(f"--{form}", dest="form", action="store_const", const=form, help=f"{form.upper()}, no table")
+        forms.add_argument(
+            f"--{form}", dest="form", action="store_const", const=form, help=f"print {form.upper()} instead of a table"
+        )
 
 
 def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", type=Path, help="exported models, such as exported_models")
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only; :: for all)")
-    parser.add_argument("--port", type=_port, default=8501, help="default: 8501; 0 for any that is free")
-    what = "TensorFlow Serving's gRPC API too, such as at 8500; 0 for any that is free (default: no gRPC)"
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only; :: for all)"
+    )
+    parser.add_argument("--port", type=_port, default=8501, help="default: 8501; 0 for any free port")
+    what = "also serve TensorFlow Serving's gRPC API, such as on 8500; 0 for any free port (default: no gRPC)"
     parser.add_argument("--grpc-port", type=_port, metavar="PORT", help=what)
     parser.add_argument(
         "--model-name", type=_model_name, metavar="NAME", help="if DIR is one model's: serve it under this name"
     )
-    policy = "which are served: all, latest:N or specific:N,N (default: all; the newest is loaded, others if asked for)"
+    policy = "versions to serve: all, latest:N or specific:N,N (default: all; the newest is loaded, others on demand)"
     parser.add_argument("--versions", type=_policy, default="all", metavar="POLICY", help=policy)
-    most = "models in memory; the least recently used is unloaded (default: 200)"
+    most = "most models in memory; the least recently used is unloaded (default: 200)"
     parser.add_argument("--loaded", type=_count, default=200, metavar="N", help=most)
     parser.add_argument(
-        "--poll", type=_positive, default=2.0, metavar="SECONDS", help="looks for new versions (default: 2)"
+        "--poll",
+        type=_positive,
+        default=2.0,
+        metavar="SECONDS",
+        help="interval of looking for new versions (default: 2)",
     )
-    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="of the log (default: text)")
+    parser.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="format of the log (default: text)"
+    )
     parser.add_argument("--access-log", action="store_true", help="log a line for each request")
-    _add_access(parser.add_argument_group("who is answered"))
+    _add_access(parser.add_argument_group("access"))
     _add_limits(parser.add_argument_group("limits"))
 
 
 def _add_access(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--token-file", type=Path, metavar="FILE", help="ask for this bearer token, but for health")
-    group.add_argument("--tls-cert", type=Path, metavar="PEM", help="HTTPS with this certificate chain")
-    group.add_argument("--tls-key", type=Path, metavar="PEM", help="its key, where the chain's file does not have it")
-    origin = "let pages of this origin ask, such as https://example.org, or * for all; may be given again"
+    group.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="require this bearer token, except for health checks"
+    )
+    group.add_argument("--tls-cert", type=Path, metavar="PEM", help="serve HTTPS with this certificate chain")
+    group.add_argument("--tls-key", type=Path, metavar="PEM", help="its key, if not in the same file")
+    origin = "allow requests of pages of this origin, such as https://example.org, or * for all; may be repeated"
     group.add_argument("--cors", action="append", default=[], metavar="ORIGIN", help=origin)
 
 
 def _add_limits(group: argparse._ArgumentGroup) -> None:
     for option, attribute, is_count, default, what in (
-        ("--queue", "queue", True, 64, "requests that are worked on or wait"),
+        ("--queue", "queue", True, 64, "requests in progress or waiting"),
         ("--batch", "batch", True, 32, "clips in one call of a model"),
         ("--max-clips", "clips", True, 256, "clips in one request"),
         ("--max-clip-seconds", "clip_seconds", False, 600, "length of a clip"),
-        ("--max-body-mb", "body_mb", False, 100, "size of a request, also when inflated"),
-        ("--max-answer-mb", "answer_mb", False, 200, "size of the answers that wait for being read, together"),
-        ("--max-head-kb", "head_kb", False, 64, "size of a request's head"),
+        ("--max-body-mb", "body_mb", False, 100, "size of a request, also when decompressed"),
+        ("--max-answer-mb", "answer_mb", False, 200, "total size of the responses that wait to be read"),
+        ("--max-head-kb", "head_kb", False, 64, "size of a request's headers"),
         ("--connections", "connections", True, 1000, "open connections"),
-        ("--head-seconds", "head_seconds", False, 10, "time for a head, a piece of a body, or an idle connection"),
+        (
+            "--head-seconds",
+            "head_seconds",
+            False,
+            10,
+            "time for headers, for a piece of a body, or of an idle connection",
+        ),
         ("--body-seconds", "body_seconds", False, 60, "time for a body"),
-        ("--answer-seconds", "answer_seconds", False, 30, "time in which an answer has to be read"),
-        ("--drain-seconds", "drain_seconds", False, 30, "time for accepted requests when the server is stopped"),
+        ("--answer-seconds", "answer_seconds", False, 30, "time in which a response has to be read"),
+        ("--drain-seconds", "drain_seconds", False, 30, "time to finish accepted requests when the server is stopped"),
     ):
         read, unit = (_count, "N") if is_count else (_positive, option.rpartition("-")[2].upper())
         shown = f"{what} (default: {default})"
         group.add_argument(option, dest=f"limit_{attribute}", type=read, default=default, metavar=unit, help=shown)
 
 
-def _made(text: str) -> Path:
-    """What is written there: the shell leaves `--out=~/x` as it is, and a folder named `~` would be made."""
+def _path(text: str) -> Path:
+    """Expands a path: the shell does not expand `--out=~/x`, which would create a folder named `~`."""
     try:
         return Path(expand(text))
     except ValueError as error:
@@ -203,21 +221,21 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
         help="a result directory, or NAME=DIR,DIR,... for the seeds of one system",
     )
     parser.add_argument(
-        "--out", type=_made, default=Path("comparison"), metavar="DIR", help="where it goes (default: ./comparison)"
+        "--out", type=_path, default=Path("comparison"), metavar="DIR", help="output directory (default: ./comparison)"
     )
-    parser.add_argument("--bars", action="store_true", help="draw comparison.png too, as the paper's Figure 6")
+    parser.add_argument("--bars", action="store_true", help="also draw comparison.png, like the paper's Figure 6")
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", metavar="RESULT_DIR", nargs="+", type=Path, help="a result directory")
     parser.add_argument(
-        "--out", type=_made, metavar="DIR", help="where it goes (default: report/ in the first of them)"
+        "--out", type=_path, metavar="DIR", help="output directory (default: report/ in the first result directory)"
     )
-    what = "clips of each kind to look at, per machine type (default: 3)"
+    what = "example clips of each kind, per machine type (default: 3)"
     parser.add_argument("--clips", type=_count, default=3, metavar="N", help=what)
 
 
-def _add_changes(parser: argparse.ArgumentParser) -> None:
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--machine", nargs="+", action="extend", default=[], metavar="M", help="only these machine types"
     )
@@ -225,16 +243,16 @@ def _add_changes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value", help=change)
 
 
-def _add_loudness(parser: argparse.ArgumentParser) -> None:
-    loudness = parser.add_mutually_exclusive_group()
-    loudness.add_argument("-q", "--quiet", action="store_true", help="warnings and tables only")
-    loudness.add_argument("-v", "--verbose", action="store_true", help="say more")
+def _add_verbosity(parser: argparse.ArgumentParser) -> None:
+    verbosity = parser.add_mutually_exclusive_group()
+    verbosity.add_argument("-q", "--quiet", action="store_true", help="show warnings and tables only")
+    verbosity.add_argument("-v", "--verbose", action="store_true", help="show more details")
 
 
-# Verbs whose arguments are not a configuration alone.
-_OWN = {
+# Verbs that take other arguments than a configuration.
+_ARGUMENTS_OF_VERB = {
     "compare": _add_systems,
-    "demo": _add_place,
+    "demo": _add_demo_arguments,
     "export": _add_export,
     "predict": _add_files,
     "prepare": _add_stage,

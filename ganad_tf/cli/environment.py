@@ -1,13 +1,13 @@
-"""Environment variables that a command sets for its own process, before Keras and TensorFlow read them."""
+"""Environment variables of the command line's process, set before Keras and TensorFlow read them."""
 
 import os
 
 
-def settle_keras() -> None:
-    """Makes Keras the same everywhere, whatever the user has set for other programs; for the command line alone.
+def reset_keras_settings() -> None:
+    """Resets Keras to its defaults, whatever the user has set for other programs; for the command line only.
 
-    A backend, a float type or an epsilon from `keras.json`, or a limit of epochs that somebody set to try something
-    out, would end a command or change scores without a word. What is not a folder holds no `keras.json`.
+    A backend, a float type or an epsilon in `keras.json`, or a forgotten limit of epochs, would stop a command or
+    silently change scores. KERAS_HOME is set to a path that is no folder and so holds no `keras.json`.
     """
     for name in [name for name in os.environ if name.startswith("KERAS_")]:
         del os.environ[name]

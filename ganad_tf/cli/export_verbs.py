@@ -1,4 +1,4 @@
-"""The verbs that make and use exported models: `export`, `predict`, `serve`. Prints, as only `cli` does."""
+"""The verbs that create and use exported models: `export`, `predict` and `serve`."""
 
 import argparse
 import logging
@@ -12,7 +12,7 @@ from ganad_tf import datasets
 from ganad_tf.cli import arguments, terminal
 from ganad_tf.errors import ConfigError, DataError, GanadError
 from ganad_tf.run import machine_runs
-from ganad_tf.serving import client, http_client, predictions
+from ganad_tf.serving.predict import client, http_client, predictions
 
 if TYPE_CHECKING:
     from ganad_tf.serving import access, server
@@ -21,11 +21,11 @@ _GRPC = ("grpc://", "grpcs://")
 
 logger = logging.getLogger(__name__)
 
-LONGEST_SECONDS = 600.0  # of a clip, unless `export` is told otherwise
+LONGEST_SECONDS = 600.0  # of a clip, unless --longest is given
 
 
 def export(options: argparse.Namespace) -> None:
-    """Makes one model per machine type that takes sound and returns anomaly scores."""
+    """Export one model per machine type that takes sound and returns anomaly scores."""
     config = configuration.load(options.config, options.set)
     runs = machine_runs(config, datasets.list_clips(config, options.mode, options.machine), options.mode)
     stem = Path(options.config).stem if options.name is None else options.name
@@ -51,26 +51,26 @@ def export(options: argparse.Namespace) -> None:
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Scores files, and the recordings in folders, by an exported model, in this process or on a server."""
+    """Score files, and the recordings in folders, by an exported model, in this process or on a server."""
     files, empty = _recordings(options.files)
     if options.model.startswith((*http_client.SCHEMES, *_GRPC)):
-        found = list(client.predict(_server(options), files))
+        outcomes = list(client.predict(_server(options), files))
     elif options.header or options.ca_cert:
         raise ConfigError(f"Expected the URL of a model with --header and --ca-cert. Received: {options.model}.")
     else:
-        found = list(_predict_here(Path(options.model), files))
+        outcomes = list(_predict_here(Path(options.model), files))
     write = {"table": predictions.as_table, "json": predictions.as_json, "csv": predictions.as_csv}[options.form]
-    print(write([each for each in found if isinstance(each, predictions.Prediction)]))
-    faults = [*empty, *(str(each) for each in found if isinstance(each, GanadError))]
+    print(write([outcome for outcome in outcomes if isinstance(outcome, predictions.Prediction)]))
+    faults = [*empty, *(str(outcome) for outcome in outcomes if isinstance(outcome, GanadError))]
     if faults:
         raise DataError("\n".join(faults))
 
 
 def _recordings(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """The files that are named, with those of a folder in its place, and the folders that hold no recordings.
+    """Replaces folders by the recordings in them; returns files, and an error message per folder without recordings.
 
     Raises:
-      DataError: If there is nothing but such folders.
+      DataError: If there are no files at all.
     """
     files: list[Path] = []
     empty: list[str] = []
@@ -90,39 +90,40 @@ def _recordings(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
 
 def _server(options: argparse.Namespace) -> http_client.Ask:
-    """The model that the URL names."""
+    """Connects to the server of the model's URL."""
     if options.model.startswith(http_client.SCHEMES):
         return http_client.connect(options.model, headers=options.header, ca_cert=options.ca_cert)
-    terminal.import_tensorflow(for_serving=True)  # the messages of gRPC are made of TensorFlow's
+    terminal.import_tensorflow(for_serving=True)  # the gRPC messages use TensorFlow's
     try:
-        from ganad_tf.serving import grpc_client
+        from ganad_tf.serving.predict import grpc_client
     except ModuleNotFoundError as error:
         raise ConfigError(f"grpc:// needs {error.name}; install the extra: pip install 'ganad_tf[grpc]'.") from error
     return grpc_client.connect(options.model, headers=options.header, ca_cert=options.ca_cert)
 
 
 def _predict_here(model: Path, files: Sequence[Path]) -> Iterator[predictions.Prediction | DataError]:
-    """By a model for small boards in its own runtime, by any other in TensorFlow."""
-    from ganad_tf.serving import edge
+    """Scores in this process: a model for small boards in its own runtime, any other in TensorFlow."""
+    from ganad_tf.serving.predict import edge
 
     file = edge.find(model)
     if file:
-        with terminal.silenced():  # LiteRT tells of its delegates
+        with terminal.silenced():  # LiteRT logs its delegates
             loaded = edge.EdgeModel(file)
         return edge.predict(loaded, files)
     terminal.import_tensorflow(for_serving=True)
-    from ganad_tf.serving import local
+    from ganad_tf.serving.predict import local
 
     return local.predict(model, files)
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Serves the exported models of a folder over HTTP, and gRPC if asked for, as TensorFlow Serving does."""
+    """Serve the exported models of a folder with the APIs of TensorFlow Serving: HTTP and, optionally, gRPC."""
     terminal.import_tensorflow(for_serving=True)
     try:
-        from ganad_tf.serving import access, limits, logs, repository, server
+        from ganad_tf.serving import access, limits, logs, server
+        from ganad_tf.serving.models import repository
     except ModuleNotFoundError as error:
-        if error.name == "resource":  # of Python's own library
+        if error.name == "resource":  # of the standard library, on Unix only
             raise ConfigError("`ganad serve` needs Linux or macOS.") from error
         raise ConfigError(
             f"`ganad serve` needs {error.name}; install the extra: pip install 'ganad_tf[serve]'."
@@ -145,19 +146,19 @@ def serve(options: argparse.Namespace) -> None:
         access=who,
         tls=tls,
         has_access_log=options.access_log,
-        fronts=[] if options.grpc_port is None else [_grpc(options, who)],
+        other_servers=[] if options.grpc_port is None else [_grpc(options, who)],
     )
 
 
-def _grpc(options: argparse.Namespace, who: "access.Access") -> "server.MakeFront":
-    """TensorFlow Serving's gRPC API, to be put over a service."""
+def _grpc(options: argparse.Namespace, who: "access.Access") -> "server.MakeServer":
+    """Constructor of TensorFlow Serving's gRPC API for a service."""
     try:
-        from ganad_tf.serving import grpc_front
+        from ganad_tf.serving.grpc import server as grpc_server
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"--grpc-port needs {error.name}; install the extra: pip install 'ganad_tf[grpc]'."
         ) from error
-    tls = grpc_front.tls_credentials(options.tls_cert, options.tls_key) if options.tls_cert else None
+    tls = grpc_server.tls_credentials(options.tls_cert, options.tls_key) if options.tls_cert else None
     address = {"host": options.host, "port": options.grpc_port}
     watched = {"has_access_log": options.access_log}
-    return partial(grpc_front.GrpcFront, **address, access=who, credentials=tls, **watched)
+    return partial(grpc_server.GrpcServer, **address, access=who, credentials=tls, **watched)

@@ -1,9 +1,8 @@
-"""The verbs: `ganad VERB CONFIG.yaml`. Configures logging and chooses exit codes; prints, as only `deployment` does.
+"""The entry point of `ganad VERB CONFIG.yaml`, its exit codes, and the verbs in `VERBS`.
 
-Exit 0 done, 1 a bug (traceback), 2 something that the user can mend (one sentence), 130 interrupted, 141 when whoever
-reads the output has gone.
-Tables go to stdout, everything else to stderr. A verb imports what it needs when it runs, so that
-`--help`, `list` and `evaluate` don't wait for TensorFlow.
+Exit codes: 0 success, 1 a bug (traceback), 2 an error that the user can fix (one sentence), 130 interrupted, 141 the
+reader of the output has closed it. Tables go to stdout, everything else to stderr. A verb imports what it needs when
+it runs, so that `--help`, `list` and `evaluate` don't wait for TensorFlow. A verb's docstring is its help line.
 """
 
 import argparse
@@ -42,22 +41,22 @@ def main(command_line: Sequence[str] | None = None) -> int:
     except GanadError as error:
         print(f"ganad: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # `ganad list CONFIG.yaml | head -1` has seen enough
+    except BrokenPipeError:  # as in `ganad list CONFIG.yaml | head -1`
         streams.abandon_output()
         return 141
-    except OSError as error:  # a folder without permission, a full disk: the user's to mend, wherever it shows
+    except OSError as error:  # such as a folder without permission: the user can fix it, wherever it occurs
         if options.verbose:
             raise
         print(f"ganad: {error.filename or 'the output'}: {error.strerror or error}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
-        print(f"ganad: {terminal.interrupted(error, arguments.without_secrets(given))}", file=sys.stderr)
+        print(f"ganad: {terminal.interruption_message(error, arguments.without_secrets(given))}", file=sys.stderr)
         return 130
     return 0
 
 
 def list_(options: argparse.Namespace) -> None:
-    """Lists machine types, IDs and how many clips there are of each kind, and warns of odd recordings."""
+    """List machine types, IDs and numbers of clips, and warn of suspicious recordings."""
     runs = _runs(options)
     datasets.refuse_foreign(runs)
     print(f"{options.mode}: {runs[0].config.data_directory(options.mode)}")
@@ -72,7 +71,7 @@ def list_(options: argparse.Namespace) -> None:
 
 
 def prepare(options: argparse.Namespace) -> None:
-    """Reads the recordings and keeps their log-mels in the cache."""
+    """Compute the log-mels of the recordings and store them in the cache."""
     terminal.import_tensorflow()
     from ganad_tf.cli import stages
 
@@ -84,7 +83,7 @@ def prepare(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Trains one detector per machine type on its normal training clips."""
+    """Train one detector per machine type on its normal training clips."""
     runs = _runs(options)
     if _is_ensemble(runs):
         raise ConfigError(
@@ -100,7 +99,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def score(options: argparse.Namespace) -> None:
-    """Writes anomaly scores and decisions of the test clips."""
+    """Write anomaly scores and decisions for the test clips."""
     runs = _runs(options)
     if _is_ensemble(runs):
         _combine(runs, options.command)
@@ -113,14 +112,14 @@ def score(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Computes AUC and pAUC from the score files and writes the result file."""
+    """Compute AUC and pAUC from the score files and write the result file."""
     runs = _runs(options)
     datasets.refuse_foreign(runs)
     _evaluate(runs, keep=bool(options.machine))
 
 
 def run(options: argparse.Namespace) -> None:
-    """Does it all: prepare, train, score and, where there are labels, evaluate."""
+    """Run all stages: prepare, train, score and, if there are labels, evaluate."""
     config = configuration.load(options.config, options.set)
     if config.ensemble.members:
         runs = _runs(options, config)
@@ -132,11 +131,11 @@ def run(options: argparse.Namespace) -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Compares results with one another and with published ones, as tables and, if asked for, as bars."""
+    """Compare results with each other and with published ones, as tables and, optionally, as bars."""
     from ganad_tf.results import compare as comparison
 
     systems = comparison.read_systems(options.systems)
-    best = [comparison.best_of(systems)] if len(systems) > 1 else []
+    best = [comparison.best_system(systems)] if len(systems) > 1 else []
     rows = [*comparison.published_systems(), *systems, *best]
     print(f"{comparison.markdown(comparison.table(rows))}\n\n{comparison.NOTE}")
     comparison.write(options.out, rows)
@@ -148,13 +147,13 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def report(options: argparse.Namespace) -> None:
-    """Writes one page of pictures, sounds and tables about results, to be opened in a browser."""
+    """Write an HTML page with pictures, sounds and tables of results."""
     terminal.import_tensorflow()
     _write_report(options.results, options.out or options.results[0] / "report", options.clips)
 
 
 def demo(options: argparse.Namespace) -> None:
-    """Makes six toy machines, trains a GANomaly on each, and shows how well it finds their faults."""
+    """Create six toy machines, train a GANomaly on each, and show how well it detects their faults."""
     terminal.import_tensorflow()
     folders = {
         "dev_directory": "data",
@@ -162,8 +161,9 @@ def demo(options: argparse.Namespace) -> None:
         "model_directory": "model",
         "result_directory": "result",
     }
-    places = [f"{key}={json.dumps(str(options.out / folder))}" for key, folder in folders.items()]  # JSON is YAML too
-    config = configuration.load(_shipped("demo.yaml"), [*places, *options.set])
+    # JSON is YAML too.
+    directories = [f"{key}={json.dumps(str(options.out / folder))}" for key, folder in folders.items()]
+    config = configuration.load(_shipped("demo.yaml"), [*directories, *options.set])
     _run(options, config)
     _write_report([Path(config.result_directory)], options.out / "report", n_clips=2)
 
@@ -177,7 +177,7 @@ def _write_report(results: Sequence[Path], out: Path, n_clips: int) -> None:
 
 
 def _run(options: argparse.Namespace, config: Config) -> None:
-    """All stages in turn."""
+    """Runs all stages of the configuration."""
     from ganad_tf.cli import stages
 
     _make_synthetic(config, options.mode)
@@ -197,7 +197,7 @@ def _is_ensemble(runs: Sequence[MachineRun]) -> bool:
 
 
 def _combine(runs: Sequence[MachineRun], command: str) -> None:
-    """Scores by an ensemble; needs no TensorFlow."""
+    """Scores by an ensemble, without TensorFlow."""
     from ganad_tf.results import ensemble
 
     for run in runs:
@@ -205,19 +205,19 @@ def _combine(runs: Sequence[MachineRun], command: str) -> None:
 
 
 def _shipped(name: str) -> Path:
-    """A file of `yaml/`: inside the package where it is installed, beside it in a checkout."""
+    """Path of a file in `yaml/`, which is inside an installed package and beside it in a checkout."""
     inside, beside = (Path(__file__).parents[level] / "yaml" / name for level in (1, 2))
     return inside if inside.exists() else beside
 
 
 def _runs(options: argparse.Namespace, config: Config | None = None) -> list[MachineRun]:
-    """The runs of a verb, one per machine type that is there or was chosen."""
+    """Runs of a verb, one per machine type, or per machine type of --machine."""
     config = config or configuration.load(options.config, options.set)
     return machine_runs(config, datasets.list_clips(config, options.mode, options.machine), options.mode)
 
 
 def _warn_of_oddities(runs: Sequence[MachineRun]) -> None:
-    """Names recordings that are silent, clipped or there twice."""
+    """Warns of recordings that are silent, clipped or duplicated."""
     from ganad_tf.datasets import oddities
 
     with terminal.bar("recordings") as progress:

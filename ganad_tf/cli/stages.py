@@ -1,4 +1,4 @@
-"""The verbs over all machine types of an experiment, one after another."""
+"""The stages over all machine types of an experiment, one after another."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -8,9 +8,9 @@ from ganad_tf import datasets, runtime
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.cli import terminal
-from ganad_tf.errors import DataError, GanadError, Interrupted, WriteError
+from ganad_tf.errors import DataError, GanadError, StageInterrupt, WriteError
 from ganad_tf.run import MachineRun
-from ganad_tf.scoring.fit import check_enough
+from ganad_tf.scoring.fit import check_clip_count
 from ganad_tf.scoring.model_directory import ModelDirectory
 from ganad_tf.scoring.score import find_detector, score_clips
 from ganad_tf.tensorboard import experiment
@@ -22,20 +22,24 @@ logger = logging.getLogger(__name__)
 
 
 def check(runs: Sequence[MachineRun]) -> None:
-    """Refuses what can't be trained, before time is spent on any machine type.
+    """Checks that all detectors can be trained, before time is spent on any machine type.
 
     Raises:
-      ConfigError: If the settings don't make a detector.
+      ConfigError: If the settings don't fit a detector.
       DataError: If there are too few training clips for the density.
     """
     for run in runs:
         build(run.config)
         if run.listing.clips_of("train"):
-            check_enough(run, sum(clip.label == 0 for clip in run.listing.clips_of("train")))
+            check_clip_count(run, sum(clip.label == 0 for clip in run.listing.clips_of("train")))
 
 
 def prepare_all(runs: Sequence[MachineRun], splits: Sequence[str], *, fresh: bool = False) -> None:
-    """Brings every cache up to date, all of it anew if `fresh`; names what can't be used of all machine types."""
+    """Brings all caches up to date, or recomputes them if `fresh`.
+
+    Raises:
+      DataError: If clips can't be used; names those of all machine types.
+    """
     faults: list[GanadError] = []
     try:
         datasets.refuse_foreign(runs)
@@ -63,9 +67,12 @@ def prepare_all(runs: Sequence[MachineRun], splits: Sequence[str], *, fresh: boo
 
 
 def train_all(runs: Sequence[MachineRun], *, fresh: bool = False) -> None:
-    """Trains a detector for each machine type that has training clips; evaluation data may do without.
+    """Trains a detector for each machine type that has training clips; evaluation data need none.
 
-    Goes on with what was interrupted and keeps what is done, unless `fresh`.
+    Resumes interrupted trainings and keeps existing detectors, unless `fresh`.
+
+    Raises:
+      DataError: If a machine type of the development data has no training clips.
     """
     without = [run for run in runs if not run.listing.clips_of("train")]
     for run in without:
@@ -76,7 +83,7 @@ def train_all(runs: Sequence[MachineRun], *, fresh: bool = False) -> None:
                 f"Expected normal training clips in {directory}, but there are none of {names}; "
                 "choose others with --machine."
             )
-        find_detector(run)  # the development data's, if there is one
+        find_detector(run)  # raises if there is no detector of the development data
         logger.info("%s: no training clips in %s, the detector of --dev will score it", run.machine, directory)
     if any(run.config.deterministic for run in runs):
         runtime.deterministic()
@@ -89,9 +96,9 @@ def train_all(runs: Sequence[MachineRun], *, fresh: bool = False) -> None:
 
 
 def score_all(runs: Sequence[MachineRun], *, fresh: bool = False, command: str = "") -> None:
-    """Scores the test clips of each machine type. Goes on with what was interrupted, unless `fresh`."""
+    """Scores the test clips of each machine type; resumes interrupted scorings, unless `fresh`."""
     for run in runs:
-        find_detector(run)  # before the time is spent on reading clips
+        find_detector(run)  # fail early, before clips are read
     prepare_all(runs, ("test",))
     for run in runs:
         with _scoring(run), terminal.bar(f"{run.machine} score") as bar:
@@ -106,10 +113,10 @@ def _preparing(run: MachineRun, split: str) -> Iterator[None]:
     except KeyboardInterrupt as error:
         try:
             n_kept = len(Cache(run, split).load().entries)
-        except DataError:  # it had not begun
+        except DataError:  # there is no cache yet
             n_kept = 0
         kept = f"{n_kept} of {len(run.listing.clips_of(split))} clips are in the cache"
-        raise Interrupted(f"preparing {run.machine} {split}", kept) from error
+        raise StageInterrupt(f"preparing {run.machine} {split}", kept) from error
 
 
 @contextmanager
@@ -119,9 +126,9 @@ def _training(run: MachineRun) -> Iterator[None]:
     except KeyboardInterrupt as error:
         directory = ModelDirectory.of(run)
         kept = f"{checkpoint.epochs_kept(directory.unfinished)} of {run.config.fit.epochs} epochs are kept"
-        if directory.exists():  # an earlier one, or the scorers were being fitted
+        if directory.exists():  # of an earlier training, or interrupted while scorers were fitted
             kept = "its detector is kept"
-        raise Interrupted(f"training {run.machine}", kept) from error
+        raise StageInterrupt(f"training {run.machine}", kept) from error
 
 
 @contextmanager
@@ -130,4 +137,4 @@ def _scoring(run: MachineRun) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         kept = "its scores are kept, but perhaps for the last ones"
-        raise Interrupted(f"scoring {run.machine}", kept) from error
+        raise StageInterrupt(f"scoring {run.machine}", kept) from error

@@ -1,4 +1,4 @@
-"""Standard input, output and error as whoever calls the command line has left them: closed, or not in UTF-8."""
+"""Robust standard streams, where the caller has closed them or their encoding is not UTF-8."""
 
 import io
 import os
@@ -8,17 +8,17 @@ DESCRIPTORS = (0, 1, 2)
 
 
 def open_all() -> None:
-    r"""Makes sure that printing never ends a command; for the command line alone.
+    r"""Makes sure that printing never fails; for the command line only.
 
-    What an encoding does not have is written as an escape, `\xf6`. A closed stream leads nowhere: otherwise the first
-    file that is opened would take its number, and get what is printed.
+    Characters outside the encoding are written as escapes such as `\xf6`. A closed stream is opened on the null device:
+    otherwise the next file that is opened would get its descriptor, and receive the output.
     """
     for number in DESCRIPTORS:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, and that is this one
-    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for the whole process
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is this one
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open for the whole process
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -26,7 +26,7 @@ def open_all() -> None:
 
 
 def abandon_output() -> None:
-    """Lets what is still to be printed go nowhere, since nobody takes it: Python would try again when it ends."""
+    """Discards buffered output that nobody reads, which Python would otherwise try to flush at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

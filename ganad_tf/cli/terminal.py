@@ -1,4 +1,4 @@
-"""What a terminal, or a log file, shows while something takes long and when it is interrupted, all of it on stderr."""
+"""Progress and interruption messages on stderr, for terminals and log files, and a quiet import of TensorFlow."""
 
 import logging
 import os
@@ -17,19 +17,19 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ganad_tf import heap
 from ganad_tf.cli import environment
 from ganad_tf.config.sections import Fit
-from ganad_tf.errors import Interrupted
+from ganad_tf.errors import StageInterrupt
 
 logger = logging.getLogger(__name__)
 
-SECONDS_PER_LINE = 30.0  # where there is no terminal to draw a bar on
+SECONDS_PER_LINE = 30.0  # between progress lines in a log file
 
 T = TypeVar("T")
 
 
 @contextmanager
 def bar(label: str, unit: str = "clip") -> Iterator[Callable[[Iterable[T], int], Iterator[T]]]:
-    """What wraps an iterable of so many of a unit and shows how far it is."""
-    with _shown(label, unit) as shown:
+    """Yields `progress(items, total)`, which iterates over items and shows a progress bar."""
+    with _progress_display(label, unit) as shown:
 
         def progress(items: Iterable[T], total: int) -> Iterator[T]:
             shown.reset(total)
@@ -42,13 +42,13 @@ def bar(label: str, unit: str = "clip") -> Iterator[Callable[[Iterable[T], int],
 
 @contextmanager
 def epochs(fit: Fit, machine: str) -> Iterator[tuple[Any, ...]]:
-    """Keras callbacks that show how far a training is."""
+    """Yields Keras callbacks that show a progress bar of a training's epochs."""
     import keras
 
-    with _shown(f"{machine} train", "epoch", fit.epochs, is_wanted=bool(fit.verbose)) as shown:
+    with _progress_display(f"{machine} train", "epoch", fit.epochs, is_wanted=bool(fit.verbose)) as shown:
 
         def show(epoch: int, logs: dict[str, float]) -> None:
-            if not shown.n:  # what an earlier process has trained took none of this one's time
+            if not shown.n:  # epochs of an earlier process do not count for the speed
                 shown.n = shown.initial = epoch
             losses = {name: f"{logs[name]:.4g}" for name in ("loss", "val_loss") if name in logs}
             shown.set_postfix(losses, refresh=False)
@@ -57,13 +57,13 @@ def epochs(fit: Fit, machine: str) -> Iterator[tuple[Any, ...]]:
         yield (keras.callbacks.LambdaCallback(on_epoch_end=show),)
 
 
-class Lines:
-    """A progress bar for log files: a plain line now and then, which a stage of some seconds does without.
+class ProgressLines:
+    """Progress for log files: a plain line every `SECONDS_PER_LINE`, with the interface of a tqdm bar.
 
     Args:
-      label: What each line begins with.
-      unit: What is counted.
-      total: How many there are.
+      label: Prefix of each line.
+      unit: Singular name of the items.
+      total: Number of items.
     """
 
     def __init__(self, label: str, unit: str, total: int = 0) -> None:
@@ -73,12 +73,12 @@ class Lines:
         self.reset(total)
 
     def reset(self, total: int) -> None:
-        """Begins to count."""
+        """Starts counting up to `total`."""
         self.total = total
         self._begin = self._last = time.monotonic()
 
     def update(self) -> None:
-        """Counts one more, and says so if it is time."""
+        """Counts one item, and logs a line if it is due."""
         self.n += 1
         now = time.monotonic()
         if now - self._last >= SECONDS_PER_LINE:
@@ -95,42 +95,42 @@ class Lines:
             logger.info("%s", line)
 
     def set_postfix(self, values: Mapping[str, str], refresh: bool = True) -> None:
-        """Nothing: the losses are in `training.json`."""
+        """Does nothing: the losses are in `training.json`."""
 
 
 @contextmanager
-def _shown(label: str, unit: str, total: int = 0, *, is_wanted: bool = True) -> Iterator[Any]:
-    """A bar on a terminal, lines elsewhere, nothing with -q; it goes when the stage ends, in whatever way."""
+def _progress_display(label: str, unit: str, total: int = 0, *, is_wanted: bool = True) -> Iterator[Any]:
+    """Yields a bar on a terminal, lines elsewhere, nothing with -q; a bar is removed when the stage ends or fails."""
     if is_wanted and logger.isEnabledFor(logging.INFO) and not sys.stderr.isatty():
-        yield Lines(label, unit, total)
+        yield ProgressLines(label, unit, total)
         return
     is_off = not (is_wanted and logger.isEnabledFor(logging.INFO))
     with logging_redirect_tqdm(), tqdm(total=total, desc=label, disable=is_off, leave=False, unit=unit) as shown:
         yield shown
 
 
-def interrupted(error: KeyboardInterrupt, command_line: Sequence[str]) -> str:
-    """What Ctrl-C has left, and the command that goes on.
+def interruption_message(error: KeyboardInterrupt, command_line: Sequence[str]) -> str:
+    """Message after Ctrl-C: the part of the work that is kept, and the command that resumes it.
 
-    >>> interrupted(KeyboardInterrupt(), ["run", "my fan.yaml"])
+    >>> interruption_message(KeyboardInterrupt(), ["run", "my fan.yaml"])
     "interrupted; what is finished is kept. To go on: ganad run 'my fan.yaml'"
     """
     what = "; what is finished is kept"
-    if isinstance(error, Interrupted):
+    if isinstance(error, StageInterrupt):
         what = f" while {error.doing}; {error.kept}, and all that was finished before"
     again = [word for word in command_line if not (word.startswith("--f") and "--fresh".startswith(word))]
-    mend = "To go on" if len(again) == len(command_line) else "To go on, with what else there is kept as it is"
-    return f"interrupted{what}. {mend}: {shlex.join(['ganad', *again])}"
+    advice = "To go on" if len(again) == len(command_line) else "To go on, with what else there is kept as it is"
+    return f"interrupted{what}. {advice}: {shlex.join(['ganad', *again])}"
 
 
 def import_tensorflow(*, for_serving: bool = False) -> None:
-    """Imports TensorFlow without the lines that its libraries write past Python to stderr.
+    """Imports TensorFlow, without the messages of its native libraries on stderr, and sets process-wide switches.
 
     Args:
-      for_serving: One thread per operation: clips in parallel are faster than parts of one clip in parallel.
+      for_serving: Whether operations use one thread each, because clips in parallel are then faster.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    environment.settle_keras()
+    environment.reset_keras_settings()
     if for_serving:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     else:
@@ -139,7 +139,7 @@ def import_tensorflow(*, for_serving: bool = False) -> None:
         import tensorflow as tf
 
         tf.constant(0)
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice is for whoever writes the graph
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice addresses authors of graphs
         from ganad_tf import runtime
 
         runtime.full_float32()
@@ -147,7 +147,7 @@ def import_tensorflow(*, for_serving: bool = False) -> None:
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Keeps what libraries write past Python, and warn of, from stderr."""
+    """Suppresses warnings and the output of native libraries on stderr."""
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("w") as nowhere:

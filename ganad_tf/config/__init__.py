@@ -1,13 +1,14 @@
-"""One YAML file is the argument of every verb; here it becomes frozen dataclasses.
+"""Configuration: one YAML file, the argument of every verb → frozen dataclasses.
 
-A file and `--set key=value` overrides go in, a `Config` comes out, or one sentence about what is wrong. `sections.py`
-holds the keys of each section with their defaults, `experiment.py` the top level and what follows from it, `reader.py`
-checks names and types, `yaml_text.py` and `paths.py` say what YAML and paths mean here. Everything above imports it.
+A file and `--set key=value` overrides go in; a `Config` comes out, or one sentence about what is wrong. `sections.py`
+holds the keys of each section with their defaults, `experiment.py` the top-level keys and derived values, `reader.py`
+checks names and types, `yaml_text.py` defines the YAML dialect and `paths.py` expands paths. Everything above `config`
+may import it.
 """
 
 from ganad_tf.config.experiment import (
     FEATURE_VERSION,
-    OWN_SECTIONS,
+    MACHINE_SECTIONS,
     PAPER_DIRECTORY,
     Config,
     Mode,
@@ -16,4 +17,13 @@ from ganad_tf.config.experiment import (
     to_dict,
 )
 
-__all__ = ["FEATURE_VERSION", "OWN_SECTIONS", "PAPER_DIRECTORY", "Config", "Mode", "from_mapping", "load", "to_dict"]
+__all__ = [
+    "FEATURE_VERSION",
+    "MACHINE_SECTIONS",
+    "PAPER_DIRECTORY",
+    "Config",
+    "Mode",
+    "from_mapping",
+    "load",
+    "to_dict",
+]

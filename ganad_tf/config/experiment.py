@@ -1,7 +1,7 @@
-"""One YAML file is the argument of every verb; here it becomes frozen dataclasses.
+"""The top level of an experiment's YAML file, `Config`, and the values derived from it.
 
-The keys of the DCASE 2020 Task 2 `baseline.yaml` are kept, and every default is that baseline's, so
-that its file runs here unchanged. Keys it does not have have defaults that leave its meaning as it is.
+The keys and defaults of the DCASE 2020 Task 2 `baseline.yaml` are kept, so that this file runs here unchanged. The
+defaults of all other keys leave its meaning as it is.
 """
 
 import copy
@@ -12,33 +12,32 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ganad_tf.config import reader, yaml_text
-from ganad_tf.config.input_sections import Audio, Dataset, Feature
 from ganad_tf.config.paths import Location
-from ganad_tf.config.sections import Ensemble, Fit, Model, Scorer, TensorBoard, Threshold
+from ganad_tf.config.sections import Audio, Dataset, Ensemble, Feature, Fit, Model, Scorer, TensorBoard, Threshold
 from ganad_tf.errors import ConfigError
 from ganad_tf.files import checksummed
 
 Mode = Literal["dev", "eval"]
 
-# What may differ from one machine type to the next within one experiment.
-OWN_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold")
+# Sections that may differ between machine types within one experiment.
+MACHINE_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold")
 
-PAPER_DIRECTORY = "paper"  # in the result directory, for the detectors' own scores
+PAPER_DIRECTORY = "paper"  # in the result directory: scores by the detectors' own equations
 
-# Raised whenever the same settings would give other log-mels or records, so that old caches are refused.
+# Incremented whenever the same settings would give other log-mels or records, so that old caches are refused.
 FEATURE_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Config:
-    """One experiment. Directories are relative to where the command runs, as in the baseline.
+    """The settings of one experiment. Relative directories start at the working directory, as in the baseline.
 
-    In paths, `~` and environment variables stand for what a shell would put there.
+    `~` and environment variables in paths are expanded as by a shell.
 
     Attributes:
       on_bad_clip: `error` stops and names every clip that can't be used; `skip` goes on without them.
-      deterministic: Same file, same machine: the same scores to the last digit.
-      machines: What one machine type has otherwise, by machine type; the sections in `OWN_SECTIONS`.
+      deterministic: Whether the same file gives the same scores to the last digit on the same machine.
+      machines: Settings by machine type that override those above; only sections in `MACHINE_SECTIONS`.
     """
 
     dev_directory: Location = "./dev_data"
@@ -82,13 +81,13 @@ class Config:
             )
 
     def for_machine(self, machine: str) -> "Config":
-        """The configuration of one machine type, with what `machines` says of it laid over."""
+        """The configuration of one machine type: this one with the overrides of `machines` applied."""
         mapping = to_dict(self) | {"machines": {}}
-        own = self.machines.get(machine)
-        return from_mapping(_merge(mapping, own or {}), source=f"machines.{machine}")
+        sections = self.machines.get(machine) or {}
+        return from_mapping(_merge(mapping, sections), source=f"machines.{machine}")
 
     def with_paper_score(self) -> "Config":
-        """The same experiment judged by the detectors' own score equations; its results go to `paper/` below ours."""
+        """The same experiment with the detectors' own scores; its results go to `paper/` in the result directory."""
         mapping = to_dict(self)
         for section in (mapping, *mapping["machines"].values()):
             section.pop("scorer", None)
@@ -96,7 +95,7 @@ class Config:
         return from_mapping(mapping, source="with_paper_score")
 
     def with_result_directory(self, path: str | Path) -> "Config":
-        """The same recordings with results in another directory, whatever made them."""
+        """The same recordings with results in another directory, and without an ensemble."""
         return dataclasses.replace(self, result_directory=str(path), ensemble=Ensemble())
 
     def score_variants(self) -> tuple["Config", ...]:
@@ -105,20 +104,20 @@ class Config:
         return (self, self.with_paper_score()) if has_other else (self,)
 
     def data_directory(self, mode: Mode) -> Path:
-        """Where the recordings of `mode` are."""
+        """Directory of the recordings of `mode`."""
         return Path(self.dev_directory if mode == "dev" else self.eval_directory)
 
     def feature_settings(self) -> dict[str, Any]:
-        """Everything that a cached log-mel depends on."""
+        """Settings that a cached log-mel depends on."""
         stored = {key: value for key, value in dataclasses.asdict(self.feature).items() if key != "standardize"}
         return {"version": FEATURE_VERSION, "audio": self.audio.as_recorded(), "feature": stored}
 
     def feature_fingerprint(self) -> str:
-        """Names the cache: the same for the same `feature_settings`."""
+        """Fingerprint of `feature_settings`, which identifies the cache."""
         return checksummed.fingerprint(self.feature_settings())
 
     def training_settings(self) -> dict[str, Any]:
-        """Everything that a trained detector depends on, apart from the recordings; dotted keys."""
+        """Settings that a trained detector depends on, with dotted keys."""
         settings = to_dict(self)
         fit = {key: value for key, value in settings["fit"].items() if key not in ("verbose", "memory_budget_mb")}
         settings["audio"] = self.audio.as_recorded()
@@ -126,13 +125,13 @@ class Config:
         return dict(_flatten(chosen))
 
     def score_settings(self) -> dict[str, Any]:
-        """Everything that a clip's score depends on, apart from the recordings; dotted keys."""
+        """Settings that a clip's score depends on, with dotted keys."""
         if self.ensemble.members:
             return dict(_flatten({"ensemble": dataclasses.asdict(self.ensemble)}))
-        return self.training_settings() | dict(_flatten({"scorer": self.scorer.in_use()}))
+        return self.training_settings() | dict(_flatten({"scorer": self.scorer.relevant_settings()}))
 
     def origin(self, command: str) -> dict[str, Any]:
-        """What is kept beside scores: the settings that they depend on, the whole configuration, where and how."""
+        """Provenance written beside scores: their settings, the full configuration, working directory and command."""
         return {
             "settings": self.score_settings(),
             "config": to_dict(self),
@@ -142,10 +141,10 @@ class Config:
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Reads a YAML file, with `dotted.key=value` overrides laid over it.
+    """Reads a YAML file and applies `dotted.key=value` overrides.
 
     Raises:
-      ConfigError: If the file can't be read, or a key or value in it is not one we know.
+      ConfigError: If the file can't be read, or a key or a value is not valid.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -160,33 +159,42 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence[str] = ()) -> Config:
-    """Builds a configuration from what a YAML file holds; `source` names it in messages."""
-    reader.refuse_unusual(mapping, source=source)
+    """Builds a configuration from the content of a YAML file.
+
+    Args:
+      mapping: The file's keys and values.
+      source: Name of the file, for messages.
+      overrides: `dotted.key=value` texts; they also win over the sections of `machines`.
+
+    Raises:
+      ConfigError: If a key or a value is not valid.
+    """
+    reader.refuse_invalid_yaml(mapping, source=source)
     values: dict[str, Any] = copy.deepcopy(dict(mapping))
     machines = values.get("machines") or {}
     for override in overrides:
         _lay_over(values, override)
-        if override.split(".")[0] in OWN_SECTIONS:  # the command line has the last word
-            for own in machines.values() if isinstance(machines, dict) else ():
-                if isinstance(own, dict):
-                    _lay_over(own, override)
-    for holder in (values, *(machines.values() if isinstance(machines, dict) else ())):
-        own = holder.get("scorer") if isinstance(holder, dict) else None
-        if isinstance(own, dict) and own and "name" not in own:
-            own["name"] = "density"  # whose settings the other keys are
+        if override.split(".")[0] in MACHINE_SECTIONS:  # the command line wins
+            for sections in machines.values() if isinstance(machines, dict) else ():
+                if isinstance(sections, dict):
+                    _lay_over(sections, override)
+    for sections in (values, *(machines.values() if isinstance(machines, dict) else ())):
+        scorer = sections.get("scorer") if isinstance(sections, dict) else None
+        if isinstance(scorer, dict) and scorer and "name" not in scorer:
+            scorer["name"] = "density"  # the other keys are settings of the density scorer
     if isinstance(values.get("model"), dict):
         arguments = dict(values["model"])
         name = arguments.pop("name", Model.name)
         values["model"] = {"name": name, "arguments": arguments}
     config: Config = reader.read_section(Config, values, source=source)
-    for machine, own in config.machines.items():
-        _check_own(machine, own, source)
+    for machine, sections in config.machines.items():
+        _check_machine_sections(machine, sections, source)
         config.for_machine(machine)
     return config
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """The configuration as `from_mapping` takes it."""
+    """Converts a configuration to a mapping that `from_mapping` accepts."""
     mapping = dataclasses.asdict(config)
     mapping["model"] = {"name": config.model.name, **config.model.arguments}
     return mapping
@@ -202,21 +210,21 @@ def _lay_over(mapping: dict[str, Any], override: str) -> None:
             mapping[section] = {}
         mapping = mapping[section]
     mapping[name] = yaml_text.parse_override(text, f"--set {key}")
-    reader.refuse_unusual(mapping[name], source="--set", key=key)
+    reader.refuse_invalid_yaml(mapping[name], source="--set", key=key)
 
 
-def _check_own(machine: str, own: object, source: str) -> None:
-    if not isinstance(own, dict):
-        raise ConfigError(f"{source}: expected a section with keys under `machines.{machine}`. Received: {own!r}.")
-    for key in own:
-        if key not in OWN_SECTIONS:
+def _check_machine_sections(machine: str, sections: object, source: str) -> None:
+    if not isinstance(sections, dict):
+        raise ConfigError(f"{source}: expected a section with keys under `machines.{machine}`. Received: {sections!r}.")
+    for key in sections:
+        if key not in MACHINE_SECTIONS:
             raise ConfigError(
-                f"{source}: unknown key `machines.{machine}.{key}`{reader.nearest(str(key), OWN_SECTIONS)}"
+                f"{source}: unknown key `machines.{machine}.{key}`{reader.nearest(str(key), MACHINE_SECTIONS)}"
             )
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` laid over `below`, section by section."""
+    """`below` updated by `above`, recursively."""
     merged = dict(below)
     for key, value in above.items():
         deeper = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)

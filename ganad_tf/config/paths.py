@@ -1,4 +1,4 @@
-"""Paths as people write them: `~` and environment variables stand for what a shell would put there."""
+"""Paths in settings, in which `~` and environment variables are expanded as by a shell."""
 
 import os
 import re
@@ -10,13 +10,11 @@ _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\}?)", re.ASCII)
 
 
 def expand(path: str) -> str:
-    """The path with `~`, `~user`, `$NAME` and `${NAME}` replaced; any other as it is.
-
-    A path that has been expanded stays as it is when it is expanded again.
+    """Expands `~`, `~user`, `$NAME` and `${NAME}` in a path. Idempotent.
 
     Raises:
-      ValueError: If a variable is not set or empty, nobody has such a home folder, or the path is empty. A folder
-        with such a name would be made otherwise, or another one be used.
+      ValueError: If the path is empty, a variable is unset or empty, or there is no such home folder. Otherwise a
+        folder of that literal name would be created, or another folder be used.
 
     >>> expand("./dev_data")
     './dev_data'

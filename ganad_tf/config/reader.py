@@ -1,6 +1,6 @@
-"""Strict reading: a YAML mapping into frozen dataclasses, or one sentence about what is wrong.
+"""Strict conversion of YAML mappings to frozen dataclasses, or one sentence about what is wrong.
 
-Knows nothing of our settings; `sections.py` holds those.
+Independent of the actual settings, which `sections.py` holds.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from ganad_tf.errors import ConfigError
 
 T = TypeVar("T")
 
-DEEPEST = 20  # sections and lists within one another
+MAX_DEPTH = 20  # of nested sections and lists
 QUOTES = "a text that YAML takes for something else, such as `no`, `1` or `~`, stands in quotes"
 
 
@@ -26,7 +26,7 @@ def read_section(section: type[T], mapping: object, *, source: str, key: str = "
 
     Args:
       section: A dataclass whose fields are the known keys.
-      mapping: What the YAML holds there; None stands for an empty section.
+      mapping: Content of the section in the file; None stands for an empty section.
       source: The file, for messages.
       key: The dotted key of this section, for messages.
 
@@ -51,23 +51,25 @@ def read_section(section: type[T], mapping: object, *, source: str, key: str = "
         raise ConfigError(f"{source}: {error}") from error
 
 
-def refuse_unusual(value: object, *, source: str, key: str = "", depth: int = 0) -> None:
-    """Refuses what YAML can spell and no setting can be: keys that are no texts, NaN, infinity, sets, bytes.
+def refuse_invalid_yaml(value: object, *, source: str, key: str = "", depth: int = 0) -> None:
+    """Refuses YAML values that no setting can have: keys other than strings, NaN, infinity, sets, bytes.
 
     Raises:
-      ConfigError: Names the first of them.
+      ConfigError: Names the first such value.
     """
-    if depth > DEEPEST:  # or within itself, by an alias
-        raise ConfigError(f"{source}: expected at most {DEEPEST} sections and lists within one another under `{key}`.")
+    if depth > MAX_DEPTH:  # perhaps an alias that contains itself
+        raise ConfigError(
+            f"{source}: expected at most {MAX_DEPTH} sections and lists within one another under `{key}`."
+        )
     if isinstance(value, Mapping):
         for name, deeper in value.items():
             if not isinstance(name, str):
                 where = f"`{key}`" if key else "the top"
                 raise ConfigError(f"{source}: expected texts as keys under {where}. Received: {name!r}; {QUOTES}.")
-            refuse_unusual(deeper, source=source, key=f"{key}.{name}" if key else name, depth=depth + 1)
+            refuse_invalid_yaml(deeper, source=source, key=f"{key}.{name}" if key else name, depth=depth + 1)
     elif isinstance(value, list | tuple):
         for item in value:
-            refuse_unusual(item, source=source, key=key, depth=depth + 1)
+            refuse_invalid_yaml(item, source=source, key=key, depth=depth + 1)
     elif isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{source}: expected a number for `{key}`. Received: {value!r}.")
     elif not isinstance(value, str | int | float | None):
@@ -75,14 +77,14 @@ def refuse_unusual(value: object, *, source: str, key: str = "", depth: int = 0)
 
 
 def nearest(name: str, known: typing.Iterable[str]) -> str:
-    """`; did you mean ...?` for the closest known name, or the list of them all."""
+    """End of a message: `; did you mean ...?` with the closest known name, or a list of the known names."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean `{close[0]}`?" if close else f". Known: {', '.join(known)}."
 
 
 def in_range(key: str, value: float, low: float, high: float) -> None:
-    """Refuses what is not from `low` to below `high`.
+    """Refuses a value outside [low, high).
 
     Raises:
       ValueError: Names the dotted key.
@@ -92,7 +94,7 @@ def in_range(key: str, value: float, low: float, high: float) -> None:
 
 
 def _convert(value: object, expected: Any, *, source: str, key: str) -> Any:
-    """`value` as the type `expected`, or a ConfigError that names the key."""
+    """Converts `value` to the type `expected`, or raises a ConfigError that names the key."""
     if dataclasses.is_dataclass(expected):
         return read_section(typing.cast(type, expected), value, source=source, key=key)
     for option in _options(expected):
@@ -104,7 +106,7 @@ def _convert(value: object, expected: Any, *, source: str, key: str) -> Any:
 
 
 def _read(value: Any, expected: Any, *, source: str, key: str) -> Any:
-    """A value that fits, as what is used: numbers as `float` where that is expected, paths expanded."""
+    """Converts a value of the right type: integers to `float` where that is expected, paths by expansion."""
     if expected is float:
         return float(value)
     if expected == Location:
@@ -152,16 +154,22 @@ def _describe(expected: Any) -> str:
     return " or ".join(words)
 
 
-def refuse_other_settings(what: str, there: Mapping[str, Any], here: Mapping[str, Any], mend: str) -> None:
-    """Refuses something made with settings `there` where the configuration has `here`, both with dotted keys.
+def refuse_other_settings(what: str, there: Mapping[str, Any], here: Mapping[str, Any], advice: str) -> None:
+    """Refuses a result made with settings `there` if the configuration has other settings, `here`.
+
+    Args:
+      what: The result, to begin the message with.
+      there: Settings that it was made with; dotted keys.
+      here: Settings of the configuration; dotted keys.
+      advice: Advice, to end the message with.
 
     Raises:
-      ConfigError: Names the first setting that differs, and how to mend it.
+      ConfigError: Names the first setting that differs.
     """
     there, here = (json.loads(json.dumps(settings)) for settings in (there, here))
     for key in sorted(there.keys() | here.keys()):
         if there.get(key) != here.get(key):
             raise ConfigError(
                 f"{what} was made with `{key}: {there.get(key)}`, "
-                f"this configuration has `{key}: {here.get(key)}`; {mend}."
+                f"this configuration has `{key}: {here.get(key)}`; {advice}."
             )

@@ -1,8 +1,8 @@
-"""YAML text as plain values, in which nothing means another thing than it says.
+"""YAML text → plain values, without the surprises of YAML 1.1.
 
 Numbers are those of YAML 1.2's core schema: `0512` is 512 (YAML 1.1 reads 330), `2e-4` and `.5` are numbers, and
-`1_000`, `1:30` and `2026-11-01` are texts, which whoever expects a number refuses. `yes`, `no`, `on` and `off` are
-true and false as in YAML 1.1, which most people know, so that a text of that kind stands in quotes.
+`1_000`, `1:30` and `2026-11-01` are strings, which a key that expects a number refuses. `yes`, `no`, `on` and `off`
+are booleans as in YAML 1.1, which most people know; a string of that kind has to be quoted.
 """
 
 import re
@@ -26,9 +26,9 @@ _SCALARS: tuple[tuple[str, str, Iterable[str]], ...] = (  # kind, pattern, first
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which refuses a key given twice."""
+    """PyYAML's safe loader, but duplicate keys are errors."""
 
-    yaml_implicit_resolvers = {}  # noqa: RUF012 - none of YAML 1.1
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - without those of YAML 1.1
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key.value for key, _ in node.value if key.tag != f"{_PREFIX}merge"]
@@ -56,7 +56,7 @@ _Loader.add_constructor(f"{_PREFIX}float", _number)
 
 
 def parse(text: str, source: str) -> Any:
-    """The value that `text` spells.
+    """Parses YAML text.
 
     Raises:
       ConfigError: If `text` is not YAML; names `source` and the line.
@@ -70,7 +70,7 @@ def parse(text: str, source: str) -> Any:
 
 
 def parse_override(text: str, source: str) -> Any:
-    """The value of `--set key=value`: as `parse`, but nothing of it is a comment.
+    """Parses the value of `--set key=value`: as `parse`, but comments are errors.
 
     Raises:
       ConfigError: If `text` is not YAML, or ends in a comment that may be part of a path.

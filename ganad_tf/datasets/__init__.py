@@ -1,4 +1,8 @@
-"""Where recordings come from: one module per layout. Adding one is a file here and a line in `DATASETS`."""
+"""Datasets: the layout of the recordings on disk → one `Listing` of clips per machine type.
+
+One module per layout; to add one, write a module and a line in `DATASETS`. `oddities.py` warns of suspicious
+recordings, `synthetic.py` writes toy machines. Needs no TensorFlow.
+"""
 
 import difflib
 import logging
@@ -26,10 +30,10 @@ DATASETS: dict[str, ListClips] = {
 
 
 def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list[Listing]:
-    """The clips of every machine type, or of those named, in the order of their names.
+    """Lists the clips of all machine types, or of those in `machines`, sorted by machine type.
 
     Raises:
-      ConfigError: If the dataset or a machine is not known.
+      ConfigError: If the dataset or a machine type is unknown.
       DataError: If the data directory is missing or holds no clips.
     """
     if config.dataset.name not in DATASETS:
@@ -37,8 +41,8 @@ def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list
     directory = config.data_directory(mode)
     key = f"{mode}_directory"
     if not directory.is_dir():
-        mend = "run `ganad prepare`, which makes them" if config.dataset.name == "synthetic" else f"set `{key}`"
-        raise DataError(f"Expected a folder of recordings in {directory}, but there is none; {mend}.")
+        advice = "run `ganad prepare`, which makes them" if config.dataset.name == "synthetic" else f"set `{key}`"
+        raise DataError(f"Expected a folder of recordings in {directory}, but there is none; {advice}.")
     _refuse_inside(config, directory, key)
     listings = DATASETS[config.dataset.name](directory, mode, config.dataset)
     known = [listing.machine for listing in listings]
@@ -58,7 +62,7 @@ def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list
 
 
 def _warn_of_unlisted(config: Config, known: Sequence[str], directory: Path) -> None:
-    """Warns of settings that nothing will use, such as those of a machine type that is misspelt."""
+    """Warns of settings for machine types that have no clips, perhaps because of a spelling mistake."""
     unlisted = [machine for machine in config.machines if machine not in known]
     guesses = {machine: difflib.get_close_matches(machine, known, n=1) for machine in unlisted}
     names = [
@@ -69,7 +73,7 @@ def _warn_of_unlisted(config: Config, known: Sequence[str], directory: Path) -> 
 
 
 def _refuse_inside(config: Config, directory: Path, key: str) -> None:
-    """Refuses to put our own files among the recordings, where they would be taken for recordings."""
+    """Refuses output directories inside the data directory, where their files would be listed as recordings."""
     for name in ("cache_directory", "model_directory", "result_directory"):
         ours = Path(getattr(config, name)).resolve()
         if config.dataset.name != "imported" and directory.resolve() in (ours, *ours.parents):

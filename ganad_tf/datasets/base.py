@@ -1,7 +1,7 @@
-"""What a dataset module offers: `list_clips(directory, mode, settings)`, one `Listing` per machine type.
+"""The interface of a dataset module, `list_clips(directory, mode, settings)`, and helpers to implement it.
 
-A file whose name doesn't fit is never passed over in silence: it goes into `Listing.foreign`. Only files
-that lie beside the machines' folders, such as the archives that they came in, are nobody's clips.
+A file whose name doesn't fit is never silently ignored: it goes into `Listing.foreign`. Only files beside the
+machines' folders, such as the downloaded archives, are ignored.
 """
 
 import re
@@ -11,13 +11,13 @@ from pathlib import Path
 from ganad_tf.audio import extensions
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
-from ganad_tf.config.input_sections import Dataset
+from ganad_tf.config.sections import Dataset
 from ganad_tf.errors import DataError
 
 ListClips = Callable[[Path, Mode, Dataset], list[Listing]]
 
-# What file managers, archivers, disks and network drives leave in folders; hidden files, such as `.DS_Store` and the
-# `._x.wav` beside an `x.wav`, begin with a dot. Linux shows the colon of Windows' streams as it is or as U+F03A.
+# Files that file managers, archivers, disks and network drives leave in folders. Hidden files, such as `.DS_Store` and
+# the `._x.wav` beside an `x.wav`, begin with a dot. Linux shows the colon of Windows' streams as it is or as U+F03A.
 _OF_THE_SYSTEM = re.compile(
     r"\..*|Thumbs\.db|ehthumbs\.db|desktop\.ini|.*[:\uf03a]Zone\.Identifier"
     r"|@eaDir|__MACOSX|lost\+found|\$RECYCLE\.BIN|System Volume Information",
@@ -25,7 +25,7 @@ _OF_THE_SYSTEM = re.compile(
 )
 
 
-def clip_of(
+def make_clip(
     path: Path,
     directory: Path,
     *,
@@ -35,7 +35,7 @@ def clip_of(
     label: int | None,
     name: str | None = None,
 ) -> Clip:
-    """The clip in the file `path`, below the data directory `directory`; called by its file name unless `name`."""
+    """Constructs the clip of the file `path` in the data directory `directory`; its name defaults to the file name."""
     stat = path.stat()
     return Clip(
         file=path.relative_to(directory).as_posix(),
@@ -49,11 +49,11 @@ def clip_of(
     )
 
 
-def visible(directory: Path) -> Iterator[Path]:
-    """What is in `directory`, by name, without what file managers and operating systems leave behind.
+def visible_entries(directory: Path) -> Iterator[Path]:
+    """Files and folders in `directory`, sorted by name, without those of file managers and operating systems.
 
     Raises:
-      DataError: If it can't be read.
+      DataError: If the directory can't be read.
     """
     try:
         return iter(sorted(path for path in directory.iterdir() if not _OF_THE_SYSTEM.fullmatch(path.name)))
@@ -62,9 +62,9 @@ def visible(directory: Path) -> Iterator[Path]:
 
 
 def recordings(folder: Path) -> tuple[list[Path], list[str]]:
-    """The audio files in a folder and the folders in it, by name, and what else lies there with what was expected.
+    """Audio files in a folder and its subfolders, sorted by name, and a line for each other file.
 
-    Links to folders are followed, but for those that lead back to a folder that they are in.
+    Links to folders are followed, except those that lead back to a parent folder.
 
     Raises:
       DataError: If a folder can't be read.
@@ -83,7 +83,7 @@ def recordings(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def _files(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
-    for path in visible(folder):
+    for path in visible_entries(folder):
         if not path.is_dir():
             yield path
         elif (real := path.resolve()) not in above:

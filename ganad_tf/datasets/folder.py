@@ -1,8 +1,8 @@
-"""Any folder of recordings: `normal/` and, if there are any, `anomaly/` or `abnormal/`, each with folders in it or not.
+"""Any folder of recordings with `normal/` and, optionally, `anomaly/` or `abnormal/`, with or without subfolders.
 
-The folder's name is the machine type. The data directory is such a folder or holds several.
-MIMII's `id_00/{normal,abnormal}` fits as it is. For evaluation, the data directory holds a folder
-of recordings per machine type, unlabelled, or is one.
+The folder's name is the machine type. The data directory is such a folder or holds several; MIMII's
+`id_00/{normal,abnormal}` fits unchanged. The evaluation data directory is a folder of unlabelled recordings, or
+holds one per machine type.
 """
 
 import hashlib
@@ -11,24 +11,24 @@ from pathlib import Path
 from ganad_tf.audio import extensions
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
-from ganad_tf.config.input_sections import Dataset
-from ganad_tf.datasets.base import clip_of, recordings, visible
+from ganad_tf.config.sections import Dataset
+from ganad_tf.datasets.base import make_clip, recordings, visible_entries
 from ganad_tf.datasets.identical import identical_files
 
 _LABELS = {"normal": 0, "anomaly": 1, "abnormal": 1}
 MACHINE_ID = "00"  # a folder is one machine
-NEW_ID = "new"  # what is to be scored has files of its own, beside those of the test
+NEW_ID = "new"  # of evaluation data, whose score files are separate from those of the test clips
 
 
 def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
-    """One listing for `directory` itself, or one per folder in it."""
+    """Lists `directory` itself as one machine type, or each folder in it."""
     if mode == "dev":
         is_machine = (directory / "normal").is_dir()
     else:
-        is_machine = any(path.is_file() and path.suffix.lower() in extensions() for path in visible(directory))
+        is_machine = any(path.is_file() and path.suffix.lower() in extensions() for path in visible_entries(directory))
     if is_machine and directory.name in ("", ".."):
-        directory = directory.resolve()  # `.` has no name of its own
-    folders = [directory] if is_machine else [path for path in visible(directory) if path.is_dir()]
+        directory = directory.resolve()  # `.` and `..` have no name
+    folders = [directory] if is_machine else [path for path in visible_entries(directory) if path.is_dir()]
     list_machine = _list_labelled if mode == "dev" else _list_unlabelled
     return [list_machine(folder, settings.folder.test_split) for folder in folders]
 
@@ -36,7 +36,7 @@ def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
 def _list_labelled(folder: Path, test_split: float) -> Listing:
     clips: list[Clip] = []
     foreign: list[str] = []
-    for path in visible(folder):
+    for path in visible_entries(folder):
         if path.name not in _LABELS or not path.is_dir():
             foreign.append(f"{path}: expected only the folders `normal`, `anomaly` and `abnormal` here")
             continue
@@ -51,22 +51,24 @@ def _list_labelled(folder: Path, test_split: float) -> Listing:
 
 
 def _list_unlabelled(folder: Path, test_split: float) -> Listing:
-    del test_split  # nothing is kept out: all of it is to be scored
+    del test_split  # nothing is held out: all clips are scored
     files, foreign = recordings(folder)
     clips = tuple(_clip(file, folder, NEW_ID, "test", None) for file in files)
     return Listing(folder.name, folder.parent, clips, tuple(foreign))
 
 
 def _clip(file: Path, folder: Path, machine_id: str, split: str, label: int | None) -> Clip:
-    """Named with its folder: MIMII's `normal/00000000.wav` and `abnormal/00000000.wav` are two clips."""
+    """Clip named with its folder, because MIMII has both `normal/00000000.wav` and `abnormal/00000000.wav`."""
     name = file.relative_to(folder).as_posix()
-    return clip_of(file, folder.parent, machine=folder.name, machine_id=machine_id, split=split, label=label, name=name)
+    return make_clip(
+        file, folder.parent, machine=folder.name, machine_id=machine_id, split=split, label=label, name=name
+    )
 
 
 def _held_out(files: list[Path], folder: Path, share: float) -> set[Path]:
-    """An arbitrary choice of test clips, the same for the same names: order and dates don't matter.
+    """Chooses test clips pseudo-randomly by their names, independent of order and dates.
 
-    A file whose contents are in training too is no test of anything: it stays in training.
+    A file with an identical copy in training stays in training.
     """
     count = round(share * len(files))
     ordered = sorted(files, key=lambda path: hashlib.sha256(path.relative_to(folder).as_posix().encode()).digest())

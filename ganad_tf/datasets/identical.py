@@ -1,4 +1,4 @@
-"""Files with the same contents, such as a recording that was copied under another name."""
+"""Detection of identical files, such as a recording that was copied under another name."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from ganad_tf.files import checksummed
 
-SAMPLE_BYTES = 4096  # from the middle of a file: of two recordings they are the same in silence only
+SAMPLE_BYTES = 4096  # from the middle of a file; in two different recordings these differ, except in silence
 
 
 def identical_files(paths: Iterable[Path]) -> list[list[Path]]:
-    """Groups of files with the same contents, in the order of `paths`; files like no other are in none.
+    """Groups of two or more identical files, in the order of `paths`.
 
-    Sizes and a sample are compared first, so that few files are read whole. One that can't be read is like no other;
-    who reads the recordings names it.
+    Sizes and a sample are compared first, so that few files are read completely. Unreadable files are in no group;
+    their error is reported when the recordings are read.
     """
     groups = [list(paths)]
     for trait in (_size, _sample, checksummed.file_checksum):

@@ -1,7 +1,7 @@
-"""Log-mels made elsewhere: the clips are those of the caches that `tools/import_logmel.py` wrote.
+"""Imported log-mels: the clips of the caches that `tools/import_logmel.py` wrote.
 
-There are no recordings; the data directory is the cache directory of the mode, and holds
-`<machine>/{train,test}/manifest.json`.
+There are no recordings; the data directory is the cache directory of the mode, with a cache per machine type and
+split.
 """
 
 from pathlib import Path
@@ -9,14 +9,14 @@ from pathlib import Path
 from ganad_tf.cache import manifest
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
-from ganad_tf.config.input_sections import Dataset
-from ganad_tf.datasets.base import visible
+from ganad_tf.config.sections import Dataset
+from ganad_tf.datasets.base import visible_entries
 
 
 def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
-    """One listing per folder of `directory`."""
-    del mode, settings  # the manifests say all
-    return [_list_machine(directory, machine.name) for machine in visible(directory) if machine.is_dir()]
+    """Lists each folder of `directory` as a machine type."""
+    del mode, settings  # the manifests hold all that is needed
+    return [_list_machine(directory, machine.name) for machine in visible_entries(directory) if machine.is_dir()]
 
 
 def _list_machine(directory: Path, machine: str) -> Listing:

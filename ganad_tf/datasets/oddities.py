@@ -1,66 +1,65 @@
-"""Warnings of recordings that can be used but seldom should: silent, clipped, with a dead channel, or there twice."""
+"""Warnings of suspicious recordings: silent, clipped, with a dead channel, or duplicated."""
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ganad_tf.audio import sound_checks
-from ganad_tf.audio.sound_checks import Examined
+from ganad_tf.audio.sound_checks import Examination
 from ganad_tf.cache import contents
 from ganad_tf.cache.directory import Cache
-from ganad_tf.clips import Clip
-from ganad_tf.config.input_sections import Audio
+from ganad_tf.clips import Clip, Progress
+from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError
 from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
 
-N_NAMED = 5  # of a kind
-Progress = Callable[[Iterable, int], Iterable]
+N_NAMED = 5  # files named per kind
 
 
 def warn(runs: Sequence[MachineRun], *, progress: Progress) -> None:
-    """Warns of odd recordings, one line per kind with their number and the names of some.
+    """Warns of suspicious recordings: one line per kind with their number and some names.
 
-    What the caches know of is not read again; imported log-mels have no recordings.
+    Recordings that the caches have examined are not read again; imported log-mels have no recordings.
 
     Args:
       runs: One per machine type, of one experiment.
-      progress: Shows how far the reading is.
+      progress: Displays the progress of reading.
     """
-    examined_clips: dict[Clip, Examined | None] = {}
+    examinations: dict[Clip, Examination | None] = {}
     unknown: list[Clip] = []
     recordings: list[tuple[Path, Audio]] = []
     for run in runs:
         if run.config.dataset.name == "imported":
             continue
-        examined_clips |= _known(run)
-        missing = [clip for clip in run.listing.clips if clip not in examined_clips]
+        examinations |= _known(run)
+        missing = [clip for clip in run.listing.clips if clip not in examinations]
         unknown += missing
         recordings += [(run.listing.directory / clip.file, run.config.audio) for clip in missing]
     if unknown:
         with ThreadPoolExecutor() as pool:
-            examined = progress(pool.map(_examined, recordings), len(unknown))
-            examined_clips |= dict(zip(unknown, examined, strict=True))
-    for line in lines(examined_clips):
+            examined = progress(pool.map(_examine, recordings), len(unknown))
+            examinations |= dict(zip(unknown, examined, strict=True))
+    for line in lines(examinations):
         logger.warning("%s", line)
 
 
-def lines(examined_clips: Mapping[Clip, Examined | None]) -> Iterator[str]:
-    """One line per kind of oddity.
+def lines(examinations: Mapping[Clip, Examination | None]) -> Iterator[str]:
+    """Warnings, one line per kind of oddity.
 
     Args:
-      examined_clips: What is known of the clips' files; None where they can't be read.
+      examinations: Results by clip; None for files that can't be read.
     """
     having: dict[str, list[str]] = defaultdict(list)
-    for clip, examined in examined_clips.items():
+    for clip, examined in examinations.items():
         for remark in examined.remarks if examined else ():
             is_channel = remark.startswith(sound_checks.CONSTANT)
             kind, name = (sound_checks.CONSTANT, f"{clip.file} ({remark})") if is_channel else (remark, clip.file)
             having[kind].append(name)
-    unreadable = [clip.file for clip, examined in examined_clips.items() if examined is None]
+    unreadable = [clip.file for clip, examined in examinations.items() if examined is None]
     if unreadable:
         yield f"{_recordings(unreadable)} can't be read, `ganad prepare` says why: {_some(unreadable)}."
     if silent := having[sound_checks.SILENT]:
@@ -69,12 +68,12 @@ def lines(examined_clips: Mapping[Clip, Examined | None]) -> Iterator[str]:
         yield f"Clipped, cut off flat at full scale, in {_recordings(clipped)}: {_some(clipped)}."
     if constant := having[sound_checks.CONSTANT]:
         yield f"A channel without sound, every sample the same, in {_recordings(constant)}: {_some(constant)}."
-    yield from _of_identical(examined_clips)
+    yield from _of_identical(examinations)
 
 
-def _of_identical(examined_clips: Mapping[Clip, Examined | None]) -> Iterator[str]:
+def _of_identical(examinations: Mapping[Clip, Examination | None]) -> Iterator[str]:
     alike: dict[str, list[Clip]] = defaultdict(list)
-    for clip, examined in examined_clips.items():
+    for clip, examined in examinations.items():
         if examined and examined.sha256:
             alike[examined.sha256].append(clip)
     groups = [group for group in alike.values() if len(group) > 1]
@@ -98,29 +97,29 @@ def _by_machine(group: Sequence[Clip]) -> list[list[Clip]]:
     return list(machines.values())
 
 
-def _known(run: MachineRun) -> dict[Clip, Examined]:
-    """Clips that the caches have examined, as they are now."""
-    known: dict[Clip, Examined] = {}
+def _known(run: MachineRun) -> dict[Clip, Examination]:
+    """Results of the current clips that the caches hold."""
+    known: dict[Clip, Examination] = {}
     for split in ("train", "test"):
         clips = run.listing.clips_of(split)
         try:
             cached = Cache(run, split).load()
-        except DataError:  # there is none, or `prepare` will say what is wrong with it
+        except DataError:  # there is no cache, or `prepare` will report what is wrong with it
             continue
         if cached.fingerprint != run.config.feature_fingerprint():
             continue
-        cached = contents.recognised(cached, clips, run.listing.directory)
-        entries = {entry.clip: Examined(entry.sha256, entry.remarks) for entry in cached.entries if entry.sha256}
-        left_out = {clip.stamp for clip in cached.skipped}  # of which `prepare` has told
+        cached = contents.with_current_times(cached, clips, run.listing.directory)
+        entries = {entry.clip: Examination(entry.sha256, entry.remarks) for entry in cached.entries if entry.sha256}
+        left_out = {clip.stamp for clip in cached.skipped}  # `prepare` has reported them
         for clip in clips:
             if clip in entries:
                 known[clip] = entries[clip]
             elif clip.stamp in left_out:
-                known[clip] = Examined("", ())
+                known[clip] = Examination("", ())
     return known
 
 
-def _examined(recording: tuple[Path, Audio]) -> Examined | None:
+def _examine(recording: tuple[Path, Audio]) -> Examination | None:
     try:
         return sound_checks.examine(*recording)
     except DataError:
@@ -136,7 +135,7 @@ def _recordings(files: Sequence[str]) -> str:
 
 
 def _some(names: Iterable[str]) -> str:
-    """The first of them.
+    """Enumeration of the first few names.
 
     >>> _some(["a", "b"]), _some("abcdefg")
     ('a, b', 'a, b, c, d, e and 2 more')

@@ -1,7 +1,7 @@
-"""Toy machines made of arithmetic, written as real WAV files in the layout of DCASE 2020 Task 2.
+"""Synthetic toy machines, written as WAV files in the layout of DCASE 2020 Task 2.
 
-For the demo and for tests, where no recordings are at hand. `synthetic_machines.py` says how they
-sound. Their scores say nothing about real machines.
+For the demo and for tests, where no recordings are at hand; `synthetic_machines.py` synthesises the sounds. Scores on
+them say nothing about real machines.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ import soundfile
 
 from ganad_tf.clips import Listing
 from ganad_tf.config import Mode
-from ganad_tf.config.input_sections import Dataset, SyntheticData
+from ganad_tf.config.sections import Dataset, SyntheticData
 from ganad_tf.datasets import dcase2020
 from ganad_tf.datasets.synthetic_machines import MACHINES, SAMPLE_RATE, Take, factory, unit_rms
 from ganad_tf.errors import DataError
@@ -25,17 +25,17 @@ from ganad_tf.files import atomic
 
 logger = logging.getLogger(__name__)
 
-MARK = "synthetic.json"  # tells our own files from somebody's recordings
-LOUDNESS_DB = (-34.0, -22.0)  # a clip's level below full scale is drawn from here, healthy or not
+MARK = "synthetic.json"  # distinguishes synthetic files from real recordings
+LOUDNESS_DB = (-34.0, -22.0)  # range of a clip's random level relative to full scale, healthy or not
 
 
 def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
-    """As `dcase2020` lists them."""
+    """Lists clips in the DCASE 2020 layout."""
     return dcase2020.list_clips(directory, mode, settings)
 
 
 def write(directory: Path, settings: SyntheticData) -> bool:
-    """Writes the recordings, unless they are there already.
+    """Writes the recordings, unless they exist already.
 
     Returns:
       Whether anything was written.
@@ -69,14 +69,14 @@ def write(directory: Path, settings: SyntheticData) -> bool:
 def recording(
     machine: str, machine_id: int, fault: str | None, seed: tuple[int, ...], settings: SyntheticData
 ) -> np.ndarray:
-    """One clip: machine and fault over factory noise at the set ratios, at a level drawn at random.
+    """Synthesises one clip: machine and fault over factory noise at the configured SNRs, at a random level.
 
     Args:
       machine: A key of `MACHINES`.
-      machine_id: Which individual.
-      fault: One of the machine's faults, or None.
-      seed: Names the clip; the same seed gives the same samples.
-      settings: Length and ratios.
+      machine_id: Number of the individual machine.
+      fault: One of the machine's faults, or None for a healthy machine.
+      seed: Seed of the clip; the same seed gives the same samples.
+      settings: Length and signal-to-noise ratios.
 
     Returns:
       `[samples]` float64 in [-1, 1].
@@ -95,7 +95,7 @@ def recording(
 
 
 def _plan(settings: SyntheticData) -> Iterator[tuple[Path, tuple[str, int, str | None, tuple[int, ...]]]]:
-    """Every clip's path below the data directory, and what `recording` makes it from."""
+    """Path of each clip, relative to the data directory, with the arguments of `recording`."""
     kinds = (
         ("train", "normal", settings.n_train),
         ("test", "normal", settings.n_normal),

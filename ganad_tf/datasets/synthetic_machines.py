@@ -1,9 +1,8 @@
-"""How six toy machines sound, healthy and broken.
+"""Sound synthesis of six toy machines, healthy and faulty.
 
-Every machine is a function `(take, fault) → (machine, added)`: its sound with what the fault takes
-away or bends, and the sound that the fault adds (None if it adds none). What differs from one
-individual machine to the next is drawn from `take.unit`, what differs from clip to clip from
-`take.rng`; levels are set by whoever mixes, so that loudness alone gives nothing away.
+Each machine is a function `(take, fault) → (machine, added)`: its sound, as changed by the fault, and the sound that
+the fault adds (None if it adds none). Properties of an individual machine are drawn from `take.unit`, those of a clip
+from `take.rng`. The caller sets the levels, so that loudness alone does not reveal a fault.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,9 +20,9 @@ class Take:
     """One recording of one individual machine.
 
     Attributes:
-      n_samples: Its length.
-      unit: Draws the same numbers for every take of the same individual.
-      rng: Draws this take's own numbers.
+      n_samples: Length in samples.
+      unit: Generator of the individual machine: the same numbers in every take of it.
+      rng: Generator of this take.
     """
 
     n_samples: int
@@ -32,11 +31,11 @@ class Take:
 
     @property
     def seconds(self) -> float:
-        """Length of the take."""
+        """Duration in seconds."""
         return self.n_samples / SAMPLE_RATE
 
     def turns(self, hz: float, wander: float = 0.004) -> np.ndarray:
-        """Revolutions of a shaft since the start, at a speed that wanders slowly as real ones do."""
+        """Revolutions of a shaft since the start, `[samples]`, at a slowly drifting speed."""
         time = np.arange(self.n_samples) / SAMPLE_RATE
         rates, phases = self.rng.uniform(0.1, 0.8, 3), self.rng.uniform(0, 2 * np.pi, 3)
         drift = sum(np.sin(2 * np.pi * rate * time + phase) for rate, phase in zip(rates, phases, strict=True)) / 3
@@ -44,14 +43,14 @@ class Take:
         return self.rng.uniform() + np.cumsum(speed) / SAMPLE_RATE
 
     def tones(self, turns: np.ndarray, orders: Numbers, amplitudes: Numbers) -> np.ndarray:
-        """Sines at multiples of a shaft's speed."""
+        """Sum of sines at multiples of a shaft's speed, `[samples]`."""
         total = np.zeros(self.n_samples)
         for order, amplitude in zip(orders, amplitudes, strict=True):
             total += amplitude * np.sin(2 * np.pi * (order * turns + self.rng.uniform()))
         return total
 
     def noise(self, low_hz: float, high_hz: float, slope_db: float = -3.0) -> np.ndarray:
-        """Gaussian noise between two frequencies, falling by `slope_db` per octave."""
+        """Gaussian noise between two frequencies, with a slope of `slope_db` per octave, at unit RMS; `[samples]`."""
         hz = np.fft.rfftfreq(self.n_samples, 1 / SAMPLE_RATE) + 1e-9
         shape = (hz / low_hz) ** (slope_db / 6.02) / (1 + (low_hz / hz) ** 4) / (1 + (hz / high_hz) ** 6)
         spectrum = shape * (self.rng.normal(size=hz.size) + 1j * self.rng.normal(size=hz.size))
@@ -60,7 +59,7 @@ class Take:
     def strikes(
         self, times: np.ndarray, gains: np.ndarray | float, resonances_hz: Numbers, decay_seconds: float
     ) -> np.ndarray:
-        """Something hit at `times` (seconds), ringing at its resonances."""
+        """Decaying resonances excited at `times` (seconds), `[samples]`."""
         inside = (times >= 0) & (times < self.seconds)
         hits = np.zeros(self.n_samples)
         np.add.at(hits, (times[inside] * SAMPLE_RATE).astype(int), np.broadcast_to(gains, times.shape)[inside])
@@ -72,18 +71,18 @@ class Take:
         return np.fft.irfft(np.fft.rfft(hits, size) * np.fft.rfft(ring, size), size)[: self.n_samples]
 
     def beats(self, period_seconds: float, jitter: float = 0.01) -> np.ndarray:
-        """Times of something that repeats, with a little irregularity, from before the start to after the end."""
+        """Times in seconds of a slightly irregular periodic event, from before the start to after the end."""
         count = int(self.seconds / period_seconds) + 3
         times = period_seconds * (np.arange(count) - self.rng.uniform())
         return times + period_seconds * jitter * self.rng.normal(size=count)
 
     def scattered(self, per_second: float) -> np.ndarray:
-        """Times of something that happens at random."""
+        """Times in seconds of a Poisson process."""
         return self.rng.uniform(0, self.seconds, self.rng.poisson(per_second * self.seconds))
 
 
 def unit_rms(sound: np.ndarray) -> np.ndarray:
-    """`sound` at a root mean square of 1; silence stays silence."""
+    """Scales `sound` to a root mean square of 1; silence stays silent."""
     return sound / max(float(np.sqrt(np.mean(sound**2))), 1e-12)
 
 
@@ -218,7 +217,7 @@ def toy_conveyor(take: Take, fault: str | None) -> Sound:
 
 
 def factory(take: Take) -> np.ndarray:
-    """What else is heard in a hall: rumble, mains, and now and then a distant clank."""
+    """Background noise of a factory hall: rumble, mains hum and occasional distant clanks."""
     rumble = take.noise(60, 7000, take.rng.uniform(-5.5, -4))
     mains = take.tones(take.turns(50, wander=0.0005), [1, 2, 4], take.rng.uniform(0.02, 0.15, 3))
     times = take.scattered(0.3)

@@ -1,6 +1,16 @@
-"""A trained detector → one artifact that takes sound and returns an anomaly score.
+"""The verb `export`: a trained detector, or an ensemble → one verified model that takes sound and returns scores.
 
-`gathering` reads what was trained, `graph` puts it into one graph, `savedmodel` writes that graph where
-TensorFlow Serving looks for it, `edge` for small boards, and `verification` lets nothing pass that scores
-otherwise than the live detector.
+In: model directories, training scores, and a few clips for verification. Out: a new version in
+`exported_models/<name>/<version>/` (SavedModel) or `exported_models/<name>.<format>/<version>/` (LiteRT, ONNX), with
+`ganad.json`, and the configuration files of TensorFlow Serving.
+
+`members.py` reads detectors, scorers and training scores; `graph.py` joins features, networks, scorers and threshold
+in one graph, with `checks.py` and `guards.py` for bad input, `explaining.py` for the signature `explain` and
+`constants.py` for `audio_format`. `savedmodel.py` and `edge.py` run the export; `litert.py` and `onnx.py` convert;
+`examples.py` chooses clips and `verify.py` compares their scores with the live detector's. `metadata.py` writes
+`ganad.json`, in which `portable.py` keeps no private paths. `publishing.py` numbers versions, `serving_files.py`
+configures TensorFlow Serving.
+
+Terms: a *member* is a detector with its fitted scorer, *live* scores are those of the training code, an *edge* model is
+a LiteRT or ONNX file for a fixed clip length. Only `cli` imports this package.
 """

@@ -1,15 +1,15 @@
-"""The signature by which an exported model says how its clips are to be read."""
+"""The signature `audio_format`, which returns constants: the audio settings of the exported model."""
 
 import tensorflow as tf
 
-from ganad_tf.serving import audio_format
-from ganad_tf.serving.audio_format import AudioFormat
+from ganad_tf.serving.models import audio_format
+from ganad_tf.serving.models.audio_format import AudioFormat
 
 
-def function_of(wanted: AudioFormat) -> tf.types.experimental.GenericFunction:
-    """A function that returns the numbers of `wanted` by name, once for every entry of its input `[batch]`."""
+def audio_format_function(settings: AudioFormat) -> tf.types.experimental.GenericFunction:
+    """Function that returns the settings as numbers by name, `[batch]` each for an input `[batch]`."""
 
-    def values_for_each(request: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {name: tf.fill(tf.shape(request), value) for name, value in wanted.as_numbers().items()}
+    def repeat_values(request: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {name: tf.fill(tf.shape(request), value) for name, value in settings.as_numbers().items()}
 
-    return tf.function(values_for_each, input_signature=[tf.TensorSpec([None], tf.float32, audio_format.INPUT)])
+    return tf.function(repeat_values, input_signature=[tf.TensorSpec([None], tf.float32, audio_format.INPUT)])

@@ -1,4 +1,4 @@
-"""Real clips with what the live detector makes of them, to verify an export by."""
+"""Example clips with their live log-mels and scores, to verify an export."""
 
 import logging
 from collections.abc import Sequence
@@ -14,25 +14,25 @@ from ganad_tf.cache.directory import Cache
 from ganad_tf.clips import Clip, Listing, evenly_spread
 from ganad_tf.errors import DataError
 from ganad_tf.exporting.members import ExportInputs
-from ganad_tf.serving import replay
+from ganad_tf.serving.models import replay
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 N_CLIPS = max(replay.BATCHES)
-MOST_SAMPLES = 2**21  # of a clip: enough for several pieces, and eight of them in little memory
-FULL_SCALE = 32768  # of 16-bit samples
+MOST_SAMPLES = 2**21  # per clip: enough to be scored in several pieces, while eight clips need little memory
+FULL_SCALE = 32768  # of 16-bit PCM
 
 
 @dataclass(frozen=True)
 class Example:
-    """Clips of one length with what the live detector makes of them.
+    """Clips of one length with their live log-mels and scores.
 
     Attributes:
-      waveforms: `[8, samples]` float32, or None where there are only log-mels.
+      waveforms: `[8, samples]` float32; None for imported log-mels.
       log_mels: `[8, frames, mels]` in dB.
-      scores: `[8]`.
+      scores: `[8]` live anomaly scores.
     """
 
     waveforms: np.ndarray | None
@@ -41,27 +41,27 @@ class Example:
 
 
 def from_waveforms(inputs: ExportInputs, clips: list[np.ndarray]) -> list[Example]:
-    """Clips of three lengths: as they are (the shortest counts), two thirds and one third of it."""
+    """Examples of three lengths: the shortest clip's, two thirds and one third of it."""
     examples = []
     for length in _lengths(clips, inputs.shortest_clip()[0]):
         rounded = [np.clip(np.round(clip[:length] * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1) for clip in clips]
-        waveforms = np.stack(rounded).astype(np.float32) / FULL_SCALE  # what a WAV file can hold
+        waveforms = np.stack(rounded).astype(np.float32) / FULL_SCALE  # exact in 16-bit PCM
         examples.append((waveforms, np.stack(inputs.live_log_mels(waveforms))))
-    return _with_scores(inputs, examples)
+    return _add_scores(inputs, examples)
 
 
 def from_log_mels(inputs: ExportInputs, clips: list[np.ndarray]) -> list[Example]:
-    """The same where there are no recordings, only their log-mels."""
+    """Examples of three lengths from imported log-mels `[frames, mels]`."""
     lengths = _lengths(clips, inputs.shortest_clip()[1])
-    return _with_scores(inputs, [(None, np.stack([clip[:length] for clip in clips])) for length in lengths])
+    return _add_scores(inputs, [(None, np.stack([clip[:length] for clip in clips])) for length in lengths])
 
 
 def example_clips(inputs: ExportInputs, longest: int) -> list[Example]:
-    """Up to eight of the recordings, spread over all of them, repeated where there are fewer.
+    """Examples from eight evenly spread recordings; fewer recordings are repeated.
 
     Args:
-      inputs: What is exported.
-      longest: Samples of the longest clip that the model will take; of longer ones the beginning is used.
+      inputs: Detectors to export.
+      longest: Maximum number of samples that the model will take; longer clips are cut.
     """
     config, listing = inputs.config, inputs.run.listing
     split = "test" if listing.clips_of("test") else "train"
@@ -69,22 +69,22 @@ def example_clips(inputs: ExportInputs, longest: int) -> list[Example]:
         cache = Cache(inputs.run, split)
         log_mels = [values for _, values in records.read(cache.path, _spread(cache.current().entries))]
         n_frames = features.n_frames(min(longest, MOST_SAMPLES), config.feature.hop_length)
-        return from_log_mels(inputs, _filled([log_mel[:n_frames] for log_mel in log_mels]))
+        return from_log_mels(inputs, _repeat_to_eight([log_mel[:n_frames] for log_mel in log_mels]))
     chosen = _spread(listing.require_clips(split))
     _warn_of_longer(listing, chosen, longest / config.audio.sample_rate)
-    waveforms = readable(inputs, chosen, most=min(longest, MOST_SAMPLES))
+    waveforms = read_usable_clips(inputs, chosen, most=min(longest, MOST_SAMPLES))
     if not waveforms:
-        raise DataError(f"Expected {split} clips of {listing.machine} that can be read, to verify the export by.")
-    return from_waveforms(inputs, _filled(list(waveforms.values())))
+        raise DataError(f"Expected {split} clips of {listing.machine} that can be read, to verify the export.")
+    return from_waveforms(inputs, _repeat_to_eight(list(waveforms.values())))
 
 
 def _warn_of_longer(listing: Listing, clips: Sequence[Clip], longest_seconds: float) -> None:
-    found = [lengths.seconds(listing.directory / clip.file) for clip in clips]
-    n_longer = sum(seconds is not None and seconds > longest_seconds for seconds in found)
+    durations = [lengths.seconds(listing.directory / clip.file) for clip in clips]
+    n_longer = sum(seconds is not None and seconds > longest_seconds for seconds in durations)
     if n_longer:
         logger.warning(
-            "%s: %d of the %d recordings that were looked at are longer than %.6g s, so that the model will refuse "
-            "them; --longest sets the limit",
+            "%s: %d of the %d sampled recordings are longer than %.6g s and will be refused by the model; --longest "
+            "sets the limit",
             listing.machine,
             n_longer,
             len(clips),
@@ -92,11 +92,13 @@ def _warn_of_longer(listing: Listing, clips: Sequence[Clip], longest_seconds: fl
         )
 
 
-def readable(inputs: ExportInputs, clips: Sequence[Clip], *, most: int | None = None) -> dict[Clip, np.ndarray]:
-    """The samples of clips, of long ones the first `most`; with `on_bad_clip: skip` without those that can't be used.
+def read_usable_clips(
+    inputs: ExportInputs, clips: Sequence[Clip], *, most: int | None = None
+) -> dict[Clip, np.ndarray]:
+    """Waveforms of clips, cut to `most` samples; `on_bad_clip: skip` leaves out unusable clips.
 
     Raises:
-      DataError: If one can't be read or is too short.
+      DataError: If a clip can't be read or is too short, with `on_bad_clip: error`.
     """
     config, fewest = inputs.config, inputs.shortest_clip()[0]
     waveforms = {}
@@ -120,11 +122,11 @@ def _lengths(clips: list[np.ndarray], shortest: int) -> list[int]:
     return sorted({max(shortest, longest * thirds // 3) for thirds in (1, 2, 3)})
 
 
-def _filled(clips: list[np.ndarray]) -> list[np.ndarray]:
+def _repeat_to_eight(clips: list[np.ndarray]) -> list[np.ndarray]:
     return [clips[number % len(clips)] for number in range(N_CLIPS)]
 
 
-def _with_scores(inputs: ExportInputs, clips: Sequence[tuple[np.ndarray | None, np.ndarray]]) -> list[Example]:
+def _add_scores(inputs: ExportInputs, clips: Sequence[tuple[np.ndarray | None, np.ndarray]]) -> list[Example]:
     scores = inputs.live_scores([log_mel for _, log_mels in clips for log_mel in log_mels])
     parts = np.split(scores, len(clips))
     return [Example(waveforms, log_mels, part) for (waveforms, log_mels), part in zip(clips, parts, strict=True)]

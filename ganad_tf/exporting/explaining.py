@@ -1,4 +1,4 @@
-"""What there is to see of one clip, in the graph: the signature `explain`."""
+"""The signature `explain` in the graph: reconstruction, window scores and residual of a clip."""
 
 from collections.abc import Callable
 
@@ -11,19 +11,22 @@ from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 
 
 def explain(model: TrainedDetector, fitted: FittedScorer, log_mel: tf.Tensor) -> dict[str, tf.Tensor]:
-    """A clip's `[frames, mels]` in dB → what a detector and a scorer make of it, in pieces if it is a long one.
+    """Explains a clip's log-mel `[frames, mels]` in dB; long clips are processed in pieces.
 
-    `reconstruction` like the log-mel, each spectrum taken from the window that has it in its middle (at the ends from
-    the first and the last window); `window_scores` `[windows]`, the detector's own score equation; `band_residual`
-    `[mels]` in dB, what a density judges.
+    Returns:
+      `reconstruction` `[frames, mels]` in dB, each spectrum taken from the window that has it in its middle (from the
+      first and last window at the ends); `window_scores` `[windows]` by the detector's own score equation;
+      `band_residual` `[mels]` in dB, the input of the densities.
     """
     detector, n_mels = model.detector, model.n_mels
-    seen = [
-        _of_every_window(lambda windows: reconstruct.middle_spectra(detector, windows, n_mels), [n_mels]),
-        _of_every_window(detector.anomaly_score, []),
+    functions = [
+        _window_function(lambda windows: reconstruct.middle_spectra(detector, windows, n_mels), [n_mels]),
+        _window_function(detector.anomaly_score, []),
         clip_values.residual_function(model, fitted.settings),
     ]
-    middles, scores, residual = clip_values.of_clip(model, seen, log_mel, at_once=clip_scores.windows_at_once(detector))
+    middles, scores, residual = clip_values.apply_to_clip(
+        model, functions, log_mel, at_once=clip_scores.windows_at_once(detector)
+    )
     first, last = (
         tf.ensure_shape(windows_of(spectra, model.frames, model.normalizer), [1, detector.input_dim])
         for spectra in (log_mel[: model.frames], log_mel[-model.frames :])
@@ -37,6 +40,6 @@ def explain(model: TrainedDetector, fitted: FittedScorer, log_mel: tf.Tensor) ->
     return {"reconstruction": reproduced, "window_scores": scores, "band_residual": residual}
 
 
-def _of_every_window(function: Callable[[tf.Tensor], tf.Tensor], shape: list[int]) -> ClipFunction:
-    """One row per window, as they are."""
+def _window_function(function: Callable[[tf.Tensor], tf.Tensor], shape: list[int]) -> ClipFunction:
+    """Clip function that returns one row per window."""
     return ClipFunction(lambda windows: [function(windows)], lambda rows, **_: rows, [shape])

@@ -1,13 +1,14 @@
-"""Sound → anomaly score and decision, in one graph: what an exported model is made of.
+"""The graph of an exported model: sound → anomaly score and decision.
 
-Features, standardisation, network, scorer and threshold are those that scored the test clips: the same
-functions, traced once more, so that what is served can't drift from what was measured. Wrong input is
-refused by the graph itself, in a sentence that begins with the input's name, wherever the graph runs.
+Features, standardisation, network, scorer and threshold are the functions that scored the test clips, traced again, so
+that the served model can't differ from the measured one. The graph itself refuses invalid input, wherever it runs, with
+a message that begins with the input's name.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import keras
@@ -17,48 +18,49 @@ import tensorflow as tf
 from ganad_tf.audio import LOUDEST
 from ganad_tf.config import Config
 from ganad_tf.exporting import constants
-from ganad_tf.exporting.checks import Longest, expect, expect_finite, not_empty
+from ganad_tf.exporting.checks import LengthLimit, expect, expect_finite, require_clips
 from ganad_tf.exporting.explaining import explain
-from ganad_tf.exporting.guards import guarded
-from ganad_tf.features import fewest_samples, log_mel_of, windows_of
+from ganad_tf.exporting.guards import replace_unusable_scores
+from ganad_tf.features import fewest_samples, log_mel_layer, windows_of
+from ganad_tf.results import ensemble
 from ganad_tf.scoring import clip_scores, clip_values
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
-from ganad_tf.serving import audio_format
-from ganad_tf.serving.audio_format import AudioFormat
+from ganad_tf.serving.models import audio_format
+from ganad_tf.serving.models.audio_format import AudioFormat
 
 Tensors = dict[str, tf.Tensor]
 Precision = Literal["float64", "float32"]
-FARTHEST_DB = 300.0  # silence is at -157 dB, and full scale far below this
-AT_ONCE = 8  # clips of a batch that are worked on at the same time
+FARTHEST_DB = 300.0  # beyond silence, -157 dB, and full scale
+PARALLEL_CLIPS = 8  # clips of a batch that are processed concurrently
 
 
 @dataclass(frozen=True)
 class Member:
-    """A detector with one fitted way of scoring; an ensemble has several."""
+    """A trained detector with a fitted scorer; an ensemble has several members."""
 
     model: TrainedDetector
     fitted: FittedScorer
 
 
 class SoundScorer(tf.Module):
-    """Anomaly scores of clips, each by itself: neither the others in its batch nor their number matter.
+    """Functions from sound to anomaly scores; each clip is scored independently of the others in its batch.
 
     Args:
-      config: Audio and feature settings, and how members are combined.
+      config: Audio and feature settings, and the ensemble's formula.
       members: One detector, or those of an ensemble; all with the same features.
-      threshold: Above which score a clip is anomalous.
-      precision: Of what is computed in float64, FFT and ensembles, where it can be.
-      longest_samples: A longer clip is refused before anything of its size is allocated; None for no limit.
+      threshold: Clips with a higher score are anomalies.
+      precision: Precision of FFT and ensemble formula; float32 only for runtimes without float64.
+      longest_samples: Maximum length of a clip, checked before memory for it is allocated; None for no limit.
 
     Attributes:
-      fewest_samples: A shorter clip is refused.
-      fewest_frames: The same, in spectra.
+      fewest_samples: Minimum length of a clip.
+      fewest_frames: Minimum length of a log-mel.
       functions: By signature name; each takes one named tensor and returns named tensors, all `[batch, ...]`:
         `score_waveform` `[batch, samples]` float32, nominally in [-1, 1], at the configuration's sample rate;
-        `score_wav` `[batch]` strings, 16-bit PCM WAV files, of different lengths if need be;
+        `score_wav` `[batch]` strings, 16-bit PCM WAV files, possibly of different lengths;
         `score_frames` `[batch, frames, mels]` in dB; all three to `anomaly_score` float32, `is_anomaly` bool and
-        `threshold` float32. `explain` `[batch, samples]` to what `explain_clip` says, by the first member.
-        `audio_format` `[batch]` of any numbers to how clips are to be read, for clients.
+        `threshold` float32. `explain` `[batch, samples]` to the outputs of `explain_clip`.
+        `audio_format` `[batch]` of any numbers to the audio settings, for clients.
     """
 
     def __init__(
@@ -76,12 +78,12 @@ class SoundScorer(tf.Module):
         self.threshold = threshold
         self.precision = precision
         feature = config.feature
-        self._longest = Longest(longest_samples, config.audio.sample_rate, feature.hop_length)
+        self._length_limit = LengthLimit(longest_samples, config.audio.sample_rate, feature.hop_length)
         self.fewest_samples, self.fewest_frames = shortest_clip(config, members)
         clip = tf.TensorSpec([None, feature.n_mels], tf.float32)
         self._weights = [_used_weights(member, clip) for member in self.members]
-        # One copy of the features and of the networks for all signatures.
-        self._layer = log_mel_of(config.audio, feature, fft=precision)
+        # All signatures share one copy of features and networks.
+        self._layer = log_mel_layer(config.audio, feature, fft=precision)
         self._features = tf.function(self._layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
         self._score_clip = tf.function(self.score_clip, input_signature=[clip])
         waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
@@ -91,30 +93,30 @@ class SoundScorer(tf.Module):
             "score_wav": tf.function(self._score_wav, input_signature=[tf.TensorSpec([None], tf.string, "wav_bytes")]),
             "score_frames": tf.function(self._score_frames, input_signature=[log_mel]),
             "explain": tf.function(self._explain, input_signature=[waveform]),
-            audio_format.SIGNATURE: constants.function_of(
+            audio_format.SIGNATURE: constants.audio_format_function(
                 AudioFormat(config.audio, self.fewest_samples, longest_samples)
             ),
         }
 
     def score_clip(self, log_mel: tf.Tensor, *, in_pieces: bool = True) -> tf.Tensor:
-        """One clip's log-mel `[frames, mels]` in dB → its anomaly score, float32; in pieces if it is a long one."""
+        """Anomaly score, float32, of a log-mel `[frames, mels]` in dB; `in_pieces` bounds the memory of long clips."""
         scores = []
         for member, weights in zip(self.members, self._weights, strict=True):
             with keras.StatelessScope(weights):
-                scores.append(_own_score(member, log_mel, in_pieces=in_pieces))
+                scores.append(_member_score(member, log_mel, in_pieces=in_pieces))
         how = self.config.ensemble.combine if self.config.ensemble.members else None
         return scores[0] if how is None else _combined(scores, self.members, how, self.precision)
 
-    def fixed(self, batch: int, samples: int) -> tf.types.experimental.ConcreteFunction:
-        """`score_waveform` for a fixed number of clips of a fixed length, of operations that small boards have.
+    def fixed_size_function(self, batch: int, samples: int) -> tf.types.experimental.ConcreteFunction:
+        """`score_waveform` for a fixed batch and length, without loops and with operations that small boards have.
 
-        Without a loop. Input that can't be scored is no error here, but an anomaly; see `guards.guarded`.
+        Unusable input scores as an anomaly instead of raising an error; see `guards.replace_unusable_scores`.
         """
 
         def score_waveform(waveform: tf.Tensor) -> Tensors:
             log_mels = [features(clip[tf.newaxis])[0] for clip in tf.unstack(waveform)]
             scores = tf.stack([self.score_clip(log_mel, in_pieces=False) for log_mel in log_mels])
-            scores = guarded(waveform, scores)
+            scores = replace_unusable_scores(waveform, scores)
             threshold = self._threshold_of(scores)
             return {"anomaly_score": scores, "is_anomaly": scores > threshold, "threshold": threshold}
 
@@ -123,30 +125,31 @@ class SoundScorer(tf.Module):
         return tf.function(score_waveform, input_signature=[spec]).get_concrete_function()
 
     def explain_clip(self, log_mel: tf.Tensor) -> Tensors:
-        """What there is to see of one clip, by the first member.
+        """Explains one clip by the first member.
 
-        `log_mel` `[frames, mels]` in dB, `anomaly_score`, and what `explaining.explain` says.
+        Returns:
+          `log_mel` `[frames, mels]` in dB, `anomaly_score`, and the outputs of `explaining.explain`.
         """
         member = self.members[0]
         with keras.StatelessScope(self._weights[0]):
-            seen = explain(member.model, member.fitted, log_mel)
-        return {"log_mel": log_mel, **seen, "anomaly_score": self._score_clip(log_mel)}
+            explained = explain(member.model, member.fitted, log_mel)
+        return {"log_mel": log_mel, **explained, "anomaly_score": self._score_clip(log_mel)}
 
     def _score_waveform(self, waveform: tf.Tensor) -> Tensors:
-        checked = self._checked_waveform(waveform)
-        return self._decided("waveform", _each(lambda clip: self._score_clip(self._log_mel("waveform", clip)), checked))
+        waveform = self._check_waveform(waveform)
+        return self._decide("waveform", _map(lambda clip: self._score_clip(self._log_mel("waveform", clip)), waveform))
 
     def _score_wav(self, wav_bytes: tf.Tensor) -> Tensors:
-        def of_file(file: tf.Tensor) -> tf.Tensor:
-            with tf.control_dependencies(self._longest.file("wav_bytes", file)):
-                decoded = self._decoded(tf.identity(file))
+        def score_file(file: tf.Tensor) -> tf.Tensor:
+            with tf.control_dependencies(self._length_limit.check_file("wav_bytes", file)):
+                decoded = self._decode(tf.identity(file))
             return self._score_clip(self._log_mel("wav_bytes", decoded))
 
-        return self._decided("wav_bytes", _each(of_file, not_empty("wav_bytes", wav_bytes)))
+        return self._decide("wav_bytes", _map(score_file, require_clips("wav_bytes", wav_bytes)))
 
     def _score_frames(self, log_mel: tf.Tensor) -> Tensors:
-        with tf.control_dependencies(self._longest.spectra("log_mel", log_mel)):
-            log_mel = not_empty("log_mel", log_mel)
+        with tf.control_dependencies(self._length_limit.check_spectra("log_mel", log_mel)):
+            log_mel = require_clips("log_mel", log_mel)
         n_frames = tf.shape(log_mel)[1]
         enough = n_frames >= self.fewest_frames
         farthest = tf.reduce_max(tf.abs(log_mel))
@@ -157,38 +160,39 @@ class SoundScorer(tf.Module):
         ]
         with tf.control_dependencies(checks):
             log_mel = tf.identity(log_mel)
-        return self._decided("log_mel", _each(self._score_clip, log_mel))
+        return self._decide("log_mel", _map(self._score_clip, log_mel))
 
     def _explain(self, waveform: tf.Tensor) -> Tensors:
         names = ("log_mel", "reconstruction", "window_scores", "band_residual", "anomaly_score")
-        kinds = dict.fromkeys(names, tf.float32)
-        checked = self._checked_waveform(waveform)
-        return _each(lambda clip: self.explain_clip(self._log_mel("waveform", clip)), checked, kinds)
+        dtypes = dict.fromkeys(names, tf.float32)
+        waveform = self._check_waveform(waveform)
+        return _map(lambda clip: self.explain_clip(self._log_mel("waveform", clip)), waveform, dtypes)
 
-    def _checked_waveform(self, waveform: tf.Tensor) -> tf.Tensor:
-        with tf.control_dependencies(self._longest.samples("waveform", tf.shape(waveform)[1])):
-            waveform = not_empty("waveform", waveform)
+    def _check_waveform(self, waveform: tf.Tensor) -> tf.Tensor:
+        with tf.control_dependencies(self._length_limit.check_samples("waveform", tf.shape(waveform)[1])):
+            waveform = require_clips("waveform", waveform)
         with tf.control_dependencies([expect_finite("waveform", waveform)]):
             return tf.identity(waveform)
 
     def _log_mel(self, name: str, waveform: tf.Tensor) -> tf.Tensor:
-        """One clip's `[samples]` → `[frames, mels]` in dB."""
+        """Log-mel `[frames, mels]` in dB of one clip `[samples]`."""
         n_samples = tf.shape(waveform)[0]
-        loudest = tf.maximum(tf.reduce_max(waveform), -tf.reduce_min(waveform))  # without a second waveform
+        loudest = tf.maximum(tf.reduce_max(waveform), -tf.reduce_min(waveform))  # tf.abs would copy the waveform
         enough, usable = n_samples >= self.fewest_samples, loudest <= LOUDEST
         checks = [
             expect(enough, f"{name}: expected at least", self.fewest_samples, "samples, received", n_samples),
             expect(usable, f"{name}: expected samples from -1 to 1, received up to", loudest),
-            *self._longest.samples(name, n_samples),
+            *self._length_limit.check_samples(name, n_samples),
         ]
         with tf.control_dependencies(checks):
             return self._features(waveform)
 
-    def _decoded(self, file: tf.Tensor) -> tf.Tensor:
-        """One WAV file → one channel, `[samples]`, as `audio.read` does it."""
-        wanted, channel = self.config.audio.sample_rate, self.config.audio.channel
+    def _decode(self, file: tf.Tensor) -> tf.Tensor:
+        """Decodes a WAV file to one channel `[samples]`, as `audio.read` does."""
+        expected_rate, channel = self.config.audio.sample_rate, self.config.audio.channel
         samples, rate = tf.audio.decode_wav(file)  # [samples, channels]
-        checks = [expect(tf.equal(rate, wanted), "wav_bytes: expected a sample rate of", wanted, "Hz, received", rate)]
+        sentence = ("wav_bytes: expected a sample rate of", expected_rate, "Hz, received", rate)
+        checks = [expect(tf.equal(rate, expected_rate), *sentence)]
         if channel != "mean":
             n_channels = tf.shape(samples)[1]
             sentence = ("wav_bytes: expected a channel", channel, "counted from 0, received channels:", n_channels)
@@ -196,10 +200,10 @@ class SoundScorer(tf.Module):
         with tf.control_dependencies(checks):
             return tf.reduce_mean(samples, axis=1) if channel == "mean" else samples[:, channel]
 
-    def _decided(self, name: str, scores: tf.Tensor) -> Tensors:
+    def _decide(self, name: str, scores: tf.Tensor) -> Tensors:
         with tf.control_dependencies([expect_finite(name, scores)]):
             scores = tf.identity(scores)
-        is_anomaly = tf.cast(scores, tf.float64) > self.threshold  # to the digit as in decision files
+        is_anomaly = tf.cast(scores, tf.float64) > self.threshold  # in float64, as in the decision files
         return {"anomaly_score": scores, "is_anomaly": is_anomaly, "threshold": self._threshold_of(scores)}
 
     def _threshold_of(self, scores: tf.Tensor) -> tf.Tensor:
@@ -207,31 +211,31 @@ class SoundScorer(tf.Module):
 
 
 def shortest_clip(config: Config, members: Sequence[Member]) -> tuple[int, int]:
-    """Samples and spectra of the shortest clip in which every member has a window."""
+    """Number of samples and of spectra of the shortest clip that holds a window of every member."""
     frames = max(member.model.frames for member in members)
     return fewest_samples(dataclasses.replace(config.feature, frames=frames)), frames
 
 
-def _own_score(member: Member, log_mel: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:
+def _member_score(member: Member, log_mel: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:
     at_once = clip_scores.windows_at_once(member.model.detector) if in_pieces else None
     function = clip_values.scorer_function(member.model, member.fitted)
-    return clip_values.of_clip(member.model, [function], log_mel, at_once=at_once)[0]
+    return clip_values.apply_to_clip(member.model, [function], log_mel, at_once=at_once)[0]
 
 
 def _used_weights(member: Member, clip: tf.TensorSpec) -> list[tuple[keras.Variable, np.ndarray]]:
-    """What scoring and explaining use, for the graph to hold as constants, so that TensorFlow can merge layers."""
+    """Weights used by scoring and explaining; as constants of the graph they let TensorFlow merge layers."""
 
-    def all_there_is(log_mel: tf.Tensor) -> list[tf.Tensor]:
+    def all_outputs(log_mel: tf.Tensor) -> list[tf.Tensor]:
         model, detector = member.model, member.model.detector
         windows = windows_of(log_mel, model.frames, model.normalizer)
         windows = tf.ensure_shape(windows, [None, detector.input_dim])
         return [
-            _own_score(member, log_mel, in_pieces=False),
+            _member_score(member, log_mel, in_pieces=False),
             detector.anomaly_score(windows),
             detector(windows, training=False),
         ]
 
-    probe = tf.function(all_there_is, input_signature=[clip]).get_concrete_function()
+    probe = tf.function(all_outputs, input_signature=[clip]).get_concrete_function()
     used = {variable.ref() for variable in probe.variables}
     weights = [variable for variable in member.model.detector.variables if variable.value.ref() in used]
     return [(variable, variable.numpy()) for variable in weights]
@@ -239,22 +243,23 @@ def _used_weights(member: Member, clip: tf.TensorSpec) -> list[tuple[keras.Varia
 
 def _combined(scores: Sequence[tf.Tensor], members: Sequence[Member], how: str, precision: Precision) -> tf.Tensor:
     """`ensemble.combine` of one clip, in the graph; float32."""
-    terms = []
-    for score, member in zip(scores, members, strict=True):
-        training = np.sort([clip.score for clip in member.fitted.train_scores])
-        value, mean, deviation = tf.cast(score, precision), training.mean(), training.std()
-        if how == "rank":
-            below = tf.reduce_mean(tf.cast(training.astype(precision) < value, precision))
-            terms.append(below + tf.maximum(value - training[-1], 0) / deviation)
-        else:
-            terms.append((value - mean) / deviation)
-    return tf.cast(tf.reduce_max(terms, axis=0) if how == "max" else tf.reduce_mean(terms, axis=0), tf.float32)
+
+    def share_below(ordered: np.ndarray, value: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(tf.cast(ordered.astype(precision) < value, precision))
+
+    in_graph = ensemble.Operations(
+        share_below, tf.maximum, mean=partial(tf.reduce_mean, axis=0), max=partial(tf.reduce_max, axis=0)
+    )
+    values = [tf.cast(score, precision) for score in scores]
+    # Sorted, as ever: mean and deviation of the same scores in another order differ in the last bit.
+    training = [np.sort([clip.score for clip in member.fitted.train_scores]) for member in members]
+    return tf.cast(ensemble.combine(values, training, how, in_graph), tf.float32)
 
 
-def _each(function: Callable[[tf.Tensor], tf.Tensor], clips: tf.Tensor, kinds: object = tf.float32) -> tf.Tensor:
-    """Results of a function for each clip, `[batch, ...]`."""
-    # Over numbers, because a loop over clips copies each of them, and an hour takes 230 MB.
-    numbers = tf.range(tf.shape(clips)[0])
+def _map(function: Callable[[tf.Tensor], tf.Tensor], clips: tf.Tensor, dtypes: object = tf.float32) -> tf.Tensor:
+    """Applies a function to each clip; results `[batch, ...]`."""
+    # Maps over indices, because mapping over clips copies each of them, and an hour takes 230 MB.
+    indices = tf.range(tf.shape(clips)[0])
     return tf.map_fn(
-        lambda number: function(clips[number]), numbers, fn_output_signature=kinds, parallel_iterations=AT_ONCE
+        lambda index: function(clips[index]), indices, fn_output_signature=dtypes, parallel_iterations=PARALLEL_CLIPS
     )

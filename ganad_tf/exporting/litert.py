@@ -1,4 +1,4 @@
-"""A fixed graph → LiteRT (TensorFlow Lite), in float32 or with 8-bit dense layers."""
+"""Concrete function → LiteRT (TensorFlow Lite) model, in float32 or with 8-bit dense layers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,22 +8,22 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from ganad_tf.serving import edge
+from ganad_tf.serving.predict import edge
 
 FILE = edge.LITERT
 load = edge.load
 
 
 def convert(function: Any, path: Path, calibration: Sequence[np.ndarray] = ()) -> None:
-    """Writes the model.
+    """Converts a function and writes the model.
 
     Args:
-      function: Concrete, of one fixed `waveform` `[batch, samples]`.
-      path: Where it goes.
-      calibration: Normal clips of that shape, by which the ranges of 8-bit values are set; none for float32.
+      function: Concrete function of `waveform` `[batch, samples]`, both sizes fixed.
+      path: File to write.
+      calibration: Normal clips of that shape, which set the ranges of 8-bit values; empty for float32.
     """
     exact = _converter(function).convert()
-    path.write_bytes(_in_8_bits(_converter(function), exact, calibration) if calibration else exact)
+    path.write_bytes(_quantize(_converter(function), exact, calibration) if calibration else exact)
 
 
 def _converter(function: Any) -> Any:
@@ -32,8 +32,8 @@ def _converter(function: Any) -> Any:
     return tf.lite.TFLiteConverter.from_concrete_functions([function], module)
 
 
-def _in_8_bits(converter: Any, exact: bytes, calibration: Sequence[np.ndarray]) -> bytes:
-    """The dense layers in 8 bits; features and densities stay in float32, for they span too many decades."""
+def _quantize(converter: Any, exact: bytes, calibration: Sequence[np.ndarray]) -> bytes:
+    """Quantizes the dense layers to 8 bits; features and densities span too many decades and stay in float32."""
     tensors = Interpreter(model_content=exact).get_tensor_details()
     kept = sorted({tensor["name"] for tensor in tensors if "dense" not in tensor["name"]})
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -41,7 +41,7 @@ def _in_8_bits(converter: Any, exact: bytes, calibration: Sequence[np.ndarray]) 
     debugger = tf.lite.experimental.QuantizationDebugger(
         converter=converter,
         debug_dataset=lambda: ([clips] for clips in calibration[:1]),
-        # Operations with several outputs are not known by the names of these.
+        # Operations with several outputs can't be denied by the names of their outputs.
         debug_options=tf.lite.experimental.QuantizationDebugOptions(
             denylisted_nodes=kept, denylisted_ops=["SPLIT", "TOPK_V2", "UNPACK"]
         ),

@@ -1,4 +1,4 @@
-"""What an export is made of: the detectors, scorers and training scores of one machine type, from disk."""
+"""Detectors, fitted scorers and training scores of one machine type, read from disk for an export."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from ganad_tf.config import Config, reader
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import ExportError, ThresholdError
 from ganad_tf.exporting.graph import Member, Precision, SoundScorer, shortest_clip
-from ganad_tf.features import log_mel_of
+from ganad_tf.features import log_mel_layer
 from ganad_tf.results import ensemble, score_files
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.thresholds import threshold
@@ -25,13 +25,13 @@ from ganad_tf.scoring.model_directory import ModelDirectory
 
 @dataclass(frozen=True)
 class ExportInputs:
-    """One machine type's detectors, ready to be put into one graph.
+    """Detectors of one machine type with everything that their common graph needs.
 
     Attributes:
-      run: The machine type's run, with the members' audio and feature settings.
+      run: Run of the machine type, with the members' audio and feature settings.
       members: One detector, or those of an ensemble.
       training: Scores of the normal training clips, `[members, clips]`.
-      threshold: Above which score a clip is anomalous.
+      threshold: Clips with a higher score are anomalies.
     """
 
     run: MachineRun
@@ -45,21 +45,21 @@ class ExportInputs:
         return self.run.config
 
     def graph(self, *, precision: Precision = "float64", longest_samples: int | None = None) -> SoundScorer:
-        """The one graph, for clips of up to `longest_samples`."""
+        """Builds the graph, for clips of up to `longest_samples`."""
         return SoundScorer(
             self.config, self.members, self.threshold, precision=precision, longest_samples=longest_samples
         )
 
     def shortest_clip(self) -> tuple[int, int]:
-        """Samples and spectra of the shortest clip that can be scored."""
+        """Number of samples and of spectra of the shortest clip that can be scored."""
         return shortest_clip(self.config, self.members)
 
     def train_scores(self) -> np.ndarray:
-        """Scores of the normal training clips, `[clips]`, combined where there are several members."""
+        """Scores `[clips]` of the normal training clips, those of an ensemble combined."""
         return self._combined(self.training)
 
     def live_scores(self, log_mels: Sequence[np.ndarray]) -> np.ndarray:
-        """The scores `[clips]` of log-mels `[frames, mels]` in dB, by the way that `ganad score` takes."""
+        """Scores `[clips]` of log-mels `[frames, mels]` in dB, by the code of `ganad score`."""
         functions = [
             clip_values.clip_function(member.model, [clip_values.scorer_function(member.model, member.fitted)])
             for member in self.members
@@ -68,15 +68,15 @@ class ExportInputs:
         return self._combined(np.array(scores, np.float64))
 
     def live_log_mels(self, waveforms: Iterable[np.ndarray]) -> list[np.ndarray]:
-        """`[samples]` each → `[frames, mels]` in dB by the way that `ganad prepare` takes."""
-        layer = log_mel_of(self.config.audio, self.config.feature)
+        """Log-mels `[frames, mels]` in dB of waveforms `[samples]`, by the code of `ganad prepare`."""
+        layer = log_mel_layer(self.config.audio, self.config.feature)
         log_mel = tf.function(layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
         return [log_mel(waveform).numpy() for waveform in waveforms]
 
     def scale(self, scores: np.ndarray) -> np.ndarray:
-        """What differences of scores are compared with: the score itself, but for those about zero.
+        """Denominators of relative score differences: |score|, with a floor near zero.
 
-        An ensemble's scores, in deviations, pass through zero; a nearest neighbour's begin there.
+        An ensemble's z-scores pass through zero, and nearest-neighbour distances start there.
         """
         least = 1.0 if self.config.ensemble.members else max(1e-6 * abs(self.threshold), 1e-30)
         return np.maximum(np.abs(scores), least)
@@ -91,9 +91,9 @@ def gather(run: MachineRun) -> ExportInputs:
     """Reads the detector of one machine type, or the detectors of an ensemble.
 
     Raises:
-      DataError: If something is missing or can't be read.
-      ConfigError: If the detector was trained with other settings.
-      ExportError: If the members don't fit together, or the training scores give no threshold.
+      DataError: If a file is missing or can't be read.
+      ConfigError: If the detector was trained with different settings.
+      ExportError: If the members do not fit together, or the training scores give no threshold.
     """
     if not run.config.ensemble.members:
         directory = score.detector_directory(run)
@@ -101,8 +101,8 @@ def gather(run: MachineRun) -> ExportInputs:
     else:
         results = [MachineResults(Path(folder), run.mode, run.machine) for folder in run.config.ensemble.members]
         configs, members = map(list, zip(*map(_member, results), strict=True))
-        run = run.with_config(_shared(run.config, configs))
-    inputs = ExportInputs(run, tuple(members), _training(members, run.config), threshold=np.nan)
+        run = run.with_config(_with_shared_features(run.config, configs))
+    inputs = ExportInputs(run, tuple(members), _training_scores(members, run.config), threshold=np.nan)
     try:
         limit = threshold(list(inputs.train_scores()), run.config.threshold)
     except ThresholdError as error:
@@ -111,7 +111,7 @@ def gather(run: MachineRun) -> ExportInputs:
 
 
 def _member(results: MachineResults) -> tuple[Config, Member]:
-    """The detector that made the score files in a member's result directory, with its configuration."""
+    """Configuration and detector behind the score files in a member's result directory."""
     origin = results.read_origin()
     if not origin or "detector" not in origin:
         raise ExportError(
@@ -121,13 +121,13 @@ def _member(results: MachineResults) -> tuple[Config, Member]:
     directory = ModelDirectory(Path(origin["detector"]))
     model = directory.load()
     settings = {key: value for key, value in origin["settings"].items() if not key.startswith("scorer.")}
-    mend = "run `ganad score` on the members again"
-    what = f"The detector in {directory.path}"
-    reader.refuse_other_settings(what, model.record["settings"], settings, mend)
+    advice = "run `ganad score` on the members again"
+    subject = f"The detector in {directory.path}"
+    reader.refuse_other_settings(subject, model.record["settings"], settings, advice)
     fitted = directory.load_scorer(_scorer(origin["settings"]))
     if tuple(score_files.read_scores(results.train_scores)) != fitted.train_scores:
         raise ExportError(
-            f"The scores in {results.directory} are not those of the detector in {directory.path} any more; {mend}."
+            f"The scores in {results.directory} are not those of the detector in {directory.path} any more; {advice}."
         )
     config = configuration.from_mapping(model.record["config"], source=str(directory.path))
     return config, Member(model, fitted)
@@ -138,26 +138,26 @@ def _scorer(settings: dict[str, Any]) -> Scorer:
     return Scorer(**{key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)})
 
 
-def _shared(config: Config, members: list[Config]) -> Config:
-    """The ensemble's configuration with the features that all members have."""
+def _with_shared_features(config: Config, members: list[Config]) -> Config:
+    """The ensemble's configuration with the audio and feature settings that all members share."""
     first = members[0]
     for member, folder in zip(members, config.ensemble.members, strict=True):
-        if _sound(member) != _sound(first):
+        if _log_mel_settings(member) != _log_mel_settings(first):
             raise ExportError(
                 f"Expected the same `audio` and `feature` settings in {folder} as in {config.ensemble.members[0]}: "
-                "one exported model hears with one set of features."
+                "one exported model has one set of features."
             )
     return dataclasses.replace(config, audio=first.audio, feature=first.feature)
 
 
-def _sound(config: Config) -> dict[str, Any]:
-    """What a log-mel depends on; `frames` and `standardize` are each member's own."""
+def _log_mel_settings(config: Config) -> dict[str, Any]:
+    """Settings that a log-mel depends on; `frames` and `standardize` may differ between members."""
     settings = config.feature_settings()
     del settings["feature"]["frames"]
     return settings
 
 
-def _training(members: list[Member], config: Config) -> np.ndarray:
+def _training_scores(members: list[Member], config: Config) -> np.ndarray:
     tables = [{score.name: score.score for score in member.fitted.train_scores} for member in members]
     for table, folder in zip(tables, config.ensemble.members, strict=False):
         if table.keys() != tables[0].keys():

@@ -1,4 +1,4 @@
-"""What one may want to know of an artifact years later: `ganad.json`."""
+"""`ganad.json`: origin and settings of an exported model."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from typing import Any
 from ganad_tf.config import to_dict
 from ganad_tf.errors import DataError
 from ganad_tf.exporting.members import ExportInputs
-from ganad_tf.exporting.portable import portable
+from ganad_tf.exporting.portable import strip_private_paths
 from ganad_tf.files import atomic
 from ganad_tf.results import evaluate
 from ganad_tf.results.directory import ResultDirectory
@@ -18,11 +18,11 @@ from ganad_tf.run import MachineRun
 from ganad_tf.scoring import model_directory
 
 
-def notes_of(inputs: ExportInputs, name: str) -> dict[str, Any]:
-    """Configuration, machine, data, threshold, results, versions, seeds and commit; without paths of this computer."""
+def collect(inputs: ExportInputs, name: str) -> dict[str, Any]:
+    """Collects configuration, data, threshold, results, versions, seeds and commit, without private paths."""
     config, model = inputs.config, inputs.members[0].model
     records = [member.model.record for member in inputs.members]
-    known = {
+    entries = {
         "name": name,
         "machine": inputs.run.machine,
         "exported": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -41,7 +41,7 @@ def notes_of(inputs: ExportInputs, name: str) -> dict[str, Any]:
         "members": [
             {
                 "detector": record["config"]["model"],
-                "scorer": member.fitted.settings.in_use(),
+                "scorer": member.fitted.settings.relevant_settings(),
                 "config": record["config"],
                 "training_data": record["cache"],
                 "n_clips": record["n_clips"],
@@ -53,21 +53,21 @@ def notes_of(inputs: ExportInputs, name: str) -> dict[str, Any]:
         "versions": model_directory.versions(),
         "git_commit": _git_commit(),
     }
-    return dict(portable(known, Path.cwd()))
+    return dict(strip_private_paths(entries, Path.cwd()))
 
 
 def _results(run: MachineRun) -> dict[str, float] | None:
-    """AUC and pAUC of the result file, if there is one."""
+    """Mean AUC and pAUC in `result.csv`; None without one."""
     try:
         areas = evaluate.read_areas(ResultDirectory.of(run.config).table)
     except DataError:
         return None
-    found = areas.get(run.machine)
-    return found and {"auc": found.auc, "pauc": found.pauc, "max_fpr": run.config.max_fpr}
+    mean = areas.get(run.machine)
+    return mean and {"auc": mean.auc, "pauc": mean.pauc, "max_fpr": run.config.max_fpr}
 
 
 def _git_commit() -> str | None:
-    """Of this package, where it runs from a checkout."""
+    """Git commit of this package; None if it does not run from a checkout."""
     package = Path(__file__).parents[2]
     if not (package / ".git").exists() or not shutil.which("git"):
         return None
@@ -75,7 +75,7 @@ def _git_commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def write(path: Path, notes: dict[str, Any], version: int | None = None) -> None:
-    """Writes them and the number of the version, once that is known; and the folder above them."""
+def write(path: Path, entries: dict[str, Any], version: int | None = None) -> None:
+    """Writes the entries, with the version number once it is known; creates the folder."""
     path.parent.mkdir(exist_ok=True)
-    atomic.write_text(path, json.dumps(notes if version is None else {"version": version, **notes}, indent=1))
+    atomic.write_text(path, json.dumps(entries if version is None else {"version": version, **entries}, indent=1))

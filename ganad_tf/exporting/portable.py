@@ -1,4 +1,4 @@
-"""Settings as they may leave this computer: paths relative to the project, or left out."""
+"""Removal of private paths from the settings of an exported model."""
 
 import os.path
 from collections.abc import Mapping
@@ -6,24 +6,26 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 
-def portable(value: Any, project: Path) -> Any:
-    """A JSON value without home directories, user names and absolute paths.
+def strip_private_paths(value: Any, project: Path) -> Any:
+    """Returns a JSON value without absolute paths, home directories and user names.
 
     Args:
-      value: Any JSON value; paths may be anywhere in it.
-      project: The folder that commands run in.
+      value: Any JSON value; paths may occur at any depth.
+      project: Folder that commands run in.
 
     Returns:
-      The same, with absolute paths inside `project` relative to it. Entries that hold other absolute paths, or
-      lead out of the project, are left out.
+      The value with absolute paths inside `project` made relative to it. Entries with other absolute paths, or with
+      paths that lead out of the project, are left out.
 
-    >>> portable({"a": "/data/fan", "b": ["/home/me/x/y", "./z"], "c": "../other/x"}, Path("/home/me/x"))
+    >>> strip_private_paths({"a": "/data/fan", "b": ["/home/me/x/y", "./z"], "c": "../other/x"}, Path("/home/me/x"))
     {'b': ['./y', './z']}
     """
     if isinstance(value, Mapping):
-        return {key: portable(inner, project) for key, inner in value.items() if not _is_private(inner, project)}
+        return {
+            key: strip_private_paths(inner, project) for key, inner in value.items() if not _is_private(inner, project)
+        }
     if isinstance(value, list | tuple):
-        return [portable(inner, project) for inner in value if not _is_private(inner, project)]
+        return [strip_private_paths(inner, project) for inner in value if not _is_private(inner, project)]
     return _relative(value, project) if isinstance(value, str) else value
 
 

@@ -1,6 +1,6 @@
-"""The verb `export`: a trained detector → `exported_models/<name>/<version>/`.
+"""The verb `export`: a trained detector → SavedModel in `exported_models/<name>/<version>/`.
 
-A version appears under its number when it has been verified; what is there is never overwritten.
+A version appears only after it has been verified; existing versions are never overwritten.
 """
 
 import logging
@@ -16,28 +16,28 @@ from ganad_tf.exporting.graph import SoundScorer
 from ganad_tf.exporting.members import ExportInputs
 from ganad_tf.files import atomic, tensorflow_errors
 from ganad_tf.run import MachineRun
-from ganad_tf.serving.versions import METADATA
+from ganad_tf.serving.models.versions import METADATA
 
 logger = logging.getLogger(__name__)
 
-MOST_SAMPLES = 2**30  # the graph counts in int32
+MOST_SAMPLES = 2**30  # the graph counts samples in int32
 
 
 def export(run: MachineRun, name: str, *, longest_seconds: float = 600.0) -> Path:
     """Exports one machine type's detector, or an ensemble of them.
 
     Args:
-      run: The machine type's run; some of its clips are scored to verify the export.
+      run: Run of the machine type; some of its clips verify the export.
       name: Name of the model.
-      longest_seconds: Longer clips are refused by the model, before anything of their size is allocated.
+      longest_seconds: Maximum length of a clip; the model refuses longer ones before it allocates memory for them.
 
     Returns:
-      The folder of the new version.
+      Folder of the new version.
 
     Raises:
-      DataError: If something is missing, can't be read, or the folder can't be written.
-      ConfigError: If the detector was trained with other settings, or no clip is short enough to be scored.
-      ExportError: If members don't fit together, or the exported model scores otherwise than the live one.
+      DataError: If a file is missing or can't be read, or the folder can't be written.
+      ConfigError: If the detector was trained with different settings, or `longest_seconds` is out of range.
+      ExportError: If the members do not fit together, or the exported model's scores differ from the live ones.
     """
     model = Path(run.config.export_directory, name)
     with publishing.no_empty_folders(model):
@@ -47,13 +47,13 @@ def export(run: MachineRun, name: str, *, longest_seconds: float = 600.0) -> Pat
         clips = examples.example_clips(inputs, longest)
         with atomic.temporary_directory(model / "new") as draft:
             _save(inputs.graph(longest_samples=longest), draft)
-            known = metadata.notes_of(inputs, name)
-            known["input"]["longest_samples"] = longest
-            metadata.write(draft / METADATA, known)
+            entries = metadata.collect(inputs, name)
+            entries["input"]["longest_samples"] = longest
+            metadata.write(draft / METADATA, entries)
             with tempfile.TemporaryDirectory() as scratch:
                 difference = verify.verify(draft, inputs, clips, Path(scratch))
-            known |= {"largest_difference_from_live": difference}
-            version = publishing.publish(draft, model, partial(metadata.write, draft / METADATA, known))
+            entries |= {"largest_difference_from_live": difference}
+            version = publishing.publish(draft, model, partial(metadata.write, draft / METADATA, entries))
     serving_files.write(Path(run.config.export_directory))
     logger.info("%s: exported to %s, within %.1e of the live scores", run.machine, version, difference)
     return version
@@ -71,8 +71,8 @@ def _longest_samples(inputs: ExportInputs, seconds: float) -> int:
 
 
 def _save(graph: SoundScorer, directory: Path) -> None:
-    """Writes a SavedModel with the functions as they are traced, weights included."""
+    """Writes the traced functions as a SavedModel, with the weights as constants."""
     functions = {name: function.get_concrete_function() for name, function in graph.functions.items()}
     signatures = {**functions, "serving_default": functions["score_waveform"]}
-    with tensorflow_errors.writing():
+    with tensorflow_errors.as_oserror():
         tf.saved_model.save(tf.Module(), str(directory), signatures)

@@ -14,33 +14,33 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.config.input_sections import Audio, Feature
+from ganad_tf.config.sections import Audio, Feature
 from ganad_tf.errors import ConfigError
 from ganad_tf.features import mel_filters, pieces
 
-EPSILON = float(np.finfo(np.float64).eps)  # what the baseline adds before the logarithm
+EPSILON = float(np.finfo(np.float64).eps)  # added before the logarithm, as in the baseline
 FLOOR_DB = -80.0  # paper, Eq. 3
 SMALLEST_DEVIATION_DB = 1e-3
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
 class LogMel(keras.layers.Layer):
-    """Log-mel spectra of waveforms, for power 2 within 1e-3 dB of librosa computed in float64.
+    """Log-mel spectra of waveforms; for power 2, within 1e-3 dB of librosa computed in float64.
 
     `20 / power * log10(mel(|STFT|^power) + eps)`, eps the float64 machine epsilon, periodic Hann
     window, centred frames, Slaney mel bands from 0 Hz to half the sample rate.
 
     Args:
-      sample_rate: In hertz.
+      sample_rate: Sample rate in hertz.
       n_fft: Samples per spectrum; even.
       hop_length: Samples from one spectrum to the next.
-      n_mels: Mel bands.
-      power: 2 for power, 1 for magnitude (of which rounding shows in bands that are all but silent).
+      n_mels: Number of mel bands.
+      power: 2 for power, 1 for magnitude (whose rounding errors show in almost silent bands).
       pad_mode: `reflect` (librosa up to 0.8, and the baseline) or `constant` (librosa since 0.9).
       log: `baseline` for absolute dB; `relative_80db` for dB below the clip's loudest value,
         floored 80 dB below it (the usual reading of the paper's Eq. 2-3; it discards the level).
-      fft: Its precision. `float32` is for runtimes on small boards that have no other; there, the quiet bands
-        of a clean tone are wrong by tens of dB, and those of a recording with any noise in it by none.
+      fft: Precision of the FFT. `float32` is for runtimes on small boards that support no other; it is wrong by tens
+        of dB in the quiet bands of a clean tone, but not in recordings with any noise.
 
     Call with `[batch, samples]` float32; returns `[batch, frames, mels]` float32 in dB, with
     `frames = 1 + samples // hop_length`. Reflection needs more than `n_fft // 2` samples.
@@ -82,7 +82,7 @@ class LogMel(keras.layers.Layer):
         self.pad_mode = pad_mode
         self.log = log
         self.fft = fft
-        self._filters = mel_filters.in_groups(mel_filters.matrix(sample_rate, n_fft, n_mels))
+        self._filters = mel_filters.grouped(mel_filters.matrix(sample_rate, n_fft, n_mels))
 
     def call(self, waveform: tf.Tensor) -> tf.Tensor:
         """`[batch, samples]` → `[batch, frames, mels]` in dB."""
@@ -90,18 +90,21 @@ class LogMel(keras.layers.Layer):
         return self._referred(self._levels(waveform, half, half))
 
     def in_pieces(self, waveform: tf.Tensor, *, at_once: int | None = None) -> tf.Tensor:
-        """One clip's `[samples]` → `[frames, mels]` in dB, in memory that grows with these two alone.
+        """Log-mel spectra of one clip of any length, piece by piece.
 
-        Each spectrum sees the samples that it sees in a call, the mirrored ones at the clip's two ends included.
+        Memory beyond input and output does not grow with the clip. The spectra equal those of `call`, including the
+        padding at both ends.
 
         Args:
-          waveform: Float32.
-          at_once: Spectra in one piece, at least `4 + n_fft / hop_length`; by default so many that they hold
-            `pieces.ELEMENTS` samples.
+          waveform: `[samples]` float32.
+          at_once: Spectra per piece, at least `4 + n_fft / hop_length`; by default those of `pieces.ELEMENTS` samples.
+
+        Returns:
+          `[frames, mels]` float32 in dB.
         """
         waveform = tf.convert_to_tensor(waveform)
         half, hop, samples = self.n_fft // 2, self.hop_length, tf.shape(waveform)[0]
-        fewest = 4 + self.n_fft // hop  # so that only the first and the last piece reach beyond the clip
+        fewest = 4 + self.n_fft // hop  # so that only the first and the last piece are padded
         most = max(pieces.ELEMENTS // self.n_fft, 2 * fewest) if at_once is None else at_once
         frames = n_frames(samples, hop)
 
@@ -112,26 +115,26 @@ class LogMel(keras.layers.Layer):
             beyond = tf.where(is_first, half, 0), tf.where(is_last, half, 0)
             return [self._levels(waveform[tf.newaxis, start:stop], *beyond)[0]]
 
-        (level,) = pieces.joined(levels, frames, most, [[self.n_mels]])
+        (level,) = pieces.concat_ranges(levels, frames, most, [[self.n_mels]])
         return self._referred(level[tf.newaxis])[0]
 
     def _levels(self, waveform: tf.Tensor, left: int | tf.Tensor, right: int | tf.Tensor) -> tf.Tensor:
-        """`[batch, samples]`, with so many more put at its ends → `[batch, frames, mels]` in absolute dB."""
+        """`[batch, samples]`, padded by `left` and `right` samples → `[batch, frames, mels]` in absolute dB."""
         padded = tf.pad(waveform, [[0, 0], [left, right]], mode=self.pad_mode.upper())
         framed = tf.cast(tf.signal.frame(padded, self.n_fft, self.hop_length), self.fft)  # [batch, frames, n_fft]
         window = tf.signal.hann_window(self.n_fft, periodic=True, dtype=tf.as_dtype(self.fft))
-        spectrum = tf.cast(tf.signal.rfft(framed * window), tf.complex64)  # what follows needs no more digits
+        spectrum = tf.cast(tf.signal.rfft(framed * window), tf.complex64)  # sufficient from here on
         if self.fft == "float64":
             squared = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
         else:
-            squared = tf.square(tf.abs(spectrum))  # the form that can be converted
+            squared = tf.square(tf.abs(spectrum))  # in the form that LiteRT converts
         energy = squared if self.power == 2 else squared ** (self.power / 2)
-        with tf.device("CPU:0"):  # a GPU would use three of them
+        with tf.device("CPU:0"):  # a GPU would compute the product in TensorFloat-32, with three digits
             mel = tf.concat([energy[:, :, bins] @ filters for bins, filters in self._filters], axis=2)
         return (20 / self.power / np.log(10)) * tf.math.log(mel + EPSILON)
 
     def _referred(self, level: tf.Tensor) -> tf.Tensor:
-        """`[batch, frames, mels]` in absolute dB → in dB of the kind that `log` names."""
+        """`[batch, frames, mels]` in absolute dB → in absolute or relative dB, as `log` says."""
         if self.log == "baseline":
             return level
         loudest = tf.reduce_max(level, axis=[1, 2], keepdims=True)
@@ -143,20 +146,20 @@ class LogMel(keras.layers.Layer):
         return batch, None if samples is None else n_frames(samples, self.hop_length), self.n_mels
 
     def get_config(self) -> dict[str, Any]:
-        """Every constructor argument."""
+        """Constructor arguments, for Keras' serialisation."""
         names = ("sample_rate", "n_fft", "hop_length", "n_mels", "power", "pad_mode", "log", "fft")
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
 class Normalizer(keras.layers.Layer):
-    """Brings each mel band to mean 0 and deviation 1 of the training clips.
+    """Standardises each mel band by its mean and standard deviation over the training clips.
 
     Args:
-      mean: Mean of each mel band over the training spectra, in dB.
-      std: Standard deviation of each, in dB.
+      mean: Mean per mel band over the training spectra, in dB; `[mels]`.
+      std: Standard deviation per mel band, in dB; `[mels]`.
 
-    Call with `[..., mels]`; returns the same shape, without unit.
+    Call with `[..., mels]` in dB; returns z-scores of the same shape.
 
     >>> Normalizer(mean=[1.0, 2.0], std=[1.0, 2.0])(tf.constant([[2.0, 6.0]])).numpy().tolist()
     [[1.0, 2.0]]
@@ -170,19 +173,19 @@ class Normalizer(keras.layers.Layer):
         self.deviation = usable_deviation(np.asarray(std, np.float32))
 
     def call(self, log_mel: tf.Tensor) -> tf.Tensor:
-        """`[..., mels]` in dB → `[..., mels]` in training deviations."""
+        """`[..., mels]` in dB → `[..., mels]` z-scores."""
         return (log_mel - self._mean) / self.deviation
 
     def get_config(self) -> dict[str, Any]:
-        """Every constructor argument."""
+        """Constructor arguments, for Keras' serialisation."""
         return super().get_config() | {"mean": self.mean, "std": self.std}
 
 
-def log_mel_of(audio: Audio, feature: Feature, *, fft: Literal["float64", "float32"] = "float64") -> LogMel:
-    """The features that the sections `audio` and `feature` describe, by an FFT of that precision.
+def log_mel_layer(audio: Audio, feature: Feature, *, fft: Literal["float64", "float32"] = "float64") -> LogMel:
+    """The `LogMel` layer that the sections `audio` and `feature` describe, with an FFT of the given precision.
 
     Raises:
-      ConfigError: If no spectrum can be computed so.
+      ConfigError: If the settings are not valid for the layer.
     """
     try:
         return LogMel(
@@ -200,12 +203,12 @@ def log_mel_of(audio: Audio, feature: Feature, *, fft: Literal["float64", "float
 
 
 def fewest_samples(feature: Feature) -> int:
-    """Samples that a clip needs to have one window: enough spectra, and enough to reflect at its ends."""
+    """Minimum number of samples of a clip: enough spectra for a window, and enough samples for reflection padding."""
     return max((feature.frames - 1) * feature.hop_length, feature.n_fft // 2 + 1)
 
 
 def usable_deviation(deviation: np.ndarray) -> np.ndarray:
-    """The deviation to divide decibels by: 1 for a band that never changes, which is left as it is.
+    """Standard deviations to divide by: those below 1e-3 dB, of constant bands, are replaced by 1.
 
     >>> usable_deviation(np.array([0.0, 3.0])).tolist()
     [1.0, 3.0]
@@ -219,14 +222,14 @@ def stack_frames(log_mel: tf.Tensor, frames: int) -> tf.Tensor:
     Oldest frame first, as in the DCASE 2020 Task 2 baseline.
 
     Args:
-      log_mel: `[batch, time, mels]` float32, in dB.
+      log_mel: `[batch, time, mels]` float32, in dB; `time` counts the clip's spectra.
       frames: Spectra per vector; at least 1.
 
     Returns:
       `[batch, time - frames + 1, frames * mels]`, same dtype and unit.
 
     Raises:
-      ValueError: If `frames` exceeds `time`, where `time` is known.
+      ValueError: If `frames` exceeds `time`, where `time` is known statically.
 
     >>> stack_frames(tf.zeros([2, 10, 128]), frames=5).shape
     TensorShape([2, 6, 640])
@@ -235,19 +238,28 @@ def stack_frames(log_mel: tf.Tensor, frames: int) -> tf.Tensor:
     if frames < 1 or (time is not None and frames > time):
         raise ValueError(f"Expected from 1 to {time} frames per window. Received: frames={frames}.")
     n_windows = tf.shape(log_mel)[1] - frames + 1
-    places = tf.range(n_windows)[:, tf.newaxis] + tf.range(frames)  # [windows, frames]
+    rows = tf.range(n_windows)[:, tf.newaxis] + tf.range(frames)  # [windows, frames]
     shape = tf.shape(log_mel)
-    return tf.reshape(tf.gather(log_mel, places, axis=1), [shape[0], n_windows, frames * log_mel.shape[2]])
+    return tf.reshape(tf.gather(log_mel, rows, axis=1), [shape[0], n_windows, frames * log_mel.shape[2]])
 
 
 def windows_of(log_mel: tf.Tensor, frames: int, normalizer: Normalizer | None) -> tf.Tensor:
-    """One clip's windows as a detector sees them: `[time, mels]` in dB → `[time - frames + 1, frames * mels]`."""
+    """Standardised, stacked windows of one clip, the input of a detector.
+
+    Args:
+      log_mel: `[time, mels]` float32, in dB.
+      frames: Spectra per window.
+      normalizer: Standardises the spectra; None for none.
+
+    Returns:
+      `[time - frames + 1, frames * mels]` float32.
+    """
     values = log_mel if normalizer is None else normalizer(log_mel)
     return stack_frames(values[tf.newaxis], frames)[0]
 
 
 def n_frames(samples: int, hop_length: int) -> int:
-    """Spectra of a clip of that many samples.
+    """Number of spectra of a clip.
 
     >>> n_frames(160_000, hop_length=512)
     313

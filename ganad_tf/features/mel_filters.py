@@ -1,15 +1,19 @@
-"""Librosa's mel filters as matrices, without the zeros that most of them are."""
+"""Mel filters of librosa as small dense matrices, without most of their zeros."""
 
 import warnings
 
 import librosa
 import numpy as np
 
-GROUPS = 4  # of mel bands; more are more calls, fewer more multiplications by zero
+GROUPS = 4  # of mel bands; more mean more operations, fewer mean more multiplications by zero
 
 
 def matrix(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
-    """Librosa's mel filters, `[1 + n_fft // 2, mels]` float32."""
+    """Mel filters of librosa, `[1 + n_fft // 2, mels]` float32.
+
+    Raises:
+      ValueError: If a filter is empty.
+    """
     with warnings.catch_warnings(action="ignore"):  # librosa warns of empty bands; here they are an error
         filters = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, dtype=np.float64)
     empty = int((filters.max(axis=1) == 0).sum())
@@ -21,8 +25,15 @@ def matrix(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
     return np.ascontiguousarray(filters.T, dtype=np.float32)
 
 
-def in_groups(bands: np.ndarray) -> list[tuple[slice, np.ndarray]]:
-    """The filters of neighbouring bands with the bins that they look at: the rest of the matrix is zeros."""
+def grouped(bands: np.ndarray) -> list[tuple[slice, np.ndarray]]:
+    """Splits the filters into groups of neighbouring bands, each with the range of its nonzero FFT bins.
+
+    Args:
+      bands: `[bins, mels]`.
+
+    Returns:
+      Per group the range of bins, and the filters there, `[bins of the range, mels of the group]`.
+    """
     groups = []
     for filters in np.array_split(bands, GROUPS, axis=1):
         used = np.flatnonzero(filters.any(axis=1))

@@ -1,4 +1,4 @@
-"""Large arrays in little memory, and a shortage of it in a sentence that names the recording that was too much."""
+"""Conversion of large arrays without copies, and lack of memory as an error that names the recording."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,15 +10,15 @@ import tensorflow as tf
 from ganad_tf.audio import aligned
 from ganad_tf.errors import MemoryShortageError
 
-LARGE = 2**22  # bytes; smaller arrays are copied faster than this takes
+LARGE = 2**22  # bytes; smaller arrays are copied faster than shared
 
 
 @contextmanager
 def enough_for(path: Path) -> Iterator[None]:
-    """Says of a recording that it can't be worked on for want of memory.
+    """Converts the out-of-memory errors of NumPy and TensorFlow to one that names the recording.
 
     Raises:
-      MemoryShortageError: Instead of what NumPy and TensorFlow raise.
+      MemoryShortageError: If memory runs out.
     """
     try:
         yield
@@ -26,11 +26,11 @@ def enough_for(path: Path) -> Iterator[None]:
         raise MemoryShortageError(path) from error
 
 
-def tensor_of(array: np.ndarray) -> tf.Tensor:
-    """A tensor of the same values, float32; a large array must not be changed any more.
+def as_tensor(array: np.ndarray) -> tf.Tensor:
+    """Float32 tensor of an array's values. It may share the memory of a large array, which must not change afterwards.
 
-    `tf.constant` makes two copies of an array and keeps both for a while. Here an aligned one is taken as it is, and
-    another is copied once.
+    `tf.constant` makes two copies of an array and keeps both for a while. Here an aligned array is shared, and any
+    other is copied once.
     """
     if array.nbytes < LARGE:
         return tf.constant(array, tf.float32)

@@ -1,33 +1,34 @@
-"""Long clips in pieces, in the graph: what is large is computed for one piece at a time, what is kept of it is joined.
+"""Long clips computed in pieces, in the graph: large intermediate results exist for one piece at a time.
 
-A clip of one piece is computed by the same operations as without pieces.
+A clip that is a single piece is computed by the same operations as without this module.
 """
 
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-ELEMENTS = 2**19  # of an intermediate result that pieces are cut for: 4 MB in float64, 16 s of spectra of 1024 samples
+ELEMENTS = 2**19  # of a piece's largest intermediate result: 4 MB in float64, 16 s of spectra of 1024 samples
 
-OfRange = Callable[[tf.Tensor, tf.Tensor], Sequence[tf.Tensor]]  # begin and end → tensors of `end - begin` rows each
+RangeFunction = Callable[[tf.Tensor, tf.Tensor], Sequence[tf.Tensor]]  # (begin, end) → tensors of `end - begin` rows
 
 
-def joined(
-    function: OfRange, count: tf.Tensor, at_once: int | tf.Tensor | None, shapes: Sequence[Sequence[int]]
+def concat_ranges(
+    function: RangeFunction, count: tf.Tensor, at_once: int | tf.Tensor | None, shapes: Sequence[Sequence[int]]
 ) -> list[tf.Tensor]:
-    """The rows from 0 to `count` that a function makes, a range of them at a time.
+    """Computes the rows 0 to `count` range by range and concatenates them.
 
     Args:
-      function: Takes begin and end of a range, int32, and returns tensors of `end - begin` rows each, float32.
-      count: Rows in all, int32.
-      at_once: Most rows in one range; ranges are equally long, but for one row. None for all rows at once, without
+      function: Takes begin and end of a range, int32, and returns float32 tensors of `end - begin` rows each.
+      count: Total number of rows, int32.
+      at_once: Most rows in one range; the ranges' lengths differ by at most one row. None for a single range, without
         a loop.
       shapes: Shape of a row of each tensor.
 
     Returns:
       Tensors of `count` rows each.
 
-    >>> squares, = joined(lambda begin, end: [tf.range(begin, end, dtype=tf.float32) ** 2], tf.constant(5), 2, [[]])
+    >>> square = lambda begin, end: [tf.range(begin, end, dtype=tf.float32) ** 2]
+    >>> squares, = concat_ranges(square, tf.constant(5), 2, [[]])
     >>> squares.numpy().tolist()
     [0.0, 1.0, 4.0, 9.0, 16.0]
     """

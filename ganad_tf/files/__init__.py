@@ -1,6 +1,6 @@
-"""Files that survive: written in one step, locked while they are written, known by checksums.
+"""Reliable files: atomic replacement, locks and checksums.
 
-`atomic.py` replaces files and folders in one step, `lock.py` lets one process write at a time, `checksummed.py` tells
-a damaged file, `throttle.py` says how often progress is written down. Nothing here knows of clips or settings; every
-room that writes imports it.
+`atomic.py` replaces files and folders in one step, `lock.py` lets one process write at a time, `checksummed.py`
+detects damaged files, `tensorflow_errors.py` translates TensorFlow's write errors, `throttle.py` limits how often
+progress is saved. Independent of clips and settings; every folder that writes files imports it.
 """

@@ -1,4 +1,4 @@
-"""Files and directories that are complete or not there, whenever the process dies."""
+"""Atomic writes: files and directories that are either complete or absent, whenever the process dies."""
 
 import os
 import re
@@ -13,22 +13,22 @@ from ganad_tf.errors import WriteError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path` that takes its place when the block ends well.
+    """Yields a temporary path beside `path`, which replaces `path` if the block ends without an error.
 
     Raises:
-      WriteError: If the directory can't be written or the disk is full. `path` is then as it was.
+      WriteError: If the directory can't be written or the disk is full. `path` is unchanged then.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb+") as stream:  # Windows writes through only what may be written
+        with temporary.open("rb+") as stream:  # fsync needs write access on Windows
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
-        with suppress(OSError):  # the place itself may be what is wrong
+        with suppress(OSError):  # the directory itself may be inaccessible
             temporary.unlink(missing_ok=True)
 
 
@@ -40,21 +40,21 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def new_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Yields a temporary directory beside `path` that is renamed to `path` when the block ends well.
+    """Yields a temporary directory beside `path`, renamed to `path` if the block ends without an error.
 
     Args:
-      path: Where it goes.
-      replace: Whether it may take the place of another, which is then gone.
+      path: Final path of the directory.
+      replace: Whether an existing directory is replaced and deleted.
 
     Raises:
-      WriteError: If `path` exists and is not empty and may not be replaced, or can't be written.
+      WriteError: If `path` exists, is not empty and may not be replaced, or can't be written.
     """
     temporary = _temporary_directory(path)
     try:
         yield temporary
         if replace and path.exists():
             former = _temporary_directory(path)
-            former.rmdir()  # the name is free: Windows renames onto nothing
+            former.rmdir()  # Windows does not rename onto an existing directory
             path.rename(former)
             temporary.rename(path)
             shutil.rmtree(former, ignore_errors=True)
@@ -68,7 +68,7 @@ def new_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def temporary_directory(path: Path) -> Iterator[Path]:
-    """Yields a temporary directory beside `path`, to be renamed by whoever is done with it, and removed otherwise.
+    """Yields a temporary directory beside `path`, which is deleted at the end unless the caller has renamed it.
 
     Raises:
       WriteError: If something can't be written there.
@@ -83,7 +83,7 @@ def temporary_directory(path: Path) -> Iterator[Path]:
 
 
 def clear_leftovers(path: Path) -> None:
-    """Removes what processes that were killed while they wrote `path` have left beside it; nobody may be writing it."""
+    """Deletes temporary files that killed writers of `path` have left beside it; call it only under `path`'s lock."""
     named = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]+\.tmp")
     for temporary in path.parent.iterdir() if path.parent.exists() else ():
         if not named.fullmatch(temporary.name):
@@ -95,7 +95,7 @@ def clear_leftovers(path: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Makes sure that `path` can be made, before time is spent on what shall be written there.
+    """Checks that `path` can be created, before time is spent on its content.
 
     Raises:
       WriteError: If it can't.

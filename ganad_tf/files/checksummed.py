@@ -1,7 +1,4 @@
-"""JSON by its checksum: files that show whether they are as they were written, names for settings.
-
-Also what reading a damaged file of any kind may raise.
-"""
+"""JSON with a checksum of its content, fingerprints of settings, and the errors of reading damaged files."""
 
 import hashlib
 import json
@@ -11,31 +8,32 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Of the system, JSON, NumPy and zip archives (which call a flipped flag encryption, or a method that they don't know).
-_OF_ARCHIVES = (RuntimeError, zipfile.BadZipFile, zlib.error)
-DAMAGED = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, *_OF_ARCHIVES)
+# Raised for damaged files by the system, JSON, NumPy and zip archives; the latter raise RuntimeError for a flipped bit
+# that looks like encryption, or NotImplementedError for an unknown compression method.
+_ARCHIVE_ERRORS = (RuntimeError, zipfile.BadZipFile, zlib.error)
+READ_ERRORS = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, *_ARCHIVE_ERRORS)
 
 
-def dumps(name: str, body: Any, default: Callable[[Any], Any] | None = None) -> str:
-    """A JSON object with `body` under `name` and a checksum of it.
+def dump(name: str, body: Any, default: Callable[[Any], Any] | None = None) -> str:
+    """Serialises `body` to a JSON object that holds it under `name`, with its checksum.
 
     Args:
-      name: What the body is.
-      body: What JSON can hold.
-      default: Turns other objects into that, as `json.dumps` has it.
+      name: Key of the body.
+      body: JSON-serialisable value.
+      default: Converts other objects, as in `json.dumps`.
 
-    >>> loads("scores", dumps("scores", {"a": 0.5}))
+    >>> load("scores", dump("scores", {"a": 0.5}))
     {'a': 0.5}
     """
     text = json.dumps(body, default=default, sort_keys=True)
     return f'{{"sha256": "{_checksum(text)}", "{name}": {text}}}\n'
 
 
-def loads(name: str, text: str) -> Any:
-    """The body that `dumps` was given.
+def load(name: str, text: str) -> Any:
+    """Parses the output of `dump` and returns its body.
 
     Raises:
-      ValueError, LookupError or TypeError: If it is not as it was written.
+      ValueError, LookupError or TypeError: If the text was changed since.
     """
     document = json.loads(text)
     body = document[name]
@@ -45,7 +43,7 @@ def loads(name: str, text: str) -> Any:
 
 
 def fingerprint(value: Any, digits: int = 16) -> str:
-    """A short name of what JSON can hold: another one for another value.
+    """Hexadecimal digest of a JSON-serialisable value, independent of the order of keys.
 
     >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1}), fingerprint([1], digits=8)
     (True, '080a9ed4')
@@ -54,10 +52,10 @@ def fingerprint(value: Any, digits: int = 16) -> str:
 
 
 def file_checksum(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits.
+    """SHA-256 of a file, in hexadecimal digits.
 
     Raises:
-      OSError: If it can't be read.
+      OSError: If the file can't be read.
     """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,8 +1,8 @@
-"""One process at a time where something is written; whoever comes second is told who is there.
+"""Locks that let one process at a time write a file or folder; the error of the second names the first.
 
-The lock is the operating system's (`filelock`): it goes with the process that holds it, however that ends, so that a
-file left behind locks nobody out. The holder's name stands in a file of its own, for people only: a locked file can't
-be read by others everywhere.
+The lock is the operating system's (`filelock`): it ends with the process that holds it, however that dies, so that a
+leftover lock file locks nobody out. The holder's name is in a separate file, for the error message only, because
+some systems do not let others read a locked file.
 """
 
 import errno
@@ -19,18 +19,18 @@ from ganad_tf.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 0.2  # whoever has finished may be taking the lock's file away at this moment
+PATIENCE_SECONDS = 0.2  # a process that has just finished may be deleting the lock file
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextmanager
-def alone_at(path: Path) -> Iterator[None]:
-    """Holds the lock beside `path`, a file or folder that is about to be written.
+def exclusive(path: Path) -> Iterator[None]:
+    """Holds the lock of `path`, a file or folder that is about to be written.
 
-    Where nothing can be written there is nothing to lock, and whoever tries to write says so.
+    Where the lock file can't be created, nothing is locked: the write itself fails and reports why.
 
     Raises:
-      DataError: If another process holds it; names the process and its host.
+      DataError: If another process holds the lock; names the process and its host.
     """
     file = path.with_name(f".{path.name}.lock")
     holder = path.with_name(f".{path.name}.holder")
@@ -39,18 +39,18 @@ def alone_at(path: Path) -> Iterator[None]:
         yield
         return
     try:
-        with suppress(OSError):  # on a full disk the lock holds without a name too
+        with suppress(OSError):  # on a full disk the lock works without a holder file too
             holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         yield
     finally:
-        for leftover in (holder, file):  # before the release: afterwards they may be another process's
-            with suppress(OSError):  # Windows keeps a file that is open
+        for leftover in (holder, file):  # before the release: afterwards another process may own them
+            with suppress(OSError):  # Windows does not delete open files
                 leftover.unlink()
         lock.release()
 
 
 def _is_acquired(lock: FileLock, path: Path, holder: Path) -> bool:
-    """Whether the lock is held now; not where there are no locks or nothing can be written."""
+    """Acquires the lock; False where locks are not supported or the lock file can't be created."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -68,6 +68,6 @@ def _is_acquired(lock: FileLock, path: Path, holder: Path) -> bool:
 
 
 def _name(holder: Path) -> str:
-    with suppress(OSError):  # not written yet, or not by us to read
+    with suppress(OSError):  # not written yet, or not readable
         return holder.read_text(encoding="utf-8", errors="replace") or "another process"
     return "another process"

@@ -1,4 +1,4 @@
-"""Files that TensorFlow writes itself: a full disk is an `OSError` there too, as for what Python writes."""
+"""Translation of TensorFlow's errors of writing files, such as on a full disk, to `OSError`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +7,8 @@ import tensorflow as tf
 
 
 @contextmanager
-def writing() -> Iterator[None]:
-    """Makes TensorFlow's errors those of the operating system that are behind them."""
+def as_oserror() -> Iterator[None]:
+    """Raises TensorFlow's errors as the `OSError` of the operating system that caused them."""
     try:
         yield
     except tf.errors.OpError as error:  # such as `path/of/a/file; No space left on device [Op:SaveV2]`

@@ -1,22 +1,25 @@
-"""How often to write down what is done of long work that may be interrupted."""
+"""Throttling of work that costs time, such as writing the progress of a long stage to disk."""
 
 import time
 from collections.abc import Callable
 
-SHARE = 0.05  # of the time at most goes into writing down
 
+class Throttle:
+    """Calls a function as often as possible without exceeding a share of the elapsed time.
 
-class Sparingly:
-    """Does something now and then: as often as it can be done without taking more than its share of the time."""
+    Args:
+      max_share_of_time: Largest share of the elapsed time that the calls may take; above 0.
+    """
 
-    def __init__(self) -> None:
-        self._done = time.monotonic()
-        self._cost = 0.0
+    def __init__(self, max_share_of_time: float = 0.05) -> None:
+        self.max_share_of_time = max_share_of_time
+        self._last_end = time.monotonic()
+        self._last_seconds = 0.0
 
     def __call__(self, work: Callable[[], None]) -> None:
-        """Does `work`, if it is time for it; the first time it is."""
+        """Calls `work` if it is due; the first call always is."""
         begin = time.monotonic()
-        if begin - self._done >= self._cost / SHARE:
+        if begin - self._last_end >= self._last_seconds / self.max_share_of_time:
             work()
-            self._done = time.monotonic()
-            self._cost = self._done - begin
+            self._last_end = time.monotonic()
+            self._last_seconds = self._last_end - begin

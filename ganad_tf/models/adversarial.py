@@ -1,4 +1,4 @@
-"""What the adversarial detectors share: two optimizers, cross entropy, a discriminator's fresh start."""
+"""Parts of the adversarial detectors that no paper's equation says: two optimizers, evaluation, re-initialisation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,40 +6,91 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.detector import Detector, LossMean
+from ganad_tf.models.detector import Detector, LossMean, as_float32, batch_of
 
-RESET_BELOW = 1e-5  # a discriminator this sure of itself teaches the generator nothing (GANomaly's authors' code)
+RESET_DISCRIMINATOR_BELOW = (
+    1e-5  # a discriminator this sure of itself teaches the generator nothing (GANomaly's authors' code)
+)
 
 
 class TwoOptimizers(Detector):
     """A detector whose generator and discriminator have an optimizer each; both survive saving and loading.
 
-    Only that is inherited: losses and steps stand in each detector as its paper has them. A discriminator's optimizer
-    that was not given is the generator's twin and follows its learning rate, whoever changes that.
+    Networks, losses and training steps stand in each detector as its paper has them. A discriminator's optimizer that
+    was not given is the generator's twin and follows its learning rate, whoever changes that.
+
+    Args:
+      losses: Names of the losses, `loss` first, in the order in which training reports them.
+      input_dim: Length of a window.
+      hidden: Units of the blocks.
+      latent: Length of a latent vector.
+      dropout: Share of units dropped after each block while training.
+      kernel_initializer: As Keras names it.
+      seed: Of random numbers.
+
+    Raises:
+      ValueError: If there is no hidden layer.
     """
 
     takes_loss = False
 
+    def __init__(
+        self,
+        losses: Sequence[str],
+        *,
+        input_dim: int,
+        hidden: Sequence[int],
+        latent: int,
+        dropout: float,
+        kernel_initializer: str,
+        seed: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not hidden:
+            raise ValueError("Expected at least one hidden layer. Received: none.")
+        self.input_dim = input_dim
+        self.hidden = list(hidden)
+        self.latent = latent
+        self.dropout = dropout
+        self.kernel_initializer = kernel_initializer
+        self.seed = seed
+        self.loss_means = {name: LossMean(name=name) for name in losses}
+
     @property
     def generator_variables(self) -> list[keras.Variable]:
-        """What the generator's step moves."""
+        """Weights of the generator's step."""
         raise NotImplementedError
 
     @property
     def discriminator_variables(self) -> list[keras.Variable]:
-        """What the discriminator's step moves."""
+        """Weights of the discriminator's step."""
         raise NotImplementedError
 
-    def discriminate(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """What the discriminator says, networks as in use and as they are being trained; changes nothing.
+    def compute_losses(self, windows: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        """Every loss on one batch `[batch, dims]`, by the names in the class's docstring: scalars, float32.
 
-        Args:
-          windows: `[batch, dims]` float32.
-
-        Returns:
-          Its logits of what is real and of what is fake, `[batch, 1]` each; above 0 it takes something for real.
+        Without `training`, networks are in inference mode, and nothing changes: no average, no random state.
         """
         raise NotImplementedError
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Every loss on one batch, in inference mode."""
+        windows = batch_of(data)
+        return update_means(self.loss_means, self.compute_losses(windows, training=False), windows)
+
+    def losses_and_variables(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:
+        """Both optimized losses on one batch, in inference mode, with the variables that their optimizers update."""
+        losses = self.compute_losses(windows, training=False)
+        return {
+            "generator": (losses["loss"], self.generator_variables),
+            "discriminator": (losses["discriminator_loss"], self.discriminator_variables),
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments that all of these detectors have."""
+        names = ("input_dim", "hidden", "latent", "dropout", "kernel_initializer", "seed")
+        return super().get_config() | {name: getattr(self, name) for name in names}
 
     def compile(  # type: ignore[override]  # Keras' second argument is the loss, which there is none of
         self, optimizer: Any = "adam", discriminator_optimizer: Any = None, **kwargs: Any
@@ -64,7 +115,7 @@ class TwoOptimizers(Detector):
         return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """What `load_model` calls with `get_compile_config`'s result."""
+        """Compiles as `get_compile_config` has recorded; `load_model` calls this."""
         if config.get("optimizer") == config.get("discriminator_optimizer"):  # as version 0.1 has written twins
             config = {name: value for name, value in config.items() if name == "optimizer"}
         if config:
@@ -80,6 +131,46 @@ class TwoOptimizers(Detector):
             self.discriminator_optimizer.learning_rate = tf.convert_to_tensor(rate)  # a variable would become its own
 
 
+class ReconstructionGAN(TwoOptimizers):
+    """A GAN whose discriminator tells windows from their reconstructions, and is re-initialised when it has won.
+
+    A subclass makes the networks `discriminator_features` and `discriminator_logit`, and its `train_step` calls
+    `_reset_discriminator` below `RESET_DISCRIMINATOR_BELOW`. Constructor arguments are those of `TwoOptimizers`; `seed`
+    is of the re-initialised discriminators.
+
+    Attributes:
+      discriminator_resets: How often the discriminator was re-initialised, int64.
+    """
+
+    discriminator_features: keras.Model
+    discriminator_logit: keras.Model
+
+    def __init__(self, losses: Sequence[str], *, seed: int, **kwargs: Any) -> None:
+        super().__init__(losses, seed=seed, **kwargs)
+        self.discriminator_resets = self.add_weight(
+            shape=(), dtype="int64", initializer="zeros", trainable=False, name="discriminator_resets"
+        )
+        self.reset_seeds = keras.random.SeedGenerator(seed)
+
+    @property
+    def discriminator_variables(self) -> list[keras.Variable]:
+        """Weights of the discriminator's step."""
+        return self.discriminator_features.trainable_variables + self.discriminator_logit.trainable_variables
+
+    def discriminate(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Logits of windows `[batch, dims]` and of their reconstructions, in inference mode, `[batch, 1]` each."""
+        windows = as_float32(windows)
+        pair = (windows, self(windows, training=False))
+        features = [self.discriminator_features(one, training=False) for one in pair]
+        real_logit, fake_logit = (self.discriminator_logit(one, training=False) for one in features)
+        return real_logit, fake_logit
+
+    def _reset_discriminator(self) -> None:
+        self.discriminator_resets.assign_add(1)
+        networks = (self.discriminator_features, self.discriminator_logit)
+        reinitialize(networks, self.kernel_initializer, self.reset_seeds)
+
+
 def bce(logit: tf.Tensor, target: float) -> tf.Tensor:
     """Mean binary cross entropy of logits `[batch, 1]` against the same target for every window."""
     return tf.reduce_mean(
@@ -88,12 +179,12 @@ def bce(logit: tf.Tensor, target: float) -> tf.Tensor:
 
 
 def total(*terms: tf.Tensor) -> tf.Tensor:
-    """Their sum, in this order: TensorFlow's own sum of several takes whichever comes first, and rounds accordingly."""
+    """Sum of scalars in a fixed order. `tf.add_n` adds in any order, so its rounding is not reproducible."""
     return tf.reduce_sum(tf.stack(terms))
 
 
-def start_afresh(networks: Sequence[keras.Model], kernel_initializer: str, seeds: keras.random.SeedGenerator) -> None:
-    """Draws the kernels of `networks` anew and sets their other weights back, in the graph or out of it."""
+def reinitialize(networks: Sequence[keras.Model], kernel_initializer: str, seeds: keras.random.SeedGenerator) -> None:
+    """Draws new kernels for `networks` and sets their other weights to their initial values; works in a graph too."""
     named = keras.initializers.get(kernel_initializer)
     settings = named.get_config()
     draw = named.__class__.from_config(settings | ({"seed": seeds} if "seed" in settings else {}))
@@ -106,7 +197,7 @@ def start_afresh(networks: Sequence[keras.Model], kernel_initializer: str, seeds
 
 
 def update_means(means: dict[str, LossMean], losses: dict[str, tf.Tensor], windows: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Adds a batch's losses to the running means, weighted by its size; the means so far."""
+    """Adds a batch's losses to the running means, weighted by the batch's size, and returns the means so far."""
     for name, mean in means.items():
         mean.update_state(losses[name], sample_weight=tf.shape(windows)[0])
     return {name: mean.result() for name, mean in means.items()}

@@ -1,6 +1,5 @@
 """The contract that every detector keeps. It sees tensors and plain numbers: no files, no settings, no clips."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,20 +123,9 @@ class Detector(keras.Model):
         raise NotImplementedError
 
     def residual(self, windows: tf.Tensor) -> tf.Tensor:
-        """What the detector could not reproduce, reconstruction minus window: `[batch, dims]`."""
+        """Reconstruction minus window, the part that was not reproduced: `[batch, dims]` float32."""
         windows = as_float32(windows)
         return self(windows, training=False) - windows
-
-    def latent_of(self, windows: tf.Tensor) -> tf.Tensor | None:  # noqa: ARG002
-        """What the narrow middle makes of each window, `[batch, dims]` → `[batch, latent]`; None if there is none."""
-        return None
-
-    def objectives(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:  # noqa: ARG002
-        """What training lowers by which weights, by name: the losses on one batch, networks as in use.
-
-        Changes nothing: no average, no state of random numbers. Random codes are the same every time.
-        """
-        return {}
 
 
 def as_float32(windows: Any) -> tf.Tensor:

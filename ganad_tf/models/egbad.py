@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganad_tf.models.adversarial import TwoOptimizers, bce, update_means
-from ganad_tf.models.detector import LossMean, as_float32, batch_of
+from ganad_tf.models.detector import as_float32, batch_of
 from ganad_tf.models.dropout import Dropout
 from ganad_tf.models.networks import dense_blocks
 
@@ -50,7 +50,7 @@ class EGBAD(TwoOptimizers):
       seed: Of the random codes.
 
     Raises:
-      ValueError: If `score` is not one of the above.
+      ValueError: If `score` is not one of the above, there is no hidden layer, or `dropout` is out of range.
     """
 
     takes_pairs = True
@@ -68,46 +68,48 @@ class EGBAD(TwoOptimizers):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        common: dict[str, Any] = {"dropout": dropout, "kernel_initializer": kernel_initializer}
+        super().__init__(LOSSES, input_dim=input_dim, hidden=hidden, latent=latent, seed=seed, **common, **kwargs)
         if score not in ("feature_matching", "cross_entropy"):
             raise ValueError(f"Expected score `feature_matching` or `cross_entropy`. Received: {score!r}.")
-        self.input_dim = input_dim
-        self.hidden = list(hidden)
-        self.latent = latent
         self.score = score
         self.average = average
         self.discriminator_dropout = discriminator_dropout
-        self.dropout = dropout
-        self.kernel_initializer = kernel_initializer
-        self.seed = seed
 
         self.networks = self._networks("")
         self.averaged = self._networks("averaged_")
         for mine, theirs in zip(self._weights(self.averaged), self._weights(self.networks), strict=True):
             mine.assign(theirs)
         self.codes = keras.random.SeedGenerator(seed)
-        self.loss_means = {name: LossMean(name=name) for name in LOSSES}
         self.built = True
 
     @property
     def generator_variables(self) -> list[keras.Variable]:
-        """What the second step moves: generator and encoder."""
+        """Weights of the second step: generator and encoder."""
         return self.networks["generator"].trainable_variables + self.networks["encoder"].trainable_variables
 
     @property
     def discriminator_variables(self) -> list[keras.Variable]:
-        """What the first step moves."""
+        """Weights of the first step."""
         networks = ("discriminator_features", "discriminator_logit")
         return [variable for name in networks for variable in self.networks[name].trainable_variables]
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, dims]` → reconstruction `[batch, dims]`, by the averaged weights."""
         del training  # the average is only ever used, never trained
-        return self.averaged["generator"](self.latent_of(windows), training=False)
+        return self.averaged["generator"](self.encode(windows), training=False)
 
-    def losses_of(self, windows: tf.Tensor, z: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """Every loss on one batch and its random codes, by the names in the class's docstring."""
-        real_logit, fake_logit = self._logits(as_float32(windows), z, training)
+    def compute_losses(self, windows: tf.Tensor, training: bool, z: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """Every loss on one batch and its random codes, by the names in the class's docstring.
+
+        Args:
+          windows: `[batch, dims]`.
+          training: Whether networks are in training mode.
+          z: Random codes `[batch, latent]`; None for codes that are the same every time.
+        """
+        windows = as_float32(windows)
+        z = self._same_codes(windows) if z is None else z
+        real_logit, fake_logit = self._logits(windows, z, training)
         generator, encoder = bce(fake_logit, 1.0), bce(real_logit, 0.0)
         return {
             "loss": generator + encoder,
@@ -117,16 +119,16 @@ class EGBAD(TwoOptimizers):
         }
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Step the discriminator, then generator and encoder on the other batch, then the average."""
+        """Steps the discriminator, then generator and encoder on the other batch, then the average."""
         windows, others = self._pair(data)
         self.follow_learning_rate()
         with tf.GradientTape() as tape:
-            first = self.losses_of(windows, self._draw(windows), training=True)
+            first = self.compute_losses(windows, training=True, z=self._draw(windows))
         variables = self.discriminator_variables
         self.discriminator_optimizer.apply(tape.gradient(first["discriminator_loss"], variables), variables)
 
         with tf.GradientTape() as tape:
-            second = self.losses_of(others, self._draw(others), training=True)
+            second = self.compute_losses(others, training=True, z=self._draw(others))
         # G has no part in L_E and E none in L_G, so the sum's gradient is to each its own.
         variables = self.generator_variables
         self.optimizer.apply(tape.gradient(second["loss"], variables), variables)
@@ -136,11 +138,9 @@ class EGBAD(TwoOptimizers):
         return update_means(self.loss_means, second | {"discriminator_loss": first["discriminator_loss"]}, windows)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Every loss on one batch, networks as in use, with codes that are the same every time."""
+        """Every loss on one batch, in inference mode, with codes that are the same every time."""
         windows, _ = self._pair(data)
-        return update_means(
-            self.loss_means, self.losses_of(windows, self._same_codes(windows), training=False), windows
-        )
+        return super().test_step(windows)
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """0.9 of the reconstruction's distance and 0.1 of the discriminator's doubt for each window, `[batch]`."""
@@ -154,27 +154,18 @@ class EGBAD(TwoOptimizers):
         fake_features, _ = self._discriminate(self.averaged, reconstruction, z, training=False)
         return 0.9 * by_input + 0.1 * tf.reduce_sum(tf.abs(real_features - fake_features), axis=-1)
 
-    def latent_of(self, windows: tf.Tensor) -> tf.Tensor:
+    def encode(self, windows: tf.Tensor) -> tf.Tensor:
         """E(x) by the averaged weights, `[batch, latent]`."""
         return self.averaged["encoder"](as_float32(windows), training=False)
 
     def discriminate(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Logits of windows with their codes and of random codes with their windows, `[batch, 1]` each."""
+        """Logits of (x, E(x)) and of (G(z), z), in inference mode, with codes that are the same every time."""
         windows = as_float32(windows)
         return self._logits(windows, self._same_codes(windows), training=False)
 
-    def objectives(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:
-        """Each side's loss and weights."""
-        losses = self.losses_of(windows, self._same_codes(windows), training=False)
-        return {
-            "generator": (losses["loss"], self.generator_variables),
-            "discriminator": (losses["discriminator_loss"], self.discriminator_variables),
-        }
-
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
-        own = ("score", "average", "discriminator_dropout")
-        names = ("input_dim", "hidden", "latent", *own, "dropout", "kernel_initializer", "seed")
+        names = ("score", "average", "discriminator_dropout")
         return super().get_config() | {name: getattr(self, name) for name in names}
 
     @staticmethod
@@ -205,7 +196,7 @@ class EGBAD(TwoOptimizers):
         }
 
     def _logits(self, windows: tf.Tensor, z: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """What D, as it is being trained, says of (x, E(x)) and of (G(z), z), `[batch, 1]` each."""
+        """Logits of (x, E(x)) and of (G(z), z) by the D that is being trained, `[batch, 1]` each."""
         encoded = self.networks["encoder"](windows, training=training)  # [batch, latent]
         generated = self.networks["generator"](z, training=training)  # [batch, dims]
         pairs = tf.concat([windows, generated], axis=0), tf.concat([encoded, z], axis=0)
@@ -224,11 +215,11 @@ class EGBAD(TwoOptimizers):
         return keras.random.normal([tf.shape(windows)[0], self.latent], seed=self.codes)
 
     def _same_codes(self, windows: tf.Tensor) -> tf.Tensor:
-        """Random, but the same every time."""
+        """Random codes `[batch, latent]`, the same every time."""
         return tf.random.stateless_normal([tf.shape(windows)[0], self.latent], seed=[self.seed, 0])
 
     @staticmethod
     def _weights(networks: dict[str, keras.Model]) -> list[keras.Variable]:
-        """Without the state of dropout's random numbers, which is nothing to average."""
+        """Weights of all networks, without the state of dropout's random numbers, which is nothing to average."""
         order = ("encoder", "generator", "discriminator_features", "discriminator_logit")
         return [weight for name in order for weight in networks[name].weights]

@@ -6,15 +6,15 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.adversarial import RESET_BELOW, TwoOptimizers, bce, start_afresh, total, update_means
-from ganad_tf.models.detector import LossMean, as_float32, batch_of
+from ganad_tf.models.adversarial import RESET_DISCRIMINATOR_BELOW, ReconstructionGAN, bce, total, update_means
+from ganad_tf.models.detector import as_float32, batch_of
 from ganad_tf.models.networks import dense_blocks
 
 LOSSES = ("loss", "adversarial_loss", "contextual_loss", "encoder_loss", "discriminator_loss")
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
-class GANomaly(TwoOptimizers):
+class GANomaly(ReconstructionGAN):
     """Normal windows come back with the latent code they went in with; others don't.
 
     Akcay et al. 2018 (arXiv 1805.06725), section 3, with the dense networks of de Oliveira Neto et
@@ -32,8 +32,8 @@ class GANomaly(TwoOptimizers):
     `latent` (default), `reconstruction`, mean (x - x')^2, or `combined`, the sum of both.
 
     Both networks look at the batch once, then the generator steps, then the discriminator, on what it
-    said before the generator's step. A discriminator whose loss falls below 1e-5 is initialised
-    afresh; `discriminator_resets` counts these.
+    said before the generator's step. A discriminator whose loss falls below 1e-5 is re-initialised;
+    `discriminator_resets` counts these.
 
     Where we differ from the authors' code: dense blocks with ReLU in place of convolutions with leaky
     ReLU; D looks at x and x' once per step where theirs looks twice, with the same result but for the
@@ -72,54 +72,36 @@ class GANomaly(TwoOptimizers):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        common: dict[str, Any] = {"dropout": dropout, "kernel_initializer": kernel_initializer}
+        super().__init__(LOSSES, input_dim=input_dim, hidden=hidden, latent=latent, seed=seed, **common, **kwargs)
         if adv_loss not in ("feature_matching", "bce"):
             raise ValueError(f"Expected adv_loss `feature_matching` or `bce`. Received: {adv_loss!r}.")
         if score not in ("latent", "reconstruction", "combined"):
             raise ValueError(f"Expected score `latent`, `reconstruction` or `combined`. Received: {score!r}.")
-        if not hidden:
-            raise ValueError("Expected at least one hidden layer. Received: none.")
-        self.input_dim = input_dim
-        self.hidden = list(hidden)
-        self.latent = latent
         self.w_adv, self.w_con, self.w_enc = w_adv, w_con, w_enc
         self.adv_loss = adv_loss
         self.score = score
-        self.dropout = dropout
-        self.kernel_initializer = kernel_initializer
-        self.seed = seed
 
-        shape: dict[str, Any] = {"dropout": dropout, "kernel_initializer": kernel_initializer}
-        self.encoder = dense_blocks(input_dim, self.hidden, latent, name="encoder", **shape)
-        self.decoder = dense_blocks(latent, self.hidden[::-1], input_dim, name="decoder", **shape)
-        self.second_encoder = dense_blocks(input_dim, self.hidden, latent, name="second_encoder", **shape)
-        self.discriminator_features = dense_blocks(input_dim, self.hidden, name="discriminator_features", **shape)
+        self.encoder = dense_blocks(input_dim, self.hidden, latent, name="encoder", **common)
+        self.decoder = dense_blocks(latent, self.hidden[::-1], input_dim, name="decoder", **common)
+        self.second_encoder = dense_blocks(input_dim, self.hidden, latent, name="second_encoder", **common)
+        self.discriminator_features = dense_blocks(input_dim, self.hidden, name="discriminator_features", **common)
         self.discriminator_logit = dense_blocks(
             self.hidden[-1], [], 1, kernel_initializer=kernel_initializer, name="discriminator_logit"
         )
-        self.discriminator_resets = self.add_weight(
-            shape=(), dtype="int64", initializer="zeros", trainable=False, name="discriminator_resets"
-        )
-        self.reset_seeds = keras.random.SeedGenerator(seed)
-        self.loss_means = {name: LossMean(name=name) for name in LOSSES}
         self.built = True
 
     @property
     def generator_variables(self) -> list[keras.Variable]:
-        """What the generator's step moves."""
+        """Weights of the generator's step."""
         networks = (self.encoder, self.decoder, self.second_encoder)
         return [variable for network in networks for variable in network.trainable_variables]
-
-    @property
-    def discriminator_variables(self) -> list[keras.Variable]:
-        """What the discriminator's step moves."""
-        return self.discriminator_features.trainable_variables + self.discriminator_logit.trainable_variables
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, dims]` → reconstruction `[batch, dims]`."""
         return self.decoder(self.encoder(as_float32(windows), training=training), training=training)
 
-    def losses_of(self, windows: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+    def compute_losses(self, windows: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Every loss on one batch, by the names in the class's docstring."""
         windows = as_float32(windows)
         z = self.encoder(windows, training=training)  # [batch, latent]
@@ -145,26 +127,21 @@ class GANomaly(TwoOptimizers):
         }
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Forward both, step the generator, step the discriminator, reset it if it has won."""
+        """Runs both networks, steps the generator, then the discriminator, and re-initialises one that has won."""
         windows = batch_of(data)
         self.follow_learning_rate()
         generator, discriminator = self.generator_variables, self.discriminator_variables
         with tf.GradientTape(persistent=True) as tape:
-            losses = self.losses_of(windows, training=True)
+            losses = self.compute_losses(windows, training=True)
         # Each gradient is taken for one side's variables alone, so x' is a constant to the discriminator.
         generator_gradients = tape.gradient(losses["loss"], generator)
         discriminator_gradients = tape.gradient(losses["discriminator_loss"], discriminator)
         self.optimizer.apply(generator_gradients, generator)
         self.discriminator_optimizer.apply(discriminator_gradients, discriminator)
-        tf.cond(losses["discriminator_loss"] < RESET_BELOW, self._reset_discriminator, lambda: None)
+        tf.cond(losses["discriminator_loss"] < RESET_DISCRIMINATOR_BELOW, self._reset_discriminator, lambda: None)
         return update_means(self.loss_means, losses, windows) | {
             "discriminator_resets": tf.cast(self.discriminator_resets, tf.float32)
         }
-
-    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Every loss on one batch, networks as in use."""
-        windows = batch_of(data)
-        return update_means(self.loss_means, self.losses_of(windows, training=False), windows)
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """The score chosen by `score` for each window, `[batch]`."""
@@ -177,44 +154,11 @@ class GANomaly(TwoOptimizers):
         by_latent = tf.reduce_mean(tf.square(z - self.second_encoder(reconstruction, training=False)), axis=-1)
         return by_latent if self.score == "latent" else by_latent + by_input
 
-    def latent_of(self, windows: tf.Tensor) -> tf.Tensor:
+    def encode(self, windows: tf.Tensor) -> tf.Tensor:
         """z, the code of each window, `[batch, latent]`."""
         return self.encoder(as_float32(windows), training=False)
 
-    def discriminate(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Logits of windows and of their reconstructions, `[batch, 1]` each."""
-        windows = as_float32(windows)
-        pair = (windows, self(windows, training=False))
-        features = [self.discriminator_features(one, training=False) for one in pair]
-        real_logit, fake_logit = (self.discriminator_logit(one, training=False) for one in features)
-        return real_logit, fake_logit
-
-    def objectives(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:
-        """Each side's loss and weights."""
-        losses = self.losses_of(windows, training=False)
-        return {
-            "generator": (losses["loss"], self.generator_variables),
-            "discriminator": (losses["discriminator_loss"], self.discriminator_variables),
-        }
-
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
-        names = (
-            "input_dim",
-            "hidden",
-            "latent",
-            "w_adv",
-            "w_con",
-            "w_enc",
-            "adv_loss",
-            "score",
-            "dropout",
-            "kernel_initializer",
-            "seed",
-        )
+        names = ("w_adv", "w_con", "w_enc", "adv_loss", "score")
         return super().get_config() | {name: getattr(self, name) for name in names}
-
-    def _reset_discriminator(self) -> None:
-        self.discriminator_resets.assign_add(1)
-        networks = (self.discriminator_features, self.discriminator_logit)
-        start_afresh(networks, self.kernel_initializer, self.reset_seeds)

@@ -6,12 +6,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.detector import Detector, LossMean, as_float32, batch_of
-from ganad_tf.models.networks import dense_blocks, output_of_block
+from ganad_tf.models.bottleneck import BottleneckDetector
+from ganad_tf.models.detector import as_float32, batch_of
+from ganad_tf.models.networks import output_of_block
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
-class IDNN(Detector):
+class IDNN(BottleneckDetector):
     """An interpolation: what the sides of a window don't tell of its middle is abnormal.
 
     Suefusa et al. 2020 (arXiv 2005.09234), section 3. c is the window's middle frame, s the others,
@@ -26,8 +27,8 @@ class IDNN(Detector):
     Args:
       input_dim: Length of a window.
       frames: Spectra in a window; odd, at least 3.
-      hidden: Units of the blocks before the middle; mirrored after it.
-      latent: Units of the block in the middle.
+      hidden: Units of the blocks before the bottleneck; mirrored after it.
+      latent: Units of the bottleneck.
       kernel_initializer: As Keras names it.
 
     Raises:
@@ -43,25 +44,19 @@ class IDNN(Detector):
         kernel_initializer: str = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            input_dim=input_dim, hidden=hidden, latent=latent, kernel_initializer=kernel_initializer, **kwargs
+        )
         if frames < 3 or frames % 2 == 0:
             raise ValueError(f"IDNN needs an odd number of frames, 3 or more, for a centre. Received: frames={frames}.")
         if input_dim % frames:
             raise ValueError(f"Expected input_dim to be a multiple of frames. Received: {input_dim} and {frames}.")
-        self.input_dim = input_dim
         self.frames = frames
-        self.hidden = list(hidden)
-        self.latent = latent
-        self.kernel_initializer = kernel_initializer
         self.n_mels = input_dim // frames
-        widths = [*self.hidden, latent, *reversed(self.hidden)]
-        self.interpolator = dense_blocks(
-            input_dim - self.n_mels, widths, self.n_mels, kernel_initializer=kernel_initializer, name="interpolator"
-        )
-        self.loss_mean = LossMean(name="loss")
+        self.interpolator = self.make_network(input_dim - self.n_mels, self.n_mels, name="interpolator")
         self.built = True
 
-    def interpolate(self, windows: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+    def target_and_prediction(self, windows: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """`[batch, dims]` → middle frame and its prediction, `[batch, mels]` each."""
         middle, sides = self._split(windows)
         return middle, self.interpolator(sides, training=training)
@@ -69,7 +64,7 @@ class IDNN(Detector):
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, dims]` → the windows with their middle predicted, `[batch, dims]`."""
         windows = as_float32(windows)
-        _, predicted = self.interpolate(windows, training=training)
+        _, predicted = self.target_and_prediction(windows, training=training)
         start = self.n_mels * (self.frames // 2)
         return tf.concat([windows[:, :start], predicted, windows[:, start + self.n_mels :]], axis=-1)
 
@@ -77,41 +72,26 @@ class IDNN(Detector):
         """One step of the optimizer on one batch."""
         windows = batch_of(data)
         with tf.GradientTape() as tape:
-            middle, predicted = self.interpolate(windows, training=True)
+            middle, predicted = self.target_and_prediction(windows, training=True)
             loss = self.compute_loss(x=windows, y=middle, y_pred=predicted, training=True)
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         self.loss_mean.update_state(loss, sample_weight=tf.shape(windows)[0])
         return {"loss": self.loss_mean.result()}
 
-    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """The loss on one batch, networks as in use."""
-        windows = batch_of(data)
-        middle, predicted = self.interpolate(windows, training=False)
-        loss = self.compute_loss(x=windows, y=middle, y_pred=predicted, training=False)
-        self.loss_mean.update_state(loss, sample_weight=tf.shape(windows)[0])
-        return {"loss": self.loss_mean.result()}
-
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """Mean squared error of each window's middle frame, `[batch]`."""
-        middle, predicted = self.interpolate(windows, training=False)
+        middle, predicted = self.target_and_prediction(windows, training=False)
         return tf.reduce_mean(tf.square(middle - predicted), axis=-1)
 
-    def latent_of(self, windows: tf.Tensor) -> tf.Tensor:
-        """What the block in the middle puts out, `[batch, latent]`."""
+    def encode(self, windows: tf.Tensor) -> tf.Tensor:
+        """Output of the bottleneck, `[batch, latent]`."""
         _, sides = self._split(windows)
         return output_of_block(self.interpolator, len(self.hidden) + 1, sides)
 
-    def objectives(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:
-        """The loss and all weights."""
-        middle, predicted = self.interpolate(windows, training=False)
-        loss = self.compute_loss(x=windows, y=middle, y_pred=predicted, training=False)
-        return {"loss": (loss, self.trainable_variables)}
-
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
-        names = ("input_dim", "frames", "hidden", "latent", "kernel_initializer")
-        return super().get_config() | {name: getattr(self, name) for name in names}
+        return super().get_config() | {"frames": self.frames}
 
     def _split(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """`[batch, dims]` → middle frame `[batch, mels]` and the frames around it `[batch, dims - mels]`."""

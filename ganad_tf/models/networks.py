@@ -43,7 +43,7 @@ def dense_blocks(
 
 
 def output_of_block(network: keras.Sequential, number: int, values: tf.Tensor) -> tf.Tensor:
-    """What block `number` of `dense_blocks`, counted from 1, puts out, the network as in use.
+    """Output of block `number` of `dense_blocks`, counted from 1, in inference mode.
 
     >>> output_of_block(dense_blocks(6, [4, 2, 4], 6, name="example"), 2, tf.zeros([3, 6])).shape
     TensorShape([3, 2])

@@ -6,15 +6,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.adversarial import RESET_BELOW, TwoOptimizers, bce, start_afresh, total, update_means
-from ganad_tf.models.detector import LossMean, as_float32, batch_of
+from ganad_tf.models.adversarial import RESET_DISCRIMINATOR_BELOW, ReconstructionGAN, bce, total, update_means
+from ganad_tf.models.detector import as_float32, batch_of
 from ganad_tf.models.networks import dense_blocks, dense_u_net
 
 LOSSES = ("loss", "adversarial_loss", "contextual_loss", "latent_loss", "discriminator_loss")
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
-class SkipGANomaly(TwoOptimizers):
+class SkipGANomaly(ReconstructionGAN):
     """Normal windows come back as they are, to the eye of a discriminator as well; others don't.
 
     Akcay et al. 2019 (arXiv 1901.08954), section 3, with the dense networks of de Oliveira Neto et al.
@@ -30,8 +30,8 @@ class SkipGANomaly(TwoOptimizers):
         score = 0.9 mean (x - x')^2 + 0.1 mean (f(x) - f(x'))^2 per window       (Akcay Eq. 5)
 
     Both networks look at the batch once, then the generator steps, then the discriminator, on what it
-    said before the generator's step. A discriminator whose loss falls below 1e-5 is initialised
-    afresh; `discriminator_resets` counts these.
+    said before the generator's step. A discriminator whose loss falls below 1e-5 is re-initialised;
+    `discriminator_resets` counts these.
 
     Where we differ from the authors' code: it adds w_lat L_lat to L_D too, with the sign that it has in
     L_G, which its users dispute (`discriminator_latent_loss`, off by default); dense blocks with ReLU
@@ -66,48 +66,30 @@ class SkipGANomaly(TwoOptimizers):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if not hidden:
-            raise ValueError("Expected at least one hidden layer. Received: none.")
-        self.input_dim = input_dim
-        self.hidden = list(hidden)
-        self.latent = latent
+        common: dict[str, Any] = {"dropout": dropout, "kernel_initializer": kernel_initializer}
+        super().__init__(LOSSES, input_dim=input_dim, hidden=hidden, latent=latent, seed=seed, **common, **kwargs)
         self.w_adv, self.w_con, self.w_lat = w_adv, w_con, w_lat
         self.discriminator_latent_loss = discriminator_latent_loss
-        self.dropout = dropout
-        self.kernel_initializer = kernel_initializer
-        self.seed = seed
 
-        shape: dict[str, Any] = {"dropout": dropout, "kernel_initializer": kernel_initializer}
-        self.generator = dense_u_net(input_dim, self.hidden, latent, name="generator", **shape)
+        self.generator = dense_u_net(input_dim, self.hidden, latent, name="generator", **common)
         self.discriminator_features = dense_blocks(
-            input_dim, [*self.hidden, latent], name="discriminator_features", **shape
+            input_dim, [*self.hidden, latent], name="discriminator_features", **common
         )
         self.discriminator_logit = dense_blocks(
             latent, [], 1, kernel_initializer=kernel_initializer, name="discriminator_logit"
         )
-        self.discriminator_resets = self.add_weight(
-            shape=(), dtype="int64", initializer="zeros", trainable=False, name="discriminator_resets"
-        )
-        self.reset_seeds = keras.random.SeedGenerator(seed)
-        self.loss_means = {name: LossMean(name=name) for name in LOSSES}
         self.built = True
 
     @property
     def generator_variables(self) -> list[keras.Variable]:
-        """What the generator's step moves."""
+        """Weights of the generator's step."""
         return list(self.generator.trainable_variables)
-
-    @property
-    def discriminator_variables(self) -> list[keras.Variable]:
-        """What the discriminator's step moves."""
-        return self.discriminator_features.trainable_variables + self.discriminator_logit.trainable_variables
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, dims]` → reconstruction `[batch, dims]`."""
         return self.generator(as_float32(windows), training=training)
 
-    def losses_of(self, windows: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+    def compute_losses(self, windows: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Every loss on one batch, by the names in the class's docstring."""
         windows = as_float32(windows)
         reconstruction = self.generator(windows, training=training)  # [batch, dims]
@@ -131,25 +113,20 @@ class SkipGANomaly(TwoOptimizers):
         }
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Forward both, step the generator, step the discriminator, reset it if it has won."""
+        """Runs both networks, steps the generator, then the discriminator, and re-initialises one that has won."""
         windows = batch_of(data)
         self.follow_learning_rate()
         generator, discriminator = self.generator_variables, self.discriminator_variables
         with tf.GradientTape(persistent=True) as tape:
-            losses = self.losses_of(windows, training=True)
+            losses = self.compute_losses(windows, training=True)
         # Each gradient is taken for one side's variables alone, so x' is a constant to the discriminator.
         generator_gradients = tape.gradient(losses["loss"], generator)
         discriminator_gradients = tape.gradient(losses["discriminator_loss"], discriminator)
         self.optimizer.apply(generator_gradients, generator)
         self.discriminator_optimizer.apply(discriminator_gradients, discriminator)
-        tf.cond(losses["discriminator_loss"] < RESET_BELOW, self._reset_discriminator, lambda: None)
+        tf.cond(losses["discriminator_loss"] < RESET_DISCRIMINATOR_BELOW, self._reset_discriminator, lambda: None)
         resets = tf.cast(self.discriminator_resets, tf.float32)
         return update_means(self.loss_means, losses, windows) | {"discriminator_resets": resets}
-
-    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Every loss on one batch, networks as in use."""
-        windows = batch_of(data)
-        return update_means(self.loss_means, self.losses_of(windows, training=False), windows)
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """0.9 of the reconstruction's error and 0.1 of its features' for each window, `[batch]`."""
@@ -161,33 +138,11 @@ class SkipGANomaly(TwoOptimizers):
         by_features = tf.reduce_mean(tf.square(real_features - fake_features), axis=-1)
         return 0.9 * by_input + 0.1 * by_features
 
-    def latent_of(self, windows: tf.Tensor) -> tf.Tensor:
+    def encode(self, windows: tf.Tensor) -> tf.Tensor:
         """f(x), which the latent loss compares, `[batch, latent]`."""
         return self.discriminator_features(as_float32(windows), training=False)
 
-    def discriminate(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Logits of windows and of their reconstructions, `[batch, 1]` each."""
-        windows = as_float32(windows)
-        pair = (windows, self(windows, training=False))
-        features = [self.discriminator_features(one, training=False) for one in pair]
-        real_logit, fake_logit = (self.discriminator_logit(one, training=False) for one in features)
-        return real_logit, fake_logit
-
-    def objectives(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:
-        """Each side's loss and weights."""
-        losses = self.losses_of(windows, training=False)
-        return {
-            "generator": (losses["loss"], self.generator_variables),
-            "discriminator": (losses["discriminator_loss"], self.discriminator_variables),
-        }
-
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
-        weights = ("w_adv", "w_con", "w_lat", "discriminator_latent_loss")
-        names = ("input_dim", "hidden", "latent", *weights, "dropout", "kernel_initializer", "seed")
+        names = ("w_adv", "w_con", "w_lat", "discriminator_latent_loss")
         return super().get_config() | {name: getattr(self, name) for name in names}
-
-    def _reset_discriminator(self) -> None:
-        self.discriminator_resets.assign_add(1)
-        networks = (self.discriminator_features, self.discriminator_logit)
-        start_afresh(networks, self.kernel_initializer, self.reset_seeds)

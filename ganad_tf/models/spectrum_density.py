@@ -36,7 +36,7 @@ class SpectrumDensity(Detector):
         return tf.zeros_like(as_float32(windows))
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Nothing to learn; the loss on one batch."""
+        """The loss on one batch; there is nothing to learn."""
         return self.test_step(data)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:

@@ -7,15 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import LogLocator, NullLocator
 
 from ganad_tf.files import atomic
-from ganad_tf.plotting import style as figures
+from ganad_tf.plotting import style
 from ganad_tf.results.metrics import auc, roc_curve
 
-NORMAL, ANOMALY, TRAINING = figures.COLOURS[:3]
+NORMAL, ANOMALY, TRAINING = style.COLOURS[:3]
 LIMIT = "#000000"
 WIDE = 20  # times the smallest score: from there on the axis of a histogram is logarithmic
 
@@ -31,8 +32,8 @@ class Band(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A clip as the detector sees it.
+class ClipView:
+    """A clip, its reconstruction, and where in the spectrum they differ.
 
     Attributes:
       log_mel: `[time, mels]` in dB.
@@ -111,17 +112,56 @@ def plot_rocs(path: Path, machines: Mapping[str, Scored], max_fpr: float) -> Non
 
     def draw(axes: Axes, machine: str) -> None:
         axes.axvspan(0, max_fpr, color="0.9", label="pAUC")
-        axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
-        for number, (machine_id, (labels, scores)) in enumerate(machines[machine].items()):
-            if 0 < sum(labels) < len(labels):
-                axes.plot(
-                    *roc_curve(labels, scores),
-                    **figures.line_style(number),
-                    label=f"id {machine_id}: AUC {100 * auc(labels, scores):.1f} %",
-                )
+        _draw_rocs(axes, machines[machine])
         axes.set(title=machine, xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
 
     _save_panels(path, list(machines), draw)
+
+
+def draw_rates(by_id: Scored) -> np.ndarray:
+    """ROC and precision-recall curves side by side, one line per ID, `[height, width, 3]` uint8.
+
+    Args:
+      by_id: Labels and scores by machine ID; IDs that lack a class are left out.
+    """
+    with style.font_size(style.IMAGE_FONT_SIZE):
+        figure = Figure(figsize=(7.6, 4.0), dpi=style.IMAGE_DPI, layout="constrained")
+        left, right = figure.subplots(1, 2)
+        _draw_rocs(left, by_id)
+        left.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
+        for number, (machine_id, (labels, scores)) in enumerate(by_id.items()):
+            if 0 < sum(labels) < len(labels):
+                false, true = roc_curve(labels, scores)
+                precision = precision_of(false[1:], true[1:], sum(labels) / len(labels))
+                right.plot(true[1:], precision, **style.line_style(number), label=f"id {machine_id}")
+        right.set(title="precision and recall", xlabel="recall", ylabel="precision")
+        for axes in (left, right):
+            axes.set(xlim=(-0.01, 1.01), ylim=(0, 1.01))
+            axes.legend(fontsize=8)
+        return style.pixels(FigureCanvasAgg(figure))
+
+
+def _draw_rocs(axes: Axes, by_id: Scored) -> None:
+    """Diagonal and one ROC curve per ID that has both classes, with its AUC as label."""
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
+    for number, (machine_id, (labels, scores)) in enumerate(by_id.items()):
+        if 0 < sum(labels) < len(labels):
+            label = f"id {machine_id}: AUC {100 * auc(labels, scores):.1f} %"
+            axes.plot(*roc_curve(labels, scores), **style.line_style(number), label=label)
+
+
+def precision_of(false: np.ndarray, true: np.ndarray, share: float) -> np.ndarray:
+    """Precision at points of the ROC curve, the first one, where nothing is called anomalous, apart.
+
+    Args:
+      false: False positive rates, `[points]`.
+      true: True positive rates, `[points]`.
+      share: Of the anomalies among all clips.
+
+    >>> precision_of(np.array([0.0, 0.5]), np.array([0.5, 1.0]), share=0.5).tolist()
+    [1.0, 0.6666666666666666]
+    """
+    return share * true / (share * true + (1 - share) * false)
 
 
 def plot_curves(path: Path, history: Mapping[str, Sequence[float]]) -> None:
@@ -133,30 +173,32 @@ def plot_curves(path: Path, history: Mapping[str, Sequence[float]]) -> None:
     """
 
     def draw(axes: Axes, name: str) -> None:
-        for key, label, colour, style in (
+        for key, label, colour, dashes in (
             (name, "training", NORMAL, "-"),
             (f"val_{name}", "validation", ANOMALY, "--"),
         ):
             if key in history:
                 values = history[key]
-                axes.plot(range(1, len(values) + 1), values, style, color=colour, label=label, marker=".", markersize=3)
+                axes.plot(
+                    range(1, len(values) + 1), values, dashes, color=colour, label=label, marker=".", markersize=3
+                )
         axes.set(title=name.replace("_", " "), xlabel="epoch")
 
     names = [name for name in history if not name.startswith("val_")]
     _save_panels(path, [name for name in names if any(history[name])] or names, draw, height=2.6)
 
 
-def plot_clip(path: Path, seen: Seen, levels: tuple[float, float], farthest: float) -> None:
+def plot_clip(path: Path, seen: ClipView, levels: tuple[float, float], farthest: float) -> None:
     """A clip's log-mel, its reconstruction and the residual side by side, time against frequency, as PNG.
 
     Args:
       path: Of the picture.
-      seen: What there is to see.
+      seen: The clip.
       levels: Lowest and highest level of the colours in dB, the same for the sound and its reconstruction.
       farthest: Largest residual of the colours in dB, either way.
     """
-    ticks, marked = figures.mel_ticks(seen.hz)
-    with figures.letters(8):
+    ticks, marked = style.mel_ticks(seen.hz)
+    with style.font_size(8):
         figure = Figure(figsize=(6.8 if seen.reconstruction is not None else 3.0, 2.1))
         edges = {"left": 0.08, "right": 0.92, "bottom": 0.18, "top": 0.89, "wspace": 0.1}
         if seen.reconstruction is None:
@@ -183,10 +225,10 @@ def plot_clip(path: Path, seen: Seen, levels: tuple[float, float], farthest: flo
 
 
 def _panel(
-    axes: Axes, title: str, values: np.ndarray, seen: Seen, limits: tuple[float, float], colours: str = "viridis"
+    axes: Axes, title: str, values: np.ndarray, seen: ClipView, limits: tuple[float, float], colours: str = "viridis"
 ) -> AxesImage:
     axes.set(title=title, xlabel="seconds")
-    return figures.spectrogram(axes, values, seen.seconds_per_spectrum, limits, colours)
+    return style.spectrogram(axes, values, seen.seconds_per_spectrum, limits, colours)
 
 
 def plot_bars(path: Path, panels: Mapping[str, Mapping[str, tuple[float, float, float, float]]]) -> None:
@@ -220,7 +262,7 @@ def _save_panels(
 ) -> None:
     n_columns = min(3, len(titles))
     n_rows = -(-len(titles) // n_columns)
-    with figures.letters(9):
+    with style.font_size(9):
         figure = Figure(figsize=(width * n_columns, height * n_rows), layout="constrained")
         panels = np.atleast_1d(figure.subplots(n_rows, n_columns)).ravel()
         for panel, title in zip(panels, titles, strict=False):

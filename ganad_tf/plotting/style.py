@@ -1,4 +1,4 @@
-"""What pictures in TensorBoard and in the report have in common: colours, letters, axes of spectrograms.
+"""Style of the pictures in TensorBoard and in the report: colours, font size, spectrogram panels.
 
 Needs no TensorFlow.
 """
@@ -10,22 +10,24 @@ import librosa
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap
 from matplotlib.image import AxesImage
 
 # Okabe and Ito's, for colour-blind readers.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+IMAGE_DPI, IMAGE_FONT_SIZE = 80, 10  # legible where TensorBoard shows images 350 pixels wide
 TICKS_HZ = (250, 500, 1000, 2000, 4000, 8000, 16000)
 
 
-def letters(size: float) -> AbstractContextManager[None]:
-    """Letters of that size in what is drawn within; a dollar sign in a name is one, and begins no formula."""
+def font_size(size: float) -> AbstractContextManager[None]:
+    """Context manager: font size, with mathtext off so that `$` in names is literal."""
     return matplotlib.rc_context({"font.size": size, "axes.titlesize": size, "text.parse_math": False})
 
 
 def line_style(number: int) -> dict[str, Any]:
-    """Colour and dashes of one line of many, told apart without the colour too.
+    """Colour and dashes of line `number` of a chart; dashes differ too, for readers who see no colours.
 
     >>> len({str(line_style(number)) for number in range(100)})
     30
@@ -34,12 +36,12 @@ def line_style(number: int) -> dict[str, Any]:
 
 
 def mel_edges(n_mels: int, sample_rate: int) -> np.ndarray:
-    """Where mel bands begin, have their centre and end: band k at k, k + 1 and k + 2, `[mels + 2]` in hertz."""
+    """Edges and centres of mel bands in hertz, `[mels + 2]`: band k begins at k, peaks at k + 1 and ends at k + 2."""
     return np.asarray(librosa.mel_frequencies(n_mels + 2, fmin=0.0, fmax=sample_rate / 2))
 
 
 def mel_ticks(centres: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """Round frequencies: where they lie among mel bands with these centres, and their hertz."""
+    """Ticks at round frequencies: positions among mel bands with these centres, and their hertz."""
     shown = [hz for hz in TICKS_HZ if centres[0] <= hz <= centres[-1]]
     return np.interp(shown, centres, np.arange(len(centres))), shown
 
@@ -50,11 +52,11 @@ def spectrogram(
     """Draws `[time, mels]` in dB, time in seconds against mel bands; colours end at `limits`.
 
     Args:
-      axes: Where to.
+      axes: Axes to draw on.
       values: In dB.
       seconds: From the middle of one spectrum to that of the next.
       limits: Lowest and highest level of the colours.
-      colours: Their map.
+      colours: Colour map.
     """
     return axes.imshow(
         values.T,
@@ -66,3 +68,10 @@ def spectrogram(
         vmax=limits[1],
         extent=(-seconds / 2, (len(values) - 0.5) * seconds, -0.5, values.shape[1] - 0.5),
     )
+
+
+def pixels(canvas: FigureCanvasAgg) -> np.ndarray:
+    """Draws a figure, `[height, width, 3]` uint8."""
+    with font_size(IMAGE_FONT_SIZE):
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3]

@@ -1,7 +1,14 @@
-"""The verb `report`: results for people, one page that explains itself and the same tables as files.
+"""The verb `report`: result directories → `report.html`, the same tables as Markdown and CSV, and pictures.
 
-`origins.py` finds what made the scores and refuses what has changed since, `facts.py` gathers what result directories
-and recordings say, `compared.py` puts systems side by side, `views.py` looks at single clips as the detector does (the
-only one that asks TensorFlow), `plots.py` draws, `cards.py`, `page.py` and `tables.py` write, `writing.py`
-does it all.
+In: result directories of `ganad score` or `ganad ensemble`, with the caches, detectors and recordings that made them.
+Out: one folder with a self-contained page, `report.md`, `machines.csv`, `clips.csv`, `made.csv`, `comparison.csv`
+(several systems only) and `plots/`.
+
+`provenance.py` reads the origin of the scores and refuses what has changed since, `facts.py` computes areas, intervals
+and decisions, `systems.py` compares result directories, `clips.py` chooses and draws single clips (the only file that
+needs TensorFlow), `audio_embedder.py` embeds recordings, `page.py` and `tables.py` write, and `write.py` runs
+everything.
+
+Terms: a *system* is one result directory, a *summary* is all that is known of one machine type in it, a *card* is a
+clip on the page with its score, spectrograms and audio player. Only `cli` imports this package.
 """

@@ -1,4 +1,4 @@
-"""What result directories and recordings say, gathered for the page: numbers and clips, no pictures, no TensorFlow."""
+"""Result directories and recordings → areas, intervals, decisions and clips of each machine type. No TensorFlow."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,20 +12,20 @@ import numpy as np
 from ganad_tf import datasets
 from ganad_tf.cache import contents
 from ganad_tf.cache.manifest import Manifest
-from ganad_tf.clips import Clip
+from ganad_tf.clips import Clip, labels_and_scores
 from ganad_tf.config import Config
-from ganad_tf.config.input_sections import Audio, Feature
+from ganad_tf.config.sections import Audio, Feature
 from ganad_tf.errors import DataError
 from ganad_tf.report import provenance
 from ganad_tf.results import ensemble, evaluate, score_files
 from ganad_tf.results.directory import MachineResults, ResultDirectory
 from ganad_tf.results.metrics import auc, bootstrap_interval, mean_of_defined, pauc
-from ganad_tf.results.thresholds import threshold_if_any
+from ganad_tf.results.thresholds import threshold_or_none
 from ganad_tf.run import MachineRun
 
 
 class ScoredClip(NamedTuple):
-    """A test clip, its anomaly score, and whether that is above the threshold; None where there is no threshold."""
+    """A test clip, its anomaly score, and whether the score is above the threshold; None without a threshold."""
 
     clip: Clip
     score: float
@@ -33,12 +33,12 @@ class ScoredClip(NamedTuple):
 
     @property
     def is_wrong(self) -> bool:
-        """Whether the decision is not what the label says; False where there is no label or no decision."""
+        """Whether the decision contradicts the label; False without a label or a decision."""
         return None not in (self.clip.label, self.is_anomaly) and bool(self.clip.label) != self.is_anomaly
 
 
 class Area(NamedTuple):
-    """AUC or pAUC from 0 to 1 with its 95 % bootstrap interval over test clips; NaN where not defined."""
+    """AUC or pAUC in [0, 1] with its 95 % bootstrap interval over test clips; NaN where undefined."""
 
     value: float
     low: float
@@ -46,7 +46,7 @@ class Area(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Labelled clips by label, and by whether their score is above the threshold."""
+    """Number of labelled clips by label and decision."""
 
     normal_below: int
     normal_above: int
@@ -56,14 +56,16 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One machine ID, or all of a machine type together (`mean`: areas are means over IDs, counts are sums).
+    """Results of one machine ID, or of a machine type (`mean`: areas are means over IDs, counts are sums).
 
     Attributes:
       name: The ID, or `mean`.
-      auc: AUC.
-      pauc: pAUC.
-      counts: Clips by label and decision; None where there are no decisions.
-      n_normal, n_anomaly, n_unlabelled: Clips by label, and those without one.
+      auc: Area under the ROC curve.
+      pauc: Partial area, up to `max_fpr`.
+      counts: Clips by label and decision; None without decisions.
+      n_normal: Clips labelled normal.
+      n_anomaly: Clips labelled anomalous.
+      n_unlabelled: Clips without a label.
     """
 
     name: str
@@ -76,19 +78,19 @@ class Row:
 
 
 @dataclass(frozen=True)
-class MachineFacts:
-    """All that is known of one machine type's results.
+class MachineSummary:
+    """Results of one machine type in one result directory, and their origin.
 
     Attributes:
-      run: What made the scores, with directories as absolute paths.
-      cache: Where the log-mels of the test clips are; of an ensemble, those that its first member has.
-      cached: What is in it.
-      threshold: Above which a clip is called anomalous; None where the training scores give none.
-      train_scores: Of the normal training clips.
-      scored: The test clips, highest score first.
-      rows: Per ID, then the mean.
-      origin: What is kept beside the scores.
-      training: What is kept beside the detector; None for an ensemble.
+      run: The run that made the scores, with absolute paths.
+      cache: Folder of the test clips' log-mels; that of the first member for an ensemble.
+      cached: Manifest of that folder.
+      threshold: Higher scores are called anomalous; None if the training scores give no threshold.
+      train_scores: Scores of the normal training clips.
+      scored: Test clips, highest score first.
+      rows: One per machine ID, then the mean.
+      origin: Provenance file beside the scores.
+      training: Training record beside the detector; None for an ensemble.
     """
 
     run: MachineRun
@@ -108,94 +110,89 @@ class MachineFacts:
 
     @property
     def config(self) -> Config:
-        """Configuration that made the scores."""
+        """Configuration of the run."""
         return self.run.config
 
     @property
     def title(self) -> str:
-        """What the page calls it."""
+        """Machine type and, unless it is `dev`, the mode."""
         return self.machine if self.run.mode == "dev" else f"{self.machine}, {self.run.mode}"
 
     @property
     def is_labelled(self) -> bool:
         """Whether every test clip has a label."""
-        return all(each.clip.label is not None for each in self.scored)
+        return all(scored.clip.label is not None for scored in self.scored)
 
     @property
     def detector(self) -> Path | None:
-        """Where the detector is; None for an ensemble."""
+        """Model directory; None for an ensemble."""
         return provenance.detector_of(self.origin)
 
     @property
     def audio(self) -> Audio:
-        """How the recordings were read."""
+        """Audio settings of the cached log-mels."""
         return Audio(**self.cached.features["audio"])
 
     @property
     def feature(self) -> Feature:
-        """What the log-mels are."""
+        """Feature settings of the cached log-mels."""
         return Feature(**self.cached.features["feature"])
 
     def by_id(self) -> dict[str, tuple[list[int], list[float]]]:
-        """Labels and scores by machine ID; where there are no labels, everything counts as normal."""
-        groups: dict[str, tuple[list[int], list[float]]] = {}
-        for clip, score, _ in sorted(self.scored, key=lambda each: each.clip.machine_id):
-            labels, scores = groups.setdefault(clip.machine_id, ([], []))
-            labels.append(clip.label or 0)
-            scores.append(score)
-        return groups
+        """Labels and scores by machine ID; unlabelled clips count as normal."""
+        return labels_and_scores({scored.clip: scored.score for scored in self.scored})
 
-    def chosen(self, count: int) -> dict[str, list[ScoredClip]]:
-        """Clips worth a look, at most `count` of a kind: highest and lowest scores, clearest mistakes."""
-        wrong = [each for each in self.scored if each.is_wrong]
-        alarms = [each for each in wrong if each.is_anomaly]
-        missed = [each for each in reversed(wrong) if not each.is_anomaly]
-        kinds = {
+    def choose_clips(self, count: int) -> dict[str, list[ScoredClip]]:
+        """At most `count` clips per group: highest scores, lowest scores, and the largest errors of either kind."""
+        wrong = [scored for scored in self.scored if scored.is_wrong]
+        alarms = [scored for scored in wrong if scored.is_anomaly]
+        missed = [scored for scored in reversed(wrong) if not scored.is_anomaly]
+        groups = {
             "Most anomalous": list(self.scored[:count]),
             "Most normal": list(self.scored[::-1][:count]),
             "False alarms: normal, but above the threshold": alarms[:count],
             "Missed: anomalies below the threshold": missed[:count],
         }
-        return {kind: members for kind, members in kinds.items() if members}
+        return {group: members for group, members in groups.items() if members}
 
 
-def gather(directory: Path) -> list[MachineFacts]:
-    """The machine types that a result directory has scores of.
+def gather(directory: Path) -> list[MachineSummary]:
+    """Summaries of the machine types in a result directory.
 
     Raises:
-      DataError: If there are none, they are not complete, were made by an older version, or recordings, cache,
-        detector or an ensemble's members are gone or others by now.
+      DataError: If there are no scores, they are incomplete or from an older version, or the recordings, the cache,
+        the detector or an ensemble's members have been removed or changed since.
     """
     machines = ResultDirectory(directory).machines()
     if not machines:
         raise DataError(f"Expected results in {directory}, but there are none; run `ganad score` first.")
-    return [_machine(results) for results in machines]
+    return [_summarize(results) for results in machines]
 
 
-def _machine(results: MachineResults) -> MachineFacts:
+def _summarize(results: MachineResults) -> MachineSummary:
     origin = provenance.read(results)
     config = provenance.config_of(origin, results.directory)
     (listing,) = datasets.list_clips(config, results.mode, [results.machine])
     run = MachineRun(config, listing, results.mode)
     train_scores = tuple(score.score for score in score_files.read_scores(results.train_scores))
-    limit = threshold_if_any(train_scores, config.threshold, run.machine)
+    limit = threshold_or_none(train_scores, config.threshold, run.machine)
     cache, cached = provenance.cache_of(run, origin)
-    cached = contents.recognised(cached, listing.clips, listing.directory)
+    cached = contents.with_current_times(cached, listing.clips, listing.directory)
     by_id = {
         machine_id: [ScoredClip(clip, score, None if limit is None else score > limit) for clip, score in scored]
         for machine_id, scored in evaluate.scored_clips(run).items()
     }
-    rows = [_row(machine_id, [scored], config.max_fpr) for machine_id, scored in by_id.items()]
-    everything = [each for scored in by_id.values() for each in scored]
-    provenance.check_recordings(run, [each.clip for each in everything], cached)
+    rows = [_row(machine_id, [group], config.max_fpr) for machine_id, group in by_id.items()]
+    all_scored = [scored for group in by_id.values() for scored in group]
+    provenance.check_recordings(run, [scored.clip for scored in all_scored], cached)
     ensemble.check_unchanged(run, provenance.members_of(origin))
-    return MachineFacts(
+    return MachineSummary(
         run=run,
         cache=cache,
         cached=cached,
         threshold=limit,
         train_scores=train_scores,
-        scored=tuple(sorted(everything, key=lambda each: -each.score)),
+        scored=tuple(sorted(all_scored, key=lambda scored: -scored.score)),
         rows=(*rows, _row("mean", list(by_id.values()), config.max_fpr)),
         origin=origin,
         training=provenance.training_of(origin),
@@ -203,15 +200,15 @@ def _machine(results: MachineResults) -> MachineFacts:
 
 
 def _row(name: str, groups: Sequence[Sequence[ScoredClip]], max_fpr: float) -> Row:
-    everything = [each for group in groups for each in group]
+    all_scored = [scored for group in groups for scored in group]
     usable = []
     for group in groups:
-        labels = [each.clip.label for each in group if each.clip.label is not None]
+        labels = [scored.clip.label for scored in group if scored.clip.label is not None]
         if len(labels) == len(group) and 0 < sum(labels) < len(labels):
-            usable.append((labels, np.array([each.score for each in group])))
-    all_labels = [each.clip.label for each in everything]
-    counts = [(each.clip.label, each.is_anomaly) for each in everything]
-    has_decisions = all(each.is_anomaly is not None for each in everything)
+            usable.append((labels, np.array([scored.score for scored in group])))
+    all_labels = [scored.clip.label for scored in all_scored]
+    counts = [(scored.clip.label, scored.is_anomaly) for scored in all_scored]
+    has_decisions = all(scored.is_anomaly is not None for scored in all_scored)
     return Row(
         name,
         auc=_area(usable, auc),
@@ -224,7 +221,7 @@ def _row(name: str, groups: Sequence[Sequence[ScoredClip]], max_fpr: float) -> R
 
 
 def _area(groups: Sequence[tuple[list[int], np.ndarray]], area: Callable[..., float]) -> Area:
-    """The mean over IDs, with how far it would move with other test clips."""
+    """Mean over IDs with its 95 % bootstrap interval."""
     if not groups:
         return Area(math.nan, math.nan, math.nan)
     value = mean_of_defined([area(labels, scores) for labels, scores in groups])

@@ -1,4 +1,4 @@
-"""Facts, pictures and sounds → one HTML page that needs nothing else."""
+"""Summaries, pictures and recordings → one self-contained HTML page."""
 
 import base64
 import math
@@ -13,17 +13,16 @@ import jinja2
 from markupsafe import Markup
 
 from ganad_tf import __version__
+from ganad_tf.clips import LABELS
 from ganad_tf.files import atomic
-from ganad_tf.report.facts import MachineFacts
+from ganad_tf.report.facts import MachineSummary
 from ganad_tf.results.compare import System
 from ganad_tf.results.evaluate import Areas
-
-LABELS = {0: "normal", 1: "anomaly", None: "unknown"}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file, and what it shows in words for those who can't see it."""
+    """A PNG file with its alternative text and caption."""
 
     path: Path
     alt: str
@@ -31,23 +30,23 @@ class Picture:
 
     @property
     def source(self) -> str:
-        """What the page holds of it."""
+        """The picture as a data URI."""
         return data_uri("image/png", self.path.read_bytes())
 
 
 @dataclass(frozen=True)
 class Card:
-    """A clip to look at and to listen to.
+    """A clip on the page: score, spectrograms and audio player.
 
     Attributes:
-      key: The anchor of the clip's first card.
-      name: Of the clip.
-      score: Its anomaly score.
+      key: HTML anchor of the clip's first card.
+      name: File name of the clip.
+      score: Anomaly score.
       verdict: Label and decision in words.
-      bands: The bands with the largest residual in words; empty where there is none.
-      image: Its spectrograms; None where an earlier card has them, with the recording.
-      sound: What the player plays; None where there is no recording.
-      silence: Why there is none.
+      bands: Mel bands with the largest residual, in words; empty without a reconstruction.
+      image: Spectrograms; None if an earlier card of the clip shows them, with the recording.
+      sound: Source of the audio player; None without a recording.
+      silence: Sentence shown instead of a player.
     """
 
     key: str
@@ -62,19 +61,19 @@ class Card:
 
 @dataclass(frozen=True)
 class MachinePage:
-    """What the page says of one machine type; `key` is its anchor."""
+    """Section of the page about one machine type; `key` is its HTML anchor."""
 
     key: str
-    facts: MachineFacts
+    facts: MachineSummary
     published: Sequence[tuple[str, Areas]]
     pictures: Sequence[Picture]
-    kinds: Mapping[str, Sequence[Card]]
+    groups: Mapping[str, Sequence[Card]]
     made: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class SystemPage:
-    """What the page says of one result directory; `about` says what made the scores."""
+    """Section of the page about one result directory; `about` is a sentence on detector and scorer."""
 
     key: str
     name: str
@@ -84,7 +83,7 @@ class SystemPage:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The systems side by side as cells, the first row being the head; nothing but a note where none has areas."""
+    """Table of all systems, header row first; empty but for its note if no system has areas."""
 
     systems: Sequence[System]
     rows: Sequence[Sequence[str]]
@@ -93,25 +92,25 @@ class Comparison:
 
 
 def write(path: Path, systems: Sequence[SystemPage], comparison: Comparison | None) -> None:
-    """Writes the page."""
+    """Renders the template into `path`; styles, script, pictures and audio are embedded."""
     here = resources.files("ganad_tf.report")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string((here / "page.html.j2").read_text(encoding="utf-8"))
-    own = {name: Markup((here / f"page.{name}").read_text(encoding="utf-8")) for name in ("css", "js")}
+    assets = {name: Markup((here / f"page.{name}").read_text(encoding="utf-8")) for name in ("css", "js")}
     text = template.render(
         title=f"Anomaly scores of {', '.join(system.name for system in systems)}",
         made=f"Made by ganad_tf {__version__} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.",
         systems=systems,
         comparison=comparison,
         labels=LABELS,
-        style=own["css"],
-        script=own["js"],
+        style=assets["css"],
+        script=assets["js"],
     )
     atomic.write_text(path, text)
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """Bytes as an address that holds them.
+    """Bytes as a data URI of a media type.
 
     >>> data_uri("text/plain", b"hi")
     'data:text/plain;base64,aGk='
@@ -120,7 +119,7 @@ def data_uri(kind: str, content: bytes) -> str:
 
 
 def in_percent(value: float) -> str:
-    """A share from 0 to 1 as people read it.
+    """A share in [0, 1] as a percentage with one decimal; `n/a` for NaN.
 
     >>> in_percent(0.8765), in_percent(math.nan)
     ('87.6 %', 'n/a')

@@ -1,4 +1,4 @@
-"""What is kept beside scores: where recordings, cache and detector were, and whether they still are what was scored."""
+"""The origin of scores: paths of recordings, cache and detector, and checks that none has changed since."""
 
 import json
 from collections.abc import Sequence
@@ -18,46 +18,46 @@ from ganad_tf.scoring import training_record
 
 
 def read(results: MachineResults) -> dict[str, Any]:
-    """What is kept beside the scores of one machine type.
+    """Provenance of the scores of one machine type.
 
     Raises:
-      DataError: If the scores are not complete, or an earlier version made them.
+      DataError: If the scores are incomplete, or were made by an earlier version.
     """
     origin = results.read_origin()
     if not origin or "config" not in origin:
         raise DataError(
             f"Expected the configuration in {results.origin}, but an earlier version wrote it; run `ganad score` again."
         )
-    return _here(origin, results.directory)
+    return _relocated(origin, results.directory)
 
 
 def config_of(origin: dict[str, Any], results: Path) -> Config:
-    """The configuration with its directories where they were when the scores were made."""
+    """Configuration of the run, its relative paths resolved against the folder that the command ran in."""
     mapping = dict(origin["config"])
     for key in ("dev_directory", "eval_directory", "cache_directory", "model_directory", "export_directory"):
-        mapping[key] = str(_from(origin, mapping[key]))
+        mapping[key] = str(_resolve(origin, mapping[key]))
     if mapping["ensemble"]["members"]:
-        members = [str(_from(origin, member)) for member in mapping["ensemble"]["members"]]
+        members = [str(_resolve(origin, member)) for member in mapping["ensemble"]["members"]]
         mapping["ensemble"] = {**mapping["ensemble"], "members": members}
     mapping["result_directory"] = str(results)
     return configuration.from_mapping(mapping, source=str(results))
 
 
 def detector_of(origin: dict[str, Any]) -> Path | None:
-    """Where the detector is; None for an ensemble."""
-    return _from(origin, origin["detector"]) if "detector" in origin else None
+    """Model directory; None for an ensemble."""
+    return _resolve(origin, origin["detector"]) if "detector" in origin else None
 
 
 def members_of(origin: dict[str, Any]) -> dict[str, str]:
-    """Where the members of an ensemble are, and the digests of the scores that were combined."""
-    return {str(_from(origin, member)): digest for member, digest in origin.get("members", {}).items()}
+    """Result directories of an ensemble's members, with the digests of the combined scores."""
+    return {str(_resolve(origin, member)): digest for member, digest in origin.get("members", {}).items()}
 
 
 def training_of(origin: dict[str, Any]) -> dict[str, Any] | None:
-    """What is kept beside the detector; None for an ensemble.
+    """Training record of the detector; None for an ensemble.
 
     Raises:
-      DataError: If it can't be read, or the detector is another by now than the one that made the scores.
+      DataError: If it can't be read, or the detector is no longer the one that made the scores.
     """
     detector = detector_of(origin)
     if detector is None:
@@ -65,33 +65,34 @@ def training_of(origin: dict[str, Any]) -> dict[str, Any] | None:
     path = detector / training_record.FILE
     try:
         record = dict(json.loads(path.read_text(encoding="utf-8")))
-        there = dict(record["settings"])
+        recorded = dict(record["settings"])
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"Can't read what is kept of the training in {path}: {error}.") from error
-    ours = {key: value for key, value in origin["settings"].items() if not key.startswith("scorer.")}
+        raise DataError(f"Can't read the training record {path}: {error}.") from error
+    scored = {key: value for key, value in origin["settings"].items() if not key.startswith("scorer.")}
     if "trained_on" in origin:
-        ours, there = ours | {"recordings": origin["trained_on"]}, there | {"recordings": record.get("cache")}
-    different = sorted(key for key in ours.keys() | there.keys() if ours.get(key) != there.get(key))
+        scored |= {"recordings": origin["trained_on"]}
+        recorded |= {"recordings": record.get("cache")}
+    different = sorted(key for key in scored.keys() | recorded.keys() if scored.get(key) != recorded.get(key))
     if different:
         raise DataError(
             f"The detector in {detector} is not the one that made the scores, which had "
-            f"`{different[0]}: {ours.get(different[0])}`; run `ganad score` again."
+            f"`{different[0]}: {scored.get(different[0])}`; run `ganad score` again."
         )
     return record
 
 
 def cache_of(run: MachineRun, origin: dict[str, Any]) -> tuple[Path, Manifest]:
-    """The cache of the test clips, and what is in it; of an ensemble, that of its first member that says where it is.
+    """Cache folder of the test clips and its manifest; for an ensemble, those of the first member that names its cache.
 
     Raises:
-      DataError: If there is none, or it has changed.
+      DataError: If there is no cache, or it has changed since the clips were scored.
     """
     for member in run.config.ensemble.members:
         results = MachineResults(Path(member), run.mode, run.machine)
-        there = results.read_origin()
-        if there and "config" in there:
-            there = _here(there, results.directory)
-            return cache_of(run.with_config(config_of(there, results.directory)), there)
+        member_origin = results.read_origin()
+        if member_origin and "config" in member_origin:
+            member_origin = _relocated(member_origin, results.directory)
+            return cache_of(run.with_config(config_of(member_origin, results.directory)), member_origin)
     cache = Cache(run, "test").path
     cached = manifest.load(cache)
     if "cache" in origin and not cached.has_digest(origin["cache"]):
@@ -100,10 +101,10 @@ def cache_of(run: MachineRun, origin: dict[str, Any]) -> tuple[Path, Manifest]:
 
 
 def check_recordings(run: MachineRun, scored: Sequence[Clip], cached: Manifest) -> None:
-    """Refuses recordings that are others by now than those whose log-mels were scored.
+    """Refuses recordings that have changed since they were scored.
 
     Raises:
-      DataError: Names one of them.
+      DataError: If any has; names one of them.
     """
     changed = sorted(clip.file for clip in set(scored) - {entry.clip for entry in cached.entries})
     if changed:
@@ -114,23 +115,23 @@ def check_recordings(run: MachineRun, scored: Sequence[Clip], cached: Manifest) 
         )
 
 
-def _here(origin: dict[str, Any], results: Path) -> dict[str, Any]:
-    """What is kept beside scores, in a copy of a project: with the copy's folder for that where the command ran.
+def _relocated(origin: dict[str, Any], results: Path) -> dict[str, Any]:
+    """Provenance in a copied project: its working directory becomes the folder of the copy.
 
-    A copy has results and recordings where the configuration says, seen from its own folder.
+    A copy has its results and recordings at the relative paths of the configuration.
     """
-    below = Path(origin["config"]["result_directory"])
+    relative = Path(origin["config"]["result_directory"])
     data = [Path(origin["config"][key]) for key in ("dev_directory", "eval_directory")]
     here = results.resolve()
-    is_original = (Path(origin["working_directory"]) / below).resolve() == here
-    if is_original or ".." in below.parts or here.parts[-len(below.parts) :] != below.parts:
+    is_original = (Path(origin["working_directory"]) / relative).resolve() == here
+    if is_original or ".." in relative.parts or here.parts[-len(relative.parts) :] != relative.parts:
         return origin
-    folder = here.parents[len(below.parts) - 1]
-    has_data = any((folder / place).is_dir() for place in data if not place.is_absolute())
+    folder = here.parents[len(relative.parts) - 1]
+    has_data = any((folder / path).is_dir() for path in data if not path.is_absolute())
     return {**origin, "working_directory": str(folder)} if has_data else origin
 
 
-def _from(origin: dict[str, Any], path: str) -> Path:
-    """A path as it was meant where the command ran; as it is meant here, if that place is gone."""
-    there = Path(origin["working_directory"])
-    return there / path if there.is_dir() else Path(path)
+def _resolve(origin: dict[str, Any], path: str) -> Path:
+    """A path relative to the folder that the command ran in; to the current one if that folder no longer exists."""
+    directory = Path(origin["working_directory"])
+    return directory / path if directory.is_dir() else Path(path)

@@ -1,24 +1,23 @@
 """The verb `report`: result directories → page, pictures and tables in one folder."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ganad_tf.clips import Progress
 from ganad_tf.errors import ConfigError
 from ganad_tf.plotting import charts
-from ganad_tf.report import cards, facts, page, tables
-from ganad_tf.report import systems as compared
-from ganad_tf.report.facts import MachineFacts
+from ganad_tf.report import clips, facts, page, systems, tables
+from ganad_tf.report.audio_embedder import AudioEmbedder
+from ganad_tf.report.facts import MachineSummary
 from ganad_tf.report.page import Comparison, MachinePage, Picture, SystemPage, in_percent
-from ganad_tf.report.sound import Embedded
-from ganad_tf.results.thresholds import shown
+from ganad_tf.results.thresholds import format_threshold
 
-SOUND_MB = 12  # of recordings in the page; others are links
+AUDIO_MB = 12  # of embedded recordings; the others are links
 PAGE, PLOTS = "report.html", "plots"
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 def write(
@@ -28,34 +27,34 @@ def write(
 
     Args:
       directories: Result directories.
-      out: The folder that they go to.
-      n_clips: How many clips of each kind are shown per machine type.
-      progress: Shows how far it is.
+      out: Folder of the report.
+      n_clips: Maximum number of cards per group and machine type.
+      progress: Wraps the machine types to show a progress bar.
 
     Returns:
-      The page.
+      Path of the page.
 
     Raises:
-      DataError: If results, recordings, cache or detector are missing or do not belong together.
+      DataError: If results, recordings, cache or detector are missing, or do not belong together.
       ConfigError: If two result directories have the same name.
     """
     names = [directory.resolve().name for directory in directories]
     if len(set(names)) < len(names):
         raise ConfigError(f"Expected result directories with names of their own. Received: {', '.join(names)}.")
-    gathered = {name: facts.gather(directory) for name, directory in zip(names, directories, strict=True)}
-    beside = compared.with_paper_scores(gathered, directories) if len(directories) > 1 else {}
-    sounds = Embedded(out, SOUND_MB)
-    todo = [(name, number, own) for name, machines in gathered.items() for number, own in enumerate(machines)]
+    summaries = {name: facts.gather(directory) for name, directory in zip(names, directories, strict=True)}
+    compared = systems.with_paper_scores(summaries, directories) if len(directories) > 1 else {}
+    embedder = AudioEmbedder(out, AUDIO_MB)
+    todo = [(name, number, summary) for name, machines in summaries.items() for number, summary in enumerate(machines)]
     pages: dict[str, list[MachinePage]] = {name: [] for name in names}
-    for name, number, own in progress(todo, len(todo)):
-        pages[name].append(_machine(f"{_key(names, name)}-{number}", own, out / PLOTS, sounds, n_clips))
-    systems = [
+    for name, number, summary in progress(todo, len(todo)):
+        pages[name].append(_machine_page(f"{_key(names, name)}-{number}", summary, out / PLOTS, embedder, n_clips))
+    system_pages = [
         SystemPage(_key(names, name), name, _about(machines[0].facts), machines) for name, machines in pages.items()
     ]
-    comparison = compared.compare(beside, out / PLOTS / "comparison.png") if beside else None
-    page.write(out / PAGE, systems, comparison)
-    tables.write(out, systems, comparison)
-    _remove_others(out / PLOTS, systems, comparison)
+    comparison = systems.compare(compared, out / PLOTS / "comparison.png") if compared else None
+    page.write(out / PAGE, system_pages, comparison)
+    tables.write(out, system_pages, comparison)
+    _remove_outdated(out / PLOTS, system_pages, comparison)
     return out / PAGE
 
 
@@ -63,80 +62,81 @@ def _key(names: Sequence[str], name: str) -> str:
     return f"system-{names.index(name)}"
 
 
-def _about(own: MachineFacts) -> str:
-    if own.config.ensemble.members:
-        return f"Ensemble of {' and '.join(Path(member).name for member in own.config.ensemble.members)}."
-    scorer = own.config.scorer
+def _about(summary: MachineSummary) -> str:
+    if summary.config.ensemble.members:
+        return f"Ensemble of {' and '.join(Path(member).name for member in summary.config.ensemble.members)}."
+    scorer = summary.config.scorer
     by = "its own score equation" if scorer.name == "paper" else f"the density of its residual ({scorer.density})"
-    return f"{own.config.model.name}, judged by {by}."
+    return f"{summary.config.model.name}, judged by {by}."
 
 
-def _machine(key: str, own: MachineFacts, place: Path, sounds: Embedded, n_clips: int) -> MachinePage:
+def _machine_page(key: str, summary: MachineSummary, plots: Path, embedder: AudioEmbedder, n_clips: int) -> MachinePage:
     return MachinePage(
         key=key,
-        facts=own,
-        published=compared.published_for(own),
-        pictures=list(_pictures(own, place / key)),
-        kinds=cards.draw(own, key, place / key, sounds, n_clips),
-        made=_made(own),
+        facts=summary,
+        published=systems.published_for(summary),
+        pictures=list(_pictures(summary, plots / key)),
+        groups=clips.draw_cards(summary, key, plots / key, embedder, n_clips),
+        made=_made(summary),
     )
 
 
-def _pictures(own: MachineFacts, place: Path) -> Iterator[Picture]:
-    title, by_id = own.title, own.by_id()
-    kinds = [(0, "normal"), (1, "anomalous")] if own.is_labelled else [(None, "new")]
+def _pictures(summary: MachineSummary, directory: Path) -> Iterator[Picture]:
+    title, by_id = summary.title, summary.by_id()
+    kinds = [(0, "normal"), (1, "anomalous")] if summary.is_labelled else [(None, "new")]
     medians = [
-        f"median of {len(scores)} {name} clips {np.median(scores):.3g}"
+        f"median of {len(scores)} {name} {'clip' if len(scores) == 1 else 'clips'} {np.median(scores):.3g}"
         for label, name in kinds
-        if (scores := [each.score for each in own.scored if each.clip.label == label])
+        if (scores := [scored.score for scored in summary.scored if scored.clip.label == label])
     ]
-    path = place / "scores.png"
-    names = ("normal", "anomaly") if own.is_labelled else ("new recordings", "")
-    charts.plot_histograms(path, {title: by_id}, {title: own.threshold}, training=own.train_scores, names=names)
-    alt = (
-        f"Histogram of the anomaly scores of {title}: {', '.join(medians)}, threshold {shown(own.threshold, digits=3)}."
-    )
+    path = directory / "scores.png"
+    names = ("normal", "anomaly") if summary.is_labelled else ("new recordings", "")
+    charts.plot_histograms(path, {title: by_id}, {title: summary.threshold}, training=summary.train_scores, names=names)
+    threshold = format_threshold(summary.threshold, digits=3)
+    alt = f"Histogram of the anomaly scores of {title}: {', '.join(medians)}, threshold {threshold}."
     yield Picture(path, alt, "Scores of the test clips, of the normal training clips, and the threshold")
-    if own.is_labelled and not math.isnan(own.rows[-1].auc.value):
-        path = place / "roc.png"
-        charts.plot_rocs(path, {title: by_id}, own.config.max_fpr)
-        areas = [f"id {row.name} AUC {in_percent(row.auc.value)}" for row in own.rows[:-1]]
-        caption = f"ROC curves; the pAUC counts up to a false positive rate of {own.config.max_fpr:g}"
+    if summary.is_labelled and not math.isnan(summary.rows[-1].auc.value):
+        path = directory / "roc.png"
+        charts.plot_rocs(path, {title: by_id}, summary.config.max_fpr)
+        areas = [f"id {row.name} AUC {in_percent(row.auc.value)}" for row in summary.rows[:-1]]
+        caption = f"ROC curves; the pAUC counts up to a false positive rate of {summary.config.max_fpr:g}"
         yield Picture(path, f"ROC curves of {title}: {', '.join(areas)}.", caption)
-    history = (own.training or {}).get("history")
+    history = (summary.training or {}).get("history")
     if history:
-        path = place / "curves.png"
+        path = directory / "curves.png"
         charts.plot_curves(path, history)
         ends = [f"{name} from {values[0]:.3g} to {values[-1]:.3g}" for name, values in history.items()]
         yield Picture(path, f"Training curves of {title}: {', '.join(ends)}.", "Losses by epoch")
 
 
-def _made(own: MachineFacts) -> dict[str, Any]:
-    """How the results were made, line by line."""
-    training = own.training or {}
+def _made(summary: MachineSummary) -> dict[str, Any]:
+    """Command, fingerprints, versions, duration and settings of the results, by name."""
+    training = summary.training or {}
     made: dict[str, Any] = {
-        "command": own.origin["command"] or "a script",
-        "recordings": own.config.data_directory(own.run.mode),
-        "fingerprint of features and test clips": own.origin.get("cache", "that of the members"),
+        "command": summary.origin["command"] or "a script",
+        "recordings": summary.config.data_directory(summary.run.mode),
+        "fingerprint of features and test clips": summary.origin.get("cache", "that of the members"),
         "fingerprint of the training clips": training.get("cache", "that of the members"),
     }
     if training:
         made["training took"] = f"{training['seconds']} s"
         made |= {f"{part} clips": count for part, count in training["n_clips"].items()}
         made |= {f"version of {name}": version for name, version in training["versions"].items()}
-    return made | own.origin["settings"]
+    return made | summary.origin["settings"]
 
 
-def _remove_others(place: Path, systems: Sequence[SystemPage], comparison: Comparison | None) -> None:
-    """Removes the pictures of an earlier report that are not in this one."""
-    machines = [machine for system in systems for machine in system.machines]
+def _remove_outdated(plots: Path, pages: Sequence[SystemPage], comparison: Comparison | None) -> None:
+    """Removes pictures of an earlier report that this one does not show."""
+    machines = [machine for system in pages for machine in system.machines]
     pictures = [picture for machine in machines for picture in machine.pictures]
-    pictures += [card.image for machine in machines for kind in machine.kinds.values() for card in kind if card.image]
+    pictures += [
+        card.image for machine in machines for group in machine.groups.values() for card in group if card.image
+    ]
     pictures += [comparison.picture] if comparison and comparison.picture else []
     kept = {picture.path for picture in pictures}
-    for path in (place / "comparison.png", *place.glob("system-*/*.png")):
+    for path in (plots / "comparison.png", *plots.glob("system-*/*.png")):
         if path not in kept:
             path.unlink(missing_ok=True)
-    for folder in place.glob("system-*"):
+    for folder in plots.glob("system-*"):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

@@ -1,6 +1,6 @@
-"""The verb `compare`: result files of any systems → the paper's Tables 7 and 6 beside the published rows.
+"""The verb `compare`: result files of several systems → the paper's Tables 7 and 6, beside the published rows.
 
-Areas are in percent here, as papers print them.
+Areas are in percent in this module, as papers print them.
 """
 
 import dataclasses
@@ -29,17 +29,17 @@ class System:
     """One row of the tables.
 
     Attributes:
-      name: What the table calls it.
+      name: Name in the table.
       origin: `measured` by this package, `published` elsewhere, or `oracle` where test labels chose it.
-      runs: AUC and pAUC in percent by machine type, once for every seed.
+      runs: AUC and pAUC in percent by machine type, one mapping per seed.
     """
 
     name: str
     origin: str
     runs: tuple[Mapping[str, Areas], ...]
 
-    def on(self, machines: Sequence[str]) -> "System | None":
-        """The same system on these machine types alone; None if it lacks one of them."""
+    def restricted_to(self, machines: Sequence[str]) -> "System | None":
+        """The same system with these machine types only; None if it lacks one of them."""
         if not all(machine in self.runs[0] for machine in machines):
             return None
         return System(
@@ -48,30 +48,30 @@ class System:
 
     @property
     def areas(self) -> dict[str, Areas]:
-        """The mean over seeds by machine type."""
+        """Mean over seeds, by machine type."""
         return {machine: _mean(run[machine] for run in self.runs) for machine in self.runs[0]}
 
     def deviation(self, machine: str) -> Areas:
-        """The standard deviation over seeds; NaN for a single one."""
+        """Standard deviation over seeds; NaN for a single seed."""
         return _deviation([run[machine] for run in self.runs])
 
     @property
     def mean(self) -> Areas:
-        """The mean over machine types, and over seeds."""
+        """Mean over machine types and seeds."""
         return _mean(self.areas.values())
 
     @property
     def mean_deviation(self) -> Areas:
-        """The standard deviation over seeds of the mean over machine types."""
+        """Standard deviation over seeds of the mean over machine types."""
         return _deviation([_mean(run.values()) for run in self.runs])
 
 
 def read_systems(arguments: Sequence[str]) -> list[System]:
-    """The systems that a command line names.
+    """Reads the systems that are named on the command line.
 
     Args:
-      arguments: `DIR`, or `NAME=DIR,DIR...` for the seeds of one system. A directory that has the detector's
-        own score in `paper/` gives a second row.
+      arguments: `DIR`, or `NAME=DIR,DIR...` for the seeds of one system. A directory with the paper's scores in
+        `paper/` gives a second row.
 
     Raises:
       DataError: If a directory has no result file.
@@ -95,7 +95,7 @@ def read_systems(arguments: Sequence[str]) -> list[System]:
 
 
 def published_systems() -> list[System]:
-    """The published rows: other work first, then the paper's Table 7."""
+    """The published systems: other work first, then the paper's Table 7."""
     rows = published.OTHERS | {f"{name} (paper)": row for name, row in published.TABLE_7.items()}
     return [
         System(name, "published", ({machine: Areas(*areas) for machine, areas in row.items()},))
@@ -103,8 +103,8 @@ def published_systems() -> list[System]:
     ]
 
 
-def best_of(systems: Sequence[System]) -> System:
-    """Per machine type the system with the highest AUC on the test clips: an upper bound, chosen by their labels."""
+def best_system(systems: Sequence[System]) -> System:
+    """Oracle system: per machine type the one with the highest test AUC, an upper bound chosen by test labels."""
     best: dict[str, Areas] = {}
     for system in systems:
         for machine, areas in system.areas.items():
@@ -114,10 +114,10 @@ def best_of(systems: Sequence[System]) -> System:
 
 
 def weighted_mean(areas: Mapping[str, Areas]) -> tuple[Areas, Areas]:
-    """The mean over machine types weighted by the paper's numbers of test clips, and the deviation about it.
+    """Mean and standard deviation over machine types, weighted by the paper's numbers of test clips.
 
-    `m = sum w a / sum w`, `s = sqrt(sum w (a - m)^2 / sum w)`; machine types that the paper does not have are
-    left out. NaN if none is left.
+    `m = sum w a / sum w`, `s = sqrt(sum w (a - m)^2 / sum w)`; machine types that are not in the paper are left out.
+    NaN if none is left.
     """
     known = [machine for machine in areas if machine in published.TEST_CLIPS]
     if not known:
@@ -130,10 +130,10 @@ def weighted_mean(areas: Mapping[str, Areas]) -> tuple[Areas, Areas]:
 
 
 def table(systems: Sequence[System]) -> list[list[str]]:
-    """The comparison as cells, the first row being the head: Table 7, then Table 6's means in the last two columns.
+    """Cells of the comparison, header row first: Table 7, then the means of Table 6 in the last two columns.
 
-    The machine types are those that were measured; both means are over these, and only for systems that have
-    them all. The weighted mean is left out where the paper lacks one of them.
+    The columns are the measured machine types. Both means are over these, and empty for systems that lack one of them.
+    The weighted mean is also empty where the paper lacks one of them.
     """
     machines = _machines(systems)
     rows = [["system", "origin", "seeds", *machines, "mean", "weighted mean ± deviation over machines"]]
@@ -142,7 +142,7 @@ def table(systems: Sequence[System]) -> list[list[str]]:
             _cell(system.areas[machine], system.deviation(machine)) if machine in system.areas else ""
             for machine in machines
         ]
-        whole = system.on(machines)
+        whole = system.restricted_to(machines)
         mean = _cell(whole.mean, whole.mean_deviation) if whole else ""
         weighted = _cell(*weighted_mean(whole.areas)) if whole and published.TEST_CLIPS.keys() >= set(machines) else ""
         seeds = str(len(system.runs)) if system.origin == "measured" else ""
@@ -151,7 +151,7 @@ def table(systems: Sequence[System]) -> list[list[str]]:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Cells as a Markdown table, the first row being the head."""
+    """Formats cells as a Markdown table; the first row is the header."""
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
@@ -174,7 +174,7 @@ def write_csv(path: Path, systems: Sequence[System]) -> None:
     for system in systems:
         none = Areas(math.nan, math.nan)
         lines = [(machine, areas, system.deviation(machine), none) for machine, areas in system.areas.items()]
-        whole = system.on(machines)
+        whole = system.restricted_to(machines)
         if whole:
             lines.append(("mean", whole.mean, whole.mean_deviation, none))
             weighted, spread = weighted_mean(whole.areas)
@@ -186,7 +186,7 @@ def write_csv(path: Path, systems: Sequence[System]) -> None:
 
 
 def bars(systems: Sequence[System]) -> dict[str, dict[str, tuple[float, float, float, float]]]:
-    """What the paper's Figure 6 shows: a panel per machine type, and one of the weighted means with deviations."""
+    """Data of the paper's Figure 6: a panel per machine type, and one of the (weighted) means with deviations."""
     panels = {
         machine: {
             system.name: (*system.areas[machine], *system.deviation(machine))
@@ -196,7 +196,7 @@ def bars(systems: Sequence[System]) -> dict[str, dict[str, tuple[float, float, f
         for machine in _machines(systems)
     }
     if len(panels) > 1:
-        whole = [on for system in systems if (on := system.on(_machines(systems)))]
+        whole = [restricted for system in systems if (restricted := system.restricted_to(_machines(systems)))]
         if published.TEST_CLIPS.keys() >= panels.keys():
             means = {system.name: weighted_mean(system.areas) for system in whole}
             panels["weighted mean"] = {name: (*mean, *deviation) for name, (mean, deviation) in means.items()}
@@ -206,7 +206,7 @@ def bars(systems: Sequence[System]) -> dict[str, dict[str, tuple[float, float, f
 
 
 def same_detectors(paper: Path) -> bool:
-    """Whether the scores in `paper/` are of the detectors whose scores are beside it, and not left from others."""
+    """Whether the scores in `paper/` come from the same detectors as those in the directory above."""
     for theirs in ResultDirectory(paper).machines():
         ours = dataclasses.replace(theirs, directory=paper.parent)
         settings = [
@@ -237,7 +237,7 @@ def _read_system(name: str, directories: Sequence[Path]) -> System:
 
 
 def _machines(systems: Sequence[System]) -> list[str]:
-    """The machine types of the measured systems, the paper's first; the paper's where nothing was measured."""
+    """Machine types of the measured systems, the paper's first; all of the paper's if nothing was measured."""
     measured = {machine for system in systems if system.origin != "published" for machine in system.areas}
     ordered = [machine for machine in published.MACHINES if machine in measured or not measured]
     return ordered + sorted(measured - set(published.MACHINES))

@@ -1,4 +1,4 @@
-"""The owner of a result directory: names of its files, and how scores get there with what made them."""
+"""The owner of a result directory: names of its files, and writing of scores with their provenance."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ RESULT_FILE = "result.csv"  # unless `result_file` says otherwise
 
 @dataclass(frozen=True)
 class ResultDirectory:
-    """Scores, decisions and the table of areas, in the challenge's layout; the paper's scores in `paper/`.
+    """A directory of scores, decisions and the table of areas in the challenge's layout; paper's scores in `paper/`.
 
     Attributes:
       path: The directory.
@@ -28,21 +28,21 @@ class ResultDirectory:
 
     @classmethod
     def of(cls, config: Config) -> "ResultDirectory":
-        """The directory that a configuration names."""
+        """The result directory of a configuration."""
         return cls(Path(config.result_directory), config.result_file)
 
     @property
     def table(self) -> Path:
-        """The table of AUC and pAUC."""
+        """File of the table of AUC and pAUC."""
         return self.path / self.table_name
 
     @property
     def paper(self) -> "ResultDirectory":
-        """Results by the detectors' own score equations, where another scorer's are in this directory."""
+        """Directory of the scores by the detectors' own equations, if this directory holds those of another scorer."""
         return ResultDirectory(self.path / PAPER_DIRECTORY, self.table_name)
 
     def machines(self) -> list["MachineResults"]:
-        """The machine types that the directory has scores of, development data first."""
+        """Files of the machine types that the directory has scores of, development data first."""
         modes: tuple[Mode, ...] = get_args(Mode)
         return [
             MachineResults(self.path, mode, re.sub(f"^score_origin_{mode}_", "", path.stem))
@@ -72,42 +72,47 @@ class MachineResults:
 
     @property
     def origin(self) -> Path:
-        """Settings and files that the scores were made with."""
+        """File of the provenance of the scores: the settings and files that they were made with."""
         return self.directory / f"score_origin_{self.mode}_{self.machine}.json"
 
     @property
     def train_scores(self) -> Path:
-        """Scores of the normal training clips."""
+        """File of the scores of the normal training clips."""
         return self.directory / f"train_score_{self.mode}_{self.machine}.csv"
 
     @property
     def unfinished(self) -> Path:
-        """Scores of a pass that was interrupted."""
+        """File of the scores of an interrupted pass."""
         return self.directory / f".unfinished_{self.mode}_{self.machine}.json"
 
     @property
     def lock(self) -> Path:
-        """Locked by the process that writes this machine type's files."""
+        """Path that is locked while this machine type's files are written."""
         return self.directory / self.machine
 
     def scores(self, machine_id: str) -> Path:
-        """The challenge's score file of one machine ID."""
+        """Score file of one machine ID, in the challenge's layout."""
         return self.directory / f"anomaly_score_{self.machine}_id_{machine_id}.csv"
 
+    def scored_ids(self) -> list[str]:
+        """Machine IDs that have a score file, ascending."""
+        prefix = f"anomaly_score_{self.machine}_id_"
+        return sorted(path.stem.removeprefix(prefix) for path in self.directory.glob(f"{prefix}*.csv"))
+
     def decisions(self, machine_id: str) -> Path:
-        """Decisions, 0 or 1, of one machine ID."""
+        """File of the decisions, 0 or 1, of one machine ID."""
         return self.directory / f"decision_result_{self.machine}_id_{machine_id}.csv"
 
     def files(self, machine_ids: Sequence[str]) -> list[Path]:
-        """Every file that is written for these machine IDs."""
+        """Files that are written for these machine IDs."""
         by_id = [path(machine_id) for path in (self.scores, self.decisions) for machine_id in machine_ids]
         return [self.unfinished, self.origin, self.train_scores, *by_id]
 
     def read_origin(self) -> dict[str, Any] | None:
-        """Settings and files that the scores were made with; None beside scores from elsewhere.
+        """Reads the provenance of the scores; None if there is none, as with scores from elsewhere.
 
         Raises:
-          DataError: If it can't be read, or the scores were not all written.
+          DataError: If it can't be read, or not all scores were written.
         """
         return score_files.read_origin(self.origin)
 
@@ -119,16 +124,16 @@ class MachineResults:
         *,
         threshold: float | None = None,
     ) -> None:
-        """Writes scores and decisions; the origin comes last and says that they are all there.
+        """Writes scores and decisions; the provenance is written last and marks them as complete.
 
         Args:
-          scores: By machine ID, of the test clips.
-          train_scores: Of the normal training clips.
-          origin: Settings and files that they were made with.
-          threshold: Score above which a clip is called anomalous; None for no decisions, and earlier ones go.
+          scores: Scores of the test clips, by machine ID.
+          train_scores: Scores of the normal training clips.
+          origin: Settings and files that the scores were made with.
+          threshold: Score above which a clip counts as anomalous; None for no decisions, which deletes earlier ones.
 
         Raises:
-          DataError: If a score is not a finite number.
+          DataError: If a score is NaN or infinite.
         """
         score_files.write_origin(self.origin, origin, is_complete=False)
         for machine_id in scores:

@@ -1,13 +1,15 @@
-"""Several systems' scores → one score per clip, from score files alone: no detector, no TensorFlow.
+"""Ensembles: score files of several systems → one score per clip, without detectors or TensorFlow.
 
-Members are brought to one scale by their scores of normal training clips, never by those of test clips,
-so that a clip's score does not depend on which others are in the test.
+Members are scaled by their scores of normal training clips, never by those of test clips, so that a clip's score does
+not depend on the other test clips.
 """
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from ganad_tf.errors import DataError
 from ganad_tf.results import score_files
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.score_files import ClipScore
-from ganad_tf.results.thresholds import shown, threshold_if_any
+from ganad_tf.results.thresholds import format_threshold, threshold_or_none
 from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
@@ -27,11 +29,11 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
     """Combines the members' scores of one machine type and writes score and decision files, one pair per ID.
 
     Args:
-      run: The machine type's run, with a section `ensemble`; its clips say what machine IDs there are.
-      command: The command line, kept beside the scores.
+      run: The machine type's run, with a section `ensemble`.
+      command: The command line, to be recorded beside the scores.
 
     Returns:
-      The threshold above which a clip is called anomalous; None, after a warning, if there are scores but no decisions.
+      The threshold above which a clip counts as anomalous; None, after a warning, if there are scores but no decisions.
 
     Raises:
       DataError: If a member lacks scores or lists other clips than the first; no file is written then.
@@ -44,26 +46,26 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
     for machine_id, clips in by_id(run.listing.require_clips("test")).items():
         names, scores = aligned([member.scores(machine_id) for member in members])
         may_lack = {clip.name for clip in clips} if config.on_bad_clip == "skip" else set()
-        mend = "run `ganad score` on the members again"
-        score_files.check_names(members[0].scores(machine_id), names, clips, may_lack, mend=mend)
+        advice = "run `ganad score` on the members again"
+        score_files.check_names(members[0].scores(machine_id), names, clips, may_lack, advice=advice)
         combined[machine_id] = _combined((names, scores), training, config.ensemble)
     train_scores = _combined(training, training, config.ensemble)
-    limit = threshold_if_any([score.score for score in train_scores], config.threshold, run.machine)
+    limit = threshold_or_none([score.score for score in train_scores], config.threshold, run.machine)
     origin = config.origin(command) | {"members": _digests(run)}
     MachineResults.of(run).write(combined, train_scores, origin, threshold=limit)
-    logger.info("%s: combined %d members, threshold %s", run.machine, len(members), shown(limit))
+    logger.info("%s: combined %d members, threshold %s", run.machine, len(members), format_threshold(limit))
     return limit
 
 
 def check_unchanged(run: MachineRun, digests: Mapping[str, str]) -> None:
-    """Refuses combined scores whose members have other scores by now.
+    """Checks that the members' scores have not changed since they were combined.
 
     Args:
       run: The ensemble's run of the machine type.
-      digests: By member, those of the scores that were combined.
+      digests: Digest of the combined scores, by member.
 
     Raises:
-      DataError: Names the member.
+      DataError: If they have; names the member.
     """
     now = _digests(run)
     for member, digest in digests.items():
@@ -74,32 +76,58 @@ def check_unchanged(run: MachineRun, digests: Mapping[str, str]) -> None:
             )
 
 
-def combine(scores: np.ndarray, training: np.ndarray, how: str) -> np.ndarray:
-    """One score per clip.
+class Operations(NamedTuple):
+    """Operations of the ensemble's formula, on NumPy arrays or on tensors.
 
-    `mean` and `max` are of `(s - m) / d`, m and d the mean and deviation of the member's training scores.
-    `rank` is the mean of the shares of training scores that lie below; beyond the largest of them, where all
-    shares are 1, it grows by the distance in deviations, so that clear anomalies are still told apart.
+    Attributes:
+      share_below: Sorted training scores `[training clips]` and scores → shares of the former below each of the latter.
+      maximum: Of scores and a number.
+      mean, max: Of the members' scores, a list, over the members.
+    """
+
+    share_below: Callable[[np.ndarray, Any], Any]
+    maximum: Callable[[Any, float], Any]
+    mean: Callable[[Sequence[Any]], Any]
+    max: Callable[[Sequence[Any]], Any]
+
+
+IN_NUMPY = Operations(
+    share_below=lambda ordered, scores: np.searchsorted(ordered, scores) / len(ordered),
+    maximum=np.maximum,
+    mean=partial(np.mean, axis=0),
+    max=partial(np.max, axis=0),
+)
+
+
+def combine(scores: Iterable[Any], training: Iterable[np.ndarray], how: str, operations: Operations = IN_NUMPY) -> Any:
+    """Combines the members' scores to one score per clip, in score files as in exported graphs.
+
+    `mean` and `max` are those of the z-scores `(s - m) / d`, with m and d the mean and standard deviation of the
+    member's training scores. `rank` is the mean of the shares of training scores below the score; above the largest
+    training score, where the share is 1, the distance to it in standard deviations is added, so that clear anomalies
+    remain distinguishable.
 
     Args:
-      scores: `[members, clips]`.
-      training: `[members, training clips]`, whose rows differ within.
+      scores: `[members, clips]`; of tensors, a list with one of any shape per member.
+      training: `[members, training clips]`, no row is constant.
       how: `mean`, `max` or `rank`.
+      operations: Of the arrays that the scores are.
 
     Returns:
-      `[clips]`; higher is more anomalous.
+      `[clips]`, or as each of the scores; higher is more anomalous.
 
     >>> combine(np.array([[3.0], [10.0]]), np.array([[0.0, 2.0], [0.0, 10.0]]), "mean").tolist()
     [1.5]
     """
-    deviation = training.std(axis=1, keepdims=True)
-    if how == "rank":
-        ordered = np.sort(training, axis=1)
-        beyond = np.maximum(scores - ordered[:, -1:], 0) / deviation
-        below = [np.searchsorted(row, values) / len(row) for row, values in zip(ordered, scores, strict=True)]
-        return np.asarray(np.mean(np.stack(below) + beyond, axis=0))
-    standardised = (scores - training.mean(axis=1, keepdims=True)) / deviation
-    return np.asarray(standardised.mean(axis=0) if how == "mean" else standardised.max(axis=0))
+    terms = []
+    for values, normal in zip(scores, training, strict=True):
+        if how == "rank":
+            ordered = np.sort(normal)
+            beyond = operations.maximum(values - ordered[-1], 0) / normal.std()
+            terms.append(operations.share_below(ordered, values) + beyond)
+        else:
+            terms.append((values - normal.mean()) / normal.std())
+    return operations.max(terms) if how == "max" else operations.mean(terms)
 
 
 def _combined(
@@ -118,12 +146,12 @@ def _combined(
 
 
 def _members(run: MachineRun) -> list[MachineResults]:
-    """The members' files of the run's machine type."""
+    """Files of the members for the run's machine type."""
     return [MachineResults(Path(member), run.mode, run.machine) for member in run.config.ensemble.members]
 
 
 def _digests(run: MachineRun) -> dict[str, str]:
-    """One digest per member, of its score files of one machine type."""
+    """Digest of the score files of one machine type, by member."""
     digests = {}
     for member, results in zip(run.config.ensemble.members, _members(run), strict=True):
         paths = [*map(results.scores, by_id(run.listing.clips_of("test"))), results.train_scores]
@@ -133,7 +161,7 @@ def _digests(run: MachineRun) -> dict[str, str]:
 
 
 def aligned(paths: Sequence[Path]) -> tuple[list[str], np.ndarray]:
-    """Names and scores, `[members, clips]`, of files that list the same clips, in the first one's order.
+    """Reads score files of the same clips: clip names, in the order of the first file, and `[members, clips]` scores.
 
     Raises:
       DataError: If a file is missing or lists other clips than the first.

@@ -1,6 +1,6 @@
 """The verb `evaluate`: score files and labels → AUC and pAUC per machine ID, in the challenge's layout.
 
-Needs neither TensorFlow nor the detector: the anomaly score of a clip is the only currency here.
+Needs neither TensorFlow nor the detector, only the clips' anomaly scores.
 """
 
 import csv
@@ -21,7 +21,7 @@ from ganad_tf.run import MachineRun
 
 
 class Areas(NamedTuple):
-    """AUC and pAUC, NaN where they are not defined."""
+    """AUC and pAUC; NaN where undefined."""
 
     auc: float
     pauc: float
@@ -29,7 +29,7 @@ class Areas(NamedTuple):
 
 @dataclass(frozen=True)
 class IdResult:
-    """One machine ID; `auc` and `pauc` are NaN where normal clips or anomalies are missing."""
+    """Result of one machine ID; `auc` and `pauc` are NaN if there are no normal clips or no anomalies."""
 
     machine_id: str
     auc: float
@@ -40,7 +40,7 @@ class IdResult:
 
 @dataclass(frozen=True)
 class MachineResult:
-    """One machine type; means are plain means over the IDs for which they are defined."""
+    """Result of one machine type; means are unweighted means over the IDs with defined areas."""
 
     machine: str
     ids: tuple[IdResult, ...]
@@ -57,7 +57,7 @@ class MachineResult:
 
     @property
     def n_test(self) -> int:
-        """Test clips of all IDs."""
+        """Number of test clips of all IDs."""
         return sum(result.n_normal + result.n_anomaly for result in self.ids)
 
 
@@ -66,7 +66,7 @@ def evaluate_scores(runs: Sequence[MachineRun], *, keep: bool = False) -> list[M
 
     Args:
       runs: One per machine type, of one experiment.
-      keep: Whether the result file keeps what it says of other machine types.
+      keep: Whether the result file keeps its lines of other machine types.
 
     Raises:
       DataError: If clips have no labels, or a score file is missing or lists other clips.
@@ -85,7 +85,7 @@ def evaluate_scores(runs: Sequence[MachineRun], *, keep: bool = False) -> list[M
 
 
 def has_paper_scores(run: MachineRun) -> bool:
-    """Whether the detector's own scores stand beside another scorer's; scores from elsewhere have none."""
+    """Whether there are scores by the paper's equation beside another scorer's."""
     if len(run.score_variants()) == 1:
         return False
     paper = MachineResults.of(run.with_config(run.config.with_paper_score()))
@@ -93,10 +93,10 @@ def has_paper_scores(run: MachineRun) -> bool:
 
 
 def scored_by_id(run: MachineRun) -> dict[str, tuple[list[int], list[float]]]:
-    """Labels and scores of the test clips by machine ID, in the same order; clips that were left out have none.
+    """Labels and scores of the scored test clips, by machine ID.
 
     Raises:
-      DataError: If a clip has no label, or a score file lists other clips than there are.
+      DataError: If a clip has no label, or a score file does not match the test clips.
     """
     for machine_id, clips in by_id(run.listing.require_clips("test")).items():
         if any(clip.label is None for clip in clips):
@@ -111,10 +111,10 @@ def scored_by_id(run: MachineRun) -> dict[str, tuple[list[int], list[float]]]:
 
 
 def scored_clips(run: MachineRun) -> dict[str, list[tuple[Clip, float]]]:
-    """The test clips with their scores by machine ID, whether they are labelled or not; left out ones are missing.
+    """Test clips with their scores by machine ID, without the clips that were left out; labels are not needed.
 
     Raises:
-      DataError: If a score file lists other clips than there are.
+      DataError: If a score file does not match the test clips.
     """
     left_out, results = _left_out(run), MachineResults.of(run)
     return {
@@ -125,12 +125,12 @@ def scored_clips(run: MachineRun) -> dict[str, list[tuple[Clip, float]]]:
 
 def _with_scores(path: Path, clips: Sequence[Clip], left_out: set[str]) -> list[tuple[Clip, float]]:
     scores = {score.name: score.score for score in score_files.read_scores(path)}
-    score_files.check_names(path, scores, clips, left_out, mend="run `ganad score` again")
+    score_files.check_names(path, scores, clips, left_out, advice="run `ganad score` again")
     return [(clip, scores[clip.name]) for clip in clips if clip.name in scores]
 
 
 def _left_out(run: MachineRun) -> set[str]:
-    """Names of the test clips that `on_bad_clip: skip` left out, as the cache has them."""
+    """Names of the test clips that `on_bad_clip: skip` left out of the cache."""
     cache = Cache(run, "test")
     if run.config.on_bad_clip == "error" or not cache.path.exists():
         return set()
@@ -139,20 +139,21 @@ def _left_out(run: MachineRun) -> set[str]:
 
 
 def _check_origin(run: MachineRun) -> None:
-    """Refuses scores made with other settings; scores from elsewhere carry no record and are taken as they are."""
+    """Refuses scores made with other settings; scores from elsewhere have no provenance and are accepted."""
     origin = MachineResults.of(run).read_origin()
     if origin is None:
         return
-    mend = "run `ganad score` with this configuration, or set another `result_directory`"
+    advice = "run `ganad score` with this configuration, or set another `result_directory`"
     what = f"The score file of {run.machine}"
-    reader.refuse_other_settings(what, origin["settings"], run.config.score_settings(), mend)
+    reader.refuse_other_settings(what, origin["settings"], run.config.score_settings(), advice)
     ensemble.check_unchanged(run, origin.get("members", {}))
 
 
 def table(results: Sequence[MachineResult], paper: Sequence[MachineResult] = ()) -> str:
-    """The results for people, AUC and pAUC in percent; beside them the paper's own scores where those are others."""
+    """Formats results as text, AUC and pAUC in percent, with those of the paper's scores in further columns."""
     beside = {result.machine: result for result in paper}
-    everywhere = [beside.get(result.machine, result) for result in results]  # the paper's, or ours that is the paper's
+    # Without a separate paper score, the result is the paper's.
+    everywhere = [beside.get(result.machine, result) for result in results]
     head = f"{'machine':<14}{'id':<9}{'AUC':>7}{'pAUC':>8}{'normal':>8}{'anomaly':>9}"
     lines = [head + (f"{'paper AUC':>12}{'pAUC':>8}" if paper else "")]
     for result in results:
@@ -166,7 +167,8 @@ def table(results: Sequence[MachineResult], paper: Sequence[MachineResult] = ())
         defined = [result for result in results if not math.isnan(result.auc)]
         if defined:
             lines.append(_line("all", "weighted", _mean(defined, weighted=True)) + "  by test clips")
-    undefined = [f"{each.machine} id {row.machine_id}" for each in results for row in each.ids if math.isnan(row.auc)]
+    rows = [(result.machine, row) for result in results for row in result.ids]
+    undefined = [f"{machine} id {row.machine_id}" for machine, row in rows if math.isnan(row.auc)]
     if undefined:
         lacking = "(the test clips lack normal clips or anomalies); left out of the means"
         lines.append(f"undefined: {', '.join(undefined)} {lacking}")
@@ -182,16 +184,16 @@ def _evaluate_id(labels: list[int], scores: list[float], machine_id: str, max_fp
 
 
 def _block(result: MachineResult) -> list[list[str]]:
-    """What `result.csv` says of one machine type, line by line as the baseline writes it."""
+    """Lines of `result.csv` of one machine type, as the baseline writes them."""
     rows = [[row.machine_id, str(row.auc), str(row.pauc)] for row in result.ids]
     return [[result.machine], ["id", "AUC", "pAUC"], *rows, ["Average", str(result.auc), str(result.pauc)], []]
 
 
 def read_areas(path: Path) -> dict[str, Areas]:
-    """The averages of a result file by machine type, as `evaluate` or the challenge's baseline wrote them.
+    """Reads the averages by machine type from a result file of `evaluate` or of the challenge's baseline.
 
     Raises:
-      DataError: If there is no such file, or it is not one.
+      DataError: If the file is missing or not a result file.
     """
     if not path.exists():
         raise DataError(f"Expected a result file {path}, but there is none; run `ganad evaluate` first.")
@@ -214,7 +216,7 @@ def read_areas(path: Path) -> dict[str, Areas]:
 
 
 def _read_blocks(path: Path) -> dict[str, list[list[str]]]:
-    """The lines of a result file by machine type."""
+    """Lines of a result file, by machine type."""
     if not path.exists():
         return {}
     blocks: dict[str, list[list[str]]] = {}
@@ -225,7 +227,7 @@ def _read_blocks(path: Path) -> dict[str, list[list[str]]]:
             if not row:
                 blocks[block[0][0] if block[0] else ""] = block
                 block = []
-    if block:  # the last empty line is missing
+    if block:  # the empty line at the end is missing
         blocks[block[0][0]] = [*block, []]
     return blocks
 
@@ -243,7 +245,7 @@ def _percent(value: float) -> str:
 
 
 def _mean(results: Sequence[MachineResult], *, weighted: bool = False) -> Areas:
-    """The mean over machine types: plain, of those for which it is defined, or weighted by their test clips."""
+    """Mean over machine types: unweighted over those with defined areas, or weighted by numbers of test clips."""
     if not weighted:
         return Areas(*(mean_of_defined([getattr(result, name) for result in results]) for name in ("auc", "pauc")))
     total = sum(result.n_test for result in results)

@@ -38,14 +38,14 @@ def roc_curve(labels: Sequence[int], scores: Sequence[float]) -> tuple[np.ndarra
     if not n_anomalies or not n_normal:
         raise ValueError(f"Expected normal clips and anomalies. Received: {n_normal} and {n_anomalies}.")
     order = np.argsort(-values, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(values[order])), truth.size - 1)  # clips with one score share a point
+    ends = np.append(np.flatnonzero(np.diff(values[order])), truth.size - 1)  # clips with equal scores share a point
     true_positives = np.cumsum(truth[order])[ends]
     false_positives = ends + 1 - true_positives
     return np.append(0.0, false_positives / n_normal), np.append(0.0, true_positives / n_anomalies)
 
 
 def auc(labels: Sequence[int], scores: Sequence[float]) -> float:
-    """Area under the ROC curve in [0, 1]; the chance that an anomaly scores above a normal clip.
+    """Area under the ROC curve, in [0, 1]: the probability that an anomaly scores above a normal clip.
 
     Raises:
       ValueError: As `roc_curve`.
@@ -57,12 +57,12 @@ def auc(labels: Sequence[int], scores: Sequence[float]) -> float:
 
 
 def pauc(labels: Sequence[int], scores: Sequence[float], max_fpr: float = 0.1) -> float:
-    """Partial area up to a false positive rate, standardised so that 0.5 is chance and 1 is perfect.
+    """Partial AUC up to a false positive rate, standardised so that 0.5 is chance and 1 is perfect.
 
     Args:
       labels: As for `roc_curve`.
       scores: As for `roc_curve`.
-      max_fpr: Above 0, at most 1.
+      max_fpr: False positive rate, in (0, 1].
 
     Raises:
       ValueError: As `roc_curve`, and if `max_fpr` is out of range.
@@ -90,17 +90,20 @@ def bootstrap_interval(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """How far the mean area over machine IDs would move with other test clips: the percentile interval.
+    """Bootstrap percentile interval of the mean area over machine IDs, for the choice of test clips.
 
-    Normal clips and anomalies of each ID are drawn with replacement, as many as there are (Efron 1979).
+    Normal clips and anomalies of each ID are resampled separately with replacement (Efron 1979).
 
     Args:
-      groups: Per machine ID the labels, `[clips]`, and the scores of one run or of several, `[runs, clips]`;
-        the area is averaged over the runs.
+      groups: Per machine ID the labels, `[clips]`, and the scores of one or several runs, `[clips]` or
+        `[runs, clips]`; the area is averaged over the runs.
       area: `auc` or `pauc`.
-      n_resamples: How often they are drawn.
-      confidence: Share of the draws that lie inside.
-      seed: Of the draws.
+      n_resamples: Number of resamples.
+      confidence: Confidence level, in (0, 1).
+      seed: Seed of the resampling.
+
+    Returns:
+      Lower and upper bound.
 
     Raises:
       ValueError: As `roc_curve`.
@@ -121,7 +124,7 @@ def bootstrap_interval(
 
 
 def mean_of_defined(values: Sequence[float]) -> float:
-    """The plain mean of the values that are not NaN; NaN if none is.
+    """Mean of the values that are not NaN; NaN if there are none.
 
     >>> mean_of_defined([0.5, float("nan"), 1.0])
     0.75

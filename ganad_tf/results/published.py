@@ -5,7 +5,7 @@ from typing import Any
 
 MACHINES = ("fan", "pump", "slider", "ToyCar", "ToyConveyor", "valve")
 
-# Test clips of each machine type by which de Oliveira Neto et al. 2024 weight their Table 6.
+# Numbers of test clips, the weights of Table 6 of de Oliveira Neto et al. 2024.
 TEST_CLIPS = {"fan": 1875, "pump": 856, "slider": 1290, "ToyCar": 2459, "ToyConveyor": 3509, "valve": 879}
 
 

@@ -1,4 +1,4 @@
-"""The challenge's score files, and what is kept beside them: with which settings scores were made.
+"""Score files in the challenge's layout, and the provenance beside them.
 
 Scores: higher is more anomalous.
 """
@@ -18,14 +18,14 @@ from ganad_tf.files import atomic
 
 @dataclass(frozen=True)
 class ClipScore:
-    """The anomaly score of one clip; `name` is the clip's."""
+    """The anomaly score of one clip, with the clip's name."""
 
     name: str
     score: float
 
 
 def write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    """Writes a CSV file as the challenge's baseline does: no header of its own, line feeds alone at line ends."""
+    """Writes a CSV file as the challenge's baseline does: without a header, lines ending in a line feed."""
     with atomic.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream, lineterminator="\n").writerows(rows)
 
@@ -34,7 +34,7 @@ def write_scores(path: Path, scores: Iterable[ClipScore]) -> None:
     """Writes `file name,score` lines (the challenge's submission layout).
 
     Raises:
-      DataError: If a score is not a finite number.
+      DataError: If a score is NaN or infinite.
     """
     rows = [(score.name, float(score.score)) for score in scores]
     for name, score in rows:
@@ -46,7 +46,7 @@ def write_scores(path: Path, scores: Iterable[ClipScore]) -> None:
 
 
 def read_scores(path: Path) -> list[ClipScore]:
-    """Reads what `write_scores` or any other participant of the challenge wrote.
+    """Reads a score file of `write_scores` or of any other participant of the challenge.
 
     Raises:
       DataError: If the file is missing or a line is not `file name,score`.
@@ -69,19 +69,19 @@ def read_scores(path: Path) -> list[ClipScore]:
 
 
 def check_names(
-    path: Path, names: Collection[str], clips: Sequence[Clip], may_lack: Collection[str], *, mend: str
+    path: Path, names: Collection[str], clips: Sequence[Clip], may_lack: Collection[str], *, advice: str
 ) -> None:
-    """Refuses a score file that lists other clips than there are.
+    """Checks that a score file lists exactly the test clips.
 
     Args:
       path: The score file.
-      names: Clips in it.
-      clips: Test clips that there are.
+      names: Names of the clips in it.
+      clips: The test clips.
       may_lack: Names of clips that may be missing.
-      mend: What to do, to end the sentence with.
+      advice: Advice, to end the message with.
 
     Raises:
-      DataError: Counts missing and other clips and names one.
+      DataError: If it does not; counts the missing and the unknown clips, and names one.
     """
     expected = {clip.name for clip in clips}
     missing = sorted(expected - set(names) - set(may_lack))
@@ -89,20 +89,20 @@ def check_names(
     if foreign or missing:
         raise DataError(
             f"{path} does not list the test clips that are there ({len(missing)} missing, {len(foreign)} others, "
-            f"such as {(missing or foreign)[0]}); {mend}."
+            f"such as {(missing or foreign)[0]}); {advice}."
         )
 
 
 def write_origin(path: Path, origin: Mapping[str, Any], *, is_complete: bool = True) -> None:
-    """Writes with what settings the scores beside it are made; incomplete until they are all there."""
+    """Writes the provenance of the scores beside it; `is_complete` is false until all scores are written."""
     atomic.write_text(path, json.dumps({**origin, "is_complete": is_complete}, indent=1))
 
 
 def read_origin(path: Path) -> dict[str, Any] | None:
-    """What `write_origin` wrote; None if there is nothing, as beside scores from elsewhere.
+    """Reads the provenance that `write_origin` wrote; None if there is none, as with scores from elsewhere.
 
     Raises:
-      DataError: If it can't be read, or the scores were not all written.
+      DataError: If it can't be read, or not all scores were written.
     """
     if not path.exists():
         return None

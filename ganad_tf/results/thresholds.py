@@ -1,4 +1,4 @@
-"""Above which score a clip is called anomalous: from the scores of normal training clips alone."""
+"""Decision thresholds from the scores of normal training clips alone."""
 
 import logging
 from collections.abc import Sequence
@@ -10,21 +10,21 @@ from ganad_tf.errors import DataError, ThresholdError
 
 logger = logging.getLogger(__name__)
 
-SAME = 1e-6  # scores that differ by less, relatively, have no distribution to speak of
+SAME = 1e-6  # relative range of scores below which no distribution can be fitted
 
 
 def threshold(scores: Sequence[float], settings: Threshold) -> float:
-    """The score that a share `settings.quantile` of normal clips should stay below.
+    """Score that a share `settings.quantile` of normal clips should stay below.
 
-    `gamma` fits a gamma distribution that starts at 0 by maximum likelihood (the DCASE 2021 baseline
-    fits the start too, which runs away on a few dozen clips); `quantile` takes the scores as they are.
+    `gamma` fits a gamma distribution with location 0 by maximum likelihood (the DCASE 2021 baseline fits the location
+    too, which diverges for a few dozen clips); `quantile` takes the quantile of the scores themselves.
 
     Args:
-      scores: Of normal training clips, `[clips]`.
+      scores: Scores of normal training clips, `[clips]`.
       settings: Method and quantile.
 
     Raises:
-      ThresholdError: If `gamma` is asked for and the scores are not positive or are all the same.
+      ThresholdError: If the method is `gamma` and the scores are not positive or all equal.
       DataError: If there are no scores.
     """
     values = np.asarray(scores, dtype=np.float64)
@@ -37,17 +37,17 @@ def threshold(scores: Sequence[float], settings: Threshold) -> float:
             "Expected positive training scores that differ, to fit a gamma distribution to. "
             f"Received: {values.size} from {values.min()} to {values.max()}; set `threshold.method: quantile`."
         )
-    import scipy.stats  # takes most of a second, which `ganad --help` and `list` need not wait for
+    import scipy.stats  # takes most of a second, which `ganad --help` and `list` would wait for
 
-    shape, start, scale = scipy.stats.gamma.fit(values, floc=0)
-    return float(scipy.stats.gamma.ppf(settings.quantile, shape, start, scale))
+    shape, location, scale = scipy.stats.gamma.fit(values, floc=0)
+    return float(scipy.stats.gamma.ppf(settings.quantile, shape, location, scale))
 
 
-def threshold_if_any(scores: Sequence[float], settings: Threshold, machine: str) -> float | None:
-    """The threshold, or None after a warning where the training scores give none.
+def threshold_or_none(scores: Sequence[float], settings: Threshold, machine: str) -> float | None:
+    """Computes the threshold, or logs a warning and returns None if the training scores determine none.
 
     Args:
-      scores: Of normal training clips, `[clips]`.
+      scores: Scores of normal training clips, `[clips]`.
       settings: Method and quantile.
       machine: Machine type, for the warning.
 
@@ -61,10 +61,10 @@ def threshold_if_any(scores: Sequence[float], settings: Threshold, machine: str)
         return None
 
 
-def shown(limit: float | None, digits: int = 6) -> str:
-    """A threshold for people, to so many significant digits.
+def format_threshold(limit: float | None, digits: int = 6) -> str:
+    """Formats a threshold for display, with `digits` significant digits.
 
-    >>> shown(0.123456789), shown(None)
+    >>> format_threshold(0.123456789), format_threshold(None)
     ('0.123457', 'none')
     """
     return "none" if limit is None else f"{limit:.{digits}g}"

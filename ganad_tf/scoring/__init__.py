@@ -1,6 +1,7 @@
 """Scoring: a trained detector and cached clips → one anomaly score per clip; higher is more anomalous.
 
-`score.py` is the verb, `clip_scores.py` turns a clip's windows into one number, `densities.py` says how unusual a
-residual is, `fit.py` fits that to the training clips, `model_directory.py` owns `model_directory/<mode>/<machine>`,
-`reconstruct.py` shows what a detector makes of a clip. Training, exporting and the report import this folder.
+`score.py` is the verb. `clip_scores.py` holds the arithmetic from a detector's windows to one value per clip,
+`clip_values.py` applies it to a clip or a cache with a trained detector, `densities.py` holds the densities of
+residuals and `fit.py` fits them to the training clips. `model_directory.py` owns `model_directory/<mode>/<machine>`,
+`partial_scores.py` keeps the scores of an interrupted pass, `reconstruct.py` computes a clip's reconstruction.
 """

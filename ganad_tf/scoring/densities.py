@@ -1,7 +1,7 @@
-"""How unusual a vector is among the vectors of normal clips: scikit-learn fits, TensorFlow evaluates.
+"""Densities of normal clips' vectors, by which new vectors are scored: fitted by scikit-learn, run by TensorFlow.
 
-Three densities, none of which needs labels, machine IDs or anything but the vectors. All start from
-standardised values; `whiten` decorrelates them first.
+Three densities, which need nothing but the vectors: no labels, no machine IDs. All standardise the vectors first;
+with `whiten`, they decorrelate them too.
 """
 
 from collections.abc import Mapping
@@ -17,19 +17,19 @@ from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError
 from ganad_tf.features import usable_deviation
 
-SMALLEST_VARIANCE = 1e-6  # of standardised values; below it float32 sees no difference
-AT_ONCE = 32  # vectors
-FOLDS = 10  # parts into which training vectors are divided to be scored by a density that has not seen them
+SMALLEST_VARIANCE = 1e-6  # of standardised values; smaller ones are within the rounding of float32
+AT_ONCE = 32  # vectors scored together
+FOLDS = 10  # of the cross-validation on training vectors
 
 
 @dataclass(frozen=True)
 class Density:
-    """A fitted density: constants that TensorFlow evaluates.
+    """A fitted density: a TensorFlow function with constants.
 
     Attributes:
       kind: `mahalanobis`, `gmm` or `knn`.
-      arrays: float32. `mean` `[dims]` and `projection` `[dims, dims]` bring a vector to where the density
-        was fitted; `factors` `[components, dims, dims]`, `means` `[components, dims]` and `offsets`
+      arrays: Constants, float32. `mean` `[dims]` and `projection` `[dims, dims]` standardise (and whiten) a
+        vector; `factors` `[components, dims, dims]`, `means` `[components, dims]` and `offsets`
         `[components]` are those of `mahalanobis` (one component) and `gmm`; `neighbors` `[clips, dims]` and
         `count` `[]` are those of `knn`.
     """
@@ -38,10 +38,10 @@ class Density:
     arrays: Mapping[str, np.ndarray]
 
     def __call__(self, vectors: tf.Tensor) -> tf.Tensor:
-        """How unusual each vector is.
+        """Scores vectors by their distance from the normal ones.
 
         mahalanobis: `|F' (z - m)|^2`, the squared distance; gmm: `-log sum_k exp(o_k - |F_k' (z - m_k)|^2 / 2)`,
-        the negative log-likelihood, counted from the highest that the mixture could reach so that it is never
+        the negative log-likelihood relative to an upper bound of the mixture's density, so that it is never
         negative; knn: the mean Euclidean distance to the nearest training vectors.
 
         Args:
@@ -50,12 +50,12 @@ class Density:
         Returns:
           `[batch]` float32, at least 0; higher is more unusual.
         """
-        placed = tf.matmul(vectors - self.arrays["mean"], self.arrays["projection"])
+        projected = tf.matmul(vectors - self.arrays["mean"], self.arrays["projection"])
         if self.kind == "knn":
-            offsets = placed[:, tf.newaxis] - self.arrays["neighbors"]  # [batch, clips, dims]
+            offsets = projected[:, tf.newaxis] - self.arrays["neighbors"]  # [batch, clips, dims]
             distances = tf.sqrt(tf.reduce_sum(tf.square(offsets), axis=-1))
             return -tf.reduce_mean(tf.math.top_k(-distances, k=int(self.arrays["count"])).values, axis=-1)
-        centred = placed[:, tf.newaxis] - self.arrays["means"]  # [batch, components, dims]
+        centred = projected[:, tf.newaxis] - self.arrays["means"]  # [batch, components, dims]
         whitened = tf.einsum("bkd,kde->bke", centred, self.arrays["factors"])
         squared = tf.reduce_sum(tf.square(whitened), axis=-1)  # [batch, components]
         if self.kind == "mahalanobis":
@@ -63,8 +63,8 @@ class Density:
         return -tf.reduce_logsumexp(self.arrays["offsets"] - squared / 2, axis=-1)
 
 
-def fewest(settings: Scorer) -> int:
-    """How many training clips the density needs, with those kept out that are being scored."""
+def min_training_clips(settings: Scorer) -> int:
+    """Minimum number of training clips for the density and for its cross-validation."""
     base = {"mahalanobis": 2, "gmm": max(2, settings.components), "knn": max(2, settings.neighbors)}[settings.density]
     clips = base + 1
     while clips - _largest_fold(clips) < base:
@@ -88,66 +88,68 @@ def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
     projection = np.diag(1 / deviation)
     if settings.whiten:
         projection = projection @ _factor(_covariance((values - mean) @ projection, settings))
-    placed = (values - mean) @ projection
-    return _frozen(settings.density, {"mean": mean, "projection": projection, **_fitted(placed, settings, seed)})
+    projected = (values - mean) @ projection
+    return _frozen(settings.density, {"mean": mean, "projection": projection, **_fitted(projected, settings, seed)})
 
 
-def score_all(density: Density, vectors: np.ndarray) -> np.ndarray:
-    """The scores of many vectors, `[clips]`, a few at a time: nearest neighbours take memory."""
+def score_in_chunks(density: Density, vectors: np.ndarray) -> np.ndarray:
+    """Scores many vectors, `[clips, dims]` → `[clips]`, in chunks, because nearest neighbours take much memory."""
     parts = [vectors[start : start + AT_ONCE] for start in range(0, len(vectors), AT_ONCE)]
     return np.concatenate([density(tf.constant(part, tf.float32)).numpy() for part in parts])
 
 
-def cross_scores(vectors: np.ndarray, settings: Scorer, seed: int) -> np.ndarray:
-    """Scores each normal clip by a density fitted without it and its fold, `[clips]`.
+def cross_validated_scores(vectors: np.ndarray, settings: Scorer, seed: int) -> np.ndarray:
+    """Scores each normal clip by a density fitted without the clip's fold, `[clips, dims]` → `[clips]`.
 
-    A density finds the clips it was fitted on more usual than others (the nearest neighbour of a
-    training clip is itself), so a threshold set by those scores would be too low. The network, which
-    has seen the clip, is not trained again: where it has learned its few training clips by heart, their
-    scores are still too low.
+    A density gives lower scores to the clips it was fitted on (the nearest neighbour of a training clip is the clip
+    itself), so that a threshold from those scores would be too low. The network, which was trained on the clip, is not
+    trained again: where it overfits a few training clips, their scores are still too low.
     """
     fold_of = np.random.default_rng(seed).permutation(len(vectors)) % min(FOLDS, len(vectors))
     scores = np.empty(len(vectors))
     for fold in range(fold_of.max() + 1):
         held_out = fold_of == fold
         density = fit(vectors[~held_out], settings, seed)
-        scores[held_out] = score_all(density, vectors[held_out])
+        scores[held_out] = score_in_chunks(density, vectors[held_out])
     return scores
 
 
-def _fitted(placed: np.ndarray, settings: Scorer, seed: int) -> dict[str, np.ndarray]:
-    """What the density itself keeps of the placed vectors."""
+def _fitted(projected: np.ndarray, settings: Scorer, seed: int) -> dict[str, np.ndarray]:
+    """Constants of the density, fitted to projected vectors `[clips, dims]`."""
     if settings.density == "knn":
-        return {"neighbors": placed, "count": np.asarray(settings.neighbors)}
+        return {"neighbors": projected, "count": np.asarray(settings.neighbors)}
     if settings.density == "mahalanobis":
-        factor = _factor(_covariance(placed, settings))
-        return {"means": placed.mean(axis=0)[None], "factors": factor[None], "offsets": np.zeros(1)}
+        factor = _factor(_covariance(projected, settings))
+        return {"means": projected.mean(axis=0)[None], "factors": factor[None], "offsets": np.zeros(1)}
     mixture = sklearn.mixture.GaussianMixture(settings.components, reg_covar=settings.regularization, random_state=seed)
     try:
-        mixture.fit(placed)
+        mixture.fit(projected)
     except ValueError as error:
         raise DataError(
             f"A Gaussian mixture of `scorer.components: {settings.components}` with `scorer.regularization: "
-            f"{settings.regularization}` can't be fitted to {len(placed)} clips; raise the regularization."
+            f"{settings.regularization}` can't be fitted to {len(projected)} clips; raise the regularization."
         ) from error
     factors = mixture.precisions_cholesky_
     peaks = np.log(mixture.weights_) + np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
     return {"means": mixture.means_, "factors": factors, "offsets": peaks - np.logaddexp.reduce(peaks)}
 
 
-def _covariance(placed: np.ndarray, settings: Scorer) -> np.ndarray:
-    """The shrunk covariance; what never changes counts as varying by one unit, not as infinitely telling."""
+def _covariance(projected: np.ndarray, settings: Scorer) -> np.ndarray:
+    """Shrunk covariance, `[dims, dims]`.
+
+    Dimensions without variance get variance 1, so that they cannot dominate the distance.
+    """
     if settings.shrinkage == "auto":
-        covariance = sklearn.covariance.LedoitWolf().fit(placed).covariance_
+        covariance = sklearn.covariance.LedoitWolf().fit(projected).covariance_
     else:
-        covariance = sklearn.covariance.ShrunkCovariance(shrinkage=settings.shrinkage).fit(placed).covariance_
-    unchanging = placed.var(axis=0) < SMALLEST_VARIANCE
-    covariance[unchanging, unchanging] = 1.0
+        covariance = sklearn.covariance.ShrunkCovariance(shrinkage=settings.shrinkage).fit(projected).covariance_
+    is_constant = projected.var(axis=0) < SMALLEST_VARIANCE
+    covariance[is_constant, is_constant] = 1.0
     return np.asarray(covariance)
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
-    """`F` with `F F' = covariance^-1`: its columns are the principal axes over their deviations."""
+    """`F` with `F F' = covariance^-1`: its columns are the principal axes divided by their standard deviations."""
     variances, axes = np.linalg.eigh(covariance)
     return axes / np.sqrt(np.maximum(variances, SMALLEST_VARIANCE))
 

@@ -1,4 +1,4 @@
-"""Fits what turns residuals into scores to the normal training clips, once the detector is trained."""
+"""Fitting of scorers to the normal training clips, once the detector is trained."""
 
 import logging
 from collections.abc import Sequence
@@ -17,26 +17,26 @@ from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory
 logger = logging.getLogger(__name__)
 
 
-def check_enough(run: MachineRun, n_clips: int) -> None:
-    """Refuses a density that can't be fitted to so few training clips.
+def check_clip_count(run: MachineRun, n_clips: int) -> None:
+    """Checks that there are enough normal training clips for the configured density.
 
     Raises:
-      DataError: Says how many it needs.
+      DataError: If there are too few; says how many are needed.
     """
     settings = run.config.scorer
-    if settings.name == "density" and n_clips < densities.fewest(settings):
-        own = {
+    if settings.name == "density" and n_clips < densities.min_training_clips(settings):
+        requirement = {
             "gmm": f" with `scorer.components: {settings.components}`",
             "knn": f" with `scorer.neighbors: {settings.neighbors}`",
         }
         raise DataError(
-            f"Expected at least {densities.fewest(settings)} normal training clips of {run.machine} for "
-            f"`scorer.density: {settings.density}`{own.get(settings.density, '')}. Received: {n_clips}."
+            f"Expected at least {densities.min_training_clips(settings)} normal training clips of {run.machine} for "
+            f"`scorer.density: {settings.density}`{requirement.get(settings.density, '')}. Received: {n_clips}."
         )
 
 
-def foresee_no_threshold(run: MachineRun, entries: Sequence[Entry]) -> None:
-    """Warns where the training clips are one recording, whose scores give no threshold by `gamma`; before training."""
+def warn_of_missing_threshold(run: MachineRun, entries: Sequence[Entry]) -> None:
+    """Warns, before training, if all training clips are copies of one, whose scores give no threshold by `gamma`."""
     contents = {entry.sha256 or entry.clip.file for entry in entries}
     if run.config.threshold.method == "gamma" and len(contents) == 1:
         which = "one normal training clip" if len(entries) == 1 else f"{len(entries)} identical normal training clips"
@@ -51,18 +51,27 @@ def foresee_no_threshold(run: MachineRun, entries: Sequence[Entry]) -> None:
 def fit_scorers(
     directory: ModelDirectory, missing: Sequence[Scorer], cache: Cache, entries: Sequence[Entry], seed: int
 ) -> None:
-    """Fits ways of scoring to the normal training clips and saves them beside the detector."""
+    """Fits scorers to the normal training clips and saves them beside the detector.
+
+    Args:
+      directory: Directory of the trained detector.
+      missing: Settings of the scorers to fit.
+      cache: Cache of the training clips.
+      entries: The normal training clips in it.
+      seed: Seed of the fits.
+    """
     model = directory.load()
     functions = [
-        clip_values.scorer_function(model, FittedScorer(own, None, ()))
-        if own.name == "paper"
-        else clip_values.residual_function(model, own)
-        for own in missing
+        clip_values.scorer_function(model, FittedScorer(settings, None, ()))
+        if settings.name == "paper"
+        else clip_values.residual_function(model, settings)
+        for settings in missing
     ]
-    for own, values in zip(missing, clip_values.of_each_clip(model, functions, cache.path, entries), strict=True):
-        of_clips = sorted(values.items(), key=lambda item: item[0].file)
-        array = np.stack([value for _, value in of_clips])
-        density = densities.fit(array, own, seed) if own.name == "density" else None
-        scores = densities.cross_scores(array, own, seed) if density else array
-        named = tuple(ClipScore(clip.name, float(score)) for (clip, _), score in zip(of_clips, scores, strict=True))
-        directory.save_scorer(FittedScorer(own, density, named))
+    results = clip_values.apply_to_cache(model, functions, cache.path, entries)
+    for settings, values in zip(missing, results, strict=True):
+        by_clip = sorted(values.items(), key=lambda item: item[0].file)
+        array = np.stack([value for _, value in by_clip])
+        density = densities.fit(array, settings, seed) if settings.name == "density" else None
+        scores = densities.cross_validated_scores(array, settings, seed) if density else array
+        named = tuple(ClipScore(clip.name, float(score)) for (clip, _), score in zip(by_clip, scores, strict=True))
+        directory.save_scorer(FittedScorer(settings, density, named))

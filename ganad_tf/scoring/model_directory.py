@@ -1,9 +1,8 @@
-"""A trained detector on disk: complete or not there, and never mistaken for one made with other settings.
+"""The owner of a model directory: a trained detector with its scorers, complete or absent.
 
-`<model_directory>/<mode>/<machine>/` holds `detector.keras` and `training.json`: the full
-configuration, the clips' digest, the standardisation, the loss curves and the versions. Each way of
-scoring with it has a folder of its own there, named after its settings: the scores of the training
-clips in `train_scores.csv` and, for a density, its constants in `density.npz`.
+`<model_directory>/<mode>/<machine>/` holds `detector.keras` and `training.json`: the full configuration, the clips'
+digest, the standardisation, the loss curves and the versions. Each scorer has a folder there, named after its
+settings: the scores of the training clips in `train_scores.csv` and, for a density, its constants in `density.npz`.
 """
 
 import json
@@ -35,14 +34,14 @@ SCORES, DENSITY, SETTINGS = "train_scores.csv", "density.npz", "scorer.json"
 
 @dataclass(frozen=True)
 class TrainedDetector:
-    """A detector with what it needs to look at a clip.
+    """A trained detector with the preprocessing of its input.
 
     Attributes:
       detector: The network.
-      normalizer: Standardises the spectra before it; None for none.
+      normalizer: Standardises the spectra; None for none.
       frames: Spectra per window.
       n_mels: Mel bands per spectrum.
-      record: What `training.json` holds.
+      record: Contents of `training.json`.
     """
 
     detector: Detector
@@ -54,12 +53,12 @@ class TrainedDetector:
 
 @dataclass(frozen=True)
 class FittedScorer:
-    """A way of scoring, fitted to a detector's normal training clips.
+    """A scorer, fitted to a detector's normal training clips.
 
     Attributes:
       settings: The section `scorer`.
       density: None for the paper's score, which needs no fitting.
-      train_scores: Of the normal training clips; of a density that has not seen the clip.
+      train_scores: Scores of the normal training clips; for a density, cross-validated ones.
     """
 
     settings: Scorer
@@ -79,17 +78,22 @@ class ModelDirectory:
 
     @classmethod
     def of(cls, run: MachineRun, mode: Mode | None = None) -> "ModelDirectory":
-        """The directory of the detector that is trained on the run's training clips, or on those of another mode."""
+        """The directory of the run's detector, in the run's mode or another."""
         return cls(Path(run.config.model_directory, mode or run.mode, run.machine))
 
     @property
+    def detector(self) -> Path:
+        """File of the detector, in Keras' format."""
+        return self.path / DETECTOR
+
+    @property
     def last_good(self) -> Path:
-        """The last sound weights of a training that ended in NaN, beside the directory."""
+        """File of the last finite weights of a training that ended in NaN, beside the directory."""
         return self.path.with_name(f"{self.path.name}.last_good.keras")
 
     @property
     def unfinished(self) -> Path:
-        """The checkpoint of an interrupted training, beside the directory."""
+        """File of the checkpoint of an unfinished training, beside the directory."""
         return self.path.with_name(f"{self.path.name}.unfinished.npz")
 
     def exists(self) -> bool:
@@ -97,7 +101,7 @@ class ModelDirectory:
         return self.path.exists()
 
     def save(self, trained: TrainedDetector) -> None:
-        """Writes detector and record to a directory that appears under its name when it is complete."""
+        """Writes detector and record; the directory appears under its name when it is complete."""
         with atomic.new_directory(self.path, replace=True) as temporary:
             trained.detector.save(temporary / DETECTOR)
             atomic.write_text(temporary / training_record.FILE, json.dumps(trained.record, indent=1))
@@ -110,11 +114,11 @@ class ModelDirectory:
         """
         record = self.record()
         try:
-            detector = keras.saving.load_model(self.path / DETECTOR, compile=False)
+            detector = keras.saving.load_model(self.detector, compile=False)
             normalizer = record["normalizer"] and Normalizer(**record["normalizer"])
             feature = record["config"]["feature"]
             return TrainedDetector(detector, normalizer, feature["frames"], feature["n_mels"], record)
-        except checksummed.DAMAGED as error:
+        except checksummed.READ_ERRORS as error:
             raise training_record.unreadable(self.path, error) from error
 
     def record(self) -> dict[str, Any]:
@@ -126,8 +130,8 @@ class ModelDirectory:
         return training_record.read(self.path)
 
     def identity(self) -> str:
-        """SHA-256 of the detector's file: another one after another training, the same in a copy of the project."""
-        return checksummed.file_checksum(self.path / DETECTOR)
+        """SHA-256 of the detector's file: changes with each training, but not in a copy of the project."""
+        return checksummed.file_checksum(self.detector)
 
     def check_settings(self, config: Config) -> None:
         """Refuses a detector that was trained with other settings than `config` has.
@@ -136,32 +140,32 @@ class ModelDirectory:
           DataError: If there is no detector that can be read.
           ConfigError: Names the first setting that differs.
         """
-        mend = "set another `model_directory`, or remove the folder and train again"
+        advice = "set another `model_directory`, or remove the folder and train again"
         what = f"The detector in {self.path}"
-        reader.refuse_other_settings(what, self.record()["settings"], config.training_settings(), mend)
+        reader.refuse_other_settings(what, self.record()["settings"], config.training_settings(), advice)
 
     def scorer_path(self, settings: Scorer) -> Path:
-        """The folder of a fitted scorer, named after its settings."""
+        """Folder of a fitted scorer, named after its settings."""
         if settings.name == "paper":
             return self.path / "paper"
-        return self.path / f"{settings.density}-{checksummed.fingerprint(settings.in_use(), digits=8)}"
+        return self.path / f"{settings.density}-{checksummed.fingerprint(settings.relevant_settings(), digits=8)}"
 
     def save_scorer(self, fitted: FittedScorer) -> None:
-        """Writes a fitted scorer beside the detector; complete or not there. Nobody else may be writing it."""
+        """Writes a fitted scorer beside the detector, in one step; call it only under the directory's lock."""
         folder = self.scorer_path(fitted.settings)
         atomic.clear_leftovers(folder)
         with atomic.new_directory(folder) as temporary:
             score_files.write_scores(temporary / SCORES, fitted.train_scores)
-            atomic.write_text(temporary / SETTINGS, json.dumps(fitted.settings.in_use(), indent=1))
+            atomic.write_text(temporary / SETTINGS, json.dumps(fitted.settings.relevant_settings(), indent=1))
             if fitted.density:
                 arrays: dict[str, Any] = dict(fitted.density.arrays)
                 np.savez(temporary / DENSITY, **arrays)
 
     def require_scorer(self, settings: Scorer) -> Path:
-        """The folder of a fitted scorer.
+        """Folder of a fitted scorer that exists.
 
         Raises:
-          DataError: If it is not there.
+          DataError: If it does not exist.
         """
         folder = self.scorer_path(settings)
         if not folder.exists():
@@ -172,7 +176,7 @@ class ModelDirectory:
         return folder
 
     def load_scorer(self, settings: Scorer) -> FittedScorer:
-        """The scorer that `save_scorer` wrote.
+        """Loads a scorer that `save_scorer` wrote.
 
         Raises:
           DataError: If it is missing or can't be read.
@@ -184,17 +188,17 @@ class ModelDirectory:
                 return FittedScorer(settings, None, train_scores)
             with (folder / DENSITY).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 return FittedScorer(settings, Density(settings.density, dict(arrays)), train_scores)
-        except (*checksummed.DAMAGED, DataError) as error:
+        except (*checksummed.READ_ERRORS, DataError) as error:
             raise training_record.unreadable(folder, error) from error
 
 
 def make_record(config: Config, **facts: Any) -> dict[str, Any]:
-    """What `training.json` shall hold: the configuration, the versions, and `facts` about this training."""
+    """Content for `training.json`: the configuration, the versions, and `facts` about this training."""
     return {"config": to_dict(config), "settings": config.training_settings(), "versions": versions(), **facts}
 
 
 def versions() -> dict[str, str]:
-    """The versions of what scores depend on."""
+    """Versions of this package and of the libraries that scores depend on."""
     return {
         "ganad_tf": __version__,
         "tensorflow": tf.__version__,

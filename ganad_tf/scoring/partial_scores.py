@@ -1,4 +1,4 @@
-"""The scores of a pass over the cache that may be interrupted."""
+"""Scores of an interrupted pass over the cache, kept so that the next pass goes on from there."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,43 +6,44 @@ from pathlib import Path
 from typing import Any
 
 from ganad_tf.files import atomic, checksummed
-from ganad_tf.files.throttle import Sparingly
+from ganad_tf.files.throttle import Throttle
 
 
-class ScoredSoFar:
-    """Scores by clip file, written now and then to a file that goes when all are there.
+class PartialScores:
+    """Scores by clip, written to a file from time to time until the pass is complete.
 
     Args:
-      path: The file; one that is damaged, or of other scores, counts as none.
-      made_with: All that the scores depend on, as JSON holds it.
+      path: The file. A damaged one, or one made with something else, counts as empty.
+      made_with: Settings and versions that the scores depend on, as JSON can hold them.
+      max_share_of_time: Largest share of the time that writing the file may take.
 
     Attributes:
-      scores: By clip file, one number per way of scoring.
+      scores: By clip file, one number per scorer.
     """
 
-    def __init__(self, path: Path, made_with: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, made_with: Mapping[str, Any], *, max_share_of_time: float = 0.05) -> None:
         self.path = path
         self.made_with = json.loads(json.dumps(made_with))
         self.scores: dict[str, list[float]] = {}
-        self._sparingly = Sparingly()
+        self._throttle = Throttle(max_share_of_time)
 
     def read(self) -> None:
-        """Takes over what an interrupted pass has left."""
+        """Loads the scores of an interrupted pass, if there are any that still apply."""
         try:
-            found = checksummed.loads("scored", self.path.read_text(encoding="utf-8"))
-            if found["made_with"] == self.made_with:
-                self.scores = {str(file): [float(value) for value in row] for file, row in found["scores"].items()}
-        except checksummed.DAMAGED:
+            content = checksummed.load("scored", self.path.read_text(encoding="utf-8"))
+            if content["made_with"] == self.made_with:
+                self.scores = {str(file): [float(value) for value in row] for file, row in content["scores"].items()}
+        except checksummed.READ_ERRORS:
             self.scores = {}
 
     def add(self, file: str, scores: Sequence[float]) -> None:
-        """Adds a clip's scores."""
+        """Adds a clip's scores, and writes the file if it is due."""
         self.scores[file] = list(scores)
-        self._sparingly(self._write)
+        self._throttle(self._write)
 
     def remove(self) -> None:
-        """Removes the file, when the scores have their own place."""
+        """Deletes the file, once the scores are in the result directory."""
         self.path.unlink(missing_ok=True)
 
     def _write(self) -> None:
-        atomic.write_text(self.path, checksummed.dumps("scored", {"made_with": self.made_with, "scores": self.scores}))
+        atomic.write_text(self.path, checksummed.dump("scored", {"made_with": self.made_with, "scores": self.scores}))

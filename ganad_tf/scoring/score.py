@@ -7,16 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ganad_tf.cache.directory import Cache
-from ganad_tf.cache.prepare import Progress
-from ganad_tf.clips import Clip, by_id
+from ganad_tf.clips import Clip, Progress, by_id
 from ganad_tf.files import atomic, lock
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.score_files import ClipScore
-from ganad_tf.results.thresholds import shown, threshold_if_any
+from ganad_tf.results.thresholds import format_threshold, threshold_or_none
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import clip_values
 from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory, TrainedDetector
-from ganad_tf.scoring.partial_scores import ScoredSoFar
+from ganad_tf.scoring.partial_scores import PartialScores
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +24,10 @@ class ScoringResult(NamedTuple):
     """Scores of one machine type's test clips.
 
     Attributes:
-      scores: By clip, `[]` float32.
+      scores: Score by clip, `[]` float32.
       threshold: Score above which a clip is called anomalous; None if the training scores give none.
       model: The detector that scored.
-      fitted: Its scorer.
+      fitted: The scorer of those scores.
     """
 
     scores: dict[Clip, np.ndarray]
@@ -42,22 +41,22 @@ def score_clips(
 ) -> ScoringResult:
     """Scores the test clips of one machine type and writes score and decision files, one pair per ID.
 
-    Where the scorer is not the paper's, the paper's scores go to `paper/` below the result directory. Where the
-    training scores give no threshold, scores are written all the same and decisions are not, which is warned of.
+    If the scorer is not the paper's, the paper's scores go to `paper/` in the result directory. If the training scores
+    determine no threshold, scores are written without decisions, and a warning is logged.
 
     Args:
       run: The machine type's run; the log-mels of the test clips must be in the cache.
-      progress: Shows how far it is.
-      fresh: Whether to score every clip again, also those that an interrupted call has scored.
-      command: The command line, kept beside the scores.
+      progress: Displays the progress.
+      fresh: Whether clips that an interrupted call has scored are scored again.
+      command: The command line, to be recorded beside the scores.
 
     Raises:
-      DataError: If there are no test clips, no trained detector, a cache that is not up to date, a score that is
-        not a number, or another process is at it; no file is written then.
+      DataError: If there are no test clips or no trained detector, the cache is not up to date, a score is NaN or
+        infinite, or another process writes the results; no file is written then.
       ConfigError: If the detector was trained with other settings.
     """
     directory = find_detector(run)
-    with lock.alone_at(MachineResults.of(run).lock):
+    with lock.exclusive(MachineResults.of(run).lock):
         return _score(run, directory, progress, fresh=fresh, command=command)
 
 
@@ -69,7 +68,7 @@ def _score(
     fitted = [directory.load_scorer(variant.config.scorer) for variant in variants]
     cache = Cache(run, "test")
     current = cache.current()
-    partial = ScoredSoFar(
+    partial = PartialScores(
         MachineResults.of(run).unfinished,
         {
             "settings": [variant.config.score_settings() for variant in variants],
@@ -83,8 +82,10 @@ def _score(
     if not fresh:
         partial.read()
     functions = [clip_values.scorer_function(model, scorer) for scorer in fitted]
-    scores = clip_values.of_each_clip(model, functions, cache.path, current.entries, progress=progress, so_far=partial)
-    threshold = threshold_if_any([clip.score for clip in fitted[0].train_scores], run.config.threshold, run.machine)
+    scores = clip_values.apply_to_cache(
+        model, functions, cache.path, current.entries, progress=progress, partial=partial
+    )
+    threshold = threshold_or_none([clip.score for clip in fitted[0].train_scores], run.config.threshold, run.machine)
     for variant, scorer, scored in zip(variants, fitted, scores, strict=True):
         origin = variant.config.origin(command) | {
             "cache": current.digest(),
@@ -94,12 +95,12 @@ def _score(
         limit = threshold if variant is variants[0] else None
         MachineResults.of(variant).write(_by_id(run, scored), scorer.train_scores, origin, threshold=limit)
     partial.remove()
-    logger.info("%s: scored %d clips, threshold %s", run.machine, len(scores[0]), shown(threshold))
+    logger.info("%s: scored %d clips, threshold %s", run.machine, len(scores[0]), format_threshold(threshold))
     return ScoringResult(scores[0], threshold, model, fitted[0])
 
 
 def find_detector(run: MachineRun) -> ModelDirectory:
-    """The directory of the detector that scores a machine type's test clips.
+    """Finds the directory of the detector that scores a machine type's test clips.
 
     Raises:
       DataError: If there are no test clips, no trained detector or no fitted scorer.
@@ -110,9 +111,9 @@ def find_detector(run: MachineRun) -> ModelDirectory:
 
 
 def detector_directory(run: MachineRun) -> ModelDirectory:
-    """The directory of a machine type's detector with its scorers.
+    """Finds the directory of a machine type's detector with its scorers.
 
-    Evaluation data without training clips of their own use the development data's detector.
+    Evaluation data without training clips use the detector of the development data.
 
     Raises:
       DataError: If there is no trained detector or no fitted scorer.

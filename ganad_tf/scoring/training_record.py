@@ -1,6 +1,6 @@
 """`training.json` beside a detector: configuration, clips' digest, standardisation, loss curves and versions.
 
-Needs no TensorFlow, so that the report can ask what made a detector.
+Needs no TensorFlow, so that the report can read a detector's provenance.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any
 from ganad_tf.errors import DataError
 
 FILE = "training.json"
-KEYS = {"config", "settings", "cache", "normalizer"}  # of a record that can be used
+KEYS = {"config", "settings", "cache", "normalizer"}  # required keys
 
 
 def read(directory: Path) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def read(directory: Path) -> dict[str, Any]:
 
 
 def unreadable(folder: Path, error: Exception) -> DataError:
-    """The sentence about a damaged file of a trained detector or scorer."""
+    """Error for a damaged file of a trained detector or scorer."""
     reason = " ".join(str(error).split())[:200]
     return DataError(
         f"The trained detector in {folder} can't be read ({reason}); remove the folder and run `ganad train`."

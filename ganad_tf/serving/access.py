@@ -1,4 +1,4 @@
-"""Who may ask: a bearer token, and pages of other origins."""
+"""Access control: bearer token, CORS and TLS."""
 
 import hmac
 import ssl
@@ -15,31 +15,31 @@ CORS_HEADERS = "Authorization, Content-Encoding, Content-Type, Inference-Header-
 
 @dataclass(frozen=True)
 class Access:
-    """Rules of who is answered.
+    """Token and CORS rules of the server.
 
     Attributes:
-      token: Each request but those for health has to bear it; None for no such rule.
-      origins: Pages of these may ask from a browser; `*` for any.
+      token: Required in all requests except health checks; None for no authentication.
+      origins: Origins whose pages may send requests from a browser; `*` for any.
     """
 
     token: bytes | None = None
     origins: Sequence[str] = ()
 
     def check_token(self, authorization: str | None) -> None:
-        """Refuses a request without the token; takes the same time however much of it is right.
+        """Refuses a request without the token, compared in constant time.
 
         Raises:
-          RefusedError: 401.
+          RefusedError: 401, if the token is missing or wrong.
         """
         if self.token is None:
             return
-        kind, _, given = (authorization or "").partition(" ")
-        if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("utf-8", "replace"), self.token):
+        kind, _, token = (authorization or "").partition(" ")
+        if kind.lower() != "bearer" or not hmac.compare_digest(token.strip().encode("utf-8", "replace"), self.token):
             sentence = "expected the header `Authorization: Bearer TOKEN` with the server's token."
             raise RefusedError(401, sentence, {"WWW-Authenticate": "Bearer"})
 
     def cors_headers(self, origin: str | None) -> Mapping[str, str]:
-        """Headers that let a browser show the answer to a page of that origin."""
+        """CORS headers of a response to a page of `origin`."""
         if not self.origins:
             return {}
         if "*" in self.origins:
@@ -49,7 +49,7 @@ class Access:
         return {"Vary": "Origin"}
 
     def preflight_headers(self, origin: str | None, allowed: str) -> Mapping[str, str] | None:
-        """Headers that let such a page ask; None if it may not."""
+        """CORS headers of a preflight response; None if the origin is not allowed."""
         headers = self.cors_headers(origin)
         if "Access-Control-Allow-Origin" not in headers:
             return None
@@ -62,10 +62,10 @@ class Access:
 
 
 def read_token(path: Path) -> bytes:
-    """The token in a file, which is the file's only line.
+    """Reads the token, the only line of a file.
 
     Raises:
-      ConfigError: If it can't be read, is empty, or has more than one line.
+      ConfigError: If the file can't be read, is empty, or holds more than one word.
     """
     try:
         token = path.read_bytes().strip()
@@ -81,18 +81,20 @@ def read_token(path: Path) -> bytes:
 
 
 def tls(certificate: Path, key: Path | None) -> ssl.SSLContext:
-    """TLS with a certificate chain and its key, PEM files; without `key`, the first holds both.
+    """TLS context from PEM files with a certificate chain and its key; without `key`, the first file holds both.
 
     Raises:
-      ConfigError: If they can't be read or don't belong together.
+      ConfigError: If the files can't be read or don't belong together.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    files = f"{certificate} and {key}" if key else str(certificate)
+    expected = f"Expected a certificate and its key in {files} (--tls-cert, --tls-key)"
     try:
-        context.load_cert_chain(certificate, key, password="")  # one that needs a password is refused, not asked for
-    except (OSError, ssl.SSLError) as error:
-        files = f"{certificate} and {key}" if key else str(certificate)
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"Expected a certificate and its key in {files} (--tls-cert, --tls-key): {reason}."
-        ) from error
+        context.load_cert_chain(certificate, key, password="")  # an encrypted key is refused instead of prompted for
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ConfigError(f"{expected}: the key is not that of the certificate.") from error
+        raise ConfigError(f"{expected}: they are not in PEM format, or the key needs a password.") from error
+    except OSError as error:
+        raise ConfigError(f"{expected}: {error.strerror or error}.") from error
     return context

@@ -1,25 +1,25 @@
-"""How much `ganad serve` takes, of requests and of connections; each is an option of the command line."""
+"""Limits of `ganad serve` on requests and connections; each is a command-line option."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds that keep one client from taking what all clients need.
+    """Bounds that keep one client from exhausting what all clients share.
 
     Attributes:
-      body_mb: Largest body of a request, as sent and inflated, in 10^6 bytes.
-      answer_mb: Answers that have been made but not been read yet, together, in 10^6 bytes.
-      queue: Requests that are worked on or wait at the same time.
-      batch: Clips in one call of a model.
-      clips: Clips in one request.
-      clip_seconds: Longest clip.
-      connections: Open at the same time; fewer where the system gives fewer file descriptors.
-      head_kb: Largest head of a request, in 10^3 bytes.
-      head_seconds: Time for a head, and for which an idle connection stays open.
-      body_seconds: Time for a body.
-      answer_seconds: Time in which a client has to read its answer.
-      drain_seconds: Time that accepted requests get to end after SIGTERM.
+      body_mb: Maximum size of a request body, both as sent and inflated, in 10^6 bytes.
+      answer_mb: Maximum size of all answers that clients have not read yet, in 10^6 bytes.
+      queue: Maximum number of requests that are waiting or being processed.
+      batch: Maximum number of clips in one call of a model.
+      clips: Maximum number of clips in one request.
+      clip_seconds: Maximum length of a clip.
+      connections: Maximum number of open connections; fewer if the process may open fewer files.
+      head_kb: Maximum size of a request's head, in 10^3 bytes.
+      head_seconds: Timeout for a request's head, and for idle connections.
+      body_seconds: Timeout for a request's body.
+      answer_seconds: Timeout for a client to read its answer.
+      drain_seconds: Time for accepted requests to finish after SIGTERM.
     """
 
     body_mb: float = 100
@@ -37,15 +37,15 @@ class Limits:
 
     @property
     def body_bytes(self) -> int:
-        """Largest body."""
+        """Maximum size of a request body."""
         return int(self.body_mb * 1e6)
 
     @property
     def answer_bytes(self) -> int:
-        """Unread answers, together."""
+        """Maximum size of all unread answers."""
         return int(self.answer_mb * 1e6)
 
     @property
     def head_bytes(self) -> int:
-        """Largest head."""
+        """Maximum size of a request's head."""
         return int(self.head_kb * 1e3)

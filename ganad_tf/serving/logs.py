@@ -1,4 +1,4 @@
-"""Log lines as JSON objects, one a line."""
+"""JSON log lines and the access log."""
 
 import json
 import logging
@@ -8,10 +8,10 @@ ACCESS = logging.getLogger("ganad_tf.serving.access_log")
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats records as objects with `time`, `level`, `logger`, `message`, and what the record has as `fields`."""
+    """Formats records as JSON objects: `time`, `level`, `logger`, `message`, and the record's `fields`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, whatever the message holds."""
+        """One JSON object on one line."""
         values = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -25,12 +25,12 @@ class JsonFormatter(logging.Formatter):
 
 
 def write_json() -> None:
-    """Lets the handlers of the root logger write JSON. For the command line: it is the whole process' log."""
+    """Switches the root logger's handlers to JSON. Only the command line calls it, since it affects the process."""
     for handler in logging.getLogger().handlers:
         handler.setFormatter(JsonFormatter())
 
 
 def access_line(fields: dict[str, object]) -> None:
-    """Logs an answered request."""
+    """Logs an answered request as `key=value` pairs, empty values left out."""
     text = " ".join(f"{key}={value}" for key, value in fields.items() if value not in ("", None))
     ACCESS.info("%s", text, extra={"fields": fields})

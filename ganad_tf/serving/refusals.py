@@ -1,23 +1,24 @@
-"""Errors that the server answers, and their HTTP statuses."""
+"""Refused requests and their HTTP statuses."""
 
 import asyncio
 
 import tensorflow as tf
 
 from ganad_tf.errors import GanadError, InputError
-from ganad_tf.serving.repository import NotHereError
+from ganad_tf.serving.models.repository import NotHereError
 
+BUG = "a bug in the server; its log says more."
 BUSY = "too many requests at a time; try again in a moment."
 NO_MEMORY = "not enough memory for this request now; try again, or send fewer clips."
 
 
 class RefusedError(GanadError):
-    """A request that is not worked on.
+    """A request that the server refuses.
 
     Args:
       status: HTTP status.
-      sentence: Answer to the client.
-      headers: Additional headers of the answer.
+      sentence: Reason for the client.
+      headers: Additional response headers.
     """
 
     def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> None:
@@ -27,21 +28,21 @@ class RefusedError(GanadError):
 
 
 class BusyError(RefusedError):
-    """More requests at a time, or larger ones, than there is room for."""
+    """503: too many requests, or too large ones, at the same time."""
 
     def __init__(self, sentence: str = BUSY) -> None:
         super().__init__(503, sentence, {"Retry-After": "1"})
 
 
 class TooLargeError(RefusedError):
-    """A body above a limit."""
+    """413: a body or an answer above a limit."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(413, sentence)
 
 
 def refusal(error: BaseException) -> RefusedError | None:
-    """The answer to an error that is a client's, or the load's; None for a bug."""
+    """Refusal for an error that a client or the load has caused; None for a bug in the server."""
     if isinstance(error, RefusedError):
         return error
     if isinstance(error, InputError):

@@ -1,7 +1,7 @@
-"""The verb `serve`: every exported model of a folder, over HTTP, from start to stop.
+"""The verb `serve`: start, life and shutdown of the server for a folder of exported models.
 
-TensorFlow Serving's REST API under `/v1`, the Open Inference Protocol under `/v2`. It listens first and loads then, so
-that a probe of liveness is answered meanwhile.
+TensorFlow Serving's REST API under `/v1`, the Open Inference Protocol under `/v2`. The server listens before it loads
+models, so that liveness probes are answered meanwhile.
 """
 
 import asyncio
@@ -18,29 +18,29 @@ from typing import Any, Protocol
 
 from ganad_tf.errors import DataError
 from ganad_tf.serving.access import Access
-from ganad_tf.serving.http_connections import connections
-from ganad_tf.serving.http_front import HttpFront
+from ganad_tf.serving.http.connections import max_connections
+from ganad_tf.serving.http.server import HttpServer
 from ganad_tf.serving.limits import Limits
-from ganad_tf.serving.repository import Repository
+from ganad_tf.serving.models.repository import Repository
 from ganad_tf.serving.service import Service
 
 logger = logging.getLogger(__name__)
 
 CORES = os.cpu_count() or 1
-WAITING = 2048  # connections that are not accepted yet
+BACKLOG = 2048  # connections that are not accepted yet
 
 
-class Front(Protocol):
-    """Another protocol over the service."""
+class ProtocolServer(Protocol):
+    """A server of another protocol for the same service."""
 
     async def start(self) -> str:
-        """Listens; the address where."""
+        """Starts to listen; returns the URL."""
 
     async def stop(self, seconds: float) -> None:
-        """Takes nothing new, and ends what is not done in so many seconds."""
+        """Accepts no new calls and cancels those that take longer than `seconds`."""
 
 
-MakeFront = Callable[[Service], Front]
+MakeServer = Callable[[Service], ProtocolServer]
 
 
 def serve(
@@ -53,32 +53,32 @@ def serve(
     access: Access,
     tls: ssl.SSLContext | None = None,
     has_access_log: bool = False,
-    fronts: Sequence[MakeFront] = (),
+    other_servers: Sequence[MakeServer] = (),
 ) -> None:
     """Serves until SIGINT or SIGTERM.
 
     Args:
-      repository: The models.
-      host: To listen at.
-      port: To listen at for HTTP.
-      poll_seconds: Between two looks at the folder.
-      limits: Of what is taken; with more fronts than HTTP, each gets its share of the connections.
-      access: Who is answered.
-      tls: For HTTPS.
-      has_access_log: Whether each request writes a line.
-      fronts: Other protocols over the same service.
+      repository: Models to serve.
+      host: Address or name to listen on.
+      port: HTTP port.
+      poll_seconds: Time between two scans of the folder.
+      limits: Bounds on requests and connections; all protocols share the connections equally.
+      access: Token and CORS rules.
+      tls: TLS context for HTTPS; None for HTTP.
+      has_access_log: Whether to log each request.
+      other_servers: Constructors of servers for other protocols.
 
     Raises:
-      ConfigError: If the system gives too few file descriptors.
+      ConfigError: If the process may open too few files.
       DataError: If there is no exported model in the folder, it can't be read, or the port is taken.
     """
     repository.require_models()
-    listener = bound(host, port)
-    if fronts:
-        share = max(1, connections(limits) // (1 + len(fronts)))
+    listener = bind_socket(host, port)
+    if other_servers:
+        share = max(1, max_connections(limits) // (1 + len(other_servers)))
         limits = dataclasses.replace(limits, connections=share)
     try:
-        asyncio.run(_serve(repository, listener, poll_seconds, limits, access, tls, has_access_log, fronts))
+        asyncio.run(_serve(repository, listener, poll_seconds, limits, access, tls, has_access_log, other_servers))
     finally:
         listener.close()
         repository.close()
@@ -92,33 +92,33 @@ async def _serve(
     access: Access,
     tls: ssl.SSLContext | None,
     has_access_log: bool,
-    fronts: Sequence[MakeFront],
+    other_servers: Sequence[MakeServer],
 ) -> None:
     service = Service(repository, limits, cores=CORES)
-    others = [make(service) for make in fronts]
-    front = HttpFront(service, access, tls=tls, has_access_log=has_access_log)
-    stop, url = _stop_signal(), front.url(listener)
-    listener.listen(WAITING)
-    front.listen(listener)
+    others = [make(service) for make in other_servers]
+    http_server = HttpServer(service, access, tls=tls, has_access_log=has_access_log)
+    stop, url = _stop_signal(), http_server.url(listener)
+    listener.listen(BACKLOG)
+    http_server.listen(listener)
     logger.info("listening on %s port %d; loading models from %s", *listener.getsockname()[:2], repository.folder)
     try:
         for other in others:
             logger.info("listening on %s", await other.start())
-        loaded = await _first_of(_loaded(repository), stop)
-        if loaded:
+        is_loaded = await _done_before(_load_models(repository), stop)
+        if is_loaded:
             repository.follow(poll_seconds)
             logger.info("serving %s on %s", ", ".join(repository.names()) or "no model that can be used yet", url)
             await stop.wait()
-            logger.info("stopping: what was accepted is answered first; a second signal ends it at once")
+            logger.info("stopping: accepted requests are answered first; a second signal stops at once")
     finally:
         service.is_draining = True
         repository.close()
-        await asyncio.gather(front.drain(), *(other.stop(limits.drain_seconds) for other in others))
+        await asyncio.gather(http_server.drain(), *(other.stop(limits.drain_seconds) for other in others))
         await asyncio.to_thread(service.close)
 
 
-def _loaded(repository: Repository) -> "asyncio.Future[None]":
-    """Loads the models in a thread that does not keep the process from ending."""
+def _load_models(repository: Repository) -> "asyncio.Future[None]":
+    """Loads the models in a daemon thread, which does not keep the process alive."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
@@ -130,20 +130,20 @@ def _loaded(repository: Repository) -> "asyncio.Future[None]":
         error: BaseException | None = None
         try:
             repository.refresh()
-        except Exception as caught:  # reaches whoever waits
+        except Exception as caught:  # re-raised by the awaiting task
             error = caught
-        with suppress(RuntimeError):  # the server was stopped meanwhile: nobody waits
+        with suppress(RuntimeError):  # the event loop was closed meanwhile
             loop.call_soon_threadsafe(finish, error)
 
     threading.Thread(target=load, daemon=True).start()
     return done
 
 
-async def _first_of(work: "asyncio.Future[None]", stop: asyncio.Event) -> bool:
-    """Whether the work was done before the server was stopped.
+async def _done_before(work: "asyncio.Future[None]", stop: asyncio.Event) -> bool:
+    """Waits for the work or the stop signal; returns whether the work was done first.
 
     Raises:
-      Exception: What the work has raised.
+      Exception: The exception of the work.
     """
     stopped: asyncio.Future[object] = asyncio.ensure_future(stop.wait())
     either: set[asyncio.Future[Any]] = {work, stopped}
@@ -156,7 +156,7 @@ async def _first_of(work: "asyncio.Future[None]", stop: asyncio.Event) -> bool:
 
 
 def _stop_signal() -> asyncio.Event:
-    """Set by SIGINT or SIGTERM; the second one ends the process at once."""
+    """Event that SIGINT or SIGTERM sets; a second signal ends the process at once."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def stopping() -> None:
@@ -170,22 +170,22 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket at a host's address, IPv4 or IPv6; `::` is every address of both.
+def bind_socket(host: str, port: int) -> socket.socket:
+    """Binds a socket to a host's IPv4 or IPv6 address; `::` stands for all addresses of both.
 
     Raises:
-      DataError: If there is none, or the port is taken.
+      DataError: If the host has no address, or the port is taken.
     """
     try:
         addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        addresses.sort(key=lambda address: address[0] != socket.AF_INET)  # a name may have both: the older first
+        addresses.sort(key=lambda address: address[0] != socket.AF_INET)  # a name may have both; IPv4 comes first
         family, _, _, _, address = addresses[0]
-        return _bound(family, address, host)
+        return _bind(family, address, host)
     except (OSError, OverflowError, UnicodeError) as error:
         raise DataError(f"Can't listen on {host}:{port}: {error}.") from error
 
 
-def _bound(family: int, address: tuple[object, ...], host: str) -> socket.socket:
+def _bind(family: int, address: tuple[object, ...], host: str) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

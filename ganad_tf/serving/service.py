@@ -1,8 +1,8 @@
-"""Inputs → outputs of the models of a repository; and how much of that at a time. No HTTP here, and no gRPC.
+"""The scoring service: inputs → outputs of a repository's models, with a bounded queue. Knows no HTTP and no gRPC.
 
-A front (`http_front`, `grpc_front`) brings a request into arrays by name and calls `score`; or it calls `answer` with a
-function that does that for a body in bytes, which then happens in another thread, inside the request's place in the
-queue.
+A protocol server (`http/server.py`, `grpc/server.py`) either parses a request into named arrays and calls `score`, or
+calls `answer` with a reader for the raw body. The reader then runs in a worker thread while the request holds its slot
+in the queue.
 """
 
 import asyncio
@@ -17,24 +17,25 @@ import numpy as np
 from ganad_tf import heap
 from ganad_tf.audio.containers import UnknownLength
 from ganad_tf.errors import InputError
-from ganad_tf.serving import batching, parsing, wav
-from ganad_tf.serving.artifact import Artifact
-from ganad_tf.serving.batching import Arrays, Batcher
 from ganad_tf.serving.limits import Limits
-from ganad_tf.serving.meters import Meters
+from ganad_tf.serving.metrics import Metrics
+from ganad_tf.serving.models import batching, wav
+from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.models.batching import Arrays, Batcher
+from ganad_tf.serving.models.repository import NotHereError, Repository
+from ganad_tf.serving.models.signature import find_signature, quote_name
+from ganad_tf.serving.models.versions import State
+from ganad_tf.serving.protocols import parsing
 from ganad_tf.serving.refusals import BusyError, TooLargeError
-from ganad_tf.serving.repository import NotHereError, Repository
-from ganad_tf.serving.signature import named
-from ganad_tf.serving.versions import State
 
-LARGE = 8_000_000  # bytes of a body: such are parsed one at a time, and their room goes back to the system
-MANY = 1_000_000  # values of an answer: such are encoded one at a time
-LEAST_BYTES = 4  # of a value in an answer
+LARGE = 8_000_000  # bytes: larger bodies are parsed one at a time, and their memory is returned to the system
+MANY = 1_000_000  # values: larger answers are encoded one at a time
+LEAST_BYTES = 4  # minimum size of one value in an encoded answer
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Body and headers of an answer."""
+    """Body, headers and HTTP status of a response."""
 
     content: bytes
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
@@ -42,114 +43,117 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Parsed:
-    """A request as arrays by name, and how its outputs become the answer."""
+class ParsedRequest:
+    """Signature and named inputs of a request, and the function that encodes its outputs."""
 
     signature: str
     inputs: Arrays
     encode: Callable[[Arrays], Answer]
 
 
-# Body, version and model → the request.
-Read = Callable[[parsing.Content, int, Artifact], Parsed]
+# Body, version and model → the parsed request.
+RequestReader = Callable[[parsing.Content, int, Artifact], ParsedRequest]
 
 
 class Service:
-    """Answers requests from the models of a repository.
+    """Scores requests with the models of a repository.
 
     Attributes:
       repository: The models.
-      limits: Of what is taken.
-      meters: Counts of what happens.
-      is_draining: Whether the server is about to end: nothing new is taken.
+      limits: Bounds on requests.
+      metrics: Prometheus metrics of the server.
+      is_draining: Whether the server is stopping and accepts no new requests.
     """
 
     def __init__(self, repository: Repository, limits: Limits, *, cores: int) -> None:
         self.repository = repository
         self.limits = limits
-        self.meters = Meters(repository, queue_length=lambda: self._n_open)
+        self.metrics = Metrics(repository, queue_length=lambda: self._n_open)
         self.is_draining = False
-        self._batcher = Batcher(n_workers=cores, largest=limits.batch, observe=self.meters.batch)
+        self._batcher = Batcher(n_workers=cores, largest=limits.batch, observe=self.metrics.batch)
         self._parsers = ThreadPoolExecutor(cores, "parse")
         self._large = ThreadPoolExecutor(1, "parse-large")
-        self._in_order = ThreadPoolExecutor(1, "compress")
+        self._serial = ThreadPoolExecutor(1, "compress")
         self._loaders = ThreadPoolExecutor(cores, "load")
         self._n_open = 0
 
     def close(self) -> None:
-        """Answers what is waiting, then stops."""
-        for pool in (self._loaders, self._parsers, self._large, self._in_order):
+        """Finishes the queued requests, then stops all threads."""
+        for pool in (self._loaders, self._parsers, self._large, self._serial):
             pool.shutdown(cancel_futures=True)
         self._batcher.close()
 
     async def find(self, name: str, version: int | None) -> tuple[int, Artifact]:
-        """A version of a model, the newest for None; one that has to be loaded first keeps nobody else waiting.
+        """A version of a model, the newest for None. Loading it, if necessary, does not block other requests.
 
         Raises:
-          NotHereError: If there is none that can be used.
+          NotHereError: If there is no usable version.
         """
         ready = self.repository.loaded(name, version)
-        return ready or await _in(self._loaders, self.repository.get, name, version)
+        return ready or await _run_in(self._loaders, self.repository.get, name, version)
 
     async def states(self, name: str, version: int | None = None) -> dict[int, State]:
-        """States of a model's versions, the newest first, or of one of them.
+        """States of a model's versions, newest first, or of one version.
 
         Raises:
           NotHereError: If there is no such model or version.
         """
-        states: dict[int, State] = await _in(self._parsers, self.repository.versions, name)
+        states: dict[int, State] = await _run_in(self._parsers, self.repository.versions, name)
         if version is None:
             return states
         if version not in states:
-            raise NotHereError(f"Model {named(name)} has no version {version}.")
+            raise NotHereError(f"Model {quote_name(name)} has no version {version}.")
         return {version: states[version]}
 
     async def score(self, name: str, version: int | None, signature: str, inputs: Arrays) -> tuple[int, Arrays]:
         """Scores arrays.
 
         Args:
-          name: Of the model.
-          version: None for the newest.
+          name: Name of the model.
+          version: Version number; None for the newest.
           signature: One of `Artifact.signatures`.
           inputs: Arrays by name, of the signature's dtypes; strings as object arrays of `bytes`.
 
         Returns:
-          The version, and the outputs by name.
+          Version number and outputs by name.
 
         Raises:
-          InputError: For what the client did wrong; names the field.
+          InputError: If the inputs do not fit the signature or exceed a limit; names the field.
           NotHereError: If there is no such model or version.
-          BusyError: If too many requests are being worked on. `refusals.refusal` knows a status for each.
+          BusyError: If the queue is full.
         """
         with self._slot():
             number, artifact = await self.find(name, version)
             return number, await self._call(name, number, artifact, signature, inputs)
 
-    async def answer(self, name: str, version: int | None, content: parsing.Content, read: Read) -> Answer:
-        """Reads a body, scores what is in it, and encodes the answer, as `read` knows how.
+    async def answer(self, name: str, version: int | None, content: parsing.Content, read: RequestReader) -> Answer:
+        """Parses a body with `read`, scores its inputs and encodes the answer.
 
         Raises:
-          As `score`; TooLargeError: If the body holds more than the model takes.
+          InputError: As `score`.
+          NotHereError: As `score`.
+          BusyError: As `score`.
+          TooLargeError: If the body or the answer exceeds a limit.
         """
         pool = self._large if len(content) > LARGE else self._parsers
         try:
             with self._slot():
                 number, artifact = await self.find(name, version)
-                encode, future = await _in(pool, self._read, read, content, number, artifact)
+                encode, future = await _run_in(pool, self._read, read, content, number, artifact)
                 outputs = await self._outputs(name, number, future)
                 size = sum(values.size for values in outputs.values())
                 self._check_answer(size)
-                return await _in(self._large if size > MANY else self._parsers, encode, outputs)
+                return await _run_in(self._large if size > MANY else self._parsers, encode, outputs)
         finally:
             if pool is self._large:
-                asyncio.get_running_loop().call_soon(self._give_back)
+                asyncio.get_running_loop().call_soon(self._trim_memory)
 
-    async def in_order(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Calls a function in a thread, one call at a time: what takes much room shall not take it twice."""
-        return await _in(self._in_order, function, *arguments)
+    async def run_serially(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls a function in a thread, one call at a time, which bounds the memory of large bodies."""
+        return await _run_in(self._serial, function, *arguments)
 
-    def bound(self, artifact: Artifact) -> parsing.Bound:
-        """The marks that a JSON request for a model may have."""
+    def json_bound(self, artifact: Artifact) -> parsing.Bound:
+        """Bounds on the JSON of a request to a model."""
         samples = parsing.samples(self.limits.clip_seconds, artifact.audio.sample_rate)
         return parsing.Bound.of(artifact.signatures, clips=self.limits.clips, samples=samples)
 
@@ -164,31 +168,28 @@ class Service:
             self._n_open -= 1
 
     async def _call(self, name: str, number: int, artifact: Artifact, signature: str, inputs: Arrays) -> Arrays:
-        future = await _in(self._parsers, self._submit, artifact, signature, inputs)
+        future = await _run_in(self._parsers, self._submit, artifact, signature, inputs)
         return await self._outputs(name, number, future)
 
     async def _outputs(self, name: str, number: int, future: "Future[Arrays]") -> Arrays:
         outputs = await asyncio.wrap_future(future)
-        self.meters.scored(name, number, outputs)
+        self.metrics.scored(name, number, outputs)
         return outputs
 
-    def _read(self, read: Read, content: parsing.Content, number: int, artifact: Artifact) -> Any:
-        """A body, on its way to the model, and how its outputs become the answer."""
+    def _read(self, read: RequestReader, content: parsing.Content, number: int, artifact: Artifact) -> Any:
+        """Parses and submits a body; returns the encoder of its answer and the future outputs."""
         parsed = read(content, number, artifact)
         return parsed.encode, self._submit(artifact, parsed.signature, parsed.inputs)
 
     def _submit(self, artifact: Artifact, signature: str, inputs: Arrays) -> "Future[Arrays]":
-        if signature not in artifact.signatures:
-            known = ", ".join(sorted(artifact.signatures))
-            raise InputError(f"signature_name: expected one of {known}. Received: {signature!r}.")
-        artifact.signatures[signature].check(inputs)
+        find_signature(artifact.signatures, signature).check(inputs)
         self._check_size(artifact, inputs)
         if "wav_bytes" in inputs:
-            inputs = {"wav_bytes": self._plain(inputs["wav_bytes"], artifact.audio.unknown_length)}
+            inputs = {"wav_bytes": self._to_canonical(inputs["wav_bytes"], artifact.audio.unknown_length)}
         return self._batcher.submit(batching.Request(artifact, signature, inputs))
 
     def _check_size(self, artifact: Artifact, inputs: Arrays) -> None:
-        """Refuses more and longer clips than the limits say, before a model makes room for them."""
+        """Refuses too many or too long clips before the model allocates memory for them."""
         rate, longest = artifact.audio.sample_rate, self.limits.clip_seconds
         hop = int(artifact.metadata["config"].get("feature", {}).get("hop_length", 1))
         for name, values in inputs.items():
@@ -196,28 +197,27 @@ class Service:
                 raise InputError(f"{name}: expected at most {self.limits.clips} clips. Received: {len(values)}.")
             samples = {"waveform": 1, "log_mel": hop}.get(name, 0) * (values.shape[1] - 1 if values.ndim > 1 else 0)
             if samples > parsing.samples(longest, rate):
-                raise InputError(f"{name}: expected clips of at most {longest:g} s. Received: {samples / rate:.1f} s.")
+                raise InputError(f"{name}: {wav.too_long(longest, samples / rate)}")
 
     def _check_answer(self, n_values: int) -> None:
-        """Refuses to make an answer that is too large anyway."""
+        """Refuses to encode an answer that would exceed the limit."""
         if n_values * LEAST_BYTES > self.limits.answer_bytes:
             most = f"{self.limits.answer_mb:g} MB"
             raise TooLargeError(f"the answer: expected at most {most}. It has {n_values} values; send fewer clips.")
 
-    def _plain(self, files: np.ndarray, unknown_length: UnknownLength) -> np.ndarray:
-        """WAV files with the header that TensorFlow reads."""
+    def _to_canonical(self, files: np.ndarray, unknown_length: UnknownLength) -> np.ndarray:
+        """WAV files with the canonical header that TensorFlow's decoder reads."""
         longest, result = self.limits.clip_seconds, np.empty(len(files), dtype=object)
         for index, file in enumerate(files):
-            result[index] = wav.plain(file, f"wav_bytes[{index}]", unknown_length)
+            result[index] = wav.to_canonical(file, f"wav_bytes[{index}]", unknown_length)
             seconds = wav.seconds(result[index])
             if seconds > longest:
-                what = f"expected clips of at most {longest:g} s. Received: {seconds:.1f} s."
-                raise InputError(f"wav_bytes[{index}]: {what}")
+                raise InputError(f"wav_bytes[{index}]: {wav.too_long(longest, seconds)}")
         return result
 
-    def _give_back(self) -> None:
+    def _trim_memory(self) -> None:
         asyncio.get_running_loop().run_in_executor(self._large, heap.give_back)
 
 
-async def _in(pool: ThreadPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Any:
+async def _run_in(pool: ThreadPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Any:
     return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)

@@ -1,7 +1,8 @@
-"""The section `tensorboard` → callbacks of a training, and what is shown once clips are scored.
+"""The section `tensorboard` → callbacks of a training, and summaries of scores.
 
-`<directory>/<mode>/<machine>/<detector>-<fingerprint>/` holds one training's logs; the fingerprint is of its settings,
-so that others come beside it, and the same, when it goes on, into it. Nothing that is trained depends on them.
+`<directory>/<mode>/<machine>/<detector>-<fingerprint>/` holds one training's logs. The fingerprint is of its settings:
+other settings get a folder of their own, and a training that is resumed writes on in its folder. Training does not
+depend on the logs.
 """
 
 import hashlib
@@ -20,12 +21,13 @@ from ganad_tf.cache import records, windows
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry
 from ganad_tf.cache.windows import Source
-from ganad_tf.clips import Clip, evenly_spread
+from ganad_tf.clips import LABELS, Clip, evenly_spread, labels_and_scores
 from ganad_tf.errors import DataError
-from ganad_tf.features import fewest_samples, log_mel_of, windows_of
+from ganad_tf.features import fewest_samples, log_mel_layer, windows_of
 from ganad_tf.files import atomic
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
+from ganad_tf.tensorboard.monitoring import HasLatentVectors
 from ganad_tf.tensorboard.writer import remove_events
 
 logger = logging.getLogger(__name__)
@@ -33,7 +35,6 @@ logger = logging.getLogger(__name__)
 SECONDS_SEEN, SECONDS_HEARD = 10, 5  # of a clip, at most; sounds are most of the logs' size
 CLIPS_MEASURED, WINDOWS_MEASURED = 8, 256  # after every epoch
 CLIPS_PROJECTED = 100  # of training, of validation and of test clips
-LABELS = {0: "normal", 1: "anomaly", None: "unknown"}
 
 
 def log_directory(run: MachineRun) -> Path | None:
@@ -70,7 +71,7 @@ def of_training(
     atomic.check_writable(log_dir)
     source = validation if validation.entries else training
     every, frames = config.tensorboard.every, config.feature.frames
-    features = log_mel_of(config.audio, config.feature)
+    features = log_mel_layer(config.audio, config.feature)
     like: dict[str, Any] = {"log_mel": features, "frames": frames, "normalizer": source.normalizer}
     shown = _spread(source.entries, config.tensorboard.clips)
     seen = SECONDS_SEEN * config.audio.sample_rate // config.feature.hop_length + frames
@@ -84,7 +85,7 @@ def of_training(
         tensorboard.WeightHistograms(log_dir, every=every),
         tensorboard.SpectrogramImages(log_dir, spectra, every=every, **like),
         tensorboard.Sounds(log_dir, dict(_recordings(run, shown)), **like),
-        tensorboard.Settings(log_dir, {"machine": run.machine, "mode": run.mode, **compared}),
+        tensorboard.HyperparameterSummary(log_dir, {"machine": run.machine, "mode": run.mode, **compared}),
     )
 
 
@@ -103,20 +104,23 @@ def show_scores(
     if log_dir is None or not run.listing.clips_of("train"):
         return
     training, validation = _parts(run)
-    board = tensorboard.ScoreBoard(log_dir, step=len(model.record["history"]["loss"]))
+    summaries = tensorboard.ScoreSummaries(log_dir, step=len(model.record["history"]["loss"]))
     for tag, part in (("normal training", training), ("validation", validation)):
         names = {entry.clip.name for entry in part}
-        board.histogram(f"scores/{tag}", [score.score for score in fitted.train_scores if score.name in names])
+        summaries.write_histogram(
+            f"scores/{tag}", [score.score for score in fitted.train_scores if score.name in names]
+        )
     projected = {"training": training, "validation": validation}
     if run.mode == "dev" and scored is not None:
-        board.labelled(_by_id(scored))
+        labelled = {clip: float(score) for clip, score in scored.items() if clip.label is not None}
+        summaries.write_labelled(labels_and_scores(labelled))
         projected["test"] = Cache(run, "test").current().entries
     elif run.mode == "dev":
         logger.info("%s: TensorBoard will show the test clips once they are scored", run.machine)
     latent = _latent(run, model, projected)
     if latent is not None:
-        board.latent(*latent)
-    board.close()
+        summaries.write_latent_vectors(*latent)
+    summaries.close()
 
 
 def _parts(run: MachineRun) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
@@ -130,29 +134,18 @@ def _parts(run: MachineRun) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
     return windows.split_by_file(normal, run.config.fit.validation_split, run.config.seed)
 
 
-def _by_id(scored: Mapping[Clip, Any]) -> dict[str, tuple[list[int], list[float]]]:
-    """Labels and scores by machine ID, where labels are known."""
-    by_id: dict[str, tuple[list[int], list[float]]] = {}
-    for clip, score in sorted(scored.items(), key=lambda item: (item[0].machine_id, item[0].file)):
-        if clip.label is not None:
-            labels, scores = by_id.setdefault(clip.machine_id, ([], []))
-            labels.append(clip.label)
-            scores.append(float(score))
-    return by_id
-
-
 def _latent(
     run: MachineRun, model: TrainedDetector, parts: Mapping[str, Sequence[Entry]]
 ) -> tuple[np.ndarray, dict[str, list[str]]] | None:
-    """Mean latent vector of each of some clips, `[clips, latent]`, and what is known of them; None for none."""
-    if model.detector.latent_of(tf.zeros([1, model.detector.input_dim])) is None:
+    """Mean latent vectors of some clips, `[clips, latent]`, with their columns in the projector; None for none."""
+    if not isinstance(model.detector, HasLatentVectors):
         logger.info("%s: %s has no latent vectors to show", run.machine, run.config.model.name)
         return None
 
     @tf.function(input_signature=[tf.TensorSpec([None, model.n_mels], tf.float32)], autograph=False)
     def mean_latent(log_mel: tf.Tensor) -> tf.Tensor:
         windows = tf.ensure_shape(windows_of(log_mel, model.frames, model.normalizer), [None, model.detector.input_dim])
-        return tf.reduce_mean(model.detector.latent_of(windows), axis=0)
+        return tf.reduce_mean(model.detector.encode(windows), axis=0)
 
     vectors: list[np.ndarray] = []
     columns: dict[str, list[str]] = {"clip": [], "machine ID": [], "part": [], "label": []}
@@ -167,7 +160,7 @@ def _latent(
 
 
 def _spread(entries: Sequence[Entry], count: int) -> list[Entry]:
-    """At most `count` of them, evenly spread over IDs and names; the same every time."""
+    """At most `count` entries, evenly spread over IDs and names; the same every time."""
     ordered = sorted(entries, key=lambda entry: entry.clip.file)
     return [ordered[index] for index in evenly_spread(len(ordered), count)]
 

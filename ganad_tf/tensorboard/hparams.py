@@ -1,4 +1,4 @@
-"""Settings for TensorBoard: what one training has otherwise than others."""
+"""Hyperparameters for TensorBoard's HParams tab."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Any
 from tensorboard.plugins.hparams import api
 
 
-class Settings(api.KerasCallback):
-    """One line of the HParams tab; every loss, and whatever else is a scalar, stands there beside the settings.
+class HyperparameterSummary(api.KerasCallback):
+    """One row of the HParams tab, with the last value of every scalar beside the hyperparameters.
 
     Args:
-      log_dir: The directory that the other callbacks were given.
-      settings: By name; what is neither number nor truth value is shown as text.
+      log_dir: As for `SummaryCallback`.
+      settings: Hyperparameters by name; other values than numbers and booleans are shown as text.
     """
 
     def __init__(self, log_dir: str | Path, settings: Mapping[str, Any]) -> None:

@@ -7,13 +7,13 @@ import keras
 import tensorflow as tf
 
 from ganad_tf.models import Detector
-from ganad_tf.models.adversarial import TwoOptimizers
-from ganad_tf.tensorboard.writer import TRAINING, VALIDATION, Board, SparseBoard
+from ganad_tf.tensorboard.monitoring import HasDiscriminator, HasLatentVectors, HasOptimizedLosses
+from ganad_tf.tensorboard.writer import TRAINING, VALIDATION, PeriodicSummaryCallback, SummaryCallback
 
-ACTIVE = 0.01  # of the liveliest unit's deviation
+ACTIVE = 0.01  # of the standard deviation of the most active unit
 
 
-class LossCurves(Board):
+class LossCurves(SummaryCallback):
     """Every loss and its `val_` twin, one chart for both, and the learning rate of every optimizer, each epoch.
 
     Keras' own callback knows one optimizer, shows every validation loss twice, and loses the last minutes of a
@@ -32,20 +32,19 @@ class LossCurves(Board):
                     tf.summary.scalar(f"learning rate/{name}", float(value.learning_rate))
 
 
-class TrainingHealth(Board):
-    """How a detector's training fares, each epoch, on windows that stay the same.
+class TrainingHealth(SummaryCallback):
+    """Gradient norms, discriminator accuracies and active latent units, each epoch, on windows that stay the same.
 
-    - `gradient norm/...`: of each of `Detector.objectives`, over all of its weights.
-    - `discriminator accuracy/real`, `.../fake`: the share of windows that an adversarial detector's discriminator
-      takes for what they are.
-    - `active latent units`: those whose standard deviation over the windows is more than a hundredth of that of
-      the liveliest one.
+    - `gradient norm/...`: of each optimized loss, over all of its variables.
+    - `discriminator accuracy/real`, `.../fake`: the share of real and of fake windows that an adversarial detector's
+      discriminator classifies correctly.
+    - `active latent units`: those whose standard deviation over the windows is more than a hundredth of the largest.
 
-    Networks are looked at as in use (averages of batch normalisation, no dropout), and nothing of the training is
-    touched: no average, no generator of random numbers.
+    A detector is asked for those of the methods of `monitoring` that it has. Networks are in inference mode (averages
+    of batch normalisation, no dropout), and nothing of the training is changed: no average, no random state.
 
     Args:
-      log_dir: As for `Board`.
+      log_dir: As for `SummaryCallback`.
       windows: `[batch, dims]` float32; some hundreds will do.
 
     Raises:
@@ -71,25 +70,25 @@ class TrainingHealth(Board):
 
 
 def measure(detector: Detector, windows: tf.Tensor) -> dict[str, tf.Tensor]:
-    """What `TrainingHealth` shows of these windows, by tag."""
-    facts = {}
-    with tf.GradientTape(persistent=True) as tape:
-        objectives = detector.objectives(windows)
-    for name, (loss, variables) in objectives.items():
-        gradients = tape.gradient(loss, variables)
-        facts[f"gradient norm/{name}"] = tf.linalg.global_norm([each for each in gradients if each is not None])
-    if isinstance(detector, TwoOptimizers):
+    """Values that `TrainingHealth` shows of windows `[batch, dims]`, scalars by tag."""
+    values = {}
+    if isinstance(detector, HasOptimizedLosses):
+        with tf.GradientTape(persistent=True) as tape:
+            losses = detector.losses_and_variables(windows)
+        for name, (loss, variables) in losses.items():
+            gradients = [gradient for gradient in tape.gradient(loss, variables) if gradient is not None]
+            values[f"gradient norm/{name}"] = tf.linalg.global_norm(gradients)
+    if isinstance(detector, HasDiscriminator):
         real_logit, fake_logit = detector.discriminate(windows)
-        facts["discriminator accuracy/real"] = tf.reduce_mean(tf.cast(real_logit > 0, tf.float32))
-        facts["discriminator accuracy/fake"] = tf.reduce_mean(tf.cast(fake_logit <= 0, tf.float32))
-    latent = detector.latent_of(windows)
-    if latent is not None:
-        facts["active latent units"] = active_units(latent)
-    return facts
+        values["discriminator accuracy/real"] = tf.reduce_mean(tf.cast(real_logit > 0, tf.float32))
+        values["discriminator accuracy/fake"] = tf.reduce_mean(tf.cast(fake_logit <= 0, tf.float32))
+    if isinstance(detector, HasLatentVectors):
+        values["active latent units"] = active_units(detector.encode(windows))
+    return values
 
 
 def active_units(latent: tf.Tensor) -> tf.Tensor:
-    """How many units of `[batch, latent]` take part.
+    """Number of units of `[batch, latent]` that vary, compared with the most active one.
 
     >>> float(active_units(tf.constant([[0.0, 1.0, 5.0], [9.0, 1.0, 5.01]])))
     1.0
@@ -98,7 +97,7 @@ def active_units(latent: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(deviation > ACTIVE * tf.reduce_max(deviation), tf.float32))
 
 
-class WeightHistograms(SparseBoard):
+class WeightHistograms(PeriodicSummaryCallback):
     """Histograms of every kernel, now and then."""
 
     def write(self, step: int) -> None:

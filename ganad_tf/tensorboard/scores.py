@@ -1,4 +1,4 @@
-"""Scores for TensorBoard: how they are distributed, how well they tell, and the latent vectors behind them."""
+"""Scores for TensorBoard: distributions, ROC and precision-recall curves, and latent vectors of clips."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -10,19 +10,19 @@ from tensorboard.plugins import projector
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
 from ganad_tf.files import atomic
-from ganad_tf.plotting import spectrograms
-from ganad_tf.results.metrics import auc, roc_curve
+from ganad_tf.plotting import charts
+from ganad_tf.results.metrics import auc
 from ganad_tf.tensorboard.writer import remove_events
 
 RUN = "scores"
-LABELLED = "dev test labels"  # before the name of all that has seen them
+LABELLED = "dev test labels"  # prefix of every tag that depends on test labels
 VECTORS, COLUMNS = "latent.tsv", "latent_clips.tsv"
 
 Scored = tuple[Sequence[int], Sequence[float]]  # labels and scores of clips
 
 
-class ScoreBoard:
-    """What is known once clips are scored, in a run of its own; what an earlier one wrote is replaced.
+class ScoreSummaries:
+    """Summaries of scored clips, in a run of its own; those of an earlier scoring are replaced.
 
     Args:
       log_dir: The directory that the callbacks were given.
@@ -36,16 +36,16 @@ class ScoreBoard:
         self._writer = tf.summary.create_file_writer(str(self.directory))
 
     def close(self) -> None:
-        """Has everything on the disk."""
+        """Flushes and closes the event file."""
         self._writer.close()
 
-    def histogram(self, tag: str, scores: Sequence[float]) -> None:
-        """The distribution of scores."""
+    def write_histogram(self, tag: str, scores: Sequence[float]) -> None:
+        """Writes a histogram of scores."""
         with self._writer.as_default(self.step):
             tf.summary.histogram(tag, np.asarray(scores, np.float32))
 
-    def labelled(self, by_id: Mapping[str, Scored]) -> None:
-        """Scores of each class; ROC, and precision over recall, as picture and in a tab of their own; the AUC.
+    def write_labelled(self, by_id: Mapping[str, Scored]) -> None:
+        """Writes histograms by label, AUC, and ROC and precision-recall curves as a picture and in the PR tab.
 
         All of it has seen the labels, and its tags say so.
 
@@ -55,31 +55,26 @@ class ScoreBoard:
         for label, name in enumerate(("normal", "anomaly")):
             pairs = [pair for labels, scores in by_id.values() for pair in zip(labels, scores, strict=True)]
             if of_label := [score for known, score in pairs if known == label]:
-                self.histogram(f"{LABELLED}/scores {name}", of_label)
+                self.write_histogram(f"{LABELLED}/scores {name}", of_label)
         both = {name: pair for name, pair in by_id.items() if 0 < sum(pair[0]) < len(pair[0])}
         if both:
             with self._writer.as_default(self.step):
                 self._curves(both)
 
     def _curves(self, by_id: Mapping[str, Scored]) -> None:
-        roc, precision_recall = {}, {}
         for name, (labels, scores) in by_id.items():
-            area = auc(labels, scores)
-            false, true = roc[f"id {name}: AUC {100 * area:.1f} %"] = roc_curve(labels, scores)
-            precision_recall[f"id {name}"] = (true[1:], precision_of(false[1:], true[1:], sum(labels) / len(labels)))
-            tf.summary.scalar(f"{LABELLED}/AUC id {name}", area)
+            tf.summary.scalar(f"{LABELLED}/AUC id {name}", auc(labels, scores))
             tag = f"{LABELLED}/precision-recall id {name}"
-            shown = pr_curve.pb(tag, np.asarray(labels, bool), _from_0_to_1(np.asarray(scores)))
-            tf.summary.experimental.write_raw_pb(shown.SerializeToString(), step=self.step)
-        picture = spectrograms.rates(roc, precision_recall)
-        tf.summary.image(f"{LABELLED}/ROC and precision-recall", picture[np.newaxis])
+            curve = pr_curve.pb(tag, np.asarray(labels, bool), _from_0_to_1(np.asarray(scores)))
+            tf.summary.experimental.write_raw_pb(curve.SerializeToString(), step=self.step)
+        tf.summary.image(f"{LABELLED}/ROC and precision-recall", charts.draw_rates(by_id)[np.newaxis])
 
-    def latent(self, vectors: np.ndarray, columns: Mapping[str, Sequence[str]]) -> None:
-        """Vectors for the projector.
+    def write_latent_vectors(self, vectors: np.ndarray, columns: Mapping[str, Sequence[str]]) -> None:
+        """Writes latent vectors for the projector.
 
         Args:
           vectors: `[clips, latent]`.
-          columns: What is known of each: by heading, `[clips]` texts. Two or more headings.
+          columns: Texts `[clips]` by heading, shown beside the vectors. Two or more headings.
         """
         _write_tsv(self.directory / VECTORS, [[f"{value:.6g}" for value in vector] for vector in vectors])
         rows = [list(columns), *zip(*columns.values(), strict=True)]
@@ -91,22 +86,8 @@ class ScoreBoard:
         projector.visualize_embeddings(str(self.directory), config)
 
 
-def precision_of(false: np.ndarray, true: np.ndarray, share: float) -> np.ndarray:
-    """Precision at points of the ROC curve, the first one, where nothing is called anomalous, apart.
-
-    Args:
-      false: False positive rates, `[points]`.
-      true: True positive rates, `[points]`.
-      share: Of the anomalies among all clips.
-
-    >>> precision_of(np.array([0.0, 0.5]), np.array([0.5, 1.0]), share=0.5).tolist()
-    [1.0, 0.6666666666666666]
-    """
-    return share * true / (share * true + (1 - share) * false)
-
-
 def _from_0_to_1(scores: np.ndarray) -> np.ndarray:
-    """Their share of the way from the lowest to the highest; which is above which stays."""
+    """Scores min-max scaled to [0, 1]; their order is unchanged."""
     span = scores.max() - scores.min()
     return (scores - scores.min()) / (span or 1.0)
 

@@ -1,55 +1,35 @@
-"""Sounds for TensorBoard: a few clips, and what a detector makes of them."""
-
-from collections.abc import Mapping
-from pathlib import Path
+"""Sounds for TensorBoard: a few clips and their reconstructions."""
 
 import librosa
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.features import LogMel, Normalizer, windows_of
-from ganad_tf.scoring.reconstruct import reconstruction
-from ganad_tf.tensorboard.writer import Board
+from ganad_tf.features import LogMel
+from ganad_tf.tensorboard.clips import ClipCallback
 
 ITERATIONS = 16  # more change little that can be heard
 PEAK = 0.5  # of a reconstruction whose features don't know the level
 LEAST = 0.1  # to divide by where windows hardly overlap; a smaller one makes clicks of rounding errors
 
 
-class Sounds(Board):
+class Sounds(ClipCallback):
     """A few clips and their reconstructions, to be heard; written once, when training has ended.
 
     Args:
-      log_dir: As for `Board`.
+      log_dir: As for `SummaryCallback`.
       clips: By name: `[samples]` float32, long enough for a window.
-      log_mel: The features that the model sees.
+      log_mel: Features that the model sees.
       frames: Spectra per window.
-      normalizer: What standardises the spectra before the model; None for nothing.
+      normalizer: Standardises the spectra before the model; None for none.
     """
-
-    def __init__(
-        self,
-        log_dir: str | Path,
-        clips: Mapping[str, np.ndarray],
-        *,
-        log_mel: LogMel,
-        frames: int = 5,
-        normalizer: Normalizer | None = None,
-    ) -> None:
-        super().__init__(log_dir)
-        self.clips = dict(clips)
-        self.log_mel = log_mel
-        self.frames = frames
-        self.normalizer = normalizer
 
     def write_end(self, step: int) -> None:
         """Writes every clip twice."""
         with self.writer().as_default(step):
             for name, waveform in self.clips.items():
-                windows = windows_of(self.log_mel(waveform[np.newaxis])[0], self.frames, self.normalizer)
-                spectra = reconstruction(self.model, windows, self.log_mel.n_mels, self.normalizer).numpy()
-                again = waveform_of(spectra, self.log_mel)
-                for tag, samples in ((f"sounds/{name}", waveform), (f"sounds/{name} reconstruction", again)):
+                spectra = self.reconstruct(self.log_mel(waveform[np.newaxis])[0])
+                reproduced = waveform_of(spectra, self.log_mel)
+                for tag, samples in ((f"sounds/{name}", waveform), (f"sounds/{name} reconstruction", reproduced)):
                     tf.summary.audio(tag, samples[np.newaxis, :, np.newaxis], self.log_mel.sample_rate)
 
 
@@ -58,7 +38,7 @@ def waveform_of(spectra: np.ndarray, log_mel: LogMel) -> np.ndarray:
 
     Args:
       spectra: `[time, mels]` in dB.
-      log_mel: The features that they are; with `relative_80db`, the level is made up.
+      log_mel: Features that made them; with `relative_80db`, the level is made up.
 
     Returns:
       `[samples]` float32, `hop_length * (time - 1)` long, in [-1, 1].
@@ -100,8 +80,8 @@ def griffin_lim(magnitude: tf.Tensor, n_fft: int, hop_length: int) -> tf.Tensor:
 
 
 def _inverse_window(n_fft: int, hop_length: int) -> tf.Tensor:
-    """By what overlapping windowed spectra are multiplied to add up to the sound, `[n_fft]` float32."""
+    """Synthesis window `[n_fft]` float32, by which overlapping frames add up to the sound."""
     window = tf.signal.hann_window(n_fft).numpy()
-    place = np.arange(n_fft) % hop_length
-    overlap = np.bincount(place, weights=np.square(window))
-    return tf.constant(window / np.maximum(overlap, LEAST)[place], tf.float32)
+    offset = np.arange(n_fft) % hop_length
+    overlap = np.bincount(offset, weights=np.square(window))
+    return tf.constant(window / np.maximum(overlap, LEAST)[offset], tf.float32)

@@ -1,4 +1,4 @@
-"""What the callbacks that write for TensorBoard share: event files, and the epochs at which to write."""
+"""Bases of the callbacks that write for TensorBoard: event files, and the epochs at which to write."""
 
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,13 @@ import tensorflow as tf
 TRAINING, VALIDATION = "train", "validation"  # runs, as Keras' own callback names them
 
 
-class Board(keras.callbacks.Callback):
+class SummaryCallback(keras.callbacks.Callback):
     """A callback that writes summaries below a directory, one run for each folder; closed when training ends.
 
     Args:
       log_dir: The directory; where training goes on after an interruption, the same one.
 
-    Steps are epochs, counted from 1. What is there is as good as written after every epoch, whatever happens.
+    Steps are epochs, counted from 1. Event files are flushed after every epoch, so that a kill loses nothing.
     """
 
     def __init__(self, log_dir: str | Path) -> None:
@@ -31,14 +31,14 @@ class Board(keras.callbacks.Callback):
         return self._writers[run]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes what `write_epoch` has to say, to the disk."""
+        """Calls `write_epoch` and flushes the event files to the disk."""
         self.last_step = epoch + 1
         self.write_epoch(self.last_step, logs or {})
         for writer in self._writers.values():
             writer.flush()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Writes what `write_end` has to say; by then early stopping has put the best weights back."""
+        """Calls `write_end`; by then early stopping has restored the best weights."""
         step = self.params["epochs"] if self.last_step is None else self.last_step  # nothing may be left to train
         self.write_end(step)
         for writer in self._writers.values():
@@ -46,10 +46,10 @@ class Board(keras.callbacks.Callback):
         self._writers = {}
 
     def write_epoch(self, step: int, logs: dict[str, Any]) -> None:
-        """What is written after an epoch."""
+        """Writes the summaries of an epoch; nothing unless overridden."""
 
     def write_end(self, step: int) -> None:
-        """What is written when training has ended."""
+        """Writes the last summaries when training has ended; nothing unless overridden."""
 
 
 def remove_events(directory: Path) -> None:
@@ -58,11 +58,11 @@ def remove_events(directory: Path) -> None:
         path.unlink()
 
 
-class SparseBoard(Board):
+class PeriodicSummaryCallback(SummaryCallback):
     """Writes after the first epoch, every so many epochs, and when training has ended.
 
     Args:
-      log_dir: As for `Board`.
+      log_dir: As for `SummaryCallback`.
       every: Epochs from one time to the next.
     """
 
@@ -81,5 +81,5 @@ class SparseBoard(Board):
         self.write(step)
 
     def write(self, step: int) -> None:
-        """What is written."""
+        """Writes the summaries of `step`."""
         raise NotImplementedError

@@ -15,11 +15,11 @@ from ganad_tf.training.optimizers import Adam
 
 
 def build(config: Config) -> Detector:
-    """The detector that the section `model` describes, compiled as `fit.compile` says.
+    """Builds the detector of the section `model` and compiles it with the settings of `fit.compile`.
 
     Raises:
-      ConfigError: If the detector, an argument of its constructor, the optimizer or the loss is not known
-        or can't be used.
+      ConfigError: If the detector, an argument of its constructor, the optimizer or the loss is unknown or can't be
+        used.
     """
     name, arguments = config.model.name, dict(config.model.arguments)
     if name not in DETECTORS:
@@ -52,7 +52,7 @@ def build(config: Config) -> Detector:
 
 
 def _loss(settings: Compile, detector: Detector) -> Any:
-    """What `fit.compile.loss` names; the challenge's, which is the default, may stand where no loss can be chosen."""
+    """The loss that `fit.compile.loss` names; None for detectors with fixed losses, which accept only the default."""
     if detector.takes_loss:
         return keras.losses.get(settings.loss)
     if settings.loss != Compile.loss:

@@ -1,7 +1,7 @@
-"""Training that goes on where it was killed: all that the next epoch depends on, in one file.
+"""Checkpoints: everything that the next epoch depends on, in one file, so that a killed training can be resumed.
 
-Weights, batch-norm averages, the state of every optimizer and of every generator of random numbers, the curves so
-far, and what early stopping remembers. The order of the windows follows from the seed and the number of the epoch.
+Weights, batch-norm averages, the state of all optimizers and random generators, the loss curves so far, and the state
+of early stopping. The order of the windows follows from the seed and the number of the epoch.
 """
 
 import json
@@ -16,7 +16,7 @@ import numpy as np
 
 from ganad_tf.config import reader
 from ganad_tf.files import atomic, checksummed
-from ganad_tf.files.throttle import Sparingly
+from ganad_tf.files.throttle import Throttle
 from ganad_tf.training import optimizers
 
 logger = logging.getLogger(__name__)
@@ -26,17 +26,17 @@ STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")  # attributes of Kera
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Writes the state of training after an epoch, and brings it back. The last of the callbacks.
+    """Saves the state of training after an epoch, and restores it. Has to be the last callback.
 
     Args:
-      path: The file; it is complete or not there.
-      made_with: The settings and the recordings that training depends on, dotted keys; another training's file is
+      path: The file; either complete or absent.
+      made_with: Settings and recordings that training depends on, with dotted keys; the file of another training is
         refused.
-      stopping: Early stopping, whose memory is kept too; None for none.
+      stopping: The EarlyStopping callback, whose state is saved too; None for none.
 
     Attributes:
-      epoch: Epochs that are done.
-      history: The curve of every loss by name, since the first epoch.
+      epoch: Number of completed epochs.
+      history: Curve of each loss by name, since the first epoch.
     """
 
     def __init__(
@@ -56,18 +56,18 @@ class Checkpoint(keras.callbacks.Callback):
         self._meta: dict[str, Any] = {}
         self._seconds_before = 0.0
         self._begin = time.monotonic()
-        self._sparingly = Sparingly()
+        self._throttle = Throttle()
 
     @property
     def seconds(self) -> float:
-        """What training has taken, interruptions aside."""
+        """Duration of the training in seconds, without interruptions."""
         return self._seconds_before + time.monotonic() - self._begin
 
     def read(self) -> None:
-        """Reads the file, if there is one that can be read, before `fit`.
+        """Reads the file, if there is a readable one; to be called before `fit`.
 
         Raises:
-          ConfigError: If it belongs to a training with other settings or recordings.
+          ConfigError: If it is that of a training with other settings or recordings.
         """
         if not self.path.exists():
             return
@@ -77,16 +77,16 @@ class Checkpoint(keras.callbacks.Callback):
             meta = json.loads(str(loaded.pop(META)))
             epoch, history, seconds = int(meta["epoch"]), dict(meta["history"]), float(meta["seconds"])
             made_with, stopped = dict(meta["made_with"]), bool(meta["is_stopped"])
-        except checksummed.DAMAGED as error:
+        except checksummed.READ_ERRORS as error:
             logger.warning("%s can't be read (%s); training begins again.", self.path, error)
             return
-        mend = "set another `model_directory`, or add --fresh to begin again"
-        reader.refuse_other_settings(f"The unfinished training in {self.path}", made_with, self.made_with, mend)
+        advice = "set another `model_directory`, or add --fresh to begin again"
+        reader.refuse_other_settings(f"The unfinished training in {self.path}", made_with, self.made_with, advice)
         self.epoch, self.history, self._seconds_before, self.is_stopped = epoch, history, seconds, stopped
         self._arrays, self._meta = loaded, meta
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Brings the state back; what began before this, as the counters of early stopping, is set last."""
+        """Restores the state, including that of EarlyStopping, whose own `on_train_begin` has reset it before."""
         if not self.epoch:
             return
         variables = optimizers.state(self.model)
@@ -101,18 +101,18 @@ class Checkpoint(keras.callbacks.Callback):
         self._arrays = {}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes the state, but where epochs are so short that this would take more than its share."""
+        """Saves the state, unless epochs are so short that saving would take too large a share of the time."""
         self.epoch = epoch + 1
         self.is_stopped = self.model.stop_training
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
-        self._sparingly(self.write)
+        self._throttle(self.write)
 
     def write(self) -> None:
-        """Writes the state as it is.
+        """Saves the current state.
 
         Raises:
-          DataError: If that is not possible; the file is then as it was.
+          WriteError: If the file can't be written; an existing file is unchanged then.
         """
         meta = {
             "epoch": self.epoch,
@@ -134,5 +134,5 @@ def epochs_kept(path: Path) -> int:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return int(json.loads(str(arrays[META]))["epoch"])
-    except checksummed.DAMAGED:
+    except checksummed.READ_ERRORS:
         return 0

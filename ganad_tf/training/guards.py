@@ -1,4 +1,4 @@
-"""What watches over training: ends it when it is lost, tells of what passes unseen."""
+"""Callbacks that guard a training: stop at NaN, report discriminator resets."""
 
 import logging
 import math
@@ -15,13 +15,13 @@ logger = logging.getLogger(__name__)
 
 
 class StopAtNaN(keras.callbacks.Callback):
-    """Ends training when a loss is not a number, and keeps the weights of the last epoch that was sound.
+    """Stops training when a loss or a weight is NaN or infinite, and saves the weights from before that epoch.
 
     Args:
-      path: Where those weights go, as a `.keras` file; nothing is written while all is well.
+      path: File of those weights, in Keras' format; written only in that case.
 
     Raises:
-      TrainingError: Names the step and the loss term.
+      TrainingError: If so; names the step and the loss term.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,39 +31,41 @@ class StopAtNaN(keras.callbacks.Callback):
         self.last_good: list[np.ndarray] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Remembers the weights as they are."""
+        """Stores the current weights."""
         self.epoch = epoch
         self.last_good = self.model.get_weights()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Looks at every loss; the epoch's means stay what they are once a batch has spoilt them."""
+        """Checks every loss. One NaN batch makes the running mean of its epoch NaN."""
         if all(math.isfinite(value) for value in (logs or {}).values()):
             return
         means = [mean for mean in self.model.metrics if isinstance(mean, LossMean) and int(mean.first_bad)]
         if not means:
             self.on_epoch_end(self.epoch, logs)
-        first = min(means, key=lambda mean: (int(mean.first_bad), mean.name == "loss"))  # a term before the sum
+        first = min(means, key=lambda mean: (int(mean.first_bad), mean.name == "loss"))  # prefer a term to the total
         step = f"step {int(first.first_bad)} of epoch {self.epoch + 1}"
         self._stop(f"`{first.name}` became {float(first.result())} at {step}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Looks at the validation losses too, and at what the last step made, before anything of it is kept."""
+        """Checks the validation losses too, and the weights, before later callbacks save them."""
         for name, value in (logs or {}).items():
             if not math.isfinite(value):
                 self._stop(f"`{name}` became {float(value)} in epoch {epoch + 1}")
         self._check_weights(epoch + 1)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Looks at what later callbacks may have made of them."""
+        """Checks the weights again, which later callbacks may have changed."""
         self._check_weights(self.epoch + 1)
 
     def _check_weights(self, epochs: int) -> None:
-        """The last step of an epoch may spoil the weights without showing in any loss."""
+        """Checks the weights: the last step of an epoch may make them NaN without showing in any loss."""
         if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
             self._stop(f"the weights became NaN or infinite at the end of epoch {epochs}")
 
     def _stop(self, what: str) -> NoReturn:
-        uncompiled = self.model.__class__.from_config(self.model.get_config())  # the optimizer's state may be spoilt
+        uncompiled = self.model.__class__.from_config(
+            self.model.get_config()
+        )  # without the optimizer's state, which may be NaN
         uncompiled.set_weights(self.last_good)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         uncompiled.save(self.path)
@@ -73,19 +75,19 @@ class StopAtNaN(keras.callbacks.Callback):
 
 
 class ReportResets(keras.callbacks.Callback):
-    """Logs every epoch in which a discriminator was initialised afresh."""
+    """Logs every epoch in which the discriminator was re-initialised."""
 
     seen: int | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Training may go on from where there were some already."""
+        """Reads the initial count, which is not 0 in a resumed training."""
         if self.seen is None:
             self.seen = int(getattr(self.model, "discriminator_resets", 0))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Compares the running count with the last epoch's."""
+        """Compares the count with that of the last epoch."""
         count = int((logs or {}).get("discriminator_resets", 0))
         before = self.seen or 0
         if count > before:
-            logger.warning("the discriminator was initialised afresh %d times in epoch %d", count - before, epoch + 1)
+            logger.warning("the discriminator was re-initialised %d times in epoch %d", count - before, epoch + 1)
         self.seen = count

@@ -20,7 +20,7 @@ from ganad_tf.files import atomic, lock
 from ganad_tf.models import Detector
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import model_directory
-from ganad_tf.scoring.fit import check_enough, fit_scorers, foresee_no_threshold
+from ganad_tf.scoring.fit import check_clip_count, fit_scorers, warn_of_missing_threshold
 from ganad_tf.scoring.model_directory import ModelDirectory, TrainedDetector
 from ganad_tf.tensorboard import experiment
 from ganad_tf.training import blocks
@@ -34,34 +34,35 @@ logger = logging.getLogger(__name__)
 def train_detector(
     run: MachineRun, *, callbacks: tuple[keras.callbacks.Callback, ...] = (), fresh: bool = False
 ) -> bool:
-    """Trains and saves the detector of one machine type and fits its scorers, unless they are there already.
+    """Trains and saves the detector of one machine type and fits its scorers, unless they exist already.
 
-    A training that was interrupted goes on after the last epoch that was kept, and with `deterministic` ends with the
-    weights of one that was not.
+    An interrupted training is resumed after the last saved epoch. With `deterministic` it ends with the same weights
+    as an uninterrupted one.
 
     Args:
       run: The machine type's run; the log-mels of its training clips must be in the cache.
-      callbacks: Keras callbacks, for showing progress.
-      fresh: Whether to begin again, whatever is there; a detector that is there is replaced when the new one is done.
+      callbacks: Keras callbacks, to display the progress.
+      fresh: Whether to start anew in any case; an existing detector is replaced when the new one is complete.
 
     Returns:
-      Whether the detector was trained now; False if the same was there.
+      Whether the detector was trained now; False if the same detector existed.
 
     Raises:
-      DataError: If there are no training clips, too few for the density, the cache is missing, stale or damaged, or
-        another process is at it.
-      ConfigError: If the settings don't fit the detector, or another detector or unfinished training is in its place.
-      TrainingError: If a loss becomes NaN or infinite; nothing is saved but the last good weights.
+      DataError: If there are no training clips or too few for the density, the cache is missing, stale or damaged, or
+        another process trains the same detector.
+      ConfigError: If the settings don't fit the detector, or a detector or an unfinished training with other settings
+        exists.
+      TrainingError: If a loss becomes NaN or infinite; only the last finite weights are saved.
     """
     run.listing.require_clips("train")
     directory, cache = ModelDirectory.of(run), Cache(run, "train")
     current = cache.current()
     entries = tuple(entry for entry in current.entries if entry.clip.label == 0)
-    check_enough(run, len(entries))
-    with lock.alone_at(directory.path):
+    check_clip_count(run, len(entries))
+    with lock.exclusive(directory.path):
         is_new = fresh or not directory.exists() or directory.unfinished.exists()
         if is_new:
-            foresee_no_threshold(run, entries)
+            warn_of_missing_threshold(run, entries)
             _train(run, directory, current, entries, callbacks, fresh=fresh)
         else:
             _check_same(run, directory, current)
@@ -125,7 +126,7 @@ def _train(
 
 
 def _check_unchanged(run: MachineRun, used: Manifest) -> None:
-    """Refuses a cache that has changed while a training streamed from it."""
+    """Checks that the cache has not changed while a training streamed from it."""
     if Cache(run, "train").current() != used:
         raise DataError(
             f"The log-mels of {run.machine} were prepared anew while they were read; run `ganad train` again."
@@ -133,9 +134,9 @@ def _check_unchanged(run: MachineRun, used: Manifest) -> None:
 
 
 def seed_everything(config: Config) -> None:
-    """Seeds all random numbers, and says so where operations are not as `deterministic` has it.
+    """Seeds all random generators, and warns if op determinism in this process differs from `deterministic`.
 
-    That is a switch of the whole process, which the command line throws: see `runtime`.
+    Op determinism is a process-wide switch, which the command line sets: see `runtime`.
     """
     keras.utils.set_random_seed(config.seed)
     if config.deterministic and not runtime.is_deterministic():
@@ -158,7 +159,7 @@ def fit(
     callbacks: tuple[keras.callbacks.Callback, ...],
     checkpoint: Checkpoint,
 ) -> None:
-    """Trains the detector from where the checkpoint is; that has the curves of every loss afterwards."""
+    """Trains the detector from the checkpoint's epoch on; afterwards the checkpoint holds the loss curves."""
     settings = config.fit
     pairs = detector.takes_pairs and settings.shuffle
     logger.debug("training on %d windows, validating on %d", training.n_windows, validation.n_windows)
@@ -168,14 +169,14 @@ def fit(
     sizes: dict[str, Any] = {"batch_size": at_once, "memory_budget_mb": settings.memory_budget_mb}
     try:
         detector.fit(
-            windows.windows(
+            windows.window_batches(
                 training,
                 seed=config.seed if settings.shuffle else None,
                 pairs=pairs,
                 first_epoch=checkpoint.epoch,
                 **sizes,
             ),
-            validation_data=windows.windows(validation, seed=None, **sizes) if validation.entries else None,
+            validation_data=windows.window_batches(validation, seed=None, **sizes) if validation.entries else None,
             initial_epoch=checkpoint.epoch,
             epochs=checkpoint.epoch if checkpoint.is_stopped else settings.epochs,
             shuffle=False,  # the pipeline has shuffled
@@ -187,7 +188,7 @@ def fit(
 
 
 def _stopping(settings: Fit) -> keras.callbacks.EarlyStopping | None:
-    """What watches the validation loss, if anything shall."""
+    """The configured EarlyStopping callback, or None."""
     if not (settings.restore_best or settings.patience):
         return None
     return keras.callbacks.EarlyStopping(
@@ -199,7 +200,7 @@ def _stopping(settings: Fit) -> keras.callbacks.EarlyStopping | None:
 
 
 def _made_with(config: Config, digest: str, training: Source) -> dict[str, Any]:
-    """All that the course of a training depends on; dotted keys."""
+    """Settings, versions and recordings that the course of a training depends on, with dotted keys."""
     versions = {f"versions.{name}": version for name, version in model_directory.versions().items()}
     windows = {"training clips": digest, "windows": training.order(config.fit.memory_budget_mb)}
     return config.training_settings() | versions | windows

@@ -1,10 +1,10 @@
-"""Containers of sound: whether a file is whole, told by its own marks, before libsndfile decodes it.
+"""Container formats: checks that a file is complete, before libsndfile decodes it.
 
-libsndfile reads a cut-off or joined file as a shorter one, so that each container's sizes, counts and checksums are
-compared here with what the file holds. One file per family; `detection` tells them apart.
+libsndfile reads a truncated or concatenated file as a shorter one. Therefore each container's sizes, counts and
+checksums are compared here with the file's content. One module per family of formats; `detection.py` chooses.
 """
 
-from ganad_tf.audio.containers.detection import NAMES, after_tags, sound_of
+from ganad_tf.audio.containers.detection import NAMES, after_tags, find_sound
 from ganad_tf.audio.containers.sound import Sound, UnknownLength
 
-__all__ = ["NAMES", "Sound", "UnknownLength", "after_tags", "sound_of"]
+__all__ = ["NAMES", "Sound", "UnknownLength", "after_tags", "find_sound"]

@@ -1,4 +1,4 @@
-"""Chunks with a name and a size: the common form of WAV, AIFF, W64 and CAF, and the rules for what follows the sound.
+"""Chunks with a name and a size, as in WAV, AIFF, W64 and CAF, and rules for the bytes after the sound.
 
 Sources: Microsoft's RIFF (1991), EBU Tech 3306 and ITU-R BS.2088 (RF64, BW64), Apple's AIFF-C (1991) and CAF 1.0
 specifications, Sonic Foundry's W64.
@@ -8,15 +8,15 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ganad_tf.audio.containers.sound import UnknownLength, bytes_at, cut_off, joined, length_of_unknown, size_of
+from ganad_tf.audio.containers.sound import UnknownLength, bytes_at, cut_off, file_size, joined, unknown_sound_size
 from ganad_tf.errors import DataError
 
-# Sizes that writers put where they can't know better: to a pipe, or until the recording ends.
+# Sizes that writers use while the length is unknown: in a pipe, or until the recording ends.
 PLACEHOLDERS = frozenset({0xFFFFFFFF, 0x7FFFF000, 0x7FFFFF00, 0x7FFFFFFF, 2**63 - 1, 2**64 - 1})
 LARGEST_SETTINGS = 2**20  # bytes of a chunk that describes the sound
-SMALL_GARBAGE = 1024  # bytes after the sound that are no lost sound: 32 ms of 16-bit samples at 16 kHz
+SMALL_GARBAGE = 1024  # trailing bytes that are tolerated: 32 ms of 16-bit samples at 16 kHz
 _JOINED = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff", b".snd", b"fLaC", b"OggS")
-# Taken as chunks also where they are cut off: no sound is lost.
+# Accepted as chunks even if cut off: no sound is lost.
 _ABOUT_THE_SOUND = (b"LIST", b"bext", b"iXML", b"id3 ", b"ID3 ", b"guan", b"cue ", b"JUNK", b"PAD ", b"FLLR", b"ANNO")
 _BLOCK = 2**20
 MOST_CHUNKS = 10_000
@@ -24,17 +24,17 @@ MOST_CHUNKS = 10_000
 
 @dataclass(frozen=True)
 class Layout:
-    """The form of a container's chunks.
+    """The chunk layout of a container format.
 
     Attributes:
-      container: What messages call the format.
-      name_bytes: Length of a chunk's name; the first four are letters.
-      size_format: Of the size, for `struct`.
-      header_counts: Whether the size includes name and size.
-      alignment: Chunks begin at multiples of so many bytes.
-      sound: The first four letters of the chunk with the samples.
-      settings: Those of the chunks that describe them.
-      smallest: Bytes that the chunk with the samples has when it holds none.
+      container: Name of the format in messages.
+      name_bytes: Length of a chunk's name; the first four bytes are letters.
+      size_format: `struct` format of the size.
+      header_counts: Whether the size includes the name and the size itself.
+      alignment: Chunks begin at multiples of this number of bytes.
+      sound: First four letters of the name of the chunk with the samples.
+      settings: First four letters of the names of the chunks that describe the samples.
+      smallest: Bytes in the chunk with the samples when there are none.
     """
 
     container: str
@@ -48,13 +48,13 @@ class Layout:
 
     @property
     def header_bytes(self) -> int:
-        """Bytes of name and size."""
+        """Length of name and size, in bytes."""
         return self.name_bytes + struct.calcsize(self.size_format)
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk's first four letters, where its content begins, and how many bytes of content it says it has."""
+    """A chunk: first four letters of its name, first byte of its content, and the declared number of content bytes."""
 
     name: bytes
     start: int
@@ -63,12 +63,12 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Chunks:
-    """A file's settings and the bytes of its sound.
+    """The chunks of a file that matter: its settings and the bytes of its sound.
 
     Attributes:
-      settings: Contents of the small chunks, by the first four letters of their names.
+      settings: Contents of the chunks that describe the samples, by the first four letters of their names.
       start: First byte of the sound chunk's content.
-      size: Its bytes that the file holds and the header counts, or leaves open.
+      size: Bytes of that content: as declared, or up to the end of the file where the header leaves the length open.
       is_open: Whether the header leaves the length open.
     """
 
@@ -79,19 +79,19 @@ class Chunks:
 
 
 def read(file: BinaryIO, first: int, layout: Layout, *, unknown_length: UnknownLength, outer_size: int = 0) -> Chunks:
-    """Reads a file's chunks and finds out whether its sound is whole.
+    """Reads a file's chunks and checks that its sound is complete.
 
     Args:
       file: The opened file.
       first: Byte where the first chunk begins.
-      layout: The form of its chunks.
-      unknown_length: Whether a sound of open length is read up to the file's end.
-      outer_size: The size that the file says of itself.
+      layout: The format's chunk layout.
+      unknown_length: Whether a sound of open length is read up to the end of the file.
+      outer_size: Size of the whole file as declared in its header.
 
     Raises:
-      DataError: If there is no sound, it is cut off, or more follows it than it counts.
+      DataError: If there is no sound, it is cut off, or undeclared sound follows it.
     """
-    end = size_of(file)
+    end = file_size(file)
     settings: dict[bytes, bytes] = {}
     sound: Chunks | None = None
     position = first
@@ -122,7 +122,7 @@ def read(file: BinaryIO, first: int, layout: Layout, *, unknown_length: UnknownL
 def _sound(
     file: BinaryIO, chunk: Chunk, end: int, layout: Layout, unknown_length: UnknownLength, outer_size: int
 ) -> Chunks:
-    """The bytes of the chunk with the samples, without settings."""
+    """Start and size of the samples in their chunk, without settings."""
     held, size = end - chunk.start, chunk.size
     if size <= layout.smallest:
         behind = _chunk_at(file, chunk.start + size, end, layout)
@@ -131,17 +131,17 @@ def _sound(
         is_outer_open = outer_size in PLACEHOLDERS and size >= 2**31 - 2**16
         is_open = size > held and (size in PLACEHOLDERS or is_outer_open)
     if is_open:
-        size = length_of_unknown(layout.container, held, unknown_length)
+        size = unknown_sound_size(layout.container, held, unknown_length)
     elif size > held:
         raise cut_off(size, held)
     return Chunks({}, chunk.start, size, is_open)
 
 
 def refuse_lost_sound(file: BinaryIO, position: int, end: int) -> None:
-    """Refuses what follows the sound and its chunks, unless it is padding or too little to be sound.
+    """Refuses bytes after the last chunk, unless they are padding or too few to be sound.
 
     Raises:
-      DataError: If the header counts fewer bytes than the recorder wrote.
+      DataError: If the header declares fewer bytes than the recorder wrote.
     """
     if bytes_at(file, position, 4) in _JOINED:
         raise joined("sound")
@@ -164,7 +164,7 @@ def _chunk_at(file: BinaryIO, position: int, end: int, layout: Layout) -> Chunk 
 
 
 def _size_in_ds64(chunk: Chunk, settings: dict[bytes, bytes]) -> int:
-    """The size of a chunk; of RF64's samples, the one of 64 bits."""
+    """Size of a chunk; for the samples of RF64, the 64-bit size from its `ds64` chunk."""
     ds64 = settings.get(b"ds64", b"")
     if chunk.name == b"data" and chunk.size == 0xFFFFFFFF and len(ds64) >= 16:
         return int(struct.unpack_from("<Q", ds64, 8)[0])
@@ -172,7 +172,7 @@ def _size_in_ds64(chunk: Chunk, settings: dict[bytes, bytes]) -> int:
 
 
 def _next(file: BinaryIO, position: int, first: int, end: int, layout: Layout) -> int:
-    """The place of the next chunk: aligned, unless the writer forgot to."""
+    """Position of the next chunk: aligned, unless the writer did not align it."""
     aligned = position + (first - position) % layout.alignment
     at_once, later = _chunk_at(file, position, end, layout), _chunk_at(file, aligned, end, layout)
     is_forgotten = at_once and _is_chunk(at_once, end, layout) and not (later and _is_chunk(later, end, layout))
@@ -180,7 +180,7 @@ def _next(file: BinaryIO, position: int, first: int, end: int, layout: Layout) -
 
 
 def _is_chunk(chunk: Chunk, end: int, layout: Layout) -> bool:
-    """Whether it is a chunk that fits into the file, not samples that look like one."""
+    """Whether these bytes are a chunk that fits into the file, rather than samples that look like one."""
     if chunk.name in _JOINED:
         return False
     if chunk.name == layout.sound or chunk.name in _ABOUT_THE_SOUND:
@@ -190,7 +190,7 @@ def _is_chunk(chunk: Chunk, end: int, layout: Layout) -> bool:
 
 
 def _is_silent(file: BinaryIO, position: int, end: int) -> bool:
-    """Whether only zeros follow, such as what a recorder reserved in advance."""
+    """Whether only zeros follow, such as space that a recorder reserved in advance."""
     file.seek(position)
     while position < end:
         block = file.read(_BLOCK)

@@ -1,4 +1,4 @@
-"""Which container a file is, by its first bytes: never by its name."""
+"""Detection of the container format by a file's first bytes, never by its name."""
 
 from collections.abc import Callable
 from typing import BinaryIO
@@ -9,34 +9,34 @@ from ganad_tf.errors import DataError
 
 NAMES = "WAV, RF64, W64, AIFF, AU, CAF, FLAC, Ogg, MP3"
 _W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
-_HEAD = 16  # bytes that tell
+_HEAD = 16  # bytes that identify the format
 MOST_TAGS = 8
 
 Reader = Callable[[BinaryIO, int, UnknownLength], Sound]
 
 CONTAINERS: tuple[tuple[Callable[[bytes], bool], Reader], ...] = (
-    (riff.is_wave, riff.sound_of),
+    (riff.is_wave, riff.find_sound),
     (lambda head: head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"), iff.aiff),
     (lambda head: head == _W64, iff.w64),
     (lambda head: head[:4] == b"caff", iff.caf),
     (lambda head: head[:4] in (b".snd", b"dns."), iff.au),
-    (lambda head: head[:4] == b"fLaC", flac.sound_of),
-    (lambda head: head[:4] == b"OggS", ogg.sound_of),
-    (mp3.is_mp3, mp3.sound_of),
+    (lambda head: head[:4] == b"fLaC", flac.find_sound),
+    (lambda head: head[:4] == b"OggS", ogg.find_sound),
+    (mp3.is_mp3, mp3.find_sound),
 )
-# Formats that libsndfile reads, but in which nothing tells a part from the whole.
+# Formats that libsndfile reads, but in which truncation can't be detected.
 _UNCHECKABLE = {b"NIST_1A": "NIST", b"Creative Voice": "VOC"}
 
 
-def sound_of(file: BinaryIO, unknown_length: UnknownLength) -> Sound:
-    """The whole recording in a file.
+def find_sound(file: BinaryIO, unknown_length: UnknownLength) -> Sound:
+    """Locates the complete recording in a file.
 
     Args:
       file: The opened file.
-      unknown_length: `read` for all that there is where the header leaves the length open, `refuse` to refuse it.
+      unknown_length: For a header that leaves the length open: `read` up to the end of the file, or `refuse`.
 
     Raises:
-      DataError: If it is not whole, or that can't be told; the sentence lacks the file's name.
+      DataError: If it is incomplete, or that can't be determined; the message does not name the file.
     """
     start = after_tags(file)
     head = bytes_at(file, start, _HEAD)
@@ -52,7 +52,7 @@ def sound_of(file: BinaryIO, unknown_length: UnknownLength) -> Sound:
 
 
 def after_tags(file: BinaryIO) -> int:
-    """The byte after the ID3v2 tags with which a file may begin, whatever it is."""
+    """Position after the ID3v2 tags with which a file of any format may begin."""
     position = 0
     for _ in range(MOST_TAGS):
         tag = bytes_at(file, position, 10)

@@ -1,27 +1,27 @@
-"""FLAC: the last frame tells whether a stream of unknown length is whole, and how long it is. RFC 9639.
+"""FLAC: completeness check, and the length of a stream that does not declare it, by its last frame. RFC 9639.
 
-libFLAC checks each frame's checksum and the number of samples, but not the checksum of them all, and stops where the
-first of several joined files ends.
+libFLAC checks the checksum of each frame and the number of samples, but not the checksum of all samples, and stops
+at the end of the first of several concatenated files.
 """
 
 import struct
 from typing import BinaryIO
 
-from ganad_tf.audio.containers.sound import Sound, UnknownLength, bytes_at, joined, length_of_unknown
+from ganad_tf.audio.containers.sound import Sound, UnknownLength, bytes_at, joined, unknown_sound_size
 from ganad_tf.errors import DataError
 
 _HEADER = 42  # bytes up to the end of STREAMINFO
 _JOINED = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
-_SYNC = (b"\xff\xf8", b"\xff\xf9")  # a frame begins so: blocks of one size, or of several
+_SYNC = (b"\xff\xf8", b"\xff\xf9")  # start of a frame, with fixed or variable block size
 _LONGEST_HEADER = 16  # bytes of a frame's header
-MOST_TRIES = 8  # places that look like the last frame's beginning
+MAX_TRIES = 8  # positions that look like the start of the last frame
 
 
-def sound_of(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
-    """The whole recording in a FLAC file.
+def find_sound(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
+    """Locates the complete recording in a FLAC file.
 
     Raises:
-      DataError: If it is not whole.
+      DataError: If it is incomplete.
     """
     stream = bytes_at(file, start)
     if len(stream) < _HEADER or stream[4] & 0x7F:
@@ -32,21 +32,21 @@ def sound_of(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound
     bits, total, md5 = (packed >> 36 & 31) + 1, packed & (2**36 - 1), stream[26:42]
     header = stream[:_HEADER]
     if not total:
-        length_of_unknown("FLAC", len(stream), unknown_length)
+        unknown_sound_size("FLAC", len(stream), unknown_length)
         header = header[:18] + (packed | _samples(stream)).to_bytes(8) + header[26:]
     known_md5 = md5 if any(md5) else None
     return Sound("FLAC", start + _HEADER, len(stream) - _HEADER, header, known_md5, bits)
 
 
 def _samples(stream: bytes) -> int:
-    """Samples of a stream that does not say it, by its last frame, which has to end where the stream ends.
+    """Number of samples by the last frame, which has to end where the stream ends.
 
     Raises:
-      DataError: If none does.
+      DataError: If no frame ends there.
     """
     largest_block = struct.unpack_from(">H", stream, 10)[0]
     position, tries = len(stream), 0
-    while tries < MOST_TRIES:
+    while tries < MAX_TRIES:
         position = max(stream.rfind(sync, _HEADER, position + 1) for sync in _SYNC)
         if position < 0:
             break
@@ -59,32 +59,33 @@ def _samples(stream: bytes) -> int:
 
 
 def _end_of_frame(stream: bytes, position: int, largest_block: int) -> int | None:
-    """The number of the sample after the frame that begins here; None if none does."""
-    code, place = stream[position + 2 : position + 3], position + 4
-    if not code or place >= len(stream):
+    """Number of the first sample after the frame at `position`; None if there is no frame."""
+    code, offset = stream[position + 2 : position + 3], position + 4
+    if not code or offset >= len(stream):
         return None
-    ones = 8 - (stream[place] ^ 0xFF).bit_length()  # of the number, which is coded as in UTF-8
+    # Leading ones of the frame or sample number, which is coded as in UTF-8.
+    ones = 8 - (stream[offset] ^ 0xFF).bit_length()
     extra = max(ones - 1, 0)
     if ones == 1 or ones > 7:
         return None
-    number = stream[place] & (0xFF >> (ones + 1)) if ones else stream[place]
-    for byte in stream[place + 1 : place + 1 + extra]:
+    number = stream[offset] & (0xFF >> (ones + 1)) if ones else stream[offset]
+    for byte in stream[offset + 1 : offset + 1 + extra]:
         number = number << 6 | byte & 0x3F
-    place += 1 + extra
+    offset += 1 + extra
     size_code, rate_code = code[0] >> 4, code[0] & 15
     size_bytes = {6: 1, 7: 2}.get(size_code, 0)
-    block = int.from_bytes(stream[place : place + size_bytes]) + 1 if size_bytes else _block(size_code)
-    place += size_bytes + {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
-    if place - position > _LONGEST_HEADER or place >= len(stream) or not block:
+    block = int.from_bytes(stream[offset : offset + size_bytes]) + 1 if size_bytes else _block(size_code)
+    offset += size_bytes + {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
+    if offset - position > _LONGEST_HEADER or offset >= len(stream) or not block:
         return None
-    if _crc_8(stream[position : place + 1]):
+    if _crc_8(stream[position : offset + 1]):
         return None
     is_variable = stream[position + 1] & 1
     return block + (number if is_variable else number * largest_block)
 
 
 def _block(code: int) -> int:
-    """Samples of a frame by their code; 0 if it is reserved.
+    """Samples in a frame by its block size code; 0 for a reserved code.
 
     >>> [_block(code) for code in (0, 1, 2, 5, 8, 15)]
     [0, 192, 576, 4608, 256, 32768]

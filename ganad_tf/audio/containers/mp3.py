@@ -1,4 +1,4 @@
-"""MP3: frames counted and compared with the number in the first one, the Xing or Info frame that encoders write.
+"""MP3: the number of frames compared with that in the first one, the Xing or Info frame that encoders write.
 
 Sources: ISO/IEC 11172-3 and 13818-3 (frame headers), and the Xing header as LAME documents it.
 """
@@ -19,12 +19,12 @@ _KILOBITS = {
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _COUNTED = re.compile(rb"Xing|Info")
 _HEADER = 4
-_SIDE = 64  # bytes within which the Xing or Info frame has its mark
+_SIDE = 64  # bytes of the first frame that are searched for `Xing` or `Info`
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """A frame's header: MPEG version, layer, rate in hertz, and length in bytes; 0 if it does not say."""
+    """A frame's header: MPEG version, layer, sample rate in hertz, and length in bytes, 0 if undeclared."""
 
     version: int
     layer: int
@@ -32,30 +32,34 @@ class _Frame:
     size: int
 
     def follows(self, other: "_Frame") -> bool:
-        """Whether both are of one stream."""
+        """Whether both frames belong to one stream."""
         return (self.version, self.layer, self.rate) == (other.version, other.layer, other.rate)
 
 
 def is_mp3(head: bytes) -> bool:
-    """Whether a file that begins so is one."""
+    """Whether a file with these first bytes is MP3."""
     return _frame(head, 0) is not None
 
 
-def sound_of(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
-    """The whole recording in an MP3 file.
+def find_sound(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
+    """Locates the complete recording in an MP3 file.
 
     Raises:
-      DataError: If it is not whole, or does not say how long it is.
+      DataError: If it is incomplete, or does not declare its length.
     """
-    del unknown_length  # frames can't be told from those that are missing
+    del unknown_length  # an undeclared length is always refused
     return sound_in(bytes_at(file, start), start)
 
 
 def sound_in(stream: bytes, start: int) -> Sound:
-    """The same for a stream of frames, which begins at a byte of the file.
+    """Locates the complete recording in a stream of MP3 frames.
+
+    Args:
+      stream: The frames.
+      start: Position of the stream in its file, in bytes.
 
     Raises:
-      DataError: If it is not whole, or does not say how long it is.
+      DataError: If it is incomplete, or does not declare its length.
     """
     first = _frame(stream, 0)
     counted = first and first.layer == LAYER_3 and first.size and _COUNTED.search(stream, 0, _SIDE)
@@ -80,7 +84,7 @@ def sound_in(stream: bytes, start: int) -> Sound:
 
 
 def _goes_on(stream: bytes, position: int, first: _Frame) -> bool:
-    """Whether frames follow after something else, such as another file's title."""
+    """Whether more frames follow after other bytes, such as the tags of a concatenated file."""
     while (position := stream.find(b"\xff", position)) >= 0:
         frame = _frame(stream, position)
         if frame and frame.follows(first) and frame.size:
@@ -92,7 +96,7 @@ def _goes_on(stream: bytes, position: int, first: _Frame) -> bool:
 
 
 def _frame(stream: bytes, position: int) -> _Frame | None:
-    """The header of the frame that begins here, if one does."""
+    """Header of the frame at `position`; None if there is no frame."""
     if position + _HEADER > len(stream):
         return None
     (bits,) = struct.unpack_from(">I", stream, position)

@@ -1,4 +1,4 @@
-"""Ogg (Vorbis, Opus, FLAC): every page's checksum and number, and that there is one stream with an end. RFC 3533."""
+"""Ogg (Vorbis, Opus, FLAC): checks of each page's checksum and number, and of the stream's end. RFC 3533."""
 
 import struct
 import zlib
@@ -12,13 +12,13 @@ _BEGIN, _END = 2, 4
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def sound_of(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
-    """The whole recording in an Ogg file.
+def find_sound(file: BinaryIO, start: int, unknown_length: UnknownLength) -> Sound:
+    """Locates the complete recording in an Ogg file.
 
     Raises:
-      DataError: If it is not whole.
+      DataError: If it is incomplete.
     """
-    del unknown_length  # the last page says that it is the last
+    del unknown_length  # the last page is marked as such
     stream = bytes_at(file, start)
     position, number, serial, is_ended = 0, 0, None, False
     while stream.startswith(b"OggS", position):
@@ -47,18 +47,18 @@ def _page_size(stream: bytes, position: int) -> int:
     segments = stream[position + _HEADER : position + _HEADER + _byte(stream, position + 26)]
     size = _HEADER + len(segments) + sum(segments)
     if len(segments) < _byte(stream, position + 26) or position + size > len(stream):
-        raise DataError("expected a whole Ogg file, but it is cut off in the midst of a page.")
+        raise DataError("expected a whole Ogg file, but it is cut off within a page.")
     return size
 
 
 def _byte(stream: bytes, position: int) -> int:
     if position >= len(stream):
-        raise DataError("expected a whole Ogg file, but it is cut off in the midst of a page.")
+        raise DataError("expected a whole Ogg file, but it is cut off within a page.")
     return stream[position]
 
 
 def _checksum(page: bytes) -> int:
-    """Ogg's CRC-32, which has zlib's polynomial with the bits the other way round.
+    """CRC-32 of Ogg: zlib's polynomial with reversed bit order.
 
     >>> hex(_checksum(b"123456789"))
     '0x89a1897f'

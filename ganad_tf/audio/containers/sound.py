@@ -1,4 +1,4 @@
-"""The part of a file that libsndfile is given, and sentences that several containers share."""
+"""The part of a file that libsndfile decodes, and error messages that several containers share."""
 
 import io
 import os
@@ -12,15 +12,15 @@ UnknownLength = Literal["read", "refuse"]
 
 @dataclass(frozen=True)
 class Sound:
-    """A whole recording as libsndfile takes it: a header, then a part of the file.
+    """A complete recording as libsndfile decodes it: a header, then a part of the file.
 
     Attributes:
-      container: What messages call the format, such as `WAV`.
+      container: Name of the format in messages, such as `WAV`.
       start: First byte of the part.
-      size: Bytes of the part.
-      header: Bytes that stand for all that the file has before the part.
+      size: Length of the part, in bytes.
+      header: Bytes that replace everything before the part.
       md5: Checksum of the decoded samples, if the file has one.
-      bits: Bits per sample that the checksum is of.
+      bits: Bits per sample of that checksum.
     """
 
     container: str
@@ -31,16 +31,15 @@ class Sound:
     bits: int = 0
 
     def stream(self, file: BinaryIO) -> "SoundStream":
-        """The header and the part of the opened file, as one readable stream."""
+        """Header and part of the opened file as one readable stream."""
         return SoundStream(self, file)
 
 
 class SoundStream(io.RawIOBase):
-    """A header made anew, followed by a part of a file.
+    """A rewritten header, followed by a part of a file.
 
     Attributes:
-      error: An error of reading, or a shortage of memory, that libsndfile, which reads through callbacks, could not
-        pass on.
+      error: Read error or lack of memory that libsndfile could not pass on, because it reads through callbacks.
     """
 
     def __init__(self, sound: Sound, file: BinaryIO) -> None:
@@ -59,18 +58,18 @@ class SoundStream(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Bytes from the beginning of the header."""
+        """Current position, in bytes from the start of the header."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Goes to a byte, counted from the beginning, from here, or from the end."""
+        """Sets the position, relative to the start, the current position or the end."""
         length = len(self._sound.header) + self._sound.size
         origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: length}[whence]
         self._position = max(origin + offset, 0)
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fills the buffer as far as there are bytes; their number."""
+        """Fills the buffer as far as possible; returns the number of bytes."""
         header, count = self._sound.header, 0
         if self._position < len(header):
             some = header[self._position : self._position + len(buffer)]
@@ -92,12 +91,12 @@ class SoundStream(io.RawIOBase):
 
 
 def cut_off(expected: int, received: int) -> DataError:
-    """The refusal of a file that ends before its sound does; both in bytes."""
+    """Error for a file that ends before its sound; both arguments in bytes."""
     return DataError(f"expected {expected} bytes as its header says, but the file is cut off after {received}.")
 
 
-def length_of_unknown(container: str, rest: int, unknown_length: UnknownLength) -> int:
-    """Bytes of sound where the header does not count them: all that follow.
+def unknown_sound_size(container: str, rest: int, unknown_length: UnknownLength) -> int:
+    """Size of the sound where the header does not declare it: all the rest of the file.
 
     Raises:
       DataError: If such recordings are to be refused.
@@ -111,21 +110,21 @@ def length_of_unknown(container: str, rest: int, unknown_length: UnknownLength) 
 
 
 def uncheckable(what: str) -> DataError:
-    """The refusal of a format in which a part can't be told from the whole."""
+    """Error for a format in which truncation can't be detected."""
     return DataError(f"expected WAV, FLAC or another format that shows whether a file is whole, not {what}.")
 
 
 def joined(container: str) -> DataError:
-    """The refusal of several recordings in one file."""
+    """Error for several recordings in one file."""
     return DataError(f"expected one recording, but several {container} files or streams are joined in this one.")
 
 
-def size_of(file: BinaryIO) -> int:
-    """Bytes of an opened file."""
+def file_size(file: BinaryIO) -> int:
+    """Size of an opened file, in bytes."""
     return file.seek(0, os.SEEK_END)
 
 
 def bytes_at(file: BinaryIO, position: int, count: int = -1) -> bytes:
-    """A file's bytes from a position; all that follow if no count is given."""
+    """Reads `count` bytes from a position, or all the rest."""
     file.seek(position)
     return file.read(count)

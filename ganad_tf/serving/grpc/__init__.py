@@ -1,0 +1,1 @@
+"""The gRPC server: `server.py` serves TensorFlow Serving's methods, `messages.py` converts their messages."""

@@ -1,0 +1,36 @@
+"""Warm-up: the slow first call of each signature, before a client waits for it."""
+
+import numpy as np
+
+from ganad_tf.errors import DataError
+from ganad_tf.serving.models import audio_format, wav
+from ganad_tf.serving.models.artifact import Artifact
+
+NEEDED = ("score_waveform", "score_wav")
+
+
+def warm(artifact: Artifact) -> None:
+    """Calls every signature once with a second of silence, or the nearest length that the model takes.
+
+    Raises:
+      DataError: If the model lacks a signature or does not return one score per clip.
+    """
+    refusal = f"{artifact.directory} does not score like a model made by `ganad export`"
+    rate, fewest = artifact.audio.sample_rate, artifact.fewest_samples
+    longest = artifact.metadata["input"].get("longest_samples") or rate
+    waveform = np.zeros([1, max(fewest, min(rate, longest))], np.float32)
+    inputs = {
+        "waveform": waveform,
+        "wav_bytes": np.array([wav.encode(waveform[0], rate)], dtype=object),
+        audio_format.INPUT: np.zeros(1, np.float32),
+    }
+    if not set(NEEDED) <= artifact.signatures.keys():
+        raise DataError(f"{refusal}: expected the signatures {' and '.join(NEEDED)}.")
+    by_input = sorted(artifact.signatures.items(), key=lambda item: "log_mel" in item[1].inputs)
+    for name, signature in by_input:  # `explain` returns the log-mel that `score_frames` takes
+        if not signature.inputs.keys() <= inputs.keys():
+            raise DataError(f"{refusal}: {name} takes {', '.join(signature.inputs)}.")
+        outputs = artifact(name, {key: inputs[key] for key in signature.inputs})
+        if "anomaly_score" in signature.outputs and outputs["anomaly_score"].shape != (1,):
+            raise DataError(f"{refusal}: {name} gave {outputs['anomaly_score'].shape} scores for one clip.")
+        inputs |= {key: outputs[key] for key in outputs.keys() & {"log_mel"}}

@@ -1,0 +1,56 @@
+"""Files → predictions by a model on a server, TensorFlow Serving or `ganad serve`. No TensorFlow.
+
+`http_client` and `grpc_client` connect to the server.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ganad_tf.errors import DataError
+from ganad_tf.serving.models import audio_format
+from ganad_tf.serving.models.audio_format import AudioFormat
+from ganad_tf.serving.predict.http_client import CONCURRENT_REQUESTS, Ask
+from ganad_tf.serving.predict.predictions import Prediction
+
+# Server and input name before the reason why a clip is refused; removed, so that the message reads as in process.
+_OF_THE_MODEL = re.compile(r"^\S+ answered (?:400|INVALID_ARGUMENT): (?:wav_bytes|waveform)(?:\[0\])?: ")
+
+
+def predict(ask: Ask, paths: Sequence[Path]) -> Iterator[Prediction | DataError]:
+    """Scores files on a server, with several requests at a time.
+
+    Args:
+      ask: Calls the model on the server; made by `http_client.connect` or `grpc_client.connect`.
+      paths: Audio files in any format that `ganad prepare` reads.
+
+    Yields:
+      One per file, in order: its prediction, or the error that prevented it.
+
+    Raises:
+      DataError: If the server does not return the model's audio format.
+    """
+    clip_format = audio_format.fetch(ask)
+    with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
+        yield from pool.map(partial(_predict_one, ask, clip_format), paths)
+
+
+def _predict_one(ask: Ask, clip_format: AudioFormat, path: Path) -> Prediction | DataError:
+    try:
+        signature, inputs = audio_format.read_request(path, clip_format)
+    except DataError as error:
+        return error
+    try:
+        return _prediction(path, ask(signature, inputs))
+    except DataError as error:
+        return DataError(f"{path}: {_OF_THE_MODEL.sub('', str(error))}")
+
+
+def _prediction(path: Path, outputs: Mapping[str, Any]) -> Prediction:
+    try:
+        return Prediction.from_outputs(path, outputs)
+    except (LookupError, TypeError, ValueError) as error:
+        raise DataError("the server's model does not answer like one made by `ganad export`.") from error

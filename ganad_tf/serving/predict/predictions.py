@@ -1,0 +1,70 @@
+"""Predictions of the verb `predict`, and their output as a table, JSON or CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+OUTPUTS = ("anomaly_score", "is_anomaly", "threshold")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Score and decision of one file.
+
+    Attributes:
+      file: Path as the user gave it.
+      anomaly_score: Higher is more anomalous.
+      is_anomaly: Whether the score is above the threshold.
+      threshold: Threshold of the model.
+    """
+
+    file: str
+    anomaly_score: float
+    is_anomaly: bool
+    threshold: float
+
+    @classmethod
+    def from_outputs(cls, file: Path, outputs: Mapping[str, Any]) -> "Prediction":
+        """Prediction from a model's outputs for a single clip.
+
+        Args:
+          file: The clip.
+          outputs: `anomaly_score`, `is_anomaly` and `threshold`, each a scalar or of one element.
+
+        Raises:
+          LookupError, TypeError, ValueError: If an output is missing or has another form.
+        """
+        score, is_anomaly, threshold = (np.ravel(outputs[name])[0] for name in OUTPUTS)
+        return cls(str(file), float(score), bool(is_anomaly), float(threshold))
+
+
+def as_table(predictions: Iterable[Prediction]) -> str:
+    """Formats predictions as an aligned table, one line per file."""
+    rows = list(predictions)
+    width = max([4, *(len(row.file) for row in rows)])
+    lines = [f"{'file':<{width}}{'anomaly score':>16}{'threshold':>12}  decision"]
+    for row in rows:
+        decision = "ANOMALY" if row.is_anomaly else "normal"
+        lines.append(f"{row.file:<{width}}{row.anomaly_score:>16.6g}{row.threshold:>12.6g}  {decision}")
+    return "\n".join(lines)
+
+
+def as_json(predictions: Iterable[Prediction]) -> str:
+    """Formats predictions as a JSON list of objects."""
+    return json.dumps([asdict(row) for row in predictions], indent=1)
+
+
+def as_csv(predictions: Iterable[Prediction]) -> str:
+    """Formats predictions as CSV with a header."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Prediction))
+    for row in predictions:
+        writer.writerow([row.file, row.anomaly_score, int(row.is_anomaly), row.threshold])
+    return stream.getvalue().rstrip("\n")
