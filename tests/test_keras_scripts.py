@@ -63,10 +63,12 @@ def run(script, folder, *arguments):
 
 
 @pytest.fixture(scope="module")
-def goldens(tmp_path_factory):
-    """Facts about the detectors of every archive, loaded in one process, by the archive's name."""
+def goldens(tmp_path_factory, request):
+    """Facts about the detectors of each archive that a test asks for, loaded in one process, by the archive's name."""
     folder = tmp_path_factory.mktemp("goldens")
-    for golden in GOLDENS:
+    items = [item for item in request.session.items if "goldens" in item.fixturenames]
+    asked = [item.callspec.params["golden"] for item in items]
+    for golden in asked:
         zipfile.ZipFile(golden).extractall(folder / golden.stem)
     script = """
 for folder in sys.argv[1:]:
@@ -82,15 +84,18 @@ for folder in sys.argv[1:]:
             "learning_rate": float(detector.optimizer.learning_rate),
         }
         assert name == "SpectrumDensity" or type(detector.optimizer) is keras.optimizers.Adam
-        detector.run_eagerly = True  # tracing takes seconds
         for _ in range(3):
             detector.train_on_batch(windows)
         facts[name]["scores after"] = detector.anomaly_score(windows).numpy().tolist()
 """
-    return folder, run(script, folder, *(golden.stem for golden in GOLDENS))
+    return folder, run(script, folder, *(golden.stem for golden in asked))
 
 
-@pytest.mark.parametrize("golden", GOLDENS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "golden",
+    [GOLDENS[0], *(pytest.param(golden, marks=pytest.mark.slow) for golden in GOLDENS[1:])],
+    ids=lambda path: path.stem,
+)
 def test_what_earlier_versions_have_trained_loads_scores_and_trains_on(golden, goldens):
     folder, found = goldens
     expected = json.loads((folder / golden.stem / "expected.json").read_text())

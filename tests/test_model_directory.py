@@ -82,6 +82,9 @@ def test_no_detector_and_a_damaged_one_are_sentences(saved, tmp_path):
         sentence = r"^The trained detector in .*fan can't be read \(.*\); remove the folder and run `ganad train`\.$"
         with pytest.raises(DataError, match=sentence):
             directory.load()
+        if path == record:
+            with pytest.raises(DataError, match=sentence):
+                directory.record()
         path.write_bytes(good[path])
     directory.load()
 
