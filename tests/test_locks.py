@@ -17,9 +17,9 @@ from ganad_tf.files import lock
 HOLD = """
 import logging, sys, time
 from pathlib import Path
-from ganad_tf import locks
+from ganad_tf.files import lock
 logging.basicConfig(format="%(message)s")
-with locks.exclusive(Path(sys.argv[1])):
+with lock.exclusive(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -28,14 +28,14 @@ with locks.exclusive(Path(sys.argv[1])):
 COUNT = """
 import sys
 from pathlib import Path
-from ganad_tf import locks
+from ganad_tf.files import lock
 from ganad_tf.errors import DataError
 path, begin, rounds = Path(sys.argv[1]), Path(sys.argv[2]), 0
 while not begin.exists():
     pass
 while rounds < 150:
     try:
-        with locks.exclusive(path):
+        with lock.exclusive(path):
             path.touch(exist_ok=False)
             path.unlink()
         rounds += 1
