@@ -195,7 +195,8 @@ class Service:
         for name, values in inputs.items():
             if len(values) > self.limits.clips:
                 raise InputError(f"{name}: expected at most {self.limits.clips} clips. Received: {len(values)}.")
-            samples = {"waveform": 1, "log_mel": hop}.get(name, 0) * (values.shape[1] - 1 if values.ndim > 1 else 0)
+            length = values.shape[1] if values.ndim > 1 else 0
+            samples = {"waveform": length, "log_mel": hop * (length - 1)}.get(name, 0)
             if samples > parsing.samples(longest, rate):
                 raise InputError(f"{name}: {wav.too_long(longest, samples / rate)}")
 
