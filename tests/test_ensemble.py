@@ -15,6 +15,14 @@ TRAINING = np.array([[1.0, 2.0, 3.0], [100.0, 300.0, 200.0]])  # deviations sqrt
 SCORES = np.array([[2.0, 4.0], [300.0, 100.0]])
 
 
+def scores_of(config):
+    return Path(config.result_directory, "anomaly_score_fan_id_00.csv")
+
+
+def train_scores_of(config):
+    return Path(config.result_directory, "train_score_dev_fan.csv")
+
+
 @pytest.mark.parametrize(
     ("how", "expected"),
     [
@@ -24,14 +32,6 @@ SCORES = np.array([[2.0, 4.0], [300.0, 100.0]])
         ("rank", [(1 / 3 + 2 / 3) / 2, (1 + 1.2247449 + 0) / 2]),
     ],
 )
-def scores_of(config):
-    return Path(config.result_directory, "anomaly_score_fan_id_00.csv")
-
-
-def train_scores_of(config):
-    return Path(config.result_directory, "train_score_dev_fan.csv")
-
-
 def test_combinations_by_hand(how, expected):
     np.testing.assert_allclose(ensemble.combine(SCORES, TRAINING, how), expected, rtol=1e-6)
 
