@@ -100,8 +100,10 @@ def watched(tmp_path_factory, recordings):
     for latent in (4, 3):
         model = {"name": "GANomaly", **SMALL, "latent": latent}
         config, listing = project(folder, recordings, model=model, model_directory=str(folder / f"model{latent}"))
-        train_detector(MachineRun(config, listing, "dev"))
-        score_clips(MachineRun(config, listing, "dev"))
+        run = MachineRun(config, listing, "dev")
+        train_detector(run)
+        result = score_clips(run)
+        experiment.show_scores(run, result.model, result.fitted, scored=result.scores)
     return config
 
 

@@ -15,9 +15,9 @@ class Detector(keras.Model):
     """An ordinary Keras model that also says how abnormal a window is.
 
     `compile`, `fit(dataset, validation_data=...)`, `save`, `load_model` and `summary` work from any
-    script. Every detector writes out its own `train_step` and `test_step` in its paper's order; they
-    return running means of every loss, `loss` being what validation watches. Networks are shared as
-    functions (`networks.py`), never by inheritance.
+    script. Every detector writes out its own `train_step` in its paper's order; it and `test_step` return
+    running means of every loss, `loss` being what validation watches. Networks are shared as functions
+    (`networks.py`), and what no equation says as bases (`bottleneck.py`, `adversarial.py`).
 
     Attributes:
       input_dim: Length of a window.

@@ -36,7 +36,7 @@ def line_style(number: int) -> dict[str, Any]:
 
 
 def mel_edges(n_mels: int, sample_rate: int) -> np.ndarray:
-    """Edges and centres of mel bands in hertz, `[mels + 2]`: band k begins at k, peaks at k + 1 and ends at k + 2."""
+    """Edges and centres of mel bands, `[mels + 2]` in hertz: band k has edges k and k + 2, and its centre at k + 1."""
     return np.asarray(librosa.mel_frequencies(n_mels + 2, fmin=0.0, fmax=sample_rate / 2))
 
 
