@@ -83,6 +83,7 @@ for folder in sys.argv[1:]:
             "iterations": int(detector.optimizer.iterations),
             "learning_rate": float(detector.optimizer.learning_rate),
         }
+        assert name == "SpectrumDensity" or type(detector.optimizer) is keras.optimizers.Adam
         for _ in range(3):
             detector.train_on_batch(windows)
         facts[name]["scores after"] = detector.anomaly_score(windows).numpy().tolist()
@@ -120,6 +121,10 @@ def test_what_the_command_line_has_trained_loads_compiled(ganad, tmp_path):
         ganad(verb, "fan.yaml", "--dev", cwd=tmp_path)
     record = json.loads((tmp_path / "model/dev/fan/training.json").read_text())
     assert record["deterministic"] is True
+    with zipfile.ZipFile(tmp_path / "model/dev/fan/detector.keras") as archive:
+        optimizer = json.loads(archive.read("config.json"))["compile_config"]["optimizer"]
+    assert optimizer["module"] == "keras.optimizers"
+    assert optimizer["registered_name"] is None
     script = """
 detector = keras.models.load_model(sys.argv[1])
 detector.fit(np.zeros([4, 640], np.float32), verbose=0)

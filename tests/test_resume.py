@@ -29,7 +29,7 @@ from ganad_tf.run import MachineRun
 from ganad_tf.scoring import partial_scores
 from ganad_tf.scoring.model_directory import ModelDirectory
 from ganad_tf.scoring.score import score_clips
-from ganad_tf.training import blocks, checkpoint
+from ganad_tf.training import checkpoint, fused_steps
 from ganad_tf.training.train import train_detector
 
 KILLS = int(os.environ.get("GANAD_KILLS", "6"))  # shared by all detectors
@@ -136,7 +136,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
     tmp_path, recordings, monkeypatch, name, budget_mb, is_compiled
 ):
     monkeypatch.setattr(checkpoint, "Throttle", partial(Throttle, max_share_of_time=1e9))  # after every epoch
-    monkeypatch.setattr(blocks, "WORTH_COMPILING", 0 if is_compiled else 10**9)
+    monkeypatch.setattr(fused_steps, "WORTH_COMPILING", 0 if is_compiled else 10**9)
     stopping = {"restore_best": True, "patience": 2} if name == "GANomaly" else {}
     results = []
     for folder in ("undisturbed", "interrupted"):
@@ -255,7 +255,7 @@ def test_the_weights_with_the_lowest_validation_loss_are_kept(tmp_path, recordin
     _, held_out = pipeline.split_by_file(entries, config.fit.validation_split, config.seed)
     source = pipeline.Source(Path(config.cache_directory, "dev", "fan", "train"), held_out, 128, 5, model.normalizer)
     windows = np.concatenate(
-        list(pipeline.windows(source, batch_size=32, seed=None, memory_budget_mb=64).as_numpy_iterator())
+        list(pipeline.window_batches(source, batch_size=32, seed=None, memory_budget_mb=64).as_numpy_iterator())
     )
     assert np.mean((model.detector(windows) - windows) ** 2) == pytest.approx(min(losses), rel=1e-4)
 

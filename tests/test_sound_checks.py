@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from conftest import tone, write_machine, write_wav
 
-from ganad_tf import audio
-from ganad_tf.audio import sound_checks
+from ganad_tf.audio import reader, sound_checks
 from ganad_tf.audio.sound_checks import Examination
 from ganad_tf.cache import manifest
 from ganad_tf.clips import Clip
@@ -80,8 +79,8 @@ def test_a_recording_s_remarks(tmp_path, monkeypatch, samples, settings, expecte
     settings = dict(settings)
     channel = settings.pop("channel", 0)
     path = write_wav(tmp_path / "a.wav", samples, **settings)
-    for block_samples in (audio.BLOCK, 5000):
-        monkeypatch.setattr(audio, "BLOCK", block_samples)
+    for block_samples in (reader.BLOCK, 5000):
+        monkeypatch.setattr(reader, "BLOCK", block_samples)
         examined = sound_checks.examine(path, Audio(channel=channel))
         assert examined == Examination(checksummed.file_checksum(path), expected)
 

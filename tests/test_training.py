@@ -23,7 +23,7 @@ from ganad_tf.run import MachineRun
 from ganad_tf.scoring import clip_values
 from ganad_tf.scoring.model_directory import ModelDirectory
 from ganad_tf.scoring.score import score_clips
-from ganad_tf.training import blocks, build, guards, train
+from ganad_tf.training import build, guards, train
 from ganad_tf.training.checkpoint import Checkpoint
 from ganad_tf.training.train import train_detector
 
@@ -113,7 +113,7 @@ def test_a_detector_is_itself_again_after_training(config, tmp_path):
     source = pipeline.Source(Path(config.cache_directory, "dev", "fan", "train"), entries, 128, 5, None)
     detector = build.build(config)
     train.fit(detector, config, source, source, (), Checkpoint(tmp_path / "unfinished.npz", {}))
-    assert not {"train_step", "test_step"} & vars(detector).keys()
+    assert not {"train_step", "test_step", "make_train_function"} & vars(detector).keys()
     assert not detector.run_eagerly
     windows = np.random.default_rng(0).normal(size=[7, 640]).astype(np.float32)
     history = detector.fit(windows, validation_data=(windows,), batch_size=5, verbose=0).history
@@ -121,14 +121,12 @@ def test_a_detector_is_itself_again_after_training(config, tmp_path):
 
 
 class Rising(keras.callbacks.Callback):
-    """Makes one loss infinite from a step of an epoch on."""
+    """Makes one loss infinite from an epoch on."""
 
     def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
         if epoch == 1:
             self.model.w_enc = float("inf")
-            self.model.train_step = type(self.model).train_step.__get__(self.model)  # which knows it, made anew
-            blocks.prepare(self.model, batch_size=32, n_windows=32, epochs=1, pairs=False)
-            self.model.make_train_function(force=True)
+            self.model.make_train_function(force=True)  # for it is a constant of the graph
 
 
 def test_the_weights_kept_are_those_before_the_bad_epoch_and_the_loss_is_named(config):
@@ -287,8 +285,8 @@ def test_paired_batches_are_the_same_windows_in_another_order(config):
     entries = Cache(MachineRun(config, listing, "dev"), "train").current().entries
     source = pipeline.Source(Path(config.cache_directory, "dev", "fan", "train"), entries, 128, 5, None)
     for budget_mb in (64, 0):
-        pairs = list(pipeline.windows(source, batch_size=64, seed=1, memory_budget_mb=budget_mb, pairs=True))
-        first, second = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
+        pairs = list(pipeline.window_batches(source, batch_size=64, seed=1, memory_budget_mb=budget_mb, pairs=True))
+        first, second = (np.concatenate([pair[side] for (pair,) in pairs]) for side in (0, 1))
         assert len(first) == len(second) == source.n_windows
         assert not np.array_equal(first, second)
         np.testing.assert_allclose(np.sort(first[:, 0]), np.sort(second[:, 0]), rtol=1e-6)

@@ -83,11 +83,11 @@ def prepare(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, obj
 
 
 def train(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
-    """Windows through the network: `fit` on an array, ours, and a bare loop of the same step."""
+    """Windows through the network: `fit` on an array, with Keras' arguments for speed, ours, and a bare loop."""
     _run(place, ("prepare", "ours"))
     windows = options.clips * speed_jobs.WINDOWS_PER_CLIP
     for name in ("DenseAE", *GANS):
-        sides = ("plain", "ours", "bare", "streamed") if name == "DenseAE" else ("ours", "bare")
+        sides = (*speed_jobs.KERAS, "ours", "bare", *(("streamed",) if name == "DenseAE" else ()))
         yield from _against(f"train {name}, windows/s", place, options, ("train",), windows, sides, (name, "512"))
 
 
@@ -98,7 +98,8 @@ def small_batches(place: Path, options: argparse.Namespace) -> Iterator[tuple[st
     _run(place / "fewer", ("prepare", "ours"))
     for name in GANS:
         title, windows = f"train {name}, batch 16, windows/s", clips * speed_jobs.WINDOWS_PER_CLIP
-        yield from _against(title, place / "fewer", options, ("train",), windows, ("plain", "ours"), (name, "16"))
+        sides = (*speed_jobs.KERAS, "ours")
+        yield from _against(title, place / "fewer", options, ("train",), windows, sides, (name, "16"))
 
 
 def score(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:

@@ -28,6 +28,13 @@ EPOCHS = int(os.environ.get("EPOCHS", "4"))  # the first is not measured
 OF_EPOCHS = 100  # what the challenge trains; what is chosen by the length of the training is chosen for that
 WINDOWS_PER_CLIP = 309
 ONCE = {"epochs": 1, "memory_budget_mb": 0}
+KERAS = {  # arguments of `compile`; "fit" differs from "plain" only in the dataset
+    "plain": {"jit_compile": False},
+    "fit": {"jit_compile": False},
+    "jit": {"jit_compile": True},
+    "many": {"jit_compile": False, "steps_per_execution": 100},
+    "jit-many": {"jit_compile": True, "steps_per_execution": 100},
+}
 ARGUMENTS = {"SkipGANomaly": {"hidden": [128, 128, 128], "latent": 8}}
 
 
@@ -150,23 +157,14 @@ def end_to_end(side: str, folder: Path) -> float:
 
 
 def train(side: str, folder: Path, name: str, batch_size: int) -> float:
-    """Windows in memory, through the network once: `ours`, `streamed`, a `bare` loop, or `plain` fit. Seconds."""
-    if side == "plain":
-        return _plain_fit(folder, name, batch_size)
-    from ganad_tf.cache import windows as pipeline
-    from ganad_tf.cache.directory import Cache
-    from ganad_tf.cache.prepare import prepare_cache
+    """All windows through the network once: `ours`, `streamed`, a `bare` loop, or a side of `KERAS`. Seconds."""
+    if side in KERAS:
+        return _keras_fit(side, folder, name, batch_size)
     from ganad_tf.training import build, guards
     from ganad_tf.training import checkpoint as checkpoints
     from ganad_tf.training import train as training
 
-    budget = 0 if side == "streamed" else 10**6
-    fit = {"batch_size": batch_size, "epochs": OF_EPOCHS, "memory_budget_mb": budget, "validation_split": 0.0}
-    model = {"name": name, **ARGUMENTS.get(name, {})}
-    run = run_of(folder, "fan", fit=fit, model=model)
-    prepare_cache(run, "train")
-    entries = Cache(run, "train").current().entries
-    source = pipeline.Source(Cache(run, "train").path, entries, 128, 5, None)
+    run, source = _prepared(folder, name, batch_size, budget=0 if side == "streamed" else 10**6)
     training.seed_everything(run.config)
     detector = build.build(run.config)
     if side == "bare":
@@ -177,6 +175,20 @@ def train(side: str, folder: Path, name: str, batch_size: int) -> float:
     watched = (guards.StopAtNaN(folder / "last_good.keras"), clock)
     training.fit(detector, run.config, source, none, watched, checkpoint)
     return statistics.median(clock.times[1:])
+
+
+def _prepared(folder: Path, name: str, batch_size: int, budget: int = 10**6):
+    """The run of a training and the windows for it, which are in the cache by then."""
+    from ganad_tf.cache.directory import Cache
+    from ganad_tf.cache.prepare import prepare_cache
+    from ganad_tf.cache.windows import Source
+
+    fit = {"batch_size": batch_size, "epochs": OF_EPOCHS, "memory_budget_mb": budget, "validation_split": 0.0}
+    model = {"name": name, **ARGUMENTS.get(name, {})}
+    run = run_of(folder, "fan", fit=fit, model=model)
+    prepare_cache(run, "train")
+    cache = Cache(run, "train")
+    return run, Source(cache.path, cache.current().entries, 128, 5, None)
 
 
 def tensorboard(side: str, folder: Path) -> float:
@@ -195,39 +207,52 @@ def step(side: str, folder: Path, name: str, batch_size: int) -> float:
     import tensorflow as tf
 
     from ganad_tf import heap, runtime
-    from ganad_tf.training import blocks, build
+    from ganad_tf.training import build, fused_steps
     from ganad_tf.training import train as training
 
     if side == "one-heap":
         heap.ARENAS = 1
     config = run_of(folder, "fan", model={"name": name, **ARGUMENTS.get(name, {})}).config
-    n_windows = 40 * WINDOWS_PER_CLIP
     for _ in range(6 if side == "sixth" else 1):
         runtime.forget_models()
         training.seed_everything(config)
         detector = build.build(config)
-        at_once = blocks.prepare(detector, batch_size, n_windows, OF_EPOCHS, pairs=detector.takes_pairs)
-    windows = tf.random.normal([at_once, detector.input_dim])
-    block = (windows, windows) if detector.takes_pairs else windows
-    return floor.warm_seconds(lambda: detector.train_step(block)) / (at_once // batch_size)
+        steps = fused_steps.FusedSteps(batch_size, max(1, 2**12 // batch_size), pairs=detector.takes_pairs)
+        windows = tf.random.normal([steps.block_size, detector.input_dim])
+        block = ((windows, windows),) if detector.takes_pairs else windows
+        take_block = steps.train_function(detector)
+        take_block(iter([block]))
+    return floor.warm_seconds(lambda: take_block(iter([block]))) / steps.n_steps
 
 
-def _plain_fit(folder: Path, name: str, batch_size: int) -> float:
+def _keras_fit(side: str, folder: Path, name: str, batch_size: int) -> float:
+    """`plain`: `fit` on an array of every window; the others with arguments of `compile` on our dataset."""
+    import keras
     import reference
 
-    windows = reference.load_all(files(folder, "fan", "train"))
-    targets = None
-    if name == "DenseAE":
-        model, targets = reference.dense_ae(), windows
+    from ganad_tf.models import DETECTORS
+
+    if side == "plain" and name == "DenseAE":
+        model = reference.dense_ae()
     else:
-        import keras
-
-        from ganad_tf.models import DETECTORS
-
         model = DETECTORS[name](**ARGUMENTS.get(name, {}))
-        model.compile(optimizer=keras.optimizers.Adam(2e-4, beta_1=0.5))
+        optimizer = keras.optimizers.Adam(*((1e-3,) if name == "DenseAE" else (2e-4, 0.5)))
+        loss = {"loss": "mean_squared_error"} if name == "DenseAE" else {}
+        model.compile(optimizer=optimizer, **loss, **KERAS[side])
     clock = _clock()
-    model.fit(windows, targets, batch_size=batch_size, shuffle=True, epochs=EPOCHS, verbose=0, callbacks=[clock])
+    more = {"epochs": EPOCHS, "verbose": 0, "callbacks": [clock]}
+    if side == "plain":
+        windows = reference.load_all(files(folder, "fan", "train"))
+        targets = windows if name == "DenseAE" else None
+        model.fit(windows, targets, batch_size=batch_size, shuffle=True, **more)
+    else:
+        from ganad_tf.cache import windows as pipeline
+
+        _, source = _prepared(folder, name, batch_size)
+        batches = pipeline.window_batches(
+            source, batch_size=batch_size, seed=0, memory_budget_mb=10**6, pairs=model.takes_pairs
+        )
+        model.fit(batches, shuffle=False, **more)
     return statistics.median(clock.times[1:])
 
 
@@ -237,12 +262,11 @@ def _bare_loop(detector, source, batch_size: int) -> float:
 
     from ganad_tf.cache import windows as pipeline
 
-    spectra, starts = pipeline._load(source)
+    held = pipeline.hold(source)
     n_batches = source.n_windows // batch_size
-    offsets = tf.range(source.frames, dtype=tf.int64)
 
     def batch(chosen):
-        return tf.reshape(tf.gather(spectra, tf.gather(starts, chosen)[:, tf.newaxis] + offsets), [batch_size, 640])
+        return tf.reshape(held.windows_at(tf.gather(held.starts, chosen)), [batch_size, 640])
 
     @tf.function
     def epoch(seed):

@@ -110,77 +110,157 @@ def window_batches(
 ) -> tf.data.Dataset:
     """Dataset of batches of windows, `[batch, dims]` float32; the last batch may be smaller.
 
+    For any `fit`; fused steps take `HeldSpectra.blocks`.
+
     Args:
       source: The clips.
       batch_size: Windows per batch.
       seed: Seed of the shuffle, which differs in each epoch; None keeps the order of the clips.
       memory_budget_mb: Spectra that exceed it are streamed.
-      pairs: Whether each element is a pair of independently shuffled batches; needs a seed.
+      pairs: Whether each element is `((batch, other batch),)`, shuffled independently; needs a seed.
       first_epoch: Number of epochs already completed, where a training is resumed.
     """
     if source.fits(memory_budget_mb):
-        dataset = _from_memory(source, batch_size, seed, pairs, first_epoch)
+        held = hold(source)
+        dataset = _from_memory(held.starts, held.windows_at, batch_size, seed, pairs, first_epoch)
     else:
-        records_of = _records_in_use(source)  # shared by both orders: it takes 0.1 ms per clip
-        seeds = (seed, seed + 1) if pairs and seed is not None else (seed,)
-        orders = [_streamed(source, records_of, batch_size, order_seed, first_epoch) for order_seed in seeds]
-        dataset = orders[0] if len(orders) == 1 else tf.data.Dataset.zip(*orders)
+        dataset = _from_shards(source, batch_size, seed, pairs, first_epoch)
+    return _finished(dataset, source, batch_size)
+
+
+@dataclass(frozen=True)
+class HeldSpectra:
+    """All spectra of a source in memory once, from which windows are gathered.
+
+    Attributes:
+      spectra: `[frames, mels]` float32, clip after clip. Ordered by clip file, because the assignment to shards depends
+        on the history of the cache.
+      starts: Rows of `spectra` at which windows begin, `[windows]` int64.
+      frames: Spectra of a window.
+    """
+
+    spectra: tf.Variable
+    starts: tf.Tensor
+    frames: int
+
+    def windows_at(self, starts: tf.Tensor) -> tf.Tensor:
+        """The windows that begin at `starts`, `[batch]` → `[batch, frames * mels]`."""
+        return _windows_at(self.spectra, starts, self.frames)
+
+    def blocks(
+        self, block_size: int, *, seed: int | None, pairs: bool = False, first_epoch: int = 0
+    ) -> tf.data.Dataset:
+        """Dataset of blocks of `starts`, `[block]` int64, in the order of the windows of `window_batches`."""
+        dataset = _from_memory(self.starts, None, block_size, seed, pairs, first_epoch)
+        return _finished(dataset, self, block_size)
+
+    @property
+    def n_windows(self) -> int:
+        """Total number of windows."""
+        return len(self.starts)
+
+
+def _finished(dataset: tf.data.Dataset, source: Source | HeldSpectra, batch_size: int) -> tf.data.Dataset:
     n_batches = -(-source.n_windows // batch_size)
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread may sleep for seconds before an epoch can end
     return dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(AHEAD).with_options(options)
 
 
-def _from_memory(source: Source, batch_size: int, seed: int | None, pairs: bool, first_epoch: int) -> tf.data.Dataset:
-    spectra, starts = _load(source)
-
+def _from_memory(
+    starts: tf.Tensor,
+    windows_at: Callable[[tf.Tensor], tf.Tensor] | None,
+    batch_size: int,
+    seed: int | None,
+    pairs: bool,
+    first_epoch: int,
+) -> tf.data.Dataset:
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
-        batch_seed = epoch_seed if seed is not None else None
-        one = _batches(spectra, starts, source.frames, batch_size, batch_seed)
+        one = _batches(starts, windows_at, batch_size, epoch_seed if seed is not None else None)
         if not pairs:
             return one
-        return tf.data.Dataset.zip(one, _batches(spectra, starts, source.frames, batch_size, epoch_seed[::-1]))
+        return _paired(one, _batches(starts, windows_at, batch_size, epoch_seed[::-1]))
 
     return _epoch_seeds(seed or 0, first_epoch).flat_map(epoch)
 
 
-def _batches(
-    spectra: tf.Tensor | tf.Variable, starts: tf.Tensor, frames: int, batch_size: int, seed: tf.Tensor | None
-) -> tf.data.Dataset:
-    """Dataset of batches of the windows of `frames` rows of `spectra` that begin at `starts`.
+def _from_shards(source: Source, batch_size: int, seed: int | None, pairs: bool, first_epoch: int) -> tf.data.Dataset:
+    records_of = _records_in_use(source)  # shared by both orders: it takes 0.1 ms per clip
+    seeds = (seed, seed + 1) if pairs and seed is not None else (seed,)
+    orders = [_streamed(source, records_of, batch_size, order_seed, first_epoch) for order_seed in seeds]
+    return orders[0] if len(orders) == 1 else _paired(*orders)
 
-    With a seed, `[2]` int64, the windows are shuffled.
-    """
+
+def _paired(one: tf.data.Dataset, other: tf.data.Dataset) -> tf.data.Dataset:
+    """Dataset of pairs `((a, b),)`, which is a pair as Keras' x."""
+    return tf.data.Dataset.zip(((one, other),))
+
+
+def _batches(
+    starts: tf.Tensor,
+    windows_at: Callable[[tf.Tensor], tf.Tensor] | None,
+    batch_size: int,
+    seed: tf.Tensor | None,
+) -> tf.data.Dataset:
+    """Dataset of batches of `starts`, or of the windows there; shuffled if a seed, `[2]` int64, is given."""
     n_windows = tf.size(starts, tf.int64)
-    offsets = tf.range(frames, dtype=tf.int64)
-    n_mels = spectra.shape[1]
 
     def batch(number: tf.Tensor) -> tf.Tensor:
         chosen = tf.range(number * batch_size, tf.minimum((number + 1) * batch_size, n_windows))
         if seed is not None:
             chosen = tf.random.experimental.index_shuffle(chosen, seed=seed, max_index=n_windows - 1)
-        rows = tf.gather(starts, chosen)[:, tf.newaxis] + offsets  # [batch, frames]
-        return tf.reshape(tf.gather(spectra, rows), [-1, frames * n_mels])
+        drawn = tf.gather(starts, chosen)
+        return windows_at(drawn) if windows_at else drawn
 
     numbers = tf.data.Dataset.range(-(-n_windows // batch_size))
     return numbers.map(batch, num_parallel_calls=THREADS, deterministic=True)
 
 
-def _load(source: Source) -> tuple[tf.Variable, tf.Tensor]:
-    """Loads the spectra, `[frames, mels]`, and the row at which each window starts, `[windows]`.
+def _windows_at(spectra: tf.Tensor | tf.Variable, starts: tf.Tensor, frames: int) -> tf.Tensor:
+    """Gathers the windows of `frames` rows of `spectra` at `starts`, `[batch]` → `[batch, dims]`."""
+    rows = starts[:, tf.newaxis] + tf.range(frames, dtype=starts.dtype)  # [batch, frames]
+    return tf.reshape(tf.gather(spectra, rows), [-1, frames * spectra.shape[1]])
 
-    Ordered by clip file, because the assignment to shards depends on the history of the cache.
+
+def hold(source: Source) -> HeldSpectra:
+    """Loads all spectra into the processor's memory."""
+    held = reserve(source)
+    fill(held, source)
+    return held
+
+
+def reserve(source: Source, device: str = "CPU:0") -> HeldSpectra:
+    """Allocates memory on a device for all spectra, which `fill` loads later.
+
+    Raises:
+      ResourceExhaustedError: If the device has no room for them.
     """
-    order = sorted(source.entries, key=lambda entry: entry.clip.file)
-    begins = dict(zip(order, itertools.accumulate((entry.frames for entry in order), initial=0), strict=False))
-    with tf.device("CPU:0"):
+    shape = [sum(entry.frames for entry in source.entries), source.n_mels]
+    with tf.device(device):
         # A variable is filled in place; a constant made from an array would take twice the memory.
-        spectra = tf.Variable(tf.zeros([sum(entry.frames for entry in source.entries), source.n_mels]), trainable=False)
+        spectra = tf.Variable(tf.raw_ops.Empty(shape=shape, dtype=tf.float32, init=False), trainable=False)
+    starts = [begin + np.arange(entry.frames - source.frames + 1) for entry, begin in _begins(source).items()]
+    with tf.device("CPU:0"):
+        return HeldSpectra(spectra, tf.constant(np.concatenate(starts), tf.int64), source.frames)
+
+
+def fill(held: HeldSpectra, source: Source) -> None:
+    """Loads all spectra into the memory that `reserve` has allocated."""
+    is_elsewhere = "CPU" not in held.spectra.device
+    begins = _begins(source)
+    with tf.device("CPU:0"):
+        spectra = reserve(source).spectra if is_elsewhere else held.spectra
         for entry, log_mel in records.read(source.cache, source.entries):
             rows = begins[entry] + np.arange(entry.frames)
             spectra.scatter_update(tf.IndexedSlices(source.normalized(log_mel), rows))
-        starts = [begins[entry] + np.arange(entry.frames - source.frames + 1) for entry in order]
-        return spectra, tf.constant(np.concatenate(starts), tf.int64)
+    if is_elsewhere:
+        held.spectra.assign(spectra)
+
+
+def _begins(source: Source) -> dict[Entry, int]:
+    """First row of each clip in the held spectra, ordered by clip file."""
+    order = sorted(source.entries, key=lambda entry: entry.clip.file)
+    return dict(zip(order, itertools.accumulate((entry.frames for entry in order), initial=0), strict=False))
 
 
 def _streamed(
@@ -197,8 +277,11 @@ def _streamed(
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         def windows_of(number: tf.Tensor, clips: tf.RaggedTensor) -> tf.data.Dataset:
+            def windows_at(starts: tf.Tensor) -> tf.Tensor:
+                return _windows_at(clips.values, starts, source.frames)
+
             batch_seed = epoch_seed + number if seed is not None else None
-            return _batches(clips.values, _starts(clips, source.frames), source.frames, batch_size, batch_seed)
+            return _batches(_starts(clips, source.frames), windows_at, batch_size, batch_seed)
 
         numbers = tf.range(n_shards)
         if seed is not None:

@@ -1,6 +1,6 @@
 """The detectors. Adding one is a file here and a line in `DETECTORS`.
 
-Importing this package registers all that a saved detector names, its optimizer too.
+Importing this package registers every name that a saved detector may have in it.
 """
 
 import ganad_tf.keras_backend  # noqa: F401 - before Keras

@@ -1,5 +1,7 @@
 """The contract that every detector keeps. It sees tensors and plain numbers: no files, no settings, no clips."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ class Detector(keras.Model):
     input_dim: int
     takes_pairs = False
     takes_loss = True
+    train_function: Any  # Keras'
+    _train_function_maker: Callable[["Detector"], Callable[[Iterator[Any]], dict[str, tf.Tensor]]] | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -71,6 +75,34 @@ class Detector(keras.Model):
         """
         refuse_weights(super().fit, arguments, named)
         return super().fit(*arguments, **named)
+
+    @contextmanager
+    def training_by(
+        self, maker: Callable[["Detector"], Callable[[Iterator[Any]], dict[str, tf.Tensor]]]
+    ) -> Iterator[None]:
+        """Within it `fit` calls the train function that `maker` makes of the detector; afterwards Keras' again.
+
+        Args:
+          maker: Detector → a function that takes the next element from an iterator over `fit`'s dataset, does what is
+            to be done with it, and returns the losses by name.
+        """
+        self._train_function_maker, self.train_function = maker, None
+        try:
+            yield
+        finally:
+            self._train_function_maker, self.train_function = None, None
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Makes what `fit` calls for each element of its dataset, as Keras does or as `training_by` says.
+
+        Args:
+          force: Whether to make it again, though it is there; for what `train_step` has read from the detector's
+            attributes while it was traced.
+        """
+        if self._train_function_maker is None:
+            super().make_train_function(force)
+        elif force or self.train_function is None:
+            self.train_function = self._train_function_maker(self)
 
     def evaluate(self, *arguments: Any, **named: Any) -> Any:
         """Computes the losses, as Keras does.

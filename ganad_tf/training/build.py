@@ -11,7 +11,6 @@ from ganad_tf.config.reader import nearest
 from ganad_tf.config.sections import Compile
 from ganad_tf.errors import ConfigError
 from ganad_tf.models import DETECTORS, Detector
-from ganad_tf.training.optimizers import Adam
 
 
 def build(config: Config) -> Detector:
@@ -41,7 +40,7 @@ def build(config: Config) -> Detector:
         detector.compile(
             optimizer=_optimizer(config.fit.compile),
             loss=_loss(config.fit.compile, detector),
-            jit_compile=False,  # `blocks.py` does it, where it pays
+            jit_compile=False,  # `fused_steps.py` does it, where it pays
         )
         detector.test_step(tf.zeros([2, config.feature.dims]))  # what can't be computed shows here, not hours later
         detector.reset_metrics()
@@ -69,5 +68,4 @@ def _optimizer(settings: Compile) -> keras.optimizers.Optimizer:
     unknown = chosen.keys() - named.get_config().keys()
     if unknown:
         raise ValueError(f"the optimizer {settings.optimizer} has no {', '.join(sorted(unknown))}")
-    kind = Adam if type(named) is keras.optimizers.Adam else type(named)
-    return kind.from_config(named.get_config() | chosen)
+    return type(named).from_config(named.get_config() | chosen)

@@ -7,11 +7,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf import runtime
+from ganad_tf import heap, runtime
 from ganad_tf.cache import windows
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry, Manifest, Statistics
-from ganad_tf.cache.windows import Source
+from ganad_tf.cache.windows import HeldSpectra, Source
 from ganad_tf.config import Config
 from ganad_tf.config.sections import Fit
 from ganad_tf.errors import DataError, TrainingError
@@ -23,12 +23,15 @@ from ganad_tf.scoring import model_directory
 from ganad_tf.scoring.fit import check_clip_count, fit_scorers, warn_of_missing_threshold
 from ganad_tf.scoring.model_directory import ModelDirectory, TrainedDetector
 from ganad_tf.tensorboard import experiment
-from ganad_tf.training import blocks
+from ganad_tf.training import fused_steps
 from ganad_tf.training.build import build
 from ganad_tf.training.checkpoint import Checkpoint
+from ganad_tf.training.fused_steps import FusedSteps
 from ganad_tf.training.guards import ReportResets, StopAtNaN
 
 logger = logging.getLogger(__name__)
+
+VALIDATION_BATCH = 4096  # windows, about 10 MB
 
 
 def train_detector(
@@ -165,26 +168,57 @@ def fit(
     logger.debug("training on %d windows, validating on %d", training.n_windows, validation.n_windows)
     if checkpoint.epoch:
         logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
-    at_once = blocks.prepare(detector, settings.batch_size, training.n_windows, settings.epochs, pairs=pairs)
-    sizes: dict[str, Any] = {"batch_size": at_once, "memory_budget_mb": settings.memory_budget_mb}
-    try:
+    steps, held = _fused_steps(config, training, pairs=pairs)
+    order: dict[str, Any] = {"seed": config.seed if settings.shuffle else None, "pairs": pairs}
+    order["first_epoch"] = checkpoint.epoch
+    budget: dict[str, Any] = {"memory_budget_mb": settings.memory_budget_mb}
+    with detector.training_by(steps.train_function):
+        detector.make_train_function()  # before the recordings take the memory that the compiler needs
+        heap.give_back()
+        if held:
+            windows.fill(held, training)
+            blocks = held.blocks(steps.block_size, **order)
+        else:
+            blocks = windows.window_batches(training, batch_size=steps.block_size, **budget, **order)
+            if gpus := tf.config.list_logical_devices("GPU"):
+                blocks = blocks.apply(tf.data.experimental.prefetch_to_device(gpus[0].name))
+        validated = None
+        if validation.entries:
+            validated = windows.window_batches(validation, batch_size=VALIDATION_BATCH, seed=None, **budget)
         detector.fit(
-            windows.window_batches(
-                training,
-                seed=config.seed if settings.shuffle else None,
-                pairs=pairs,
-                first_epoch=checkpoint.epoch,
-                **sizes,
-            ),
-            validation_data=windows.window_batches(validation, seed=None, **sizes) if validation.entries else None,
+            blocks,
+            validation_data=validated,
             initial_epoch=checkpoint.epoch,
             epochs=checkpoint.epoch if checkpoint.is_stopped else settings.epochs,
             shuffle=False,  # the pipeline has shuffled
             verbose=0,
             callbacks=[ReportResets(), *([checkpoint.stopping] if checkpoint.stopping else []), *callbacks, checkpoint],
         )
-    finally:
-        blocks.undo(detector)
+
+
+def _fused_steps(config: Config, training: Source, *, pairs: bool) -> tuple[FusedSteps, HeldSpectra | None]:
+    """Fused steps, and memory for the spectra on the device that trains; None where they are not held there."""
+    settings, limits = config.fit, fused_steps.limits()
+    gpus = tf.config.list_logical_devices("GPU")
+    device = gpus[0].name if gpus else "CPU:0"
+    held = None
+    if training.fits(settings.memory_budget_mb):
+        try:
+            held = windows.reserve(training, device)
+        except tf.errors.ResourceExhaustedError:
+            megabytes = training.n_bytes >> 20
+            logger.warning("%s has no room for %d MB of spectra; they are sent to it in blocks", device, megabytes)
+    n_batches = settings.epochs * -(-training.n_windows // settings.batch_size)
+    most_windows = limits.held if held else limits.streamed
+    steps = FusedSteps(
+        settings.batch_size,
+        fused_steps.steps_per_block(settings.batch_size, training.n_windows, limits.steps, most_windows),
+        windows_of=held.windows_at if held else None,
+        pairs=pairs,
+        jit_compile=n_batches >= fused_steps.WORTH_COMPILING,
+        compiles_rest=bool(gpus),
+    )
+    return steps, held
 
 
 def _stopping(settings: Fit) -> keras.callbacks.EarlyStopping | None:
