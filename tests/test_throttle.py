@@ -4,8 +4,6 @@ import time
 
 from ganad_tf.files.throttle import Throttle
 
-SHARE = 0.05
-
 
 def test_writing_down_takes_its_share_of_the_time_and_no_more():
     throttle, costs = Throttle(max_share_of_time=0.05), []
