@@ -60,6 +60,20 @@ def test_every_public_name_says_what_it_is():
     assert not silent, "\n".join(["no docstring:", *silent])
 
 
+def test_a_docstring_begins_with_a_noun_phrase_or_a_verb():
+    """A relative clause or a quantifier hides the noun that a reader looks for."""
+    paths = [path for name in ("ganad_tf", "tools", "tests") for path in sorted((ROOT / name).rglob("*.py"))]
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    banned = re.compile(r"(What|Where|How|Whose|All)\b")
+    offenders = [
+        f"{path.relative_to(ROOT)}:{node.body[0].lineno}"
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, documented) and banned.match((ast.get_docstring(node) or "").lstrip())
+    ]
+    assert not offenders, f"{len(offenders)} docstrings begin so:\n" + "\n".join(offenders)
+
+
 def test_no_room_for_odds_and_ends():
     assert not [path for path in MODULES if path.stem in ("utils", "common", "misc", "helpers", "manager", "handler")]
 

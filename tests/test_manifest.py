@@ -6,7 +6,7 @@ import os
 import pytest
 
 from ganad_tf.cache import manifest
-from ganad_tf.cache.manifest import Entry, Manifest, Shard, Skipped, Statistics
+from ganad_tf.cache.manifest import Entry, Manifest, Shard, SkippedClip, Statistics
 from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError
 from ganad_tf.files import checksummed
@@ -23,7 +23,7 @@ FULL = Manifest(
     is_complete=True,
     entries=(Entry(clip(0), "a.tfrecord", 0, 32, "ab" * 32, ("clipped",)), Entry(clip(1), "a.tfrecord", 1, 63)),
     shards=(Shard("a.tfrecord", 1234, "cd" * 32),),
-    skipped=(Skipped("fan/train/2.wav", 0, 5, "expected at least 2048 samples, received 0", "ef" * 32),),
+    skipped=(SkippedClip("fan/train/2.wav", 0, 5, "expected at least 2048 samples, received 0", "ef" * 32),),
     foreign=("fan/train/note.txt: expected a recording",),
     statistics=Statistics(95, (-40.5, -39.25), (3.5, 0.1)),
 )

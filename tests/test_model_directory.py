@@ -145,7 +145,7 @@ def test_scorers_of_other_settings_have_other_folders_and_a_damaged_one_is_named
     with pytest.raises(DataError, match="there is none"):
         directory.require_scorer(second)
     folder = directory.require_scorer(first)
-    assert json.loads((folder / "scorer.json").read_text()) == first.in_use()
+    assert json.loads((folder / "scorer.json").read_text()) == first.relevant_settings()
     path = folder / "density.npz"
     good = path.read_bytes()
     middle = good.index(b"\x00\x00\x80\x3f")  # 1.0

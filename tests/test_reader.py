@@ -85,15 +85,15 @@ def test_what_no_setting_can_be_is_refused_wherever_it_stands():
     }
     for sentence, value in refused.items():
         with pytest.raises(ConfigError, match="a.yaml: expected") as caught:
-            reader.refuse_unusual(value, source="a.yaml")
+            reader.refuse_invalid_yaml(value, source="a.yaml")
         assert sentence in str(caught.value)
-    reader.refuse_unusual({"a": [1, 1.5, None, "x", True, {"b": []}]}, source="a.yaml")
+    reader.refuse_invalid_yaml({"a": [1, 1.5, None, "x", True, {"b": []}]}, source="a.yaml")
     deep = {}
-    for _ in range(reader.DEEPEST):
+    for _ in range(reader.MAX_DEPTH):
         deep = {"a": deep}
-    reader.refuse_unusual(deep, source="a.yaml")
+    reader.refuse_invalid_yaml(deep, source="a.yaml")
     with pytest.raises(ConfigError, match="at most 20 sections"):
-        reader.refuse_unusual({"a": deep}, source="a.yaml")
+        reader.refuse_invalid_yaml({"a": deep}, source="a.yaml")
 
 
 def test_the_first_other_setting_is_named_and_lists_are_tuples():

@@ -29,7 +29,7 @@ LOG_MELS = [
 @pytest.fixture
 def cache(tmp_path):
     """A complete cache of two shards: its folder and its manifest."""
-    sums = records.Sums()
+    sums = records.RunningStatistics()
     current = records.append(tmp_path, Manifest("f", {}, ""), LOG_MELS[:2], sums)
     current = records.append(tmp_path, current, LOG_MELS[2:], sums)
     return tmp_path, records.finish(tmp_path, current, sums)
@@ -51,7 +51,7 @@ def test_statistics_are_numpys_and_stay_right_of_pieces(cache, monkeypatch):
     spectra = np.concatenate([log_mel for _, log_mel in LOG_MELS]).astype(np.float64)
     for at_once in (records.SPECTRA_AT_ONCE, 3):
         monkeypatch.setattr(records, "SPECTRA_AT_ONCE", at_once)
-        sums = records.Sums()
+        sums = records.RunningStatistics()
         for _, log_mel in LOG_MELS:
             sums.add(log_mel)
         statistics = sums.statistics()
@@ -78,13 +78,15 @@ def test_a_shard_that_ends_too_early_and_one_of_other_clips_are_refused(cache):
     folder, complete = cache
     first, second = (folder / shard.file for shard in complete.shards)
     kept = first.read_bytes()
-    twin = records.append(folder / "twin", Manifest("t", {}, ""), [(clip(7), LOG_MELS[2][1])], records.Sums())
+    twin = records.append(
+        folder / "twin", Manifest("t", {}, ""), [(clip(7), LOG_MELS[2][1])], records.RunningStatistics()
+    )
     for other in (kept, (folder / "twin" / twin.shards[0].file).read_bytes()):
         second.write_bytes(other)  # as another process has prepared it meanwhile
         with pytest.raises(DataError, match=r"f-00001\.tfrecord can't be read"):
             list(records.read(folder, complete.entries))
     with tf.io.TFRecordWriter(str(first)) as writer:
-        writer.write(records.opening(complete.entries[0], 4) + LOG_MELS[0][1].tobytes())
+        writer.write(records.record_prefix(complete.entries[0], 4) + LOG_MELS[0][1].tobytes())
     with pytest.raises(DataError, match=r"f-00000\.tfrecord ends too early"):
         list(records.read(folder, complete.entries[:2]))
 
@@ -93,7 +95,7 @@ def test_finishing_removes_what_no_clip_is_in(cache):
     folder, complete = cache
     (folder / ".f-00002.tfrecord.1.tmp").touch()
     kept = dataclasses.replace(complete, entries=complete.entries[2:])
-    sums = records.Sums()
+    sums = records.RunningStatistics()
     sums.add(LOG_MELS[2][1])
     finished = records.finish(folder, kept, sums)
     assert sorted(path.name for path in folder.iterdir()) == ["f-00001.tfrecord", "manifest.json"]
@@ -106,9 +108,9 @@ def test_records_are_parsed_in_the_graph_or_refused(cache):
     folder, complete = cache
     (entry,) = complete.entries[2:]
     record = next(tf.data.TFRecordDataset(str(folder / entry.shard)).as_numpy_iterator())
-    opening = records.opening(entry, 4)
+    opening = records.record_prefix(entry, 4)
     assert record.startswith(opening)
-    read = tf.function(lambda record: records.spectra_of(record, tf.constant(opening), tf.constant(40), 4))
+    read = tf.function(lambda record: records.parse_spectra(record, tf.constant(opening), tf.constant(40), 4))
     np.testing.assert_array_equal(read(tf.constant(record)), LOG_MELS[2][1])
     for wrong in (record[1:], record.replace(b"2.wav", b"3.wav"), record[:-4], b""):
         with pytest.raises(tf.errors.InvalidArgumentError):
@@ -125,7 +127,7 @@ from ganad_tf.clips import Clip
 def log_mels():
     yield Clip("fan/train/0.wav", "0.wav", "fan", "00", "train", 0, 1, 1), np.zeros([40, 4], np.float32)
     os.kill(os.getpid(), signal.SIGKILL)
-records.append(Path(sys.argv[1]), Manifest("f", {}, ""), log_mels(), records.Sums())
+records.append(Path(sys.argv[1]), Manifest("f", {}, ""), log_mels(), records.RunningStatistics())
 """
 
 
@@ -133,5 +135,5 @@ def test_a_killed_writer_leaves_no_shard(tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False, capture_output=True, text=True)
     assert done.returncode == -9, done.stderr
     assert not list(tmp_path.glob("*.tfrecord"))
-    current = records.append(tmp_path, Manifest("f", {}, ""), LOG_MELS, records.Sums())
+    current = records.append(tmp_path, Manifest("f", {}, ""), LOG_MELS, records.RunningStatistics())
     assert len(list(records.read(tmp_path, current.entries))) == 3

@@ -32,7 +32,7 @@ from ganad_tf.scoring.score import score_clips
 from ganad_tf.training import checkpoint, fused_steps
 from ganad_tf.training.train import train_detector
 
-KILLS = int(os.environ.get("GANAD_KILLS", "6"))  # shared by all detectors, one of which is the gate's
+KILLS = int(os.environ.get("GANAD_KILLS", "6"))  # shared by all detectors
 SMALL = {
     "DenseAE": {"hidden": [16], "latent": 4},
     "IDNN": {"hidden": [16], "latent": 4},
@@ -156,9 +156,8 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
         np.testing.assert_array_equal(mine, theirs)
 
 
-@pytest.mark.parametrize(
-    "name", ["DenseAE", *(pytest.param(name, marks=pytest.mark.slow) for name in SMALL if name != "DenseAE")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
 def test_killed_again_and_again_a_run_ends_with_the_same_results(tmp_path, recordings, ganad, name):
     """A real kill of the real command, at moments that chance chooses: while it trains, saves or scores."""
     epochs = 1 if name == "SpectrumDensity" else 60

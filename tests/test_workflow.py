@@ -385,7 +385,6 @@ def test_a_broken_detector_is_named(copied, ganad):
     assert "remove the folder and run `ganad train`" in done.stderr
 
 
-@pytest.mark.slow
 def test_killed_while_training_there_is_no_detector_and_then_a_whole_one(copied, ganad):
     shutil.rmtree(copied / "model")
     folder = copied / "model" / "dev" / "pump"
