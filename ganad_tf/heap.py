@@ -1,4 +1,4 @@
-"""Switches of the C library's heap (glibc's; elsewhere nothing happens), so that a process does not grow by what it freed.
+"""Switches of the C library's heap (glibc's; elsewhere nothing happens): what a process has freed shall not stay its.
 
 The command line throws `limit`, before TensorFlow starts its threads; no library code does.
 """

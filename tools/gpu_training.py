@@ -3,7 +3,7 @@
     python tools/gpu_training.py [--clips 400] [--epochs 4] [--rows DenseAE-512 EGBAD-16 streamed weights ...]
 
 Windows per second of ours and of plain `fit`, each in a process of its own: four detectors at batch 512 and the GANs
-at batch 16; DenseAE streamed against in memory; and whether two trainings with `deterministic: true` give equal weights.
+at batch 16; DenseAE streamed against in memory; whether two trainings with `deterministic: true` give equal weights.
 """
 
 import argparse
