@@ -1,4 +1,7 @@
-"""The C library's heap (glibc's; elsewhere nothing happens): a long training shall not grow by what it has freed."""
+"""Switches of the C library's heap (glibc's; elsewhere nothing happens): what a process has freed shall not stay its.
+
+The command line throws `limit`, before TensorFlow starts its threads; no library code does.
+"""
 
 import ctypes
 import sys

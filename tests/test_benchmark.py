@@ -11,9 +11,9 @@ def test_rows_compare_ours_with_plain_code():
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = json.loads(done.stdout)
     plain, ours = (rows[f"prepare, clips/s: {side}"][0] for side in ("plain", "ours"))
-    assert plain > 0
-    assert ours > 0
-    assert rows["ganad --help, seconds"][0] > 0.05
+    assert 0 < plain < 4000  # four clips in more than a millisecond
+    assert 0 < ours < 4000
+    assert rows["ganad --help, seconds"][0] > 0.01
     assert "tensorflow" in rows["versions"]
 
 

@@ -26,6 +26,7 @@ RUN_BY = {
     "check.py": "whoever runs the gate, which it is",
     "evidence.py": "test_log_mels_are_imported_and_evidence_is_found_in_them",
     "floor.py": "test_jobs_of_the_benchmark_run_by_themselves",
+    "gpu_training.py": "test_training_is_measured_on_whatever_device_there_is",
     "golden_detectors.py": "test_a_golden_is_packed_once",
     "import_logmel.py": "test_log_mels_are_imported_and_evidence_is_found_in_them",
     "long_clips.py": "tests/test_long_clips.py::test_memory_for_long_clips_is_bounded",
@@ -130,6 +131,18 @@ def test_jobs_of_the_benchmark_run_by_themselves(tmp_path):
     for name, side, *more in jobs:
         printed = run("speed_jobs.py", name, side, ".", *more, cwd=tmp_path, EPOCHS="2")
         assert json.loads(printed.splitlines()[-1])["seconds"] > 0, name
+
+
+def test_training_is_measured_on_whatever_device_there_is(tmp_path):
+    rows = ["--rows", "DenseAE-512", "streamed", "weights"]
+    printed = run("gpu_training.py", "--clips", "2", "--epochs", "2", *rows, cwd=tmp_path).splitlines()
+    assert [line.partition(":")[0] for line in printed] == [
+        "DenseAE, batch 512, windows/s",
+        "DenseAE, batch 512, windows/s",
+        "two deterministic trainings of GANomaly",
+    ]
+    assert all(float(line.rpartition(" ")[2]) > 0 for line in printed[:2])
+    assert printed[2].endswith(": equal weights")
 
 
 @pytest.mark.slow

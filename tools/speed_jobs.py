@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,21 +161,32 @@ def train(side: str, folder: Path, name: str, batch_size: int) -> float:
     """All windows through the network once: `ours`, `streamed`, a `bare` loop, or a side of `KERAS`. Seconds."""
     if side in KERAS:
         return _keras_fit(side, folder, name, batch_size)
+    machine_run, source = _prepared(folder, name, batch_size, budget=0 if side == "streamed" else 10**6)
+    if side == "bare":
+        return _bare_loop(machine_run.config, source, batch_size)
+    return statistics.median(_trained(folder, machine_run.config, source)[1].times[1:])
+
+
+def weights(_: str, folder: Path, name: str, batch_size: int) -> float:
+    """A number that is another one for other weights, of a training as `train` times it."""
+    machine_run, source = _prepared(folder, name, batch_size)
+    detector, _ = _trained(folder, machine_run.config, source)
+    return float(zlib.crc32(b"".join(weight.tobytes() for weight in detector.get_weights())))
+
+
+def _trained(folder: Path, config, source):
+    """The detector after `EPOCHS` epochs, and their times."""
     from ganad_tf.training import build, guards
     from ganad_tf.training import checkpoint as checkpoints
     from ganad_tf.training import train as training
 
-    run, source = _prepared(folder, name, batch_size, budget=0 if side == "streamed" else 10**6)
-    training.seed_everything(run.config)
-    detector = build.build(run.config)
-    if side == "bare":
-        return _bare_loop(detector, source, batch_size)
+    training.seed_everything(config)
+    detector = build.build(config)
     none = dataclasses.replace(source, entries=())
-    checkpoint = checkpoints.Checkpoint(folder / "unfinished.npz", {}, None)
     clock = _clock()
     watched = (guards.StopAtNaN(folder / "last_good.keras"), clock)
-    training.fit(detector, run.config, source, none, watched, checkpoint)
-    return statistics.median(clock.times[1:])
+    training.fit(detector, config, source, none, watched, checkpoints.Checkpoint(folder / "unfinished.npz", {}, None))
+    return detector, clock
 
 
 def _prepared(folder: Path, name: str, batch_size: int, budget: int = 10**6):
@@ -256,12 +268,16 @@ def _keras_fit(side: str, folder: Path, name: str, batch_size: int) -> float:
     return statistics.median(clock.times[1:])
 
 
-def _bare_loop(detector, source, batch_size: int) -> float:
+def _bare_loop(config, source, batch_size: int) -> float:
     """The same step in a loop of TensorFlow's own, over windows that are gathered from memory in a new order."""
     import tensorflow as tf
 
     from ganad_tf.cache import windows as pipeline
+    from ganad_tf.training import build
+    from ganad_tf.training import train as training
 
+    training.seed_everything(config)
+    detector = build.build(config)
     held = pipeline.hold(source)
     n_batches = source.n_windows // batch_size
 
@@ -326,7 +342,7 @@ JOBS = {
 if __name__ == "__main__":
     job, where, place, *more = sys.argv[1:]
     if more:
-        took = {"train": train, "step": step}[job](where, Path(place), more[0], int(more[1]))
+        took = {"train": train, "step": step, "weights": weights}[job](where, Path(place), more[0], int(more[1]))
     else:
         took = JOBS[job](where, Path(place))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
