@@ -26,8 +26,9 @@ from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.errors import ConfigError
 from ganad_tf.files.throttle import Throttle
 from ganad_tf.run import MachineRun
-from ganad_tf.scoring import partial_scores
+from ganad_tf.scoring import score
 from ganad_tf.scoring.model_directory import ModelDirectory
+from ganad_tf.scoring.partial_scores import PartialScores
 from ganad_tf.scoring.score import score_clips
 from ganad_tf.training import checkpoint, fused_steps
 from ganad_tf.training.train import train_detector
@@ -286,7 +287,7 @@ def test_an_interrupted_scoring_goes_on_clip_by_clip(tmp_path, recordings, monke
     train_detector(MachineRun(config, listing, "dev"))
     score_clips(MachineRun(config, listing, "dev"))
     written = {each.name: each.read_bytes() for each in (tmp_path / "result").glob("*.csv")}
-    monkeypatch.setattr(partial_scores, "Throttle", partial(Throttle, max_share_of_time=1e9))
+    monkeypatch.setattr(score, "PartialScores", partial(PartialScores, max_share_of_time=1e9))
 
     def up_to(n, seen):
         def progress(items, total):
