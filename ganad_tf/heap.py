@@ -1,6 +1,6 @@
-"""Switches of the C library's heap (glibc's; elsewhere nothing happens): what a process has freed shall not stay its.
+"""Memory of the C library's allocator (glibc; elsewhere nothing happens), returned to the system when it is freed.
 
-The command line throws `limit`, before TensorFlow starts its threads; no library code does.
+The command line calls `limit_arenas` before TensorFlow starts its threads; no library code does.
 """
 
 import ctypes
@@ -10,17 +10,17 @@ M_ARENA_MAX = -8  # malloc.h
 ARENAS = 4
 
 
-def limit() -> None:
-    """At most `ARENAS` heaps from now on; best before there are threads.
+def limit_arenas() -> None:
+    """Limits malloc to `ARENAS` arenas; to be called before there are threads.
 
-    glibc gives each thread one, up to eight for each core, and what one thread makes and another frees leaves holes in
-    all of them: hundreds of megabytes in ten epochs. With a single one, the threads of a step wait for each other.
+    By default glibc has up to eight arenas per core. Memory that one thread allocates and another frees leaves holes in
+    all of them: hundreds of megabytes in ten epochs. With a single arena the threads of a step wait for each other.
     """
     _call("mallopt", M_ARENA_MAX, ARENAS)
 
 
-def give_back() -> None:
-    """Returns to the system what is free."""
+def trim() -> None:
+    """Returns free memory to the system (`malloc_trim`)."""
     _call("malloc_trim", 0)
 
 

@@ -85,7 +85,7 @@ def _run(folder: Path):
     from ganad_tf import datasets, heap
     from ganad_tf.run import MachineRun
 
-    heap.limit()
+    heap.limit_arenas()
     places = {f"{name}_directory": str(folder / name) for name in ("cache", "model", "result")}
     places |= {"dev_directory": str(folder / "dev_data"), "export_directory": str(folder / "exported")}
     scorer = {"name": "density", "pooling": "lulls", "density": "knn"}

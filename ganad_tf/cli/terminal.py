@@ -134,7 +134,7 @@ def import_tensorflow(*, for_serving: bool = False) -> None:
     if for_serving:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     else:
-        heap.limit()  # before there are threads
+        heap.limit_arenas()  # before there are threads
     with silenced():
         import tensorflow as tf
 

@@ -217,7 +217,7 @@ class Service:
         return result
 
     def _trim_memory(self) -> None:
-        asyncio.get_running_loop().run_in_executor(self._large, heap.give_back)
+        asyncio.get_running_loop().run_in_executor(self._large, heap.trim)
 
 
 async def _run_in(pool: ThreadPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -174,7 +174,7 @@ def fit(
     budget: dict[str, Any] = {"memory_budget_mb": settings.memory_budget_mb}
     with detector.training_by(steps.train_function):
         detector.make_train_function()  # before the recordings take the memory that the compiler needs
-        heap.give_back()
+        heap.trim()
         if held:
             windows.fill(held, training)
             blocks = held.blocks(steps.block_size, **order)
