@@ -1,15 +1,15 @@
-"""Builds the pages of the Python API from the docstrings; nothing may be wrong with them.
+"""Builds the pages of the Python API from the docstrings and checks them.
 
     python tools/api_page.py [FOLDER]
 
-Writes HTML to FOLDER (default: build/api), `index.html` first. The exit code is 1 if a module can't be imported, a
-docstring or an annotation can't be read, or a page shows a section of a docstring as plain text.
+The pages hold the names in `ganad_tf.API` and no others. Writes HTML to FOLDER (default: build/api); begin with
+`index.html`. The exit code is 1 if a module can't be imported, a docstring or an annotation can't be read, or a page
+shows a section of a docstring as plain text.
 """
 
 import argparse
 import importlib
 import os
-import pkgutil
 import re
 import shutil
 import sys
@@ -34,14 +34,12 @@ def main() -> int:
     folder = parser.parse_args().folder
     terminal.import_tensorflow()
     with terminal.silenced():  # what other packages warn of when they are imported
-        for module in pkgutil.walk_packages(ganad_tf.__path__, "ganad_tf."):
-            if module.name != "ganad_tf.__main__":
-                _import(module.name)
+        modules = _declared()
     pdoc.render.configure(docformat="google", footer_text="ganad_tf")
     shutil.rmtree(folder, ignore_errors=True)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        pdoc.pdoc("ganad_tf", output_directory=folder)
+        pdoc.pdoc("ganad_tf", f"!(?!({'|'.join(map(re.escape, modules))})$)", output_directory=folder)
     faults = [str(warning.message) for warning in caught]
     pages = sorted(folder.rglob("*.html"))
     for page in pages:
@@ -54,11 +52,19 @@ def main() -> int:
     return 1 if faults else 0
 
 
-def _import(name: str) -> None:
-    """Imports a module with all that it offers; pdoc sees nothing that is loaded when it is asked for."""
-    module = importlib.import_module(name)
-    for offered in getattr(module, "__all__", ()):
-        setattr(module, offered, getattr(module, offered))
+def _declared() -> list[str]:
+    """Imports the modules of the API and the packages around them; each offers what is declared and no more."""
+    offered: dict[str, list[str]] = {"ganad_tf": []}
+    for module, names in ganad_tf.API.items():
+        parts = ("ganad_tf", *module.split("."))
+        for end in range(1, len(parts)):
+            children = offered.setdefault(".".join(parts[:end]), [])
+            if parts[end] not in children:
+                children.append(parts[end])
+        offered.setdefault(".".join(parts), []).extend(names)
+    for name, names in offered.items():
+        importlib.import_module(name).__all__ = names  # pdoc shows these, in this order
+    return list(offered)
 
 
 if __name__ == "__main__":

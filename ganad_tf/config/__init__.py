@@ -16,6 +16,7 @@ from ganad_tf.config.experiment import (
     load,
     to_dict,
 )
+from ganad_tf.config.sections import Threshold
 
 __all__ = [
     "FEATURE_VERSION",
@@ -23,6 +24,7 @@ __all__ = [
     "PAPER_DIRECTORY",
     "Config",
     "Mode",
+    "Threshold",
     "from_mapping",
     "load",
     "to_dict",
