@@ -150,7 +150,7 @@ def report(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, obje
 
 
 def start(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
-    """What needs no TensorFlow, on a small experiment that is done."""
+    """Commands that need no TensorFlow, on a small experiment that is done."""
     folders = {"dev": "data", "cache": "cache", "model": "model", "result": "result"}
     where = [f"{key}_directory={place / 'demo' / folder}" for key, folder in folders.items()]
     small = [f"dataset.synthetic.{name}" for name in ("n_train=8", "n_normal=3", "n_anomaly=3", "seconds=1")]

@@ -1,4 +1,4 @@
-"""What this machine could do at best: the arithmetic of a step, or of a clip, and nothing else. See benchmark.py."""
+"""Lower bounds of time on this machine: the arithmetic of a step, or of a clip, alone. See benchmark.py."""
 
 import statistics
 import time
@@ -66,7 +66,7 @@ def _compiled_products() -> float:
 
 
 def warm_seconds(call: Callable[[], object]) -> float:
-    """What a call takes once it is warm, the median of some."""
+    """Median duration of a warm call, in seconds."""
     times = []
     for _ in range(REPETITIONS):
         begin = time.perf_counter()

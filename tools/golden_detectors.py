@@ -82,7 +82,7 @@ def train(place: Path, name: str) -> Path:
 
 
 def facts(file: Path, windows: np.ndarray) -> dict[str, object]:
-    """What the detector in the file says of windows, before and after some more steps, and its optimizer's state."""
+    """Scores of windows by the detector in a file, before and after some more steps, and its optimizer's state."""
     import keras
 
     detector = keras.models.load_model(file)

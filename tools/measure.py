@@ -114,7 +114,7 @@ def run_job(out: Path, detector: str, overrides: list[str]) -> None:
 
 
 def made_with(detector: str, overrides: list[str]) -> dict[str, object]:
-    """What a job's scores depend on, apart from the code and the recordings."""
+    """Settings that a job's scores depend on, apart from the code and the recordings."""
     from ganad_tf import config as configuration
 
     config = configuration.load(ROOT / "yaml" / f"{DETECTORS[detector]}.yaml", overrides)

@@ -24,7 +24,7 @@ CLIENTS, CROWD = 8, 200
 
 
 def measure(model: Path, seconds: float) -> dict[str, object]:
-    """All rows: one process without a server, a steady load for so many seconds, a crowd."""
+    """The rows: one process without a server, a steady load for so many seconds, a crowd."""
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1"}
     command = [sys.executable, __file__, str(model), str(seconds)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)

@@ -17,7 +17,7 @@ import numpy as np
 
 
 def measure(model: Path, copies: int, most_loaded: int) -> dict[str, object]:
-    """All rows, by a process of its own."""
+    """The rows, measured in a separate process."""
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1"}
     command = [sys.executable, __file__, str(model), "--copies", str(copies), "--loaded", str(most_loaded)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -158,7 +158,7 @@ def end_to_end(side: str, folder: Path) -> float:
 
 
 def train(side: str, folder: Path, name: str, batch_size: int) -> float:
-    """All windows through the network once: `ours`, `streamed`, a `bare` loop, or a side of `KERAS`. Seconds."""
+    """One epoch over the windows: `ours`, `streamed`, a `bare` loop, or a side of `KERAS`. Seconds."""
     if side in KERAS:
         return _keras_fit(side, folder, name, batch_size)
     machine_run, source = _prepared(folder, name, batch_size, budget=0 if side == "streamed" else 10**6)

@@ -89,7 +89,7 @@ def _systems(root: Path) -> list[tuple[str, Callable[[str, str], Runs]]]:
 
 
 def default_scorer(machine: str) -> str:
-    """What yaml/ recommends for a machine type, by the name that tools/measure.py gives it."""
+    """Name, as in tools/measure.py, of the scorer that yaml/ recommends for a machine type."""
     wanted = configuration.load(ROOT / "yaml" / "ganomaly_density.yaml").for_machine(machine).scorer.relevant_settings()
     return next(name for name, settings in SCORERS.items() if Scorer(**settings).relevant_settings() == wanted)
 

@@ -61,7 +61,7 @@ def interpreter(version: str) -> str | None:
 
 
 def requirements() -> list[str]:
-    """What `setup.cfg` asks for, at its lower bounds."""
+    """Requirements of `setup.cfg` at their lower bounds."""
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg", encoding="utf-8")
     lines = settings["options"]["install_requires"].splitlines()

@@ -130,7 +130,7 @@ def window_batches(
 
 @dataclass(frozen=True)
 class HeldSpectra:
-    """All spectra of a source in memory once, from which windows are gathered.
+    """The spectra of a source in memory, held once, from which windows are gathered.
 
     Attributes:
       spectra: `[frames, mels]` float32, clip after clip. Ordered by clip file, because the assignment to shards depends
