@@ -60,14 +60,14 @@ def main() -> int:
             measured = serving_load.measure(options.model, options.seconds)
         elif name == "serve-many":
             measured = serving_many.measure(options.model, options.copies, options.loaded)
-        with tempfile.TemporaryDirectory() as place:
+        with tempfile.TemporaryDirectory() as directory:
             if name == "growth":
-                measured = growth(Path(place), options.sizes)
+                measured = growth(Path(directory), options.sizes)
             elif name == "long-clips":
-                measured = measure_long_clips(Path(place))
+                measured = measure_long_clips(Path(directory))
             elif name in ROWS:
-                speed_jobs.recordings(Path(place), options.clips)
-                measured = dict(ROWS[name](Path(place), options))
+                speed_jobs.recordings(Path(directory), options.clips)
+                measured = dict(ROWS[name](Path(directory), options))
         rows |= measured
         if not options.json:
             print("\n".join(f"{key:<56}{_shown(value)}" for key, value in rows.items()), flush=True)
@@ -77,42 +77,42 @@ def main() -> int:
     return 0
 
 
-def prepare(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+def prepare(directory: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """WAV files to log-mels."""
-    yield from _against("prepare, clips/s", place, options, ("prepare",), options.clips)
+    yield from _against("prepare, clips/s", directory, options, ("prepare",), options.clips)
 
 
-def train(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+def train(directory: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """Windows through the network: `fit` on an array, with Keras' arguments for speed, ours, and a bare loop."""
-    _run(place, ("prepare", "ours"))
+    _run(directory, ("prepare", "ours"))
     windows = options.clips * speed_jobs.WINDOWS_PER_CLIP
     for name in ("DenseAE", *GANS):
         sides = (*speed_jobs.KERAS, "ours", "bare", *(("streamed",) if name == "DenseAE" else ()))
-        yield from _against(f"train {name}, windows/s", place, options, ("train",), windows, sides, (name, "512"))
+        yield from _against(f"train {name}, windows/s", directory, options, ("train",), windows, sides, (name, "512"))
 
 
-def small_batches(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+def small_batches(directory: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """Batches of 16, as the paper has them: `fit` calls the step once per batch there."""
     clips = min(options.clips, 200)
-    speed_jobs.recordings(place / "fewer", clips)
-    _run(place / "fewer", ("prepare", "ours"))
+    speed_jobs.recordings(directory / "fewer", clips)
+    _run(directory / "fewer", ("prepare", "ours"))
     for name in GANS:
         title, windows = f"train {name}, batch 16, windows/s", clips * speed_jobs.WINDOWS_PER_CLIP
         sides = (*speed_jobs.KERAS, "ours")
-        yield from _against(title, place / "fewer", options, ("train",), windows, sides, (name, "16"))
+        yield from _against(title, directory / "fewer", options, ("train",), windows, sides, (name, "16"))
 
 
-def score(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+def score(directory: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """WAV files to one number per clip."""
-    yield from _against("score, clips/s", place, options, ("score",), options.clips)
+    yield from _against("score, clips/s", directory, options, ("score",), options.clips)
 
 
-def end_to_end(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+def end_to_end(directory: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """Recordings to a trained DenseAE and scores, four epochs."""
-    yield from _against("end-to-end, clips/s", place, options, ("end-to-end",), options.clips)
+    yield from _against("end-to-end, clips/s", directory, options, ("end-to-end",), options.clips)
 
 
-def floor(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+def floor(directory: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """The arithmetic alone, and our steps beside it, in milliseconds."""
     jobs: dict[str, Job] = {
         "FFTs of a clip, one core": ("fft", ""),
@@ -123,41 +123,44 @@ def floor(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, objec
         "step of GANomaly, batch 16, a single heap": ("step", "one-heap", "GANomaly", "16"),
     }
     for title, job in jobs.items():
-        yield f"{title}, ms", [1000 * _run(place, job)["seconds"] for _ in range(options.repetitions)]
+        yield f"{title}, ms", [1000 * _run(directory, job)["seconds"] for _ in range(options.repetitions)]
     for title, side in (("one", "ours"), ("six in a process", "sixth")):
-        done = _run(place, ("step", side, "GANomaly", "16"))
+        done = _run(directory, ("step", side, "GANomaly", "16"))
         yield f"compiled trainings of GANomaly, {title}, peak MB", done["peak_mb"]
 
 
-def tensorboard(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+def tensorboard(directory: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """The section `tensorboard`, in the default training of at most 300 clips: what it takes more."""
     clips = min(options.clips, 300)
-    speed_jobs.recordings(place / "fewer", clips)
+    speed_jobs.recordings(directory / "fewer", clips)
     sides = ("ours", "watched")
-    yield from _against("train with tensorboard, clips/s", place / "fewer", options, ("tensorboard",), clips, sides)
-    logs = sum(path.stat().st_size for path in (place / "fewer" / "logs").rglob("*") if path.is_file())
+    yield from _against("train with tensorboard, clips/s", directory / "fewer", options, ("tensorboard",), clips, sides)
+    logs = sum(path.stat().st_size for path in (directory / "fewer" / "logs").rglob("*") if path.is_file())
     yield "train with tensorboard: logs, MB", logs / 1e6
 
 
-def report(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+def report(directory: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """The page about six machine types with so many test clips of 10 s in all."""
     count = options.clips // (2 * MACHINES)
     numbers = [f"dataset.synthetic.{name}" for name in (f"n_normal={count}", f"n_anomaly={count}", "seconds=10")]
-    _ganad("demo", "--out", str(place / "demo"), "--set", "fit.epochs=1", *numbers)
+    _ganad("demo", "--out", str(directory / "demo"), "--set", "fit.epochs=1", *numbers)
     n_clips = 2 * MACHINES * count
-    yield f"report on {n_clips} clips, seconds", _ganad("report", str(place / "demo" / "result"), "--out", str(place))
-    yield f"report on {n_clips} clips, MB", (place / "report.html").stat().st_size / 1e6
+    yield (
+        f"report on {n_clips} clips, seconds",
+        _ganad("report", str(directory / "demo" / "result"), "--out", str(directory)),
+    )
+    yield f"report on {n_clips} clips, MB", (directory / "report.html").stat().st_size / 1e6
 
 
-def start(place: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+def start(directory: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """Commands that need no TensorFlow, on a small experiment that is done."""
     folders = {"dev": "data", "cache": "cache", "model": "model", "result": "result"}
-    where = [f"{key}_directory={place / 'demo' / folder}" for key, folder in folders.items()]
+    where = [f"{key}_directory={directory / 'demo' / folder}" for key, folder in folders.items()]
     small = [f"dataset.synthetic.{name}" for name in ("n_train=8", "n_normal=3", "n_anomaly=3", "seconds=1")]
     settings = ["--machine", "fan", "--set", "fit.epochs=1", *small]
     experiment = [str(ROOT / "yaml" / "demo.yaml"), *settings, *where]
-    _ganad("demo", "--out", str(place / "demo"), *settings)
-    systems = [str(place / "demo" / "result"), "--out", str(place / "comparison")]
+    _ganad("demo", "--out", str(directory / "demo"), *settings)
+    systems = [str(directory / "demo" / "result"), "--out", str(directory / "comparison")]
     for arguments in (["--help"], ["list", *experiment], ["evaluate", *experiment], ["compare", *systems]):
         yield f"ganad {arguments[0]}, seconds", [_ganad(*arguments) for _ in range(options.repetitions)]
 
@@ -176,11 +179,11 @@ ROWS: dict[str, Callable[[Path, argparse.Namespace], Iterator[tuple[str, object]
 IF_ASKED_FOR = ("report", "tensorboard", "growth", "serve", "serve-many", "long-clips")  # minutes to hours
 
 
-def growth(place: Path, sizes: list[int]) -> dict[str, object]:
+def growth(directory: Path, sizes: list[int]) -> dict[str, object]:
     """Seconds and peak memory of ours for more and more clips."""
     rows: dict[str, object] = {}
     for n_clips in sizes:
-        folder = place / str(n_clips)
+        folder = directory / str(n_clips)
         speed_jobs.recordings(folder, n_clips)
         jobs: dict[str, Job] = {
             "prepare": ("prepare", "ours"),
@@ -194,11 +197,11 @@ def growth(place: Path, sizes: list[int]) -> dict[str, object]:
     return rows
 
 
-def measure_long_clips(place: Path) -> dict[str, object]:
+def measure_long_clips(directory: Path) -> dict[str, object]:
     """Seconds and peak memory of prepare, score and predict on three recordings of one hour."""
     tool = [sys.executable, str(ROOT / "tools" / "long_clips.py")]
     settings = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    folder = str(place / "long")
+    folder = str(directory / "long")
     rows: dict[str, object] = {}
     jobs = [("recordings", folder), ("train", "2", folder)]
     jobs += [(job, threads, folder) for job in ("prepare", "score", "predict") for threads in ("2", "8")]
@@ -207,14 +210,14 @@ def measure_long_clips(place: Path) -> dict[str, object]:
         if done.returncode:
             raise SystemExit(done.stderr)
         if job[0] not in ("recordings", "train"):
-            found = json.loads(done.stdout.splitlines()[-1])
-            rows[f"long clips, {job[0]}, {job[1]} threads: seconds, peak MB"] = [found["seconds"], found["peak_mb"]]
+            results = json.loads(done.stdout.splitlines()[-1])
+            rows[f"long clips, {job[0]}, {job[1]} threads: seconds, peak MB"] = [results["seconds"], results["peak_mb"]]
     return rows
 
 
 def _against(
     title: str,
-    place: Path,
+    directory: Path,
     options: argparse.Namespace,
     job: Job,
     count: int,
@@ -222,22 +225,22 @@ def _against(
     more: Job = (),
 ) -> Iterator[tuple[str, object]]:
     """The sides in turn; rates, peaks and the ratios of ours to the others'."""
-    found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+    results: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
     for _ in range(options.repetitions):
         for side in sides:
-            found[side].append(_run(place, (*job, side, *more)))
+            results[side].append(_run(directory, (*job, side, *more)))
     for side in sides:
-        yield f"{title}: {side}", [count / done["seconds"] for done in found[side]]
-        yield f"{title.rsplit(',', 1)[0]}: {side}, peak MB", [done["peak_mb"] for done in found[side]]
+        yield f"{title}: {side}", [count / done["seconds"] for done in results[side]]
+        yield f"{title.rsplit(',', 1)[0]}: {side}, peak MB", [done["peak_mb"] for done in results[side]]
     for side in set(sides) - {"ours", "streamed"}:
-        pairs = zip(found["ours"], found[side], strict=True)
+        pairs = zip(results["ours"], results[side], strict=True)
         yield f"{title}: ours / {side}", [theirs["seconds"] / ours["seconds"] for ours, theirs in pairs]
 
 
-def _run(place: Path, job: Job, **environment: str) -> dict[str, float]:
+def _run(directory: Path, job: Job, **environment: str) -> dict[str, float]:
     """One job in a process of its own."""
     name, side, *more = job
-    command = [sys.executable, str(ROOT / "tools" / "speed_jobs.py"), name, side, str(place), *more]
+    command = [sys.executable, str(ROOT / "tools" / "speed_jobs.py"), name, side, str(directory), *more]
     settings = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=settings)
     if done.returncode:
@@ -255,12 +258,12 @@ def _ganad(*arguments: str) -> float:
 
 
 def _processor() -> str:
-    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return found[1] if found else "unknown"
+    results = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return results[1] if results else "unknown"
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, list) and len(value) > 2 and all(isinstance(each, float) for each in value):
+    if isinstance(value, list) and len(value) > 2 and all(isinstance(item, float) for item in value):
         return f"{statistics.median(value):.4g} ({min(value):.4g} to {max(value):.4g})"
     if isinstance(value, list):
         return ", ".join(map(_shown, value))

@@ -41,16 +41,16 @@ def main() -> int:
     windows = np.random.default_rng(0).normal(size=[5, FRAMES * N_MELS]).astype(np.float32)
     expected: dict[str, object] = {"versions": versions(), "windows": windows.tolist()}
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(options.out, "x", zipfile.ZIP_DEFLATED) as archive:
+    with tempfile.TemporaryDirectory() as directory, zipfile.ZipFile(options.out, "x", zipfile.ZIP_DEFLATED) as archive:
         for name in options.detectors or DETECTORS:
-            file = train(Path(place), name)
+            file = train(Path(directory), name)
             archive.write(file, f"{name}.keras")
             expected[name] = facts(file, windows)
         archive.writestr("expected.json", json.dumps(expected, indent=1))
     return 0
 
 
-def train(place: Path, name: str) -> Path:
+def train(directory: Path, name: str) -> Path:
     """Trains a detector as the command line does; its file."""
     from ganad_tf import config as configuration
     from ganad_tf import datasets
@@ -67,7 +67,7 @@ def train(place: Path, name: str) -> Path:
         "result_directory": "result",
     }
     mapping = {
-        **{key: str(place / folder) for key, folder in folders.items()},
+        **{key: str(directory / folder) for key, folder in folders.items()},
         "dataset": {"name": "synthetic", "synthetic": SMALL},
         "feature": {"standardize": True, "frames": FRAMES, "n_mels": N_MELS},
         "model": model,
@@ -86,14 +86,14 @@ def facts(file: Path, windows: np.ndarray) -> dict[str, object]:
     import keras
 
     detector = keras.models.load_model(file)
-    found = {
+    results = {
         "scores": detector.anomaly_score(windows).numpy().tolist(),
         "iterations": int(detector.optimizer.iterations),
         "learning_rate": float(detector.optimizer.learning_rate),
     }
     for _ in range(STEPS):
         detector.train_on_batch(windows)
-    return found | {"scores after": detector.anomaly_score(windows).numpy().tolist()}
+    return results | {"scores after": detector.anomaly_score(windows).numpy().tolist()}
 
 
 if __name__ == "__main__":

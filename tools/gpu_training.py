@@ -29,8 +29,8 @@ def main() -> int:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, metavar="ROW", help=", ".join(ROWS))
     options = parser.parse_args()
     n_windows = options.clips * speed_jobs.WINDOWS_PER_CLIP
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
         speed_jobs.recordings(folder, options.clips)
         _job(folder, options.epochs, "prepare", "ours")
         for row in options.rows:

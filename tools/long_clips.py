@@ -31,11 +31,11 @@ def recordings(folder: Path, n_clips: int = 3, minutes: float = 60) -> None:
     minute = 0.1 * np.sin(2 * np.pi * 120 * np.arange(60 * SAMPLE_RATE) / SAMPLE_RATE)
     lengths = {"train": [SHORT_SECONDS / 60] * SHORT_CLIPS, "test": [minutes] * n_clips}
     for split, clips in lengths.items():
-        place = folder / "dev_data" / MACHINE / split
-        place.mkdir(parents=True)
+        directory = folder / "dev_data" / MACHINE / split
+        directory.mkdir(parents=True)
         for number, length in enumerate(clips):
             with soundfile.SoundFile(
-                place / f"normal_id_00_{number:08d}.wav", "w", SAMPLE_RATE, 1, subtype="PCM_16"
+                directory / f"normal_id_00_{number:08d}.wav", "w", SAMPLE_RATE, 1, subtype="PCM_16"
             ) as file:
                 for begin in np.arange(0, length, 1):
                     part = minute[: round(min(1, length - begin) * len(minute))]
@@ -74,9 +74,9 @@ def predict(_: int, folder: Path) -> None:
     from ganad_tf.serving.predict.predictions import Prediction
 
     files = sorted((folder / "dev_data" / MACHINE / "test").iterdir())
-    for found in local.predict(folder / "exported" / "long", files):
-        if not isinstance(found, Prediction):
-            raise found
+    for results in local.predict(folder / "exported" / "long", files):
+        if not isinstance(results, Prediction):
+            raise results
 
 
 def _run(folder: Path):
@@ -86,10 +86,10 @@ def _run(folder: Path):
     from ganad_tf.run import MachineRun
 
     heap.limit_arenas()
-    places = {f"{name}_directory": str(folder / name) for name in ("cache", "model", "result")}
-    places |= {"dev_directory": str(folder / "dev_data"), "export_directory": str(folder / "exported")}
+    directories = {f"{name}_directory": str(folder / name) for name in ("cache", "model", "result")}
+    directories |= {"dev_directory": str(folder / "dev_data"), "export_directory": str(folder / "exported")}
     scorer = {"name": "density", "pooling": "lulls", "density": "knn"}
-    mapping = {**places, "feature": {"standardize": True}, "fit": {"epochs": 1}, "scorer": scorer}
+    mapping = {**directories, "feature": {"standardize": True}, "fit": {"epochs": 1}, "scorer": scorer}
     config = configuration.from_mapping(mapping, source="benchmark")
     (listing,) = datasets.list_clips(config, "dev")
     return MachineRun(config, listing, "dev")

@@ -83,8 +83,8 @@ def run_job(out: Path, detector: str, overrides: list[str]) -> None:
     from ganad_tf.scoring.model_directory import ModelDirectory
     from ganad_tf.training.train import train_detector
 
-    places = [f"model_directory={out / 'model'}", f"result_directory={out}", "scorer.name=paper"]
-    config = configuration.load(ROOT / "yaml" / f"{DETECTORS[detector]}.yaml", [*overrides, *places])
+    directories = [f"model_directory={out / 'model'}", f"result_directory={out}", "scorer.name=paper"]
+    config = configuration.load(ROOT / "yaml" / f"{DETECTORS[detector]}.yaml", [*overrides, *directories])
     wanted = {name: Scorer(**settings) for name, settings in SCORERS.items()}
     seconds = {}
     if config.deterministic:

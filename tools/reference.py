@@ -53,8 +53,8 @@ def dense_ae():
 
 def scores(model, paths: Sequence[Path]) -> list[float]:
     """One number per clip: `predict`, and the mean squared error."""
-    found = []
+    results = []
     for path in paths:
         windows = windows_of(path)
-        found.append(float(np.mean(np.square(windows - model.predict(windows, verbose=0)))))
-    return found
+        results.append(float(np.mean(np.square(windows - model.predict(windows, verbose=0)))))
+    return results

@@ -106,8 +106,8 @@ def _server(model: Path) -> Iterator[tuple[int, int]]:
     command = [sys.executable, "-m", "ganad_tf", "serve", str(model), "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         try:
-            found = next(filter(None, (re.search(r"http://[\d.]+:(\d+)", line) for line in process.stderr or ())))
-            yield int(found[1]), process.pid
+            results = next(filter(None, (re.search(r"http://[\d.]+:(\d+)", line) for line in process.stderr or ())))
+            yield int(results[1]), process.pid
         finally:
             process.terminate()
 

@@ -33,10 +33,10 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=1000)
     parser.add_argument("--loaded", type=int, default=200)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as directory:
         for number in range(options.copies):
-            shutil.copytree(options.model, Path(place, f"m{number:04d}"), copy_function=os.link)
-        print(json.dumps(_rows(Path(place), options.loaded), indent=1))
+            shutil.copytree(options.model, Path(directory, f"m{number:04d}"), copy_function=os.link)
+        print(json.dumps(_rows(Path(directory), options.loaded), indent=1))
 
 
 def _rows(folder: Path, most_loaded: int) -> dict[str, object]:

@@ -51,10 +51,10 @@ def recordings(folder: Path, n_clips: int) -> None:
         soundfile.write(path, 0.1 * np.sin(2 * np.pi * 120 * time_axis) + 0.02 * noise, SAMPLE_RATE, subtype="PCM_16")
     for machine, count in (("fan", n_clips), ("warm", WARM_UP)):
         for split in ("train", "test"):
-            place = folder / "dev_data" / machine / split
-            place.mkdir(parents=True)
+            directory = folder / "dev_data" / machine / split
+            directory.mkdir(parents=True)
             for number in range(count):
-                os.link(distinct[number % len(distinct)], place / f"normal_id_00_{number:08d}.wav")
+                os.link(distinct[number % len(distinct)], directory / f"normal_id_00_{number:08d}.wav")
 
 
 def files(folder: Path, machine: str, split: str) -> list[Path]:
@@ -71,10 +71,10 @@ def run_of(folder: Path, machine: str, **changes: object):
 
     terminal.import_tensorflow()
     runtime.deterministic()
-    places = {f"{name}_directory": str(folder / name) for name in ("cache", "model", "result")}
-    mapping = {"dev_directory": str(folder / "dev_data"), **places, **changes}
+    directories = {f"{name}_directory": str(folder / name) for name in ("cache", "model", "result")}
+    mapping = {"dev_directory": str(folder / "dev_data"), **directories, **changes}
     config = configuration.from_mapping(mapping, source="benchmark")
-    (listing,) = (each for each in datasets.list_clips(config, "dev") if each.machine == machine)
+    (listing,) = (item for item in datasets.list_clips(config, "dev") if item.machine == machine)
     return MachineRun(config, listing, "dev")
 
 
@@ -288,7 +288,10 @@ def _bare_loop(config, source, batch_size: int) -> float:
     def epoch(seed):
         n_orders = 2 if detector.takes_pairs else 1
         numbers = tf.range(source.n_windows)
-        orders = [tf.random.experimental.stateless_shuffle(numbers, [seed, own]) for own in range(n_orders)]
+        orders = [
+            tf.random.experimental.stateless_shuffle(numbers, [seed, machine_config])
+            for machine_config in range(n_orders)
+        ]
         for number in tf.range(n_batches):
             picked = [batch(order[number * batch_size : (number + 1) * batch_size]) for order in orders]
             detector.train_step((tuple(picked),) if detector.takes_pairs else picked[0])
@@ -340,10 +343,10 @@ JOBS = {
 }
 
 if __name__ == "__main__":
-    job, where, place, *more = sys.argv[1:]
+    job, where, directory, *more = sys.argv[1:]
     if more:
-        took = {"train": train, "step": step, "weights": weights}[job](where, Path(place), more[0], int(more[1]))
+        took = {"train": train, "step": step, "weights": weights}[job](where, Path(directory), more[0], int(more[1]))
     else:
-        took = JOBS[job](where, Path(place))
+        took = JOBS[job](where, Path(directory))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": took, "peak_mb": peak}))

@@ -56,8 +56,10 @@ def toycar(options: argparse.Namespace) -> None:
             cells = [_cell(runs(scorer, "ToyCar")) for scorer in options.scorers]
             rows.append([name, str(len(_areas(runs("paper", "ToyCar")))), *cells])
         if options.scores:
-            own = [_cell(_elsewhere(options.scores)) if scorer == "paper" else "" for scorer in options.scorers]
-            rows.append(["MLPerf Tiny's autoencoder", "", *own])
+            machine_config = [
+                _cell(_elsewhere(options.scores)) if scorer == "paper" else "" for scorer in options.scorers
+            ]
+            rows.append(["MLPerf Tiny's autoencoder", "", *machine_config])
         _print(["system", "seeds", *options.scorers], rows)
 
 
@@ -116,8 +118,11 @@ def _elsewhere(path: Path) -> Runs:
     names = [name for name in scores if name.startswith("anomaly") or int(name[-12:-4]) >= 250]
     runs: Runs = {}
     for machine_id in ("01", "02"):
-        own = [name for name in names if f"_id_{machine_id}_" in name]
-        runs[machine_id] = [int(name.startswith("anomaly")) for name in own], [np.array([scores[name] for name in own])]
+        machine_config = [name for name in names if f"_id_{machine_id}_" in name]
+        runs[machine_id] = (
+            [int(name.startswith("anomaly")) for name in machine_config],
+            [np.array([scores[name] for name in machine_config])],
+        )
     return runs
 
 
