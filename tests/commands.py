@@ -1,6 +1,7 @@
 """Runs command lines for tests, one after another, in one process that is not pytest's.
 
-    python tests/commands.py   (reads a JSON object per line: words, cwd, stdout, stderr; answers with an exit code)
+    python tests/commands.py   (reads a JSON object per line: words, cwd, environment, stdout, stderr;
+                                answers with an exit code)
 
 Importing TensorFlow takes several seconds, converting and tracing functions for the first time as many again, and the
 tests call dozens of commands. Names of layers, loggers, warnings and streams are each time those of a new process; the
@@ -47,6 +48,8 @@ def command(run, job: dict) -> int:
     os.chdir(job["cwd"])
     sys.path[0] = str(Path.cwd())
     sys.argv = ["ganad", *job["words"]]
+    kept = dict(os.environ)
+    os.environ.update(job["environment"])
     signal.alarm(SECONDS)
     try:
         with warnings.catch_warnings():
@@ -58,6 +61,8 @@ def command(run, job: dict) -> int:
         return 1
     finally:
         signal.alarm(0)
+        os.environ.clear()
+        os.environ.update(kept)
 
 
 if __name__ == "__main__":

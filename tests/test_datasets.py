@@ -15,12 +15,13 @@ from ganad_tf.datasets.identical import identical_files
 from ganad_tf.datasets.synthetic_machines import MACHINES
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.results.metrics import auc
+from ganad_tf.run import MachineRun
 
 
 def listed(root, mode="dev", machines=(), **settings):
     config = Config(dev_directory=str(root), eval_directory=str(root), **settings)
     listings = datasets.list_clips(config, mode, machines)
-    datasets.refuse_foreign(listings, config)
+    datasets.refuse_foreign([MachineRun(config, listing, mode) for listing in listings])
     return listings
 
 

@@ -63,7 +63,8 @@ SHORTER = ("epochs=100", "epochs=2")  # in Python
 
 RUNNER = """
 import json, runpy, sys, time, traceback
-from ganad_tf import cli, models
+from ganad_tf import models
+from ganad_tf.cli.main import main
 sys.path.insert(0, "")
 detectors = dict(models.DETECTORS)
 for number, words in enumerate(json.load(open(sys.argv[1]))):
@@ -71,7 +72,7 @@ for number, words in enumerate(json.load(open(sys.argv[1]))):
     sys.argv = words
     code, begin = 0, time.process_time()
     try:
-        code = cli.main(words[1:]) if words[0] == "ganad" else runpy.run_path(words[0], run_name="__main__") and 0
+        code = main(words[1:]) if words[0] == "ganad" else runpy.run_path(words[0], run_name="__main__") and 0
     except SystemExit as error:
         code = error.code or 0
     except BaseException:

@@ -19,7 +19,7 @@ from ganad_tf.errors import InputError, MemoryShortageError
 from ganad_tf.exporting.graph import SoundScorer
 from ganad_tf.features import LogMel, memory, pieces
 from ganad_tf.files import tensorflow_errors
-from ganad_tf.scoring import score as scoring
+from ganad_tf.scoring import clip_values
 from ganad_tf.serving.models import wav
 from ganad_tf.serving.models.artifact import Artifact
 from ganad_tf.serving.predict import local
@@ -64,21 +64,21 @@ def test_what_a_clip_is_cut_into_depends_on_its_length_alone():
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_a_score_in_pieces_is_that_in_one_go(scorer):
     member = make_member("GANomaly", SCORERS[scorer])
-    function = scoring.scorer_function(member.model, member.fitted)
+    function = clip_values.scorer_function(member.model, member.fitted)
     log_mel = tf.constant(np.random.default_rng(0).normal(-35, 7, [3000, 16]), tf.float32)
-    (expected,) = scoring.apply_to_clip(member.model, [function], log_mel, at_once=None)
+    (expected,) = clip_values.apply_to_clip(member.model, [function], log_mel, at_once=None)
     for at_once in (1, 64, 1000):
-        (found,) = scoring.clip_function(member.model, [function], at_once=at_once)(log_mel)
+        (found,) = clip_values.clip_function(member.model, [function], at_once=at_once)(log_mel)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_bands_are_sorted_some_at_a_time_where_there_are_many_windows():
     member = make_member("SpectrumDensity", SCORERS["knn"])
-    function = scoring.residual_function(member.model, member.fitted.settings)
+    function = clip_values.residual_function(member.model, member.fitted.settings)
     n_windows = pieces.ELEMENTS // 5  # five bands of sixteen at a time
     log_mel = tf.constant(np.random.default_rng(0).normal(-35, 7, [n_windows + 2, 16]), tf.float32)
-    (expected,) = scoring.apply_to_clip(member.model, [function], log_mel, at_once=None)
-    (found,) = scoring.clip_function(member.model, [function])(log_mel)
+    (expected,) = clip_values.apply_to_clip(member.model, [function], log_mel, at_once=None)
+    (found,) = clip_values.clip_function(member.model, [function])(log_mel)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
@@ -90,8 +90,8 @@ def test_an_exported_graph_scores_and_explains_long_clips_as_the_live_detector()
     layer = LogMel(n_fft=256, hop_length=128, n_mels=16)
     assert len(waveform) > 3 * pieces.ELEMENTS // 256 * 128
     log_mel = layer(waveform[np.newaxis])[0]
-    function = scoring.scorer_function(member.model, member.fitted)
-    (expected,) = scoring.apply_to_clip(member.model, [function], log_mel, at_once=None)
+    function = clip_values.scorer_function(member.model, member.fitted)
+    (expected,) = clip_values.apply_to_clip(member.model, [function], log_mel, at_once=None)
     functions = SoundScorer(config, [member], threshold=0.0, longest_samples=len(waveform)).functions
     outputs = functions["score_waveform"](tf.constant(waveform[np.newaxis]))
     np.testing.assert_allclose(outputs["anomaly_score"], [expected], rtol=1e-6)

@@ -283,7 +283,7 @@ def test_without_labels_or_recordings_the_rest_is_shown(tmp_path, recordings, ca
     found = manifest.load(cache)
     try:
         manifest.save(cache, dataclasses.replace(found, source=""))  # as an import writes it
-        with caplog.at_level(logging.INFO):
+        with caplog.at_level(logging.INFO, "ganad_tf"):
             train_detector(MachineRun(config, listing, "dev"))
     finally:
         manifest.save(cache, found)
