@@ -63,8 +63,7 @@ SHORTER = ("epochs=100", "epochs=2")  # in Python
 
 RUNNER = """
 import json, runpy, sys, time, traceback
-from ganad_tf import models
-from ganad_tf.cli import main as cli
+from ganad_tf import cli, models
 sys.path.insert(0, "")
 detectors = dict(models.DETECTORS)
 for number, words in enumerate(json.load(open(sys.argv[1]))):
