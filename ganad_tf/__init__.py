@@ -24,7 +24,12 @@ API = {
     "features": ("LogMel", "Normalizer", "n_frames", "stack_frames", "windows_of"),
     "models": ("DETECTORS", "DenseAE", "Detector", "EGBAD", "GANomaly", "IDNN", "SkipGANomaly", "SpectrumDensity"),
     "models.detector": ("LossMean", "batch_of"),
+    "run": ("MachineRun", "machine_runs"),
     "training": ("ReportResets", "StopAtNaN"),
+    "training.fused_steps": ("FusedSteps",),
+    "training.train": ("train_detector",),
+    "scoring.clip_scores": ("paper_scores", "pooled_residuals"),
+    "scoring.densities": ("Density", "cross_validated_scores", "fit"),
     "tensorboard": (
         "HyperparameterSummary",
         "LossCurves",

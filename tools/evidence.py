@@ -1,4 +1,4 @@
-"""Which scorer hears a weak added sound best, judged on normal recordings alone: why our default is what it is.
+"""Evidence for the default scorer: the scorer that detects a weak added sound best, judged on normal recordings alone.
 
     python tools/evidence.py CONFIG.yaml --machine ToyCar [--set key=value ...]
 

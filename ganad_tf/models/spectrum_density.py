@@ -1,4 +1,4 @@
-"""No network at all: the opponent that every network must beat."""
+"""No network at all: the baseline that every network must beat."""
 
 from typing import Any
 
