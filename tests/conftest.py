@@ -20,21 +20,23 @@ SAMPLE_RATE = 16000
 
 # The files that take longest go first, so that no worker is left alone with one at the end. Those that make operations
 # deterministic for their whole process go last: from then on Keras refuses to compile by XLA.
-LONGEST = ("exported project", "test_detectors.py", "test_workflow.py", "test_training.py", "test_report.py")
+LONGEST = (
+    "test_export.py",
+    "test_detectors.py",
+    "test_documents.py",
+    "test_edge_predict.py",
+    "test_workflow.py",
+    "test_training.py",
+    "test_console.py",
+    "test_report.py",
+)
 LAST = ("test_tensorboard.py", "test_resume.py")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the tests of a file, or of an `xdist_group` of files, on one worker: they share what they have trained."""
-    ranks = {}
-    for item in items:
-        mark = item.get_closest_marker("xdist_group")
-        group = str(mark.args[0]) if mark else item.path.name
-        if not mark:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
-        ranks[item] = LONGEST.index(group) if group in LONGEST else len(LONGEST) + (group in LAST)
-    items.sort(key=ranks.__getitem__)
+    """Orders the files; xdist keeps the tests of a file, which share what they have trained, on one worker."""
+    rank = {name: number for number, name in enumerate(LONGEST)} | dict.fromkeys(LAST, len(LONGEST) + 1)
+    items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ from conftest import private_settings, tone, write_wav
 from ganad_tf.cli import main
 from ganad_tf.serving.predict import edge
 
-pytestmark = pytest.mark.xdist_group("exported project")
 FORMS = ("onnx", "litert", "litert-int8")
 FILES = {"onnx": "model.onnx", "litert": "model.tflite", "litert-int8": "model.tflite"}
 

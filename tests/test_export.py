@@ -38,7 +38,6 @@ from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving.models import wav
 from ganad_tf.serving.models.artifact import Artifact
 
-pytestmark = pytest.mark.xdist_group("exported project")
 SMALL = {"n_mels": 16, "frames": 3, "n_fft": 256, "hop_length": 128}
 DENSITY = {"name": "density", "pooling": "lulls", "whiten": True, "density": "knn", "neighbors": 2}
 SCORERS = {
