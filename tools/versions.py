@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHOWN = ("tensorflow", "keras", "numpy", "librosa", "scipy", "scikit-learn", "matplotlib")
 
 # Settings, features against librosa, every detector, every density, and the command line from recordings to reports.
-TESTS = ("config", "features", "metrics", "densities", "detectors", "locks", "workflow", "environment")
+TESTS = ("config", "features", "metrics", "densities", "detectors", "lock", "workflow", "environment")
 
 # Old versions warn of one another, which is nobody's to mend; the gate has warnings as errors with those in use.
 PYTEST = ("-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile", "-o", "filterwarnings=default")
