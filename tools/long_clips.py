@@ -9,12 +9,12 @@ Jobs, each in a process of its own and in this order: `train` (on short clips, a
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import floor
 import numpy as np
 
 SAMPLE_RATE = 16000
@@ -107,5 +107,5 @@ if __name__ == "__main__":
         begin = time.perf_counter()
         JOBS[job](int(given[0]), Path(given[1]))
         seconds = time.perf_counter() - begin
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = floor.peak_mb()
         print(json.dumps({"seconds": seconds, "peak_mb": peak}))

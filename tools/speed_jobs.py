@@ -10,7 +10,6 @@ import dataclasses
 import itertools
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -348,5 +347,5 @@ if __name__ == "__main__":
         took = {"train": train, "step": step, "weights": weights}[job](where, Path(directory), more[0], int(more[1]))
     else:
         took = JOBS[job](where, Path(directory))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = floor.peak_mb()
     print(json.dumps({"seconds": took, "peak_mb": peak}))
