@@ -15,12 +15,12 @@ TRAINING = np.array([[1.0, 2.0, 3.0], [100.0, 300.0, 200.0]])  # deviations sqrt
 SCORES = np.array([[2.0, 4.0], [300.0, 100.0]])
 
 
-def scores_of(config):
-    return Path(config.result_directory, "anomaly_score_fan_id_00.csv")
+def scores_of(folder):
+    return Path(folder, "anomaly_score_fan_id_00.csv")
 
 
-def train_scores_of(config):
-    return Path(config.result_directory, "train_score_dev_fan.csv")
+def train_scores_of(folder):
+    return Path(folder, "train_score_dev_fan.csv")
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def config(tmp_path):
 def write_member(config, number, drop=0):
     """Score files of one member for the fan's clips, in another order for each member."""
     (listing,) = datasets.list_clips(config, "dev")
-    own = config.with_result_directory(config.ensemble.members[number])
+    folder = config.ensemble.members[number]
     rng = np.random.default_rng(number)
     for split, path in (
-        ("test", scores_of(own)),
-        ("train", train_scores_of(own)),
+        ("test", scores_of(folder)),
+        ("train", train_scores_of(folder)),
     ):
         chosen = list(listing.clips_of(split))[drop:]
         order = rng.permutation(len(chosen))
@@ -79,12 +79,12 @@ def test_members_are_matched_by_the_names_of_their_clips(config):
     listing = write_member(config, 0)
     write_member(config, 1)
     limit = ensemble.score_ensemble(MachineRun(config, listing, "dev"))
-    combined = {score.name: score.score for score in score_files.read_scores(scores_of(config))}
+    combined = {score.name: score.score for score in score_files.read_scores(scores_of(config.result_directory))}
     tables = []
     for member in config.ensemble.members:
-        own = config.with_result_directory(member)
-        training = [score.score for score in score_files.read_scores(train_scores_of(own))]
-        scores = {score.name: score.score for score in score_files.read_scores(scores_of(own))}
+        folder = member
+        training = [score.score for score in score_files.read_scores(train_scores_of(folder))]
+        scores = {score.name: score.score for score in score_files.read_scores(scores_of(folder))}
         tables.append({name: (score - np.mean(training)) / np.std(training) for name, score in scores.items()})
     assert combined == pytest.approx({name: (tables[0][name] + tables[1][name]) / 2 for name in tables[0]})
     decisions = dict(
@@ -101,10 +101,10 @@ def test_members_that_were_scored_again_must_be_combined_again(config):
     write_member(config, 1)
     ensemble.score_ensemble(MachineRun(config, listing, "dev"))
     assert evaluate.evaluate_scores(machine_runs(config, [listing], "dev"))
-    own = config.with_result_directory(config.ensemble.members[1])
-    scores = score_files.read_scores(scores_of(own))
+    folder = config.ensemble.members[1]
+    scores = score_files.read_scores(scores_of(folder))
     score_files.write_scores(
-        scores_of(own),
+        scores_of(folder),
         [ClipScore(score.name, 2 * score.score) for score in scores],
     )
     with pytest.raises(DataError, match=r"in .*b are not those that were combined"):
@@ -123,10 +123,8 @@ def test_new_recordings_without_scores_are_not_left_out_in_silence(config, tmp_p
 def test_a_member_whose_scoring_was_interrupted_is_refused(config):
     listing = write_member(config, 0)
     write_member(config, 1)
-    own = config.with_result_directory(config.ensemble.members[0])
-    score_files.write_origin(
-        Path(own.result_directory, "score_origin_dev_fan.json"), {"settings": {}}, is_complete=False
-    )
+    folder = config.ensemble.members[0]
+    score_files.write_origin(Path(folder, "score_origin_dev_fan.json"), {"settings": {}}, is_complete=False)
     with pytest.raises(DataError, match="were not all written"):
         ensemble.score_ensemble(MachineRun(config, listing, "dev"))
 
@@ -144,13 +142,13 @@ def test_other_clips_or_no_scores_are_refused_and_nothing_is_written(config):
     write_member(config, 1, drop=1)
     with pytest.raises(DataError, match=r"Expected the same clips in .*/b/.* as in .*/a/.*; 1 are in one of them only"):
         ensemble.score_ensemble(MachineRun(config, listing, "dev"))
-    assert not scores_of(config).exists()
+    assert not scores_of(config.result_directory).exists()
 
 
 def test_a_member_whose_training_scores_are_all_the_same_is_named(config):
     listing = write_member(config, 0)
     write_member(config, 1)
-    path = train_scores_of(config.with_result_directory(config.ensemble.members[1]))
+    path = train_scores_of(config.ensemble.members[1])
     score_files.write_scores(path, [ClipScore(score.name, 1.0) for score in score_files.read_scores(path)])
     with pytest.raises(DataError, match=r"training scores that differ in .*b, "):
         ensemble.score_ensemble(MachineRun(config, listing, "dev"))

@@ -94,10 +94,6 @@ class Config:
         mapping["result_directory"] = str(Path(self.result_directory, PAPER_DIRECTORY))
         return from_mapping(mapping, source="with_paper_score")
 
-    def with_result_directory(self, path: str | Path) -> "Config":
-        """The same recordings with results in another directory, and without an ensemble."""
-        return dataclasses.replace(self, result_directory=str(path), ensemble=Ensemble())
-
     def score_variants(self) -> tuple["Config", ...]:
         """Configurations whose scores are written: this one and, unless it is the same, the paper-score variant."""
         has_other = self.scorer.name != "paper" and not self.ensemble.members

@@ -1,6 +1,5 @@
 """The owner of a result directory: names of its files, and writing of scores with their provenance."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +44,7 @@ class ResultDirectory:
         """Files of the machine types that the directory has scores of, development data first."""
         modes: tuple[Mode, ...] = get_args(Mode)
         return [
-            MachineResults(self.path, mode, re.sub(f"^score_origin_{mode}_", "", path.stem))
+            MachineResults(self.path, mode, path.stem.removeprefix(f"score_origin_{mode}_"))
             for mode in modes
             for path in sorted(self.path.glob(f"score_origin_{mode}_*.json"))
         ]
