@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +117,11 @@ def exported_project(tmp_path_factory, ganad) -> Path:
     ganad("export", "gan.yaml", "-q", "--set", *private_settings(place), cwd=place, HOME=home)
     ganad("export", "both.yaml", "-q", cwd=place, HOME=home)
     return place
+
+
+def gate_takes(values: Iterable[str], *names: str) -> list:
+    """Parameters of a test: the gate runs those of these names, `-m slow` the others as well."""
+    return [value if value in names else pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
 def tone(seconds: float = 1.0, hz: float = 440.0, noise: float = 0.01, seed: int = 0) -> np.ndarray:

@@ -1,5 +1,6 @@
 import re
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -51,6 +52,17 @@ def test_resampling_keeps_pitch_and_duration(tmp_path):
     waveform = audio.read(path, Audio(resample=True))
     assert waveform.shape == (16000,)
     assert np.argmax(np.abs(np.fft.rfft(waveform))) == 1000
+
+
+@pytest.mark.slow  # librosa compiles for ten seconds in a new environment
+@pytest.mark.parametrize(
+    ("rate", "n_samples"), [(44100, 44100), (48000, 4801), (8000, 777), (22050, 3), (16001, 16000)]
+)
+def test_resampling_is_librosa_s(tmp_path, rate, n_samples):
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, n_samples).astype(np.float32)
+    path = write_wav(tmp_path / "noise.wav", samples, rate=rate, subtype="FLOAT")
+    expected = librosa.resample(samples, orig_sr=rate, target_sr=16000)
+    np.testing.assert_array_equal(audio.read(path, Audio(resample=True)), expected)
 
 
 def _bad_files(folder):

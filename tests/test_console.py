@@ -16,12 +16,12 @@ from contextlib import suppress
 import pytest
 from conftest import tone, write_wav
 
-from ganad_tf.cli import terminal
+from ganad_tf.cli import main, terminal
 from ganad_tf.config.sections import Fit
 from ganad_tf.errors import StageInterrupt
 
 EPOCHS = 80
-N_NEW = 3000
+N_NEW = 2000
 YAML = f"""
 dev_directory: ./my_fan
 dataset: {{name: folder}}
@@ -143,6 +143,35 @@ def test_ctrl_c_while_preparing_and_while_scoring(folder, on_terminal):
         f"and all that was finished before.{again}"
     )
     assert not (folder / "result" / "anomaly_score_my_fan_id_new.csv").exists()
+
+
+class InterruptedWhenDeleted:
+    """Where Python drops exceptions."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+
+
+def test_ctrl_c_that_python_drops_ends_the_command_all_the_same(monkeypatch, capfd):
+    seen = []
+
+    def work(_):
+        with terminal.bar("clips") as progress:
+            for number in progress(range(10), 10):
+                seen.append(number)
+                if number == 3:
+                    InterruptedWhenDeleted()
+
+    monkeypatch.setitem(main.VERBS, "list", work)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main.main(["list", "fan.yaml"]) == 130
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [0, 1, 2, 3]
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import gate_takes
 
 from ganad_tf.models import DETECTORS, Detector
 
@@ -223,12 +224,8 @@ class TestEveryDetector:
         assert "Total params" in "\n".join(lines)
 
 
-# One without and one with an adversary; XLA takes long with each.
-COMPILED = [pytest.param(name, marks=() if name in ("DenseAE", "GANomaly") else pytest.mark.slow) for name in LEARNERS]
-
-
 class TestEveryDetectorThatLearns:
-    @pytest.mark.parametrize("name", COMPILED)
+    @pytest.mark.parametrize("name", gate_takes(LEARNERS, "DenseAE"))
     def test_one_batch_can_be_overfitted_by_what_xla_compiles(self, name):
         detector = make(name, jit_compile=True, **(TRAINED["EGBAD"] if name == "EGBAD" else {"latent": 8}))
         windows = normal_windows(32)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import gate_takes
 
 from ganad_tf.models import DETECTORS
 from ganad_tf.models.detector import LossMean
@@ -77,7 +78,7 @@ def idle_biases(detector):
     return {id(layer.bias) for layer, after in pairs if isinstance(after, keras.layers.BatchNormalization)}
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", gate_takes(LEARNERS, "DenseAE", "GANomaly", "EGBAD"))
 def test_uncompiled_steps_are_those_of_keras_to_the_last_bit(name):
     expected, expected_losses = by_keras(name)
     detector, losses = fused(name, jit_compile=False)
@@ -86,7 +87,7 @@ def test_uncompiled_steps_are_those_of_keras_to_the_last_bit(name):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", gate_takes(LEARNERS, "DenseAE", "GANomaly"))
 def test_compiled_steps_are_those_that_are_compiled_one_by_one(name):
     """Steps compiled too, for XLA draws other random numbers; Adam moves by about RATE in each of 24 steps."""
     expected, expected_losses = by_compiled_steps(name, WHOLE)
@@ -98,7 +99,7 @@ def test_compiled_steps_are_those_that_are_compiled_one_by_one(name):
     assert {int(mean.batches) for mean in detector.metrics if isinstance(mean, LossMean)} == {WHOLE // BATCH}
 
 
-@pytest.mark.parametrize("compiles_rest", [False, True])
+@pytest.mark.parametrize("compiles_rest", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_what_is_left_of_an_epoch_is_trained_on_too(compiles_rest):
     expected, _ = by_keras("DenseAE")
     detector, _ = fused("DenseAE", compiles_rest=compiles_rest)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, write_machine
+from conftest import ROOT, gate_takes, write_machine
 
 from ganad_tf import config as configuration
 from ganad_tf.errors import ConfigError
@@ -17,7 +17,6 @@ from ganad_tf.training import build as building
 
 GOLDENS = sorted((ROOT / "tests" / "goldens").glob("*.zip"))
 # A detector of each kind; those that resemble one of them have their turn by `-m slow`.
-OF_EACH_KIND = ("DenseAE", "GANomaly", "SpectrumDensity")
 GANS = ("EGBAD", "GANomaly", "SkipGANomaly")
 TAKES_LOSS = ("DenseAE", "IDNN")
 
@@ -231,9 +230,7 @@ for name in sys.argv[1:]:
     return run(script, tmp_path_factory.mktemp("promised"), *names)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in OF_EACH_KIND else pytest.mark.slow) for name in DETECTORS]
-)
+@pytest.mark.parametrize("name", gate_takes(DETECTORS, "GANomaly", "SpectrumDensity"))
 class TestEveryDetectorInAScript:
     def test_export_after_fit_gives_what_calling_gives(self, promised, name):
         assert promised[name]["export"] < 1e-5

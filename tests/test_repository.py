@@ -154,6 +154,7 @@ def test_half_a_version_is_served_when_the_other_half_arrives(tmp_path):
     assert repository.loaded("demo", 1)  # it was asked for not long ago
 
 
+@pytest.mark.slow
 def test_versions_that_come_and_go_under_load_cost_no_answer(tmp_path, expected):
     put(tmp_path, "demo/1")
     repository = Repository(tmp_path)
@@ -206,6 +207,7 @@ def test_hidden_folders_are_not_served_but_links_into_them_are(tmp_path, expecte
     assert single.names() == ["one"]
 
 
+@pytest.mark.slow
 def test_the_least_recently_used_make_room_and_come_back(tmp_path, expected):
     names = [f"m{number:02d}" for number in range(12)]
     put(tmp_path, *(f"{name}/1" for name in names))

@@ -258,6 +258,7 @@ class Kill(keras.callbacks.Callback):
             raise KilledError
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_on_writes_on_and_a_fresh_one_anew(tmp_path, recordings, monkeypatch):
     # A checkpoint after every epoch.
     monkeypatch.setattr(checkpoint, "Throttle", partial(Throttle, max_share_of_time=1e9))

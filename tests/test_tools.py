@@ -133,6 +133,7 @@ def test_jobs_of_the_benchmark_run_by_themselves(tmp_path):
         assert json.loads(printed.splitlines()[-1])["seconds"] > 0, name
 
 
+@pytest.mark.slow
 def test_training_is_measured_on_whatever_device_there_is(tmp_path):
     (line,) = run(
         "gpu_training.py", "--clips", "2", "--epochs", "2", "--rows", "DenseAE-512", cwd=tmp_path

@@ -16,7 +16,7 @@ from test_config import OFFICIAL
 
 from ganad_tf.cli import main
 
-FAST = ["--set", "fit.epochs=15", "fit.batch_size=32", "fit.compile.learning_rate=0.004"]
+FAST = ["--set", "fit.epochs=15", "fit.batch_size=32", "fit.compile.learning_rate=0.004", "feature.standardize=true"]
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +164,7 @@ def test_new_recordings_are_not_scored_by_guesswork(copied, ganad):
     assert "trained on other recordings" in done.stderr
 
 
+@pytest.mark.slow
 def test_same_seed_same_result_to_the_last_digit(finished, copied, ganad):
     """Also when the machine is trained alone, and another seed gives other scores."""
     before = (finished / "result" / "anomaly_score_pump_id_04.csv").read_bytes()
@@ -226,7 +227,7 @@ def test_a_folder_of_recordings_and_new_ones(tmp_path, ganad):
         )
     (tmp_path / "fan.yaml").write_text(
         "dev_directory: my_fan\neval_directory: new\ndataset: {name: folder}\n"
-        "fit: {epochs: 20, batch_size: 32, compile: {learning_rate: 0.004}}\n"
+        "fit: {epochs: 20, batch_size: 32, compile: {learning_rate: 0.004}}\nfeature: {standardize: true}\n"
     )
     assert "100.00" in ganad("run", "fan.yaml", cwd=tmp_path).stdout
     assert [row[0] for row in rows(tmp_path / "result" / "anomaly_score_my_fan_id_00.csv")][-2:] == [
@@ -385,6 +386,7 @@ def test_a_broken_detector_is_named(copied, ganad):
     assert "remove the folder and run `ganad train`" in done.stderr
 
 
+@pytest.mark.slow
 def test_killed_while_training_there_is_no_detector_and_then_a_whole_one(copied, ganad):
     shutil.rmtree(copied / "model")
     folder = copied / "model" / "dev" / "pump"

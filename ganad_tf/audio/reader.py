@@ -5,12 +5,13 @@ read completely is an error, never a shorter clip: `containers` checks that, lib
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 
-import librosa
 import numpy as np
 import soundfile
+import soxr
 
 from ganad_tf.audio import aligned, containers
 from ganad_tf.audio.containers import Sound
@@ -99,8 +100,18 @@ def _read(path: Path, settings: Audio, longest_seconds: float | None, observe: O
             raise stream.error
     _check_samples(waveform)
     if rate != settings.sample_rate:
-        waveform = librosa.resample(waveform, orig_sr=rate, target_sr=settings.sample_rate)
+        waveform = _resampled(waveform, rate, settings.sample_rate)
     return np.ascontiguousarray(waveform, dtype=np.float32)
+
+
+def _resampled(waveform: np.ndarray, rate: int, target: int) -> np.ndarray:
+    """Waveform at another rate, `[ceil(samples * target / rate)]`.
+
+    As `librosa.resample` does by default, without the ten seconds that librosa compiles in every new environment.
+    """
+    n_samples = math.ceil(len(waveform) * target / rate)
+    resampled = soxr.resample(waveform, rate, target, quality="HQ")[:n_samples]
+    return np.pad(resampled, (0, n_samples - len(resampled)))
 
 
 def _check_header(decoder: soundfile.SoundFile, settings: Audio, longest_seconds: float | None) -> None:

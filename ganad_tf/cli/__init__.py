@@ -2,6 +2,7 @@
 
 `main.py` holds the entry point and the verbs, `export_verbs.py` the verbs `export`, `predict` and `serve`,
 `arguments.py` the arguments of each verb, `stages.py` runs a stage over all machine types, `terminal.py` shows
-progress, `streams.py` and `environment.py` prepare the process. Process-wide switches are set here and nowhere else.
+progress, `interrupts.py` keeps Ctrl-C from being lost, `streams.py` and `environment.py` prepare the process.
+Process-wide switches are set here and nowhere else.
 Nothing imports this folder.
 """

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
-from ganad_tf.cli import arguments, export_verbs, streams, terminal
+from ganad_tf.cli import arguments, export_verbs, interrupts, streams, terminal
 from ganad_tf.clips import by_id
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ConfigError, GanadError
@@ -36,7 +36,8 @@ def main(command_line: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("ganad_tf").setLevel(level)
     try:
-        options.verb(options)
+        with interrupts.recorded():
+            options.verb(options)
         sys.stdout.flush()
     except GanadError as error:
         print(f"ganad: {error}", file=sys.stderr)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ganad_tf import heap
-from ganad_tf.cli import environment
+from ganad_tf.cli import environment, interrupts
 from ganad_tf.config.sections import Fit
 from ganad_tf.errors import StageInterrupt
 
@@ -35,6 +35,7 @@ def bar(label: str, unit: str = "clip") -> Iterator[Callable[[Iterable[T], int],
             shown.reset(total)
             for item in items:
                 yield item
+                interrupts.check()
                 shown.update()
 
         yield progress
@@ -53,6 +54,7 @@ def epochs(fit: Fit, machine: str) -> Iterator[tuple[Any, ...]]:
             losses = {name: f"{logs[name]:.4g}" for name in ("loss", "val_loss") if name in logs}
             shown.set_postfix(losses, refresh=False)
             shown.update()
+            interrupts.check()
 
         yield (keras.callbacks.LambdaCallback(on_epoch_end=show),)
 
