@@ -2,19 +2,17 @@
 
 import re
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
+
+from processes import Command
 
 
 class ServingProcess:
     """A server with gRPC on free ports; `port`, `grpc_port` and the `lines` of its log."""
 
     def __init__(self, folder: Path, *options: object) -> None:
-        command = [sys.executable, "-m", "ganad_tf", "serve", str(folder), "--port", "0", "--grpc-port", "0"]
-        words = [*command, *map(str, options)]
-        self.process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+        self.process = Command("serve", folder, "--port", "0", "--grpc-port", "0", *options)
         assert self.process.stderr
         self.lines: list[str] = []
         for line in self.process.stderr:

@@ -6,8 +6,6 @@ import pty
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import termios
 import threading
 import time
@@ -15,6 +13,7 @@ from contextlib import suppress
 
 import pytest
 from conftest import tone, write_wav
+from processes import Command
 
 from ganad_tf.cli import main, terminal
 from ganad_tf.config.sections import Fit
@@ -28,11 +27,6 @@ dataset: {{name: folder}}
 model: {{hidden: [16], latent: 4}}
 fit: {{epochs: {EPOCHS}, batch_size: 256}}
 """
-# A test run in the background of a shell has its children ignore Ctrl-C, unless told otherwise.
-MAIN = (
-    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from ganad_tf.cli.main import main; sys.exit(main())"
-)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +38,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-def start(folder, *arguments, stderr):
-    command = [sys.executable, "-c", MAIN, *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True)
-
-
 @pytest.fixture(scope="module")
 def interrupted(folder):
     """The standard error of a training with a pipe for it, interrupted when some epochs are kept, and the exit code."""
@@ -57,7 +46,7 @@ def interrupted(folder):
 
 def interrupt(folder, kept, *arguments):
     """The standard error of a command that was interrupted when there was something that fits `kept`, and its code."""
-    process = start(folder, *arguments, stderr=subprocess.PIPE)
+    process = Command(*arguments, cwd=folder)
     lines = []
     reader = threading.Thread(target=lambda: lines.extend(process.stderr))
     reader.start()
@@ -67,7 +56,6 @@ def interrupt(folder, kept, *arguments):
     code = process.wait(60)
     reader.join()
     process.stderr.close()
-    process.stdout.close()
     return "".join(lines), code
 
 
@@ -78,7 +66,7 @@ def on_terminal(folder, interrupted):
     shutil.rmtree(folder / "cache")  # so that there is something to prepare as well
     mine, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
-    process = start(folder, "run", "fan.yaml", stderr=theirs)
+    process = Command("run", "fan.yaml", cwd=folder, stderr=theirs, has_stdout=True)
     os.close(theirs)
     shown = b""
     with suppress(OSError):  # the other end is closed
@@ -146,7 +134,7 @@ def test_ctrl_c_while_preparing_and_while_scoring(folder, on_terminal):
 
 
 class InterruptedWhenDeleted:
-    """Where Python drops exceptions."""
+    """Interrupts the process while Python drops exceptions."""
 
     def __del__(self):
         os.kill(os.getpid(), signal.SIGINT)

@@ -175,7 +175,7 @@ def folder(tmp_path_factory, server):
 @pytest.fixture(scope="module")
 def server():
     """`ganad serve exported_models`, on ports that are free."""
-    running = Server(ROOT / "exported_models", "--grpc-port", "0")
+    running = Server(ROOT / "exported_models", "--grpc-port", "0", launcher=["env"])  # as a reader starts it
     running.grpc_port = int(re.search(r"grpc://127.0.0.1:(\d+)", "".join(running.lines))[1])
     yield running
     running.stop()

@@ -269,6 +269,7 @@ def test_saved_model_cli_shows_and_runs_it(exported_project, tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="no C compiler")
+@pytest.mark.slow
 def test_tensorflows_c_api_loads_and_runs_it(exported_project, tmp_path):
     """The loader that TensorFlow Serving uses, without Python."""
     folder = Path(tf.sysconfig.get_lib())

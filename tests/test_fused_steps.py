@@ -107,6 +107,7 @@ def test_what_is_left_of_an_epoch_is_trained_on_too(compiles_rest):
     assert difference(detector, expected) < RATE / 20 < difference(without_the_last, expected) / 4
 
 
+@pytest.mark.slow
 def test_compiled_blocks_and_an_uncompiled_rest_give_the_same_weights_every_time():
     first, second = (fused("EGBAD")[0].get_weights() for _ in range(2))
     assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))

@@ -137,6 +137,7 @@ def test_a_good_model_outlives_its_files(tmp_path, expected):
         repository.get("demo")
 
 
+@pytest.mark.slow
 def test_half_a_version_is_served_when_the_other_half_arrives(tmp_path):
     put(tmp_path, "demo/1")
     repository = Repository(tmp_path)
@@ -186,6 +187,7 @@ def test_versions_that_come_and_go_under_load_cost_no_answer(tmp_path, expected)
             assert scores == pytest.approx([expected] * len(scores), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_hidden_folders_are_not_served_but_links_into_them_are(tmp_path, expected):
     """As Kubernetes mounts a ConfigMap: `demo -> ..data/demo`, `..data -> ..2026_11_28`."""
     put(tmp_path, "..2026_11_28/demo/1", "..2026_11_28/demo/.2.tmp", ".trash/1")

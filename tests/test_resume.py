@@ -6,7 +6,6 @@ import random
 import re
 import shutil
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from functools import partial
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import write_machine
+from processes import Command
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets, runtime
@@ -72,12 +72,6 @@ def project(tmp_path, recordings, name, *, epochs=12, **changes):
     path = tmp_path / "experiment.yaml"
     path.write_text(yaml.safe_dump(mapping))
     return path
-
-
-def started(*arguments):
-    """The command line in a process to kill."""
-    command = [sys.executable, "-m", "ganad_tf", *map(str, arguments)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
 def result_of(path):
@@ -169,13 +163,13 @@ def test_killed_again_and_again_a_run_ends_with_the_same_results(tmp_path, recor
     for _ in range(-(-KILLS // len(SMALL))):
         if (tmp_path / "killed" / "model" / "dev" / "fan").exists():  # that far already: begin again
             shutil.rmtree(tmp_path / "killed" / "model")
-        process = started("run", paths[1])
+        process = Command("run", paths[1])
         while process.poll() is None and not list((tmp_path / "killed" / "model").rglob("fan*")):
             time.sleep(0.02)
         with suppress(subprocess.TimeoutExpired):
             process.wait(moments.uniform(0, 2))
         process.kill()
-        said += process.communicate()[1]
+        said += process.rest_of_log()
     said += ganad("run", paths[1], cwd=tmp_path).stderr
     assert "going on after epoch" in said or epochs == 1
     assert_same(result_of(paths[1]), result_of(paths[0]))
@@ -201,6 +195,7 @@ def test_an_unfinished_training_of_other_settings_is_refused_unless_fresh(tmp_pa
     assert not np.array_equal(before[0], after[0])
 
 
+@pytest.mark.slow
 def test_a_killed_fresh_training_goes_on_though_an_older_detector_is_there(tmp_path, recordings, monkeypatch):
     monkeypatch.setattr(checkpoint, "Throttle", partial(Throttle, max_share_of_time=1e9))
     config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=4))
@@ -261,10 +256,11 @@ def test_the_weights_with_the_lowest_validation_loss_are_kept(tmp_path, recordin
     assert np.mean((model.detector(windows) - windows) ** 2) == pytest.approx(min(losses), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_second_process_is_told_who_is_at_it_and_a_dead_one_locks_nobody_out(tmp_path, recordings, ganad):
     path = project(tmp_path, recordings, "DenseAE", epochs=100_000)
     ganad("prepare", path, cwd=tmp_path)
-    first = started("train", path)
+    first = Command("train", path)
     lock = tmp_path / "model" / "dev" / ".fan.lock"
     holder = lock.with_suffix(".holder")
     while not (holder.exists() and holder.read_text()):
@@ -273,7 +269,7 @@ def test_a_second_process_is_told_who_is_at_it_and_a_dead_one_locks_nobody_out(t
     said = ganad("train", path, cwd=tmp_path, check=2).stderr
     assert re.search(rf"fan is being written by process {first.pid} on \S+; wait for it", said)
     first.kill()
-    first.communicate()
+    first.rest_of_log()
     assert lock.exists()
     ganad("train", path, "--set", "fit.epochs=2", "--fresh", cwd=tmp_path)
     assert not lock.exists() and not holder.exists()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, tone, write_machine, write_wav
+from processes import Command
 from sklearn.metrics import roc_auc_score
 from test_config import OFFICIAL
 
@@ -390,8 +391,7 @@ def test_a_broken_detector_is_named(copied, ganad):
 def test_killed_while_training_there_is_no_detector_and_then_a_whole_one(copied, ganad):
     shutil.rmtree(copied / "model")
     folder = copied / "model" / "dev" / "pump"
-    command = [sys.executable, "-m", "ganad_tf", "train", "baseline.yaml", "--machine", "pump", *FAST]
-    process = subprocess.Popen(command, cwd=copied, stderr=subprocess.DEVNULL)
+    process = Command("train", "baseline.yaml", "--machine", "pump", *FAST, cwd=copied)
     while not folder.with_name("pump.unfinished.npz").exists():
         assert process.poll() is None
         time.sleep(0.02)
