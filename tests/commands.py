@@ -8,6 +8,7 @@ tests call dozens of commands. Names of layers, loggers, warnings and streams ar
 tests of signals, memory, imports and the environment start a process of their own.
 """
 
+import gc
 import json
 import logging
 import os
@@ -27,6 +28,7 @@ def main() -> int:
     from ganad_tf.cli import main as cli
     from ganad_tf.training import train  # noqa: F401
 
+    gc.freeze()  # what is imported stays; the collector need not look at it again
     with os.fdopen(os.dup(1), "w") as answers:
         for line in sys.stdin:
             job = json.loads(line)

@@ -1,5 +1,6 @@
 """Fixtures for all tests: real recordings, small trees of real WAV files, and the real command line."""
 
+import gc
 import json
 import os
 import shutil
@@ -18,25 +19,36 @@ ROOT = Path(__file__).parents[1]
 SAMPLE_RATE = 16000
 
 
-# The files that take longest go first, so that no worker is left alone with one at the end. Those that make operations
-# deterministic for their whole process go last: from then on Keras refuses to compile by XLA.
-LONGEST = (
+# The files that take longest go first, so that no worker is left alone with one at the end. Two workers get them in
+# turns, so the first and the third, which share `exported_project`, go to the same one. The last two make operations
+# deterministic for their whole process: from then on Keras refuses to compile by XLA, which those before them do.
+FIRST = (
     "test_export.py",
     "test_detectors.py",
-    "test_documents.py",
     "test_edge_predict.py",
-    "test_workflow.py",
+    "test_documents.py",
     "test_training.py",
+    "test_workflow.py",
+    "test_fused_steps.py",
+    "test_dropout.py",
+    "test_keras_scripts.py",
     "test_console.py",
     "test_report.py",
+    "test_tensorboard.py",
+    "test_resume.py",
 )
-LAST = ("test_tensorboard.py", "test_resume.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Orders the files; xdist keeps the tests of a file, which share what they have trained, on one worker."""
-    rank = {name: number for number, name in enumerate(LONGEST)} | dict.fromkeys(LAST, len(LONGEST) + 1)
-    items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
+    rank = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(FIRST)))
+
+
+def pytest_collection_finish() -> None:
+    """Spares the collector what stays until the end; TensorFlow's traces make it run often."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

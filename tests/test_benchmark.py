@@ -24,6 +24,7 @@ def test_the_start_of_commands_is_timed():
     assert rows["ganad --help, seconds"][0] > 0.01
 
 
+@pytest.mark.slow
 def test_of_many_models_only_so_many_are_in_memory():
     command = [
         sys.executable,

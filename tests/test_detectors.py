@@ -14,7 +14,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import gate_takes
 
 from ganad_tf.models import DETECTORS, Detector
 
@@ -225,7 +224,8 @@ class TestEveryDetector:
 
 
 class TestEveryDetectorThatLearns:
-    @pytest.mark.parametrize("name", gate_takes(LEARNERS, "DenseAE"))
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", LEARNERS)
     def test_one_batch_can_be_overfitted_by_what_xla_compiles(self, name):
         detector = make(name, jit_compile=True, **(TRAINED["EGBAD"] if name == "EGBAD" else {"latent": 8}))
         windows = normal_windows(32)

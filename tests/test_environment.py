@@ -113,7 +113,11 @@ def test_however_keras_is_set_a_command_gives_the_same_scores(finished, recordin
 
 
 @pytest.mark.parametrize(
-    "words", [["predict", str(ROOT / "exported_models/demo"), f"data/{MACHINE}/normal/0.wav"], ["report", "result"]]
+    "words",
+    [
+        ["predict", str(ROOT / "exported_models/demo"), f"data/{MACHINE}/normal/0.wav"],
+        pytest.param(["report", "result"], marks=pytest.mark.slow),
+    ],
 )
 def test_commands_that_print_and_use_tensorflow(finished, recordings, foreign, words):
     assert finished
@@ -185,7 +189,11 @@ def test_a_script_is_told_that_keras_has_another_backend(tmp_path, module):
     [
         ({"backend": "jax"}, "Keras can't be imported as it is configured: No module named 'jax'. Set the environment"),
         ({"floatx": "float16"}, "Expected Keras with numbers in float32. Received: floatx='float16'; call keras"),
-        ({"floatx": "float64"}, "Expected Keras with numbers in float32. Received: floatx='float64'; call keras"),
+        pytest.param(
+            {"floatx": "float64"},
+            "Expected Keras with numbers in float32. Received: floatx='float64'; call keras",
+            marks=pytest.mark.slow,
+        ),
         ({"floatx": "single"}, "Keras can't be imported as it is configured: "),
     ],
 )
@@ -195,6 +203,7 @@ def test_a_script_is_told_what_to_change_in_keras_json(tmp_path, settings, messa
     assert done.stdout.decode().startswith(f"True {message}")
 
 
+@pytest.mark.slow
 def test_other_settings_of_keras_are_a_script_s_own(tmp_path):
     home = keras_home(tmp_path, {"image_data_format": "channels_first", "epsilon": 1e-6})
     done = python("-c", SCRIPT, cwd=tmp_path, KERAS_HOME=home, TF_USE_LEGACY_KERAS="1")

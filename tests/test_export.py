@@ -224,6 +224,7 @@ def test_an_ensemble_of_scores_that_have_changed_is_refused(exported_project, mo
     assert "are not those of the detector" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_model_that_scores_otherwise_is_not_kept(exported_project, tmp_path, monkeypatch):
     monkeypatch.chdir(exported_project)
     config = configuration.load("gan.yaml").for_machine("fan")
@@ -306,7 +307,7 @@ def test_tensorflow_serving_reads_the_configuration_beside_the_models(exported_p
         pytest.param("gan", "litert", marks=pytest.mark.slow),
         pytest.param("gan", "onnx", marks=pytest.mark.slow),
         ("both", "litert"),
-        ("both", "onnx"),
+        pytest.param("both", "onnx", marks=pytest.mark.slow),
     ],
 )
 def test_small_boards_get_the_same_scores(exported_project, monkeypatch, capsys, system, form):

@@ -400,6 +400,7 @@ def guarded_channel(guarded, secrets) -> Iterator[grpc.Channel]:
 TOKEN = "Authorization: Bearer open-sesame"
 
 
+@pytest.mark.slow
 def test_tls_and_a_token_hold_for_grpc_too(guarded, guarded_channel, secrets, tmp_path, ganad):
     write_wav(tmp_path / "a.wav", CLIPS[0])
     url = f"grpcs://127.0.0.1:{guarded.grpc_port}/demo"
@@ -412,6 +413,7 @@ def test_tls_and_a_token_hold_for_grpc_too(guarded, guarded_channel, secrets, tm
     assert guarded_channel.unary_unary("/grpc.health.v1.Health/Check")(b"") == b"\x08\x01"
 
 
+@pytest.mark.slow
 def test_a_crowd_gets_answers_or_unavailable(guarded_channel):
     stub = prediction_service_pb2_grpc.PredictionServiceStub(guarded_channel)
     metadata = [("authorization", "Bearer open-sesame")]

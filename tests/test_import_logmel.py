@@ -47,6 +47,7 @@ def cached(folder, monkeypatch, split):
     }
 
 
+@pytest.mark.slow
 def test_npz_with_numbered_split(tmp_path, monkeypatch):
     names = [
         f"{kind}_id_0{machine}_{index:08d}"

@@ -165,6 +165,7 @@ def test_a_file_that_is_too_long_is_named_and_not_read(limited, tmp_path):
     assert found[1].file == str(good)
 
 
+@pytest.mark.slow
 def test_export_sets_the_limit(tmp_path, monkeypatch, capsys, caplog):
     monkeypatch.chdir(tmp_path)
     write_machine(tmp_path / "dev", ids=("00",))
@@ -243,6 +244,7 @@ def test_memory_for_long_clips_is_bounded(tmp_path_factory, threads):
         assert json.loads(done.stdout)["peak_mb"] < MOST_MB, job
 
 
+@pytest.mark.slow
 def test_prepare_says_of_which_file_memory_was_short(tmp_path):
     """In a process that may have little more than what TensorFlow takes."""
     write_wav(tmp_path / "dev/fan/train/normal_id_00_00000000.wav", np.zeros(1800 * SAMPLE_RATE, np.float32))

@@ -94,6 +94,7 @@ def test_decisions_come_and_go_with_the_threshold(tmp_path, ganad):
     assert len(rows(decisions)) == 6
 
 
+@pytest.mark.slow
 def test_an_ensemble_s_scores_are_written_without_decisions_too(tmp_path, ganad):
     """Its training scores, in deviations from their mean, go below zero, where there is no gamma distribution."""
     write_machine(tmp_path / "data", "fan", ids=("00",), n_train=4)

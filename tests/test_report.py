@@ -392,6 +392,7 @@ def test_what_is_missing_is_said_in_one_sentence(copied, ganad, spoil, message):
     assert not (copied / "result" / "ae" / "report" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_scores_of_another_detector_than_is_there_now_are_refused(copied, ganad):
     ganad("train", "ae.yaml", "--fresh", *FAST, cwd=copied)
     ganad("report", "result/ae", "--clips", "1", cwd=copied)

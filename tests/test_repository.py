@@ -47,6 +47,7 @@ def score(repository: Repository, name: str = "demo", version: int | None = None
     return float(artifact("score_waveform", CLIP)["anomaly_score"][0])
 
 
+@pytest.mark.slow
 def test_a_version_without_permission_stops_no_other(tmp_path):
     """As a user who may not read it; root may read everything."""
     put(tmp_path, "demo/1", "demo/2", "other/1", "closed/1", "7/1")
@@ -98,6 +99,7 @@ def test_what_cannot_be_looked_into_is_told_with_its_reason_and_once(tmp_path, c
         repository.get("demo", 2)
 
 
+@pytest.mark.slow
 def test_a_good_model_outlives_its_files(tmp_path, expected):
     """Truncated in place, renamed away for a moment, not to be listed: it is served until its version is gone."""
     put(tmp_path / "models", "demo/1")

@@ -176,6 +176,7 @@ def test_killed_again_and_again_a_run_ends_with_the_same_results(tmp_path, recor
     assert not [each for each in tmp_path.rglob(".*") if each.suffix in (".tmp", ".lock", ".holder")]
 
 
+@pytest.mark.slow
 def test_an_unfinished_training_of_other_settings_is_refused_unless_fresh(tmp_path, recordings, monkeypatch):
     monkeypatch.setattr(checkpoint, "Throttle", partial(Throttle, max_share_of_time=1e9))
     config = configuration.load(project(tmp_path, recordings, "DenseAE", epochs=4))

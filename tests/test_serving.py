@@ -418,6 +418,7 @@ def wait_for(condition, seconds: float = 30) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_versions_come_and_go_without_a_restart(server):
     def states() -> dict[str, str]:
         found = server.ask("GET", "/v1/models/demo")[1]["model_version_status"]

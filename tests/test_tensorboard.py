@@ -223,7 +223,7 @@ def test_logs_are_small(watched):
     assert 10_000 < sum(path.stat().st_size for path in files) < 2_000_000
 
 
-@pytest.mark.parametrize("name", gate_takes(DETECTORS, "IDNN"))
+@pytest.mark.parametrize("name", gate_takes(DETECTORS, "DenseAE"))
 def test_watching_changes_no_weight_and_needs_no_other_training(tmp_path, recordings, name):
     finals = []
     fit = {"epochs": 2, "batch_size": 32}
@@ -390,6 +390,7 @@ def test_a_waveform_made_of_its_log_mel_is_the_tone_that_it_was(log, n_fft, hop_
     np.testing.assert_array_equal(again, sounds.waveform_of(features(samples[np.newaxis])[0].numpy(), features))
 
 
+@pytest.mark.slow
 def test_a_training_with_spectra_of_any_even_length_ends_with_sounds(tmp_path, recordings):
     feature = {"n_fft": 1000, "hop_length": 1000}
     config, listing = project(tmp_path, recordings, feature=feature, cache_directory=str(tmp_path / "cache"))

@@ -111,6 +111,7 @@ def test_rooms_and_arrows_are_counted(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_golden_is_packed_once(tmp_path):
     run("golden_detectors.py", "new.zip", "--detectors", "SpectrumDensity", cwd=tmp_path)
     with zipfile.ZipFile(tmp_path / "new.zip") as archive:

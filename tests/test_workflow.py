@@ -210,6 +210,7 @@ def test_streamed_training_works_from_the_command_line(copied, ganad):
     assert (copied / "streamed" / "dev" / "pump" / "detector.keras").exists()
 
 
+@pytest.mark.slow
 def test_ganomaly_by_its_yaml(copied, ganad):
     arguments = ["--set", "fit.epochs=2", "model.hidden=[32,32]", "dataset.name=dcase2020"]
     done = ganad("run", ROOT / "yaml" / "ganomaly.yaml", "--machine", "fan", *arguments, cwd=copied)
@@ -404,6 +405,7 @@ def test_killed_while_training_there_is_no_detector_and_then_a_whole_one(copied,
     ganad("score", "baseline.yaml", "--machine", "pump", *FAST, cwd=copied)
 
 
+@pytest.mark.slow
 def test_real_slider_recordings(real_data, tmp_path, ganad):
     (tmp_path / "baseline.yaml").write_text(OFFICIAL)
     where = f"dev_directory={real_data / 'dcase2020' / 'dev_data'}"
