@@ -36,6 +36,7 @@ FEW = (
     f"{TINY} dataset.synthetic.n_train=8 dataset.synthetic.n_normal=3 dataset.synthetic.n_anomaly=3 "
     "dataset.synthetic.seconds=1"
 )
+KINDS = list(enumerate(("normal", "anomaly", "normal")))  # of the evaluation data
 # Added to the lines that begin so; the first that fits.
 SMALL = {
     "ganad demo": f"--machine fan --set {FEW}",
@@ -43,6 +44,7 @@ SMALL = {
     "ganad export yaml/demo.yaml": f"--set {FEW}",
     "ganad run yaml/spectrum_density.yaml": "--set fit.epochs=1",
     "ganad run yaml/ensemble.yaml": "",
+    "ganad evaluate --truth": "",
     **{f"ganad {verb} ": f"--set {TINY}" for verb in ("run", "list", "prepare", "train", "score", "evaluate")},
     "ganad report": "--clips 1",
     "python my_ganad.py run": "--set fit.epochs=1",
@@ -157,6 +159,10 @@ def folder(tmp_path_factory, server):
     write_machine(folder / "dev_data", "fan")
     write_machine(folder / "DCASE2020" / "dev_data", "slider")
     write_machine(folder / "eval_data", "fan", ids=("01",), n_test=0)
+    lines = [
+        f"id_01_{index:08d}.wav,{label}_id_01_{index:08d}.wav,{int(label == 'anomaly')}" for index, label in LABELS
+    ]
+    (folder / "eval_data_list.csv").write_text("\n".join(["fan", *lines, ""]))
     write_wav(folder / "clip.wav", tone())
     write_wav(folder / "other.flac", tone(seed=1))
     (folder / "baseline.yaml").write_text(OFFICIAL)

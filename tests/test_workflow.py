@@ -397,7 +397,7 @@ def test_killed_while_training_there_is_no_detector_and_then_a_whole_one(copied,
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.rest_of_log()
     assert not folder.exists()
     done = ganad("score", "baseline.yaml", "--machine", "pump", *FAST, cwd=copied, check=2)
     assert "run `ganad train` first" in done.stderr

@@ -57,13 +57,25 @@ def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     _add_overrides(parser)
 
 
-def _add_experiment(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG.yaml", help="one experiment; the challenge's baseline.yaml is one")
+def _add_experiment(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
+    what = "one experiment; the challenge's baseline.yaml is one"
+    parser.add_argument("config", metavar="CONFIG.yaml", nargs=nargs, help=what)
     parser.set_defaults(mode="dev")
     modes = parser.add_mutually_exclusive_group()
     for mode, meaning in (("dev", "the development data (default)"), ("eval", "the evaluation data")):
         modes.add_argument(f"-{mode[0]}", f"--{mode}", dest="mode", action="store_const", const=mode, help=meaning)
     _add_overrides(parser)
+
+
+def _add_evaluation(parser: argparse.ArgumentParser) -> None:
+    _add_experiment(parser, nargs="?")
+    group = parser.add_argument_group("scores of any system, without a configuration")
+    what = "labels: a `file,label` list, or the challenge's ground truth of any year (a file or a folder)"
+    group.add_argument("--truth", type=_path, metavar="TRUTH", help=what)
+    what = "directory of anomaly_score_*.csv files, or of any CSV files with `file,score` lines"
+    group.add_argument("--scores", type=_path, metavar="DIR", help=what)
+    what = "also write the table of AUC and pAUC to this file, in the challenge's layout"
+    group.add_argument("--out", type=_path, metavar="RESULT.csv", help=what)
 
 
 def _add_stage(parser: argparse.ArgumentParser) -> None:
@@ -253,6 +265,7 @@ def _add_verbosity(parser: argparse.ArgumentParser) -> None:
 _ARGUMENTS_OF_VERB = {
     "compare": _add_systems,
     "demo": _add_demo_arguments,
+    "evaluate": _add_evaluation,
     "export": _add_export,
     "predict": _add_files,
     "prepare": _add_stage,

@@ -20,6 +20,7 @@ from ganad_tf.clips import by_id
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ConfigError, GanadError
 from ganad_tf.results import evaluate as evaluation
+from ganad_tf.results import truth
 from ganad_tf.results.directory import ResultDirectory
 from ganad_tf.run import MachineRun, machine_runs
 
@@ -114,6 +115,11 @@ def score(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Compute AUC and pAUC from the score files and write the result file."""
+    if options.truth or options.scores:
+        _evaluate_others(options)
+        return
+    if not options.config or options.out:
+        raise ConfigError("Expected CONFIG.yaml alone, or --truth and --scores, with --out for a file of the table.")
     runs = _runs(options)
     datasets.refuse_foreign(runs)
     _evaluate(runs, keep=bool(options.machine))
@@ -246,6 +252,22 @@ def _evaluate(runs: Sequence[MachineRun], *, keep: bool) -> None:
     paper = evaluation.evaluate_scores(beside, keep=keep) if beside else []
     print(evaluation.table(results, paper))
     logger.info("wrote %s", ResultDirectory.of(runs[0].config).table)
+
+
+def _evaluate_others(options: argparse.Namespace) -> None:
+    """Evaluates the scores of any system by labels from elsewhere."""
+    if not (options.truth and options.scores) or options.config or options.machine or options.set:
+        raise ConfigError(
+            "Expected both --truth and --scores. They take no CONFIG.yaml, --machine or --set; a configuration has its "
+            "labels in the names of its recordings."
+        )
+    results, others = truth.evaluate_directory(truth.read(options.truth), options.scores)
+    for path in others:
+        logger.warning("%s labels no clip of %s; it is left out.", options.truth, path)
+    print(evaluation.table(results))
+    if options.out:
+        evaluation.write_table(options.out, results)
+        logger.info("wrote %s", options.out)
 
 
 VERBS = {

@@ -2,5 +2,6 @@
 
 `directory.py` owns the result directory, `score_files.py` reads and writes the challenge's files, `metrics.py` holds
 AUC and pAUC, `thresholds.py` the decision threshold, `ensemble.py` combines several systems, `evaluate.py` writes
-`result.csv`, `compare.py` compares systems with the figures of `published.py`.
+`result.csv`, `truth.py` evaluates any system's scores by labels from elsewhere, `compare.py` compares systems with the
+figures of `published.py`.
 """

@@ -75,13 +75,23 @@ def evaluate_scores(runs: Sequence[MachineRun], *, keep: bool = False) -> list[M
     results = []
     for run in runs:
         _check_origin(run)
-        ids = [_evaluate_id(*pair, machine_id, run.config.max_fpr) for machine_id, pair in scored_by_id(run).items()]
+        ids = [areas_of(*pair, machine_id, run.config.max_fpr) for machine_id, pair in scored_by_id(run).items()]
         results.append(MachineResult(run.machine, tuple(ids)))
-    path = ResultDirectory.of(runs[0].config).table
+    write_table(ResultDirectory.of(runs[0].config).table, results, keep=keep)
+    return results
+
+
+def write_table(path: Path, results: Sequence[MachineResult], *, keep: bool = False) -> None:
+    """Writes a result file in the challenge's layout.
+
+    Args:
+      path: The file.
+      results: Results by machine type.
+      keep: Whether the file keeps its lines of other machine types.
+    """
     blocks = _read_blocks(path) if keep else {}
     blocks |= {result.machine: _block(result) for result in results}
     score_files.write_rows(path, [row for _, block in sorted(blocks.items()) for row in block])
-    return results
 
 
 def has_paper_scores(run: MachineRun) -> bool:
@@ -175,7 +185,15 @@ def table(results: Sequence[MachineResult], paper: Sequence[MachineResult] = ())
     return "\n".join(lines)
 
 
-def _evaluate_id(labels: list[int], scores: list[float], machine_id: str, max_fpr: float) -> IdResult:
+def areas_of(labels: list[int], scores: list[float], machine_id: str, max_fpr: float) -> IdResult:
+    """AUC and pAUC of the scored clips of one machine ID.
+
+    Args:
+      labels: 1 for an anomaly, 0 for a normal clip.
+      scores: Anomaly scores of the same clips.
+      machine_id: The machine ID.
+      max_fpr: Largest false-positive rate of the pAUC.
+    """
     n_anomaly = sum(labels)
     n_normal = len(labels) - n_anomaly
     if not n_normal or not n_anomaly:

@@ -45,8 +45,12 @@ def write_scores(path: Path, scores: Iterable[ClipScore]) -> None:
     write_rows(path, rows)
 
 
-def read_scores(path: Path) -> list[ClipScore]:
+def read_scores(path: Path, *, may_have_header: bool = False) -> list[ClipScore]:
     """Reads a score file of `write_scores` or of any other participant of the challenge.
+
+    Args:
+      path: The file.
+      may_have_header: Whether the first line is skipped if its second entry is no number.
 
     Raises:
       DataError: If the file is missing or a line is not `file name,score`.
@@ -62,6 +66,8 @@ def read_scores(path: Path) -> list[ClipScore]:
             name, score = row
             scores.append(ClipScore(name, _finite(score)))
         except ValueError as error:
+            if may_have_header and number == 1 and len(row) == 2 and not _is_number(row[1]):
+                continue
             raise DataError(
                 f"Expected `file name,score` in line {number} of {path}. Received: {','.join(row)!r}."
             ) from error
@@ -114,6 +120,14 @@ def read_origin(path: Path) -> dict[str, Any] | None:
     if not is_complete:
         raise DataError(f"The scores beside {path} were not all written; run `ganad score` again.")
     return dict(origin)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _finite(text: str) -> float:
