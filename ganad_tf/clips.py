@@ -57,12 +57,14 @@ class Listing:
       directory: Data directory that each `Clip.file` is relative to.
       clips: All clips, training and test.
       foreign: One line per file that doesn't fit the layout: its path and what was expected.
+      note: Assumption about the layout that the user should know; empty if there is none.
     """
 
     machine: str
     directory: Path
     clips: tuple[Clip, ...]
     foreign: tuple[str, ...] = ()
+    note: str = ""
 
     def clips_of(self, split: str) -> tuple[Clip, ...]:
         """The clips of one split."""

@@ -1,4 +1,5 @@
 import dataclasses
+import logging
 
 import numpy as np
 import pytest
@@ -154,6 +155,32 @@ class TestFolder:
         (tmp_path / "fan" / "normal" / "2026" / "all").symlink_to(tmp_path / "fan" / "normal")
         (listing,) = listed(tmp_path / "fan", dataset=folder_config())
         assert [clip.name for clip in listing.clips] == ["normal/2026/a.wav"]
+
+    @pytest.mark.parametrize("above", [False, True], ids=["the machine", "the folder of machines"])
+    def test_recordings_that_lie_flat_are_the_normal_ones_and_that_is_said(self, tmp_path, caplog, above):
+        caplog.set_level(logging.INFO, logger="ganad_tf")
+        for index in range(10):
+            write_wav(tmp_path / "data" / "fan" / f"{index}.wav", tone(seed=index))
+        write_wav(tmp_path / "data" / "fan" / "abnormal" / "bad.wav", tone(hz=2000))
+        folder = tmp_path / "data" if above else tmp_path / "data" / "fan"
+        (listing,) = listed(folder, dataset=folder_config())
+        assert listing.machine == "fan"
+        assert {clip.name for clip in listing.clips if clip.label == 0} == {f"{index}.wav" for index in range(10)}
+        assert [clip.name for clip in listing.clips if clip.label] == ["abnormal/bad.wav"]
+        assert len(listing.clips_of("train")) == 8
+        assert "fan has no folder `normal`: the 10 recordings in it are taken as normal." in caplog.text
+
+    def test_beside_a_folder_normal_recordings_are_foreign(self, tmp_path):
+        for name in ("a.wav", "normal/b.wav"):
+            write_wav(tmp_path / "fan" / name, tone())
+        with pytest.raises(DataError, match=r"a\.wav: expected only the folders `normal`"):
+            listed(tmp_path / "fan", dataset=folder_config())
+
+    def test_a_recording_beside_the_machines_makes_no_machine(self, tmp_path):
+        for name in ("a.wav", "fan/normal/b.wav", "pump/c.wav"):
+            write_wav(tmp_path / "data" / name, tone())
+        listings = listed(tmp_path / "data", dataset=folder_config())
+        assert [(listing.machine, len(listing.clips)) for listing in listings] == [("fan", 1), ("pump", 1)]
 
     def test_a_foreign_file_deep_down_is_refused(self, tmp_path):
         write_wav(tmp_path / "fan" / "normal" / "2026" / "a.wav", tone())

@@ -159,10 +159,8 @@ def folder(tmp_path_factory, server):
     write_machine(folder / "dev_data", "fan")
     write_machine(folder / "DCASE2020" / "dev_data", "slider")
     write_machine(folder / "eval_data", "fan", ids=("01",), n_test=0)
-    lines = [
-        f"id_01_{index:08d}.wav,{label}_id_01_{index:08d}.wav,{int(label == 'anomaly')}" for index, label in LABELS
-    ]
-    (folder / "eval_data_list.csv").write_text("\n".join(["fan", *lines, ""]))
+    labels = [f"id_01_{index:08d}.wav,{kind}_id_01_{index:08d}.wav,{kind != 'normal':d}" for index, kind in KINDS]
+    (folder / "eval_data_list.csv").write_text("\n".join(["fan", *labels, ""]))
     write_wav(folder / "clip.wav", tone())
     write_wav(folder / "other.flac", tone(seed=1))
     (folder / "baseline.yaml").write_text(OFFICIAL)

@@ -58,6 +58,9 @@ def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list
             f"Expected clips in the layout `{config.dataset.name}`, but found none in {where}; "
             f"set `{key}` or `dataset.name`."
         )
+    for listing in chosen:
+        if listing.note:
+            logger.info("%s.", listing.note)
     return chosen
 
 

@@ -1,8 +1,8 @@
 """Any folder of recordings with `normal/` and, optionally, `anomaly/` or `abnormal/`, with or without subfolders.
 
-The folder's name is the machine type. The data directory is such a folder or holds several; MIMII's
-`id_00/{normal,abnormal}` fits unchanged. The evaluation data directory is a folder of unlabelled recordings, or
-holds one per machine type.
+Without `normal/`, recordings that lie in the folder itself are the normal ones. The folder's name is the machine type.
+The data directory is such a folder or holds several; MIMII's `id_00/{normal,abnormal}` fits unchanged. The evaluation
+data directory is a folder of unlabelled recordings, or holds one per machine type.
 """
 
 import hashlib
@@ -22,10 +22,9 @@ NEW_ID = "new"  # of evaluation data, whose score files are separate from those 
 
 def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
     """Lists `directory` itself as one machine type, or each folder in it."""
-    if mode == "dev":
-        is_machine = (directory / "normal").is_dir()
-    else:
-        is_machine = any(path.is_file() and path.suffix.lower() in extensions() for path in visible_entries(directory))
+    is_machine = (mode == "dev" and (directory / "normal").is_dir()) or bool(_loose(directory))
+    if mode == "dev" and any((path / "normal").is_dir() for path in visible_entries(directory)):
+        is_machine = False  # a recording beside the machines' folders
     if is_machine and directory.name in ("", ".."):
         directory = directory.resolve()  # `.` and `..` have no name
     folders = [directory] if is_machine else [path for path in visible_entries(directory) if path.is_dir()]
@@ -36,18 +35,31 @@ def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
 def _list_labelled(folder: Path, test_split: float) -> Listing:
     clips: list[Clip] = []
     foreign: list[str] = []
+    loose = [] if (folder / "normal").is_dir() else _loose(folder)
     for path in visible_entries(folder):
-        if path.name not in _LABELS or not path.is_dir():
+        if path.name in _LABELS and path.is_dir():
+            files, others = recordings(path)
+            foreign.extend(others)
+            clips.extend(_labelled(files, folder, path, _LABELS[path.name], test_split))
+        elif not path.name.isprintable():
+            foreign.append(f"{path}: expected a name in printable characters")
+        elif path not in loose:
             foreign.append(f"{path}: expected only the folders `normal`, `anomaly` and `abnormal` here")
-            continue
-        files, others = recordings(path)
-        foreign.extend(others)
-        held_out = _held_out(files, path, test_split) if path.name == "normal" else set(files)
-        clips.extend(
-            _clip(file, folder, MACHINE_ID, "test" if file in held_out else "train", _LABELS[path.name])
-            for file in files
-        )
-    return Listing(folder.name, folder.parent, tuple(clips), tuple(foreign))
+    loose = [path for path in loose if path.name.isprintable()]
+    clips.extend(_labelled(loose, folder, folder, _LABELS["normal"], test_split))
+    note = f"{folder} has no folder `normal`: the {len(loose)} recordings in it are taken as normal" if loose else ""
+    return Listing(folder.name, folder.parent, tuple(clips), tuple(foreign), note)
+
+
+def _labelled(files: list[Path], folder: Path, within: Path, label: int, test_split: float) -> list[Clip]:
+    """Clips of one label; anomalies are for the test, and of normal clips those that are held out."""
+    held_out = set(files) if label else _held_out(files, within, test_split)
+    return [_clip(file, folder, MACHINE_ID, "test" if file in held_out else "train", label) for file in files]
+
+
+def _loose(folder: Path) -> list[Path]:
+    """Recordings that lie in the folder itself."""
+    return [path for path in visible_entries(folder) if path.is_file() and path.suffix.lower() in extensions()]
 
 
 def _list_unlabelled(folder: Path, test_split: float) -> Listing:

@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from ganad_tf.models import Detector
+from ganad_tf.training import optimizers
 
 Logs = dict[str, tf.Tensor]
 
@@ -101,6 +102,7 @@ class FusedSteps:
         Returns:
           Iterator over blocks → losses, as `train_step` returns them after the last batch of the next block.
         """
+        optimizers.build(detector)  # a function that creates variables is traced twice
         windows = tf.TensorSpec([None, detector.input_dim], tf.float32)
         step = _traced(detector.train_step, self._paired(windows))
         row = tf.TensorSpec([None], tf.int64) if self.windows_of else windows
