@@ -10,8 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import traceback
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -96,23 +94,6 @@ def _run(words: list[str], cwd: str, environment: dict[str, str], out: Connectio
     os.environ.clear()
     os.environ.update(environment)
     sys.path[0], sys.argv = cwd, ["ganad", *words]
-    code = _code_of(_main)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _main() -> int:
     from ganad_tf.cli.main import main
 
-    return main()
-
-
-def _code_of(run: Callable[[], int]) -> int:
-    try:
-        return run()
-    except SystemExit as error:
-        return error.code if isinstance(error.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
-        return 1
+    sys.exit(main())  # multiprocessing ends the process with this code, or with 1 and a traceback

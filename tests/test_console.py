@@ -20,7 +20,7 @@ from ganad_tf.config.sections import Fit
 from ganad_tf.errors import StageInterrupt
 
 EPOCHS = 80
-N_NEW = 2000
+N_NEW = 3000
 YAML = f"""
 dev_directory: ./my_fan
 dataset: {{name: folder}}

@@ -21,14 +21,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, tone, write_machine, write_wav
+from conftest import ROOT, gate_takes, tone, write_machine, write_wav
 from test_config import OFFICIAL
 from test_serving import Server
 
 from ganad_tf import config as configuration
 
 DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
-RUN = [pytest.param(name, marks=() if name == "README.md" else pytest.mark.slow) for name in DOCUMENTS]
+RUN = gate_takes(DOCUMENTS, "README.md")
 ADDRESS, GRPC_ADDRESS = "127.0.0.1:8501", "127.0.0.1:8500"
 
 TINY = "fit.epochs=1 model.hidden=[16]"

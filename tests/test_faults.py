@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import pytest
 import yaml
-from conftest import write_machine
+from conftest import gate_takes, write_machine
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
@@ -96,9 +96,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(finished, small_disk, gan
     assert not [path for path in small_disk.rglob(".*") if path.suffix in (".tmp", ".lock", ".holder")]
 
 
-@pytest.mark.parametrize(
-    "verb", ["prepare", "train", *(pytest.param(verb, marks=pytest.mark.slow) for verb in ("score", "export"))]
-)
+@pytest.mark.parametrize("verb", gate_takes(("prepare", "train", "score", "export"), "prepare", "train"))
 def test_a_folder_that_may_not_be_written_is_one_sentence(finished, tmp_path, verb):
     brought_up_to(verb, finished, tmp_path)
     before = contents(tmp_path)

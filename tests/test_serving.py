@@ -593,8 +593,12 @@ V2 = st.fixed_dictionaries(
     optional={"inputs": st.lists(TENSOR, max_size=2) | VALUES, "outputs": VALUES, "parameters": VALUES, "id": VALUES},
 )
 NEARLY = st.one_of(V1, VALUES).map(lambda body: (PREDICT, body)) | V2.map(lambda body: ("/v2/models/demo/infer", body))
-FEW = settings(
-    max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True
+FEW, MANY = (
+    settings(max_examples=n, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    for n in (400, 1500)
+)
+by_numbers_of_examples = pytest.mark.parametrize(
+    "examples", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"]
 )
 
 
@@ -603,16 +607,20 @@ PLACES = st.integers(0, 60) | st.integers(0, len(FILES[1]))
 CHANGES = st.lists(st.tuples(PLACES, st.integers(0, 4), st.binary(max_size=4)), min_size=1, max_size=4)
 
 
-@FEW
-@given(NEARLY, st.binary(max_size=80), CHANGES)
-def test_no_request_breaks_the_server(server, nearly, noise, changes):
-    path, body = nearly
-    for content in (body, noise, {**WAV, "instances": [b64(noise)]}):
-        status, answer = server.ask("POST", path, content)
-        assert status == 400, (status, answer)
-        assert answer["error"]
-    status, answer = server.ask("POST", PREDICT, {**WAV, "instances": [b64(changed(changes))]})
-    assert status in (200, 400), answer  # 200 where samples alone are others
+@by_numbers_of_examples
+def test_no_request_breaks_the_server(server, examples):
+    @examples
+    @given(NEARLY, st.binary(max_size=80), CHANGES)
+    def holds(nearly, noise, changes):
+        path, body = nearly
+        for content in (body, noise, {**WAV, "instances": [b64(noise)]}):
+            status, answer = server.ask("POST", path, content)
+            assert status == 400, (status, answer)
+            assert answer["error"]
+        status, answer = server.ask("POST", PREDICT, {**WAV, "instances": [b64(changed(changes))]})
+        assert status in (200, 400), answer  # 200 where samples alone are others
+
+    holds()
 
 
 SIGNATURES = {
@@ -622,17 +630,21 @@ SIGNATURES = {
 }
 
 
-@FEW
-@given(NEARLY, st.sampled_from([*SIGNATURES, None]))
-def test_a_request_is_read_into_what_the_signature_takes_or_refused(nearly, name):
-    path, body = nearly
-    if isinstance(body, dict) and name:
-        body = {**body, "signature_name": name}
-    read = rest.read_request if path == PREDICT else open_inference.read_request
-    try:
-        name, *_, inputs = read(body, SIGNATURES)
-    except InputError as error:
-        assert "\n" not in str(error)
-    else:
-        for key, values in inputs.items():
-            assert values.dtype == SIGNATURES[name].inputs[key].dtype
+@by_numbers_of_examples
+def test_a_request_is_read_into_what_the_signature_takes_or_refused(examples):
+    @examples
+    @given(NEARLY, st.sampled_from([*SIGNATURES, None]))
+    def holds(nearly, name):
+        path, body = nearly
+        if isinstance(body, dict) and name:
+            body = {**body, "signature_name": name}
+        read = rest.read_request if path == PREDICT else open_inference.read_request
+        try:
+            name, *_, inputs = read(body, SIGNATURES)
+        except InputError as error:
+            assert "\n" not in str(error)
+        else:
+            for key, values in inputs.items():
+                assert values.dtype == SIGNATURES[name].inputs[key].dtype
+
+    holds()

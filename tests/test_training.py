@@ -211,6 +211,7 @@ def test_every_detector_scores_a_corrupted_clip_higher_than_its_original(config,
     assert train_detector(MachineRun(config, listing, "dev"))
     score_clips(MachineRun(config, listing, "dev"))
     assert len(set(scored(config))) == 6
+    assert min(scored(config)) > 0
     directory = ModelDirectory(Path(config.model_directory, "dev", "fan"))
     detector = directory.load()
     cached = Cache(MachineRun(config, listing, "dev"), "test").current().entries
