@@ -31,6 +31,7 @@ class Clip:
       label: 0 normal, 1 anomaly, None unknown.
       size: File size in bytes; together with `mtime_ns` it shows whether the file has changed.
       mtime_ns: Time of last modification in nanoseconds.
+      group: Recording or other set that the clip is a part of; empty if it stands alone. See `recording`.
     """
 
     file: str
@@ -41,6 +42,12 @@ class Clip:
     label: int | None
     size: int
     mtime_ns: int
+    group: str = ""
+
+    @property
+    def recording(self) -> str:
+        """Name shared by the clips of one recording, which never lie on both sides of a split."""
+        return self.group or self.file
 
     @property
     def stamp(self) -> tuple[str, int, int]:
