@@ -15,6 +15,9 @@ from ganad_tf.errors import DataError
 # Called with an iterable of clips or the like and their number, iterates over it and shows how far it is, as tqdm does.
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
+# Training, test, and recordings that are kept out of both for a threshold.
+SPLITS = ("train", "test", "calibration")
+
 LABELS = {0: "normal", 1: "anomaly", None: "unknown"}
 
 
@@ -27,11 +30,12 @@ class Clip:
       name: Name in score files: the file name, preceded by its folder where the layout needs that.
       machine: Machine type, such as `fan`.
       machine_id: Individual machine, such as `00`.
-      split: `train` or `test`.
+      split: One of `SPLITS`.
       label: 0 normal, 1 anomaly, None unknown.
       size: File size in bytes; together with `mtime_ns` it shows whether the file has changed.
       mtime_ns: Time of last modification in nanoseconds.
       group: Recording or other set that the clip is a part of; empty if it stands alone. See `recording`.
+      channel: The channel, from 0, if each channel of the file is a clip; None for that of the settings.
     """
 
     file: str
@@ -43,6 +47,12 @@ class Clip:
     size: int
     mtime_ns: int
     group: str = ""
+    channel: int | None = None
+
+    @property
+    def key(self) -> str:
+        """The file, followed by the channel if the clip is a single one: `fan/normal/a.wav#ch0`."""
+        return self.file + channel_suffix(self.channel)
 
     @property
     def recording(self) -> str:
@@ -51,8 +61,8 @@ class Clip:
 
     @property
     def stamp(self) -> tuple[str, int, int]:
-        """Path, size and modification time of the file; equal as long as the file is unchanged."""
-        return self.file, self.size, self.mtime_ns
+        """Key, size and modification time of the file; equal as long as the file is unchanged."""
+        return self.key, self.size, self.mtime_ns
 
 
 @dataclass(frozen=True)
@@ -90,10 +100,19 @@ class Listing:
         return clips
 
 
+def channel_suffix(channel: int | None) -> str:
+    """End of the names of clips that are single channels.
+
+    >>> channel_suffix(0), channel_suffix(None)
+    ('#ch0', '')
+    """
+    return "" if channel is None else f"#ch{channel}"
+
+
 def by_id(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
     """Groups clips by machine ID, in the challenge's order: IDs ascending, normal clips first, then by file."""
     groups: dict[str, list[Clip]] = {}
-    for clip in sorted(clips, key=lambda clip: (clip.machine_id, clip.label or 0, clip.file)):
+    for clip in sorted(clips, key=lambda clip: (clip.machine_id, clip.label or 0, clip.key)):
         groups.setdefault(clip.machine_id, []).append(clip)
     return groups
 

@@ -25,10 +25,10 @@ def with_contents(current: Manifest, n_new: int, examinations: Mapping[str, Exam
     Args:
       current: The manifest.
       n_new: Number of entries that were added last.
-      examinations: Checksums and remarks by `Clip.file`.
+      examinations: Checksums and remarks by `Clip.key`.
     """
     old, new = current.entries[: len(current.entries) - n_new], current.entries[len(current.entries) - n_new :]
-    known = [examinations[entry.clip.file] for entry in new]
+    known = [examinations[entry.clip.key] for entry in new]
     described = (
         dataclasses.replace(entry, sha256=contents.sha256, remarks=contents.remarks)
         for entry, contents in zip(new, known, strict=True)
@@ -71,8 +71,29 @@ def with_current_times(known: Manifest, clips: Sequence[Clip], recordings: Path)
     )
 
 
+def as_listed(known: Manifest, clips: Sequence[Clip], recordings: Path) -> Manifest:
+    """The manifest with its clips as they are listed now, where the recordings have not changed.
+
+    Modification times, labels, groups and machine types are those of the listing: a cache may be older than the
+    settings that they follow from.
+
+    Args:
+      known: The manifest of a cache.
+      clips: The current clips.
+      recordings: Directory that `Clip.file` is relative to.
+    """
+    current = with_current_times(known, clips, recordings)
+    listed = {clip.stamp: clip for clip in clips}
+    return dataclasses.replace(
+        current,
+        entries=tuple(
+            dataclasses.replace(entry, clip=listed.get(entry.clip.stamp, entry.clip)) for entry in current.entries
+        ),
+    )
+
+
 def save_times(cache: Path, current: Manifest) -> None:
-    """Saves a manifest with current times, if possible, so that the next call need not compare contents."""
+    """Saves a manifest with current clips, if possible, so that the next call need not compare contents."""
     try:
         manifest.save(cache, current)
     except WriteError as error:  # nothing is lost
@@ -90,7 +111,7 @@ def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, sourc
       recordings: Directory that `Clip.file` is relative to.
 
     Returns:
-      The manifest, with the modification times in `clips`.
+      The manifest, with its clips as in `clips`.
 
     Raises:
       DataError: If the cache is not so. The message says why; the caller appends what to do.
@@ -102,7 +123,7 @@ def load_current(directory: Path, clips: Sequence[Clip], fingerprint: str, sourc
         raise DataError(f"The cache in {directory} is of recordings in {current.source}, not in {source}.")
     if not current.is_complete:
         raise DataError(f"The cache in {directory} is not finished.")
-    current = with_current_times(current, clips, recordings)
+    current = as_listed(current, clips, recordings)
     known = {entry.clip for entry in current.entries}
     left_out = {clip.stamp for clip in current.skipped}
     expected = {clip for clip in clips if clip.stamp not in left_out}

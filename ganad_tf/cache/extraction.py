@@ -31,7 +31,7 @@ def log_mels(
       config: Settings of audio and features.
       clips: The clips.
       directory: Directory that `Clip.file` is relative to.
-      examinations: Receives each file's checksum and remarks, by `Clip.file`.
+      examinations: Receives the checksum of each clip's file and remarks on its sound, by `Clip.key`.
       threads: Number of clips that are processed at the same time.
 
     Yields:
@@ -56,7 +56,7 @@ def _one_by_one(
         path = directory / clip.file
         try:
             with memory.enough_for(path):
-                values = log_mel(memory.as_tensor(_read(directory, clip.file, config, examinations))).numpy()
+                values = log_mel(memory.as_tensor(_read(directory, clip, config, examinations))).numpy()
         except MemoryShortageError:  # not the clip's fault
             raise
         except DataError as error:
@@ -81,7 +81,7 @@ def _in_parallel(
 
     def read(number: np.ndarray) -> np.ndarray:
         try:
-            return _read(directory, clips[int(number)].file, config, examinations)
+            return _read(directory, clips[int(number)], config, examinations)
         except DataError as error:
             faults[int(number)] = error
             return np.zeros(fewest, np.float32)  # a placeholder, which is discarded
@@ -105,13 +105,13 @@ def _in_parallel(
         yield clip, fault or _finite(values, path)
 
 
-def _read(directory: Path, file: str, config: Config, examinations: dict[str, Examination]) -> np.ndarray:
-    """Reads a recording's samples, `[samples]` float32, and records its checksum and remarks."""
-    path, check = directory / file, SoundCheck()
+def _read(directory: Path, clip: Clip, config: Config, examinations: dict[str, Examination]) -> np.ndarray:
+    """Reads a clip's samples, `[samples]` float32, and records its file's checksum and remarks on its sound."""
+    path, settings, check = directory / clip.file, config.audio.of_channel(clip.channel), SoundCheck()
     try:
-        return audio.read(path, config.audio, fewest_samples=fewest_samples(config.feature), observe=check.add)
+        return audio.read(path, settings, fewest_samples=fewest_samples(config.feature), observe=check.add)
     finally:  # also for unusable files, to recognise them next time
-        examinations[file] = Examination(sound_checks.checksum(path), check.remarks(config.audio))
+        examinations[clip.key] = Examination(sound_checks.checksum(path), check.remarks(settings))
 
 
 def _finite(values: np.ndarray, path: Path) -> np.ndarray | DataError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganad_tf.clips import Clip
+from ganad_tf.clips import Clip, channel_suffix
 from ganad_tf.errors import DataError
 from ganad_tf.files import atomic, checksummed
 
@@ -56,6 +56,7 @@ class SkippedClip:
       file, size, mtime_ns: As in `Clip`.
       reason: Error message of reading it.
       sha256: Checksum of its file; empty if unknown.
+      channel: As in `Clip`.
     """
 
     file: str
@@ -63,11 +64,12 @@ class SkippedClip:
     mtime_ns: int
     reason: str
     sha256: str = ""
+    channel: int | None = None
 
     @property
     def stamp(self) -> tuple[str, int, int]:
-        """Path, size and modification time of the file; equal as long as the file is unchanged."""
-        return self.file, self.size, self.mtime_ns
+        """As `Clip.stamp`."""
+        return self.file + channel_suffix(self.channel), self.size, self.mtime_ns
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,13 @@ class Manifest:
     statistics: Statistics | None = None
 
     def digest(self) -> str:
-        """Fingerprint of the cached clips: equal for equal file names, contents and feature settings.
+        """Fingerprint of the cached clips: equal for equal file names, contents, recordings and feature settings.
 
         Entries of earlier versions without a checksum count by modification time instead of contents.
         """
-        return self._digest([(clip.file, clip.size, sha256 or clip.mtime_ns) for clip, sha256 in self._contents()])
+        return self._digest(
+            [(clip.key, clip.size, sha256 or clip.mtime_ns, *_group(clip)) for clip, sha256 in self._contents()]
+        )
 
     def has_digest(self, digest: object) -> bool:
         """Whether `digest` is that of these clips, by this version or by earlier ones, which used times alone."""
@@ -118,9 +122,9 @@ class Manifest:
         return digest in (self.digest(), self._digest(by_times))
 
     def _contents(self) -> list[tuple[Clip, str]]:
-        return sorted(((entry.clip, entry.sha256) for entry in self.entries), key=lambda pair: pair[0].file)
+        return sorted(((entry.clip, entry.sha256) for entry in self.entries), key=lambda pair: pair[0].key)
 
-    def _digest(self, clips: Sequence[tuple[str, int, str | int]]) -> str:
+    def _digest(self, clips: Sequence[tuple[str | int, ...]]) -> str:
         return checksummed.fingerprint([self.fingerprint, clips])
 
 
@@ -167,6 +171,11 @@ def damage(directory: Path, shard: Shard) -> str | None:
     except OSError as error:
         return f"{shard.file} can't be read ({error.strerror})"
     return None
+
+
+def _group(clip: Clip) -> list[str]:
+    """The clip's group, if it has one and results depend on it."""
+    return [clip.group] if clip.group and clip.split != "test" else []
 
 
 def _entry(body: dict[str, Any]) -> Entry:

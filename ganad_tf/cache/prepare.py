@@ -75,7 +75,7 @@ def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads:
     clips = listing.clips_of(split)
     empty = Manifest(config.feature_fingerprint(), config.feature_settings(), cache.source)
     reusable = empty if fresh else _reusable(cache, empty)
-    before = contents.with_current_times(reusable, clips, listing.directory)
+    before = contents.as_listed(reusable, clips, listing.directory)
     kept, todo, skipped = _compare(before, clips, config)
     n_dropped = len(before.entries) - len(kept)
     if (
@@ -155,8 +155,8 @@ def _compare(
         return kept, todo, ()
     stamps = {clip.stamp for clip in todo}
     skipped = tuple(clip for clip in before.skipped if clip.stamp in stamps)
-    unusable = {clip.file for clip in skipped}
-    return kept, [clip for clip in todo if clip.file not in unusable], skipped
+    unusable = {clip.stamp for clip in skipped}
+    return kept, [clip for clip in todo if clip.stamp not in unusable], skipped
 
 
 def _shards(
@@ -168,8 +168,8 @@ def _shards(
     for clip, log_mel in log_mels:
         n_clips += 1
         if isinstance(log_mel, DataError):
-            sha256 = examinations[clip.file].sha256
-            bad.append(SkippedClip(clip.file, clip.size, clip.mtime_ns, str(log_mel), sha256))
+            sha256 = examinations[clip.key].sha256
+            bad.append(SkippedClip(clip.file, clip.size, clip.mtime_ns, str(log_mel), sha256, clip.channel))
         else:
             good.append((clip, log_mel))
             n_bytes += log_mel.nbytes

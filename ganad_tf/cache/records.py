@@ -145,7 +145,7 @@ def parse_spectra(record: tf.Tensor, prefix: tf.Tensor, frames: tf.Tensor, n_mel
 def _serialise(clip: Clip, log_mel: np.ndarray) -> bytes:
     values = np.ascontiguousarray(log_mel, dtype="<f4").tobytes()
     feature = {
-        "file": tf.train.Feature(bytes_list=tf.train.BytesList(value=[clip.file.encode()])),
+        "file": tf.train.Feature(bytes_list=tf.train.BytesList(value=[clip.key.encode()])),
         "log_mel": tf.train.Feature(bytes_list=tf.train.BytesList(value=[values])),
     }
     example = tf.train.Example(features=tf.train.Features(feature=feature))
@@ -156,8 +156,8 @@ def _parse(record: bytes, entry: Entry) -> np.ndarray:
     """Log-mel of a record, `[frames, mels]` float32; outside the graph, where a damaged record is an exception."""
     features = tf.train.Example.FromString(record).features.feature
     file = features["file"].bytes_list.value[0].decode()
-    if file != entry.clip.file:  # another process has prepared the recordings again
-        raise ValueError(f"expected the record of {entry.clip.file}, received that of {file}")
+    if file != entry.clip.key:  # another process has prepared the recordings again
+        raise ValueError(f"expected the record of {entry.clip.key}, received that of {file}")
     return np.frombuffer(features["log_mel"].bytes_list.value[0], "<f4").reshape(entry.frames, -1)
 
 

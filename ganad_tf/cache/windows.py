@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ganad_tf import splits
 from ganad_tf.cache import records
 from ganad_tf.cache.manifest import Entry
 from ganad_tf.features import Normalizer
@@ -24,6 +25,7 @@ from ganad_tf.files import checksummed
 SHARDS_AT_ONCE = 4  # streamed training: interleaved shards
 CLIPS_AT_ONCE = 128  # streamed training: clips whose windows are shuffled together, about 20 MB
 AHEAD = 1  # prefetched batches
+LARGEST_VALIDATION = 0.25  # of the clips, where recordings are too long for the share that is wanted
 THREADS = os.cpu_count() or 1
 
 
@@ -63,7 +65,7 @@ class Source:
         """Identifies the order of shuffled windows for a given seed."""
         if self.fits(memory_budget_mb):
             return "in memory"
-        locations = sorted((entry.clip.file, entry.shard, entry.index) for entry in self.entries)
+        locations = sorted((entry.clip.key, entry.shard, entry.index) for entry in self.entries)
         return f"streamed, {checksummed.fingerprint(locations)}"
 
     def normalized(self, log_mel: Any) -> Any:
@@ -72,9 +74,9 @@ class Source:
 
 
 def split_by_file(entries: Sequence[Entry], share: float, seed: int) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
-    """Splits clips into training and validation: whole files, with the same share of each machine ID.
+    """Splits clips into training and validation: whole recordings, with the same share of each machine ID.
 
-    A clip whose file is identical to one in training stays in training.
+    A clip whose file is identical to one in training stays in training, together with the others of its recording.
 
     Args:
       entries: Normal clips.
@@ -85,18 +87,25 @@ def split_by_file(entries: Sequence[Entry], share: float, seed: int) -> tuple[tu
       Training and validation entries.
     """
     groups: dict[str, list[Entry]] = {}
-    for entry in sorted(entries, key=lambda entry: entry.clip.file):
+    for entry in sorted(entries, key=lambda entry: entry.clip.key):
         groups.setdefault(entry.clip.machine_id, []).append(entry)
     training: list[Entry] = []
     validation: list[Entry] = []
     for machine_id, group in sorted(groups.items()):
-        random.Random(f"{seed}/{machine_id}").shuffle(group)
-        count = min(round(share * len(group)), len(group) - 1)
-        validation.extend(group[:count])
-        training.extend(group[count:])
-    trained_on = {entry.sha256 for entry in training if entry.sha256}
-    twins = [entry for entry in validation if entry.sha256 in trained_on]
-    return (*training, *twins), tuple(entry for entry in validation if entry.sha256 not in trained_on)
+        recordings = splits.grouped([entry.clip.recording for entry in group])
+        random.Random(f"{seed}/{machine_id}").shuffle(recordings)
+        sizes = [len(members) for members in recordings]
+        held_out = set(splits.chosen(sizes, round(share * len(group)), most=LARGEST_VALIDATION))
+        for number, members in enumerate(recordings):
+            (validation if number in held_out else training).extend(group[index] for index in members)
+    everything = training + validation
+    stays = splits.without_relatives(
+        range(len(training), len(everything)),
+        [entry.sha256 for entry in everything],
+        [entry.clip.recording for entry in everything],
+    )
+    twins = [entry for index, entry in enumerate(everything) if index >= len(training) and index not in stays]
+    return (*training, *twins), tuple(everything[index] for index in sorted(stays))
 
 
 def window_batches(
@@ -259,7 +268,7 @@ def fill(held: HeldSpectra, source: Source) -> None:
 
 def _begins(source: Source) -> dict[Entry, int]:
     """First row of each clip in the held spectra, ordered by clip file."""
-    order = sorted(source.entries, key=lambda entry: entry.clip.file)
+    order = sorted(source.entries, key=lambda entry: entry.clip.key)
     return dict(zip(order, itertools.accumulate((entry.frames for entry in order), initial=0), strict=False))
 
 

@@ -6,7 +6,7 @@ what is made of it. Every default is that of the DCASE 2020 Task 2 baseline or l
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from ganad_tf.config.paths import Location
@@ -93,6 +93,10 @@ class Audio:
             raise ValueError(
                 f"expected a channel of at least 0 or `mean` for `audio.channel`. Received: {self.channel}."
             )
+
+    def of_channel(self, channel: int | None) -> "Audio":
+        """These settings for a clip that is a single channel; None for a clip by the setting `channel`."""
+        return self if channel is None else replace(self, channel=channel)
 
     def as_recorded(self) -> dict[str, Any]:
         """Settings that identify caches and detectors; settings added later only where they are not the default."""

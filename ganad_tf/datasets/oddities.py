@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from ganad_tf.audio import sound_checks
 from ganad_tf.audio.sound_checks import Examination
 from ganad_tf.cache import contents
 from ganad_tf.cache.directory import Cache
-from ganad_tf.clips import Clip, Progress
+from ganad_tf.clips import SPLITS, Clip, Progress
 from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError
 from ganad_tf.run import MachineRun
@@ -38,7 +38,9 @@ def warn(runs: Sequence[MachineRun], *, progress: Progress) -> None:
         examinations |= _known(run)
         missing = [clip for clip in run.listing.clips if clip not in examinations]
         unknown += missing
-        recordings += [(run.listing.directory / clip.file, run.config.audio) for clip in missing]
+        recordings += [
+            (run.listing.directory / clip.file, run.config.audio.of_channel(clip.channel)) for clip in missing
+        ]
     if unknown:
         with ThreadPoolExecutor() as pool:
             examined = progress(pool.map(_examine, recordings), len(unknown))
@@ -53,13 +55,13 @@ def lines(examinations: Mapping[Clip, Examination | None]) -> Iterator[str]:
     Args:
       examinations: Results by clip; None for files that can't be read.
     """
-    having: dict[str, list[str]] = defaultdict(list)
+    having: dict[str, dict[str, None]] = defaultdict(dict)  # names by kind, each once
     for clip, examined in examinations.items():
         for remark in examined.remarks if examined else ():
             is_channel = remark.startswith(sound_checks.CONSTANT)
-            kind, name = (sound_checks.CONSTANT, f"{clip.file} ({remark})") if is_channel else (remark, clip.file)
-            having[kind].append(name)
-    unreadable = [clip.file for clip, examined in examinations.items() if examined is None]
+            kind, name = (sound_checks.CONSTANT, f"{clip.file} ({remark})") if is_channel else (remark, clip.key)
+            having[kind][name] = None
+    unreadable = list(dict.fromkeys(clip.file for clip, examined in examinations.items() if examined is None))
     if unreadable:
         yield f"{_recordings(unreadable)} can't be read, `ganad prepare` says why: {_some(unreadable)}."
     if silent := having[sound_checks.SILENT]:
@@ -73,14 +75,16 @@ def lines(examinations: Mapping[Clip, Examination | None]) -> Iterator[str]:
 
 def _of_identical(examinations: Mapping[Clip, Examination | None]) -> Iterator[str]:
     alike: dict[str, list[Clip]] = defaultdict(list)
+    files: set[str] = set()
     for clip, examined in examinations.items():
-        if examined and examined.sha256:
+        if examined and examined.sha256 and clip.file not in files:  # channels of one file are not copies
             alike[examined.sha256].append(clip)
+            files.add(clip.file)
     groups = [group for group in alike.values() if len(group) > 1]
     if groups:
-        files = [clip.file for group in groups for clip in group]
+        copies = [clip.file for group in groups for clip in group]
         n_groups = "1 group" if len(groups) == 1 else f"{len(groups)} groups"
-        yield f"Identical files, {_recordings(files)} in {n_groups}: {_some(map(_equation, groups))}."
+        yield f"Identical files, {_recordings(copies)} in {n_groups}: {_some(map(_equation, groups))}."
     leaked = [part for group in groups for part in _by_machine(group) if len({clip.split for clip in part}) > 1]
     if leaked:
         tests = [clip.file for group in leaked for clip in group if clip.split == "test"]
@@ -100,7 +104,7 @@ def _by_machine(group: Sequence[Clip]) -> list[list[Clip]]:
 def _known(run: MachineRun) -> dict[Clip, Examination]:
     """Results of the current clips that the caches hold."""
     known: dict[Clip, Examination] = {}
-    for split in ("train", "test"):
+    for split in SPLITS:
         clips = run.listing.clips_of(split)
         try:
             cached = Cache(run, split).load()
@@ -108,7 +112,7 @@ def _known(run: MachineRun) -> dict[Clip, Examination]:
             continue
         if cached.fingerprint != run.config.feature_fingerprint():
             continue
-        cached = contents.with_current_times(cached, clips, run.listing.directory)
+        cached = contents.as_listed(cached, clips, run.listing.directory)
         entries = {entry.clip: Examination(entry.sha256, entry.remarks) for entry in cached.entries if entry.sha256}
         left_out = {clip.stamp for clip in cached.skipped}  # `prepare` has reported them
         for clip in clips:
@@ -130,7 +134,7 @@ def _equation(group: Sequence[Clip]) -> str:
     return " = ".join(clip.file for clip in group[:N_NAMED]) + (" = ..." if len(group) > N_NAMED else "")
 
 
-def _recordings(files: Sequence[str]) -> str:
+def _recordings(files: Collection[str]) -> str:
     return "1 recording" if len(files) == 1 else f"{len(files)} recordings"
 
 

@@ -104,7 +104,8 @@ def read_usable_clips(
     waveforms = {}
     for clip in clips:
         try:
-            waveform = audio.read(inputs.run.listing.directory / clip.file, config.audio, fewest_samples=fewest)
+            settings = config.audio.of_channel(clip.channel)
+            waveform = audio.read(inputs.run.listing.directory / clip.file, settings, fewest_samples=fewest)
             waveforms[clip] = waveform if most is None or len(waveform) <= most else waveform[:most].copy()
         except DataError:
             if config.on_bad_clip == "error":

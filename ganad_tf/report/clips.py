@@ -118,7 +118,9 @@ def _colour_scales(views: Collection[ClipView]) -> tuple[tuple[float, float], fl
 def _audio_source(summary: MachineSummary, scored: ScoredClip, embedder: AudioEmbedder) -> str | None:
     if summary.config.dataset.name == "imported":
         return None
-    return embedder.source(summary.run.listing.directory / scored.clip.file, summary.audio)
+    return embedder.source(
+        summary.run.listing.directory / scored.clip.file, summary.audio.of_channel(scored.clip.channel)
+    )
 
 
 def _verdict(scored: ScoredClip) -> str:

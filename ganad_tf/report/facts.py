@@ -177,7 +177,7 @@ def _summarize(results: MachineResults) -> MachineSummary:
     train_scores = tuple(score.score for score in score_files.read_scores(results.train_scores))
     limit = threshold_or_none(train_scores, config.threshold, run.machine)
     cache, cached = provenance.cache_of(run, origin)
-    cached = contents.with_current_times(cached, listing.clips, listing.directory)
+    cached = contents.as_listed(cached, listing.clips, listing.directory)
     by_id = {
         machine_id: [ScoredClip(clip, score, None if limit is None else score > limit) for clip, score in scored]
         for machine_id, scored in evaluate.scored_clips(run).items()

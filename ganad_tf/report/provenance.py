@@ -106,7 +106,7 @@ def check_recordings(run: MachineRun, scored: Sequence[Clip], cached: Manifest) 
     Raises:
       DataError: If any has; names one of them.
     """
-    changed = sorted(clip.file for clip in set(scored) - {entry.clip for entry in cached.entries})
+    changed = sorted(clip.key for clip in set(scored) - {entry.clip for entry in cached.entries})
     if changed:
         which = "on its members, then on the ensemble" if run.config.ensemble.members else "again"
         raise DataError(

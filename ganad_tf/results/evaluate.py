@@ -144,8 +144,8 @@ def _left_out(run: MachineRun) -> set[str]:
     cache = Cache(run, "test")
     if run.config.on_bad_clip == "error" or not cache.path.exists():
         return set()
-    files = {clip.file for clip in cache.load().skipped}
-    return {clip.name for clip in run.listing.clips_of("test") if clip.file in files}
+    skipped = {clip.stamp[0] for clip in cache.load().skipped}
+    return {clip.name for clip in run.listing.clips_of("test") if clip.key in skipped}
 
 
 def _check_origin(run: MachineRun) -> None:

@@ -91,19 +91,19 @@ def apply_to_cache(
     """
     compute = clip_function(model, functions)
     scored = partial.scores if partial else {}
-    done = [entry.clip for entry in entries if entry.clip.file in scored]
+    done = [entry.clip for entry in entries if entry.clip.key in scored]
     results: list[dict[Clip, np.ndarray]] = [
-        {clip: np.array(scored[clip.file][column], np.float32) for clip in done} for column in range(len(functions))
+        {clip: np.array(scored[clip.key][column], np.float32) for clip in done} for column in range(len(functions))
     ]
-    todo = [entry for entry in entries if entry.clip.file not in scored]
+    todo = [entry for entry in entries if entry.clip.key not in scored]
     for entry, log_mel in progress(records.read(cache, todo), len(todo)):
         for result, value in zip(results, compute(memory.as_tensor(log_mel)), strict=True):
             result[entry.clip] = value.numpy()
             if not np.isfinite(result[entry.clip]).all():
                 raise DataError(
-                    f"The anomaly score of {entry.clip.file} is {result[entry.clip]}, not a number; "
+                    f"The anomaly score of {entry.clip.key} is {result[entry.clip]}, not a number; "
                     "the detector is not usable, train it again."
                 )
         if partial:
-            partial.add(entry.clip.file, [float(result[entry.clip]) for result in results])
+            partial.add(entry.clip.key, [float(result[entry.clip]) for result in results])
     return results

@@ -4,7 +4,7 @@ Three densities, which need nothing but the vectors: no labels, no machine IDs. 
 with `whiten`, they decorrelate them too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ import sklearn.covariance
 import sklearn.mixture
 import tensorflow as tf
 
+from ganad_tf import splits
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError
 from ganad_tf.features import usable_deviation
@@ -65,11 +66,16 @@ class Density:
 
 def min_training_clips(settings: Scorer) -> int:
     """Minimum number of training clips for the density and for its cross-validation."""
-    base = {"mahalanobis": 2, "gmm": max(2, settings.components), "knn": max(2, settings.neighbors)}[settings.density]
+    base = min_clips(settings)
     clips = base + 1
     while clips - _largest_fold(clips) < base:
         clips += 1
     return clips
+
+
+def min_clips(settings: Scorer) -> int:
+    """Minimum number of clips that the density can be fitted to."""
+    return {"mahalanobis": 2, "gmm": max(2, settings.components), "knn": max(2, settings.neighbors)}[settings.density]
 
 
 def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
@@ -98,20 +104,35 @@ def score_in_chunks(density: Density, vectors: np.ndarray) -> np.ndarray:
     return np.concatenate([density(tf.constant(part, tf.float32)).numpy() for part in parts])
 
 
-def cross_validated_scores(vectors: np.ndarray, settings: Scorer, seed: int) -> np.ndarray:
+def cross_validated_scores(
+    vectors: np.ndarray, settings: Scorer, seed: int, recordings: Sequence[str] | None = None
+) -> np.ndarray:
     """Scores each normal clip by a density fitted without the clip's fold, `[clips, dims]` → `[clips]`.
 
     A density gives lower scores to the clips it was fitted on (the nearest neighbour of a training clip is the clip
-    itself), so that a threshold from those scores would be too low. The network, which was trained on the clip, is not
-    trained again: where it overfits a few training clips, their scores are still too low.
+    itself), so that a threshold from those scores would be too low; other clips of the same recording have the same
+    effect. The network, which was trained on the clip, is not trained again: where it overfits a few training clips,
+    their scores are still too low.
+
+    Args:
+      vectors: Of normal clips, `[clips, dims]`, in dB.
+      settings: Which density.
+      seed: Of the folds and the fits.
+      recordings: Name of each clip's recording, which is left out as a whole; None if all clips stand alone.
+
+    Raises:
+      DataError: If there are fewer than two recordings, or a Gaussian mixture does not come to an end.
     """
-    fold_of = np.random.default_rng(seed).permutation(len(vectors)) % min(FOLDS, len(vectors))
     scores = np.empty(len(vectors))
-    for fold in range(fold_of.max() + 1):
-        held_out = fold_of == fold
-        density = fit(vectors[~held_out], settings, seed)
+    for held_out in folds_of(len(vectors), seed, recordings):
+        density = fit(np.delete(vectors, held_out, axis=0), settings, seed)
         scores[held_out] = score_in_chunks(density, vectors[held_out])
     return scores
+
+
+def folds_of(n_clips: int, seed: int, recordings: Sequence[str] | None) -> list[np.ndarray]:
+    """Folds of the cross-validation: indices of the clips that are left out together."""
+    return splits.folds(recordings if recordings is not None else [str(index) for index in range(n_clips)], FOLDS, seed)
 
 
 def _fitted(projected: np.ndarray, settings: Scorer, seed: int) -> dict[str, np.ndarray]:

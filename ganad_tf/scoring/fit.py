@@ -7,6 +7,7 @@ import numpy as np
 
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry
+from ganad_tf.clips import Clip
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError
 from ganad_tf.results.score_files import ClipScore
@@ -48,6 +49,32 @@ def warn_of_missing_threshold(run: MachineRun, entries: Sequence[Entry]) -> None
         )
 
 
+def recordings_left_out(clips: Sequence[Clip], settings: Scorer, seed: int) -> list[str] | None:
+    """Names of the clips' recordings, which the density's cross-validation leaves out as a whole.
+
+    None, so that clips are left out without regard to their recordings, if no clip shares its recording with another,
+    or if too few clips would remain; then a warning is logged.
+    """
+    names = [clip.recording for clip in clips]
+    n_recordings = len(set(names))
+    if settings.name != "density" or n_recordings == len(names):
+        return None
+    fewest = densities.min_clips(settings)
+    largest = len(names)
+    if n_recordings > 1:
+        largest = max(len(fold) for fold in densities.folds_of(len(names), seed, names))
+    if len(names) - largest >= fewest:
+        return names
+    logger.warning(
+        "%s: the %d normal training clips are of %s, too few to leave out whole recordings: training scores and "
+        "threshold will be too low; add recordings.",
+        clips[0].machine,
+        len(names),
+        "one recording" if n_recordings == 1 else f"{n_recordings} recordings",
+    )
+    return None
+
+
 def fit_scorers(
     directory: ModelDirectory, missing: Sequence[Scorer], cache: Cache, entries: Sequence[Entry], seed: int
 ) -> None:
@@ -69,9 +96,10 @@ def fit_scorers(
     ]
     results = clip_values.apply_to_cache(model, functions, cache.path, entries)
     for settings, values in zip(missing, results, strict=True):
-        by_clip = sorted(values.items(), key=lambda item: item[0].file)
+        by_clip = sorted(values.items(), key=lambda item: item[0].key)
         array = np.stack([value for _, value in by_clip])
         density = densities.fit(array, settings, seed) if settings.name == "density" else None
-        scores = densities.cross_validated_scores(array, settings, seed) if density else array
+        recordings = recordings_left_out([clip for clip, _ in by_clip], settings, seed)
+        scores = densities.cross_validated_scores(array, settings, seed, recordings) if density else array
         named = tuple(ClipScore(clip.name, float(score)) for (clip, _), score in zip(by_clip, scores, strict=True))
         directory.save_scorer(FittedScorer(settings, density, named))

@@ -18,7 +18,7 @@ class PartialScores:
       max_share_of_time: Largest share of the time that writing the file may take.
 
     Attributes:
-      scores: By clip file, one number per scorer.
+      scores: By `Clip.key`, one number per scorer.
     """
 
     def __init__(self, path: Path, made_with: Mapping[str, Any], *, max_share_of_time: float = 0.05) -> None:

@@ -161,7 +161,7 @@ def _latent(
 
 def _spread(entries: Sequence[Entry], count: int) -> list[Entry]:
     """At most `count` entries, evenly spread over IDs and names; the same every time."""
-    ordered = sorted(entries, key=lambda entry: entry.clip.file)
+    ordered = sorted(entries, key=lambda entry: entry.clip.key)
     return [ordered[index] for index in evenly_spread(len(ordered), count)]
 
 
@@ -181,4 +181,5 @@ def _recordings(run: MachineRun, entries: Sequence[Entry]) -> Iterator[tuple[str
         return
     n_samples = max(SECONDS_HEARD * config.audio.sample_rate, fewest_samples(config.feature))
     for entry in entries:
-        yield entry.clip.name, audio.read(run.listing.directory / entry.clip.file, config.audio)[:n_samples]
+        settings = config.audio.of_channel(entry.clip.channel)
+        yield entry.clip.name, audio.read(run.listing.directory / entry.clip.file, settings)[:n_samples]

@@ -1,0 +1,110 @@
+"""Splits of clips that never separate the clips of one recording.
+
+Every clip is given by the name of its recording, `Clip.recording`; clips that stand alone have a name of their own.
+Validation, test, and the folds of a cross-validation are all chosen here.
+"""
+
+from collections.abc import Hashable, Iterable, Sequence
+
+import numpy as np
+
+from ganad_tf.errors import DataError
+
+
+def folds(recordings: Sequence[str], n_folds: int, seed: int) -> list[np.ndarray]:
+    """Divides clips into folds of about equal size, each recording into one fold.
+
+    Clips that all stand alone are divided evenly and at random. Longer recordings are assigned first, each to the
+    smallest fold so far, in random order among recordings of equal length.
+
+    Args:
+      recordings: Name of each clip's recording, such as `[clip.recording for clip in clips]`.
+      n_folds: Number of folds; fewer if there are fewer recordings.
+      seed: Seed of the random order.
+
+    Returns:
+      Indices of the clips of each fold, ascending. Each clip is in one fold, no fold is empty.
+
+    Raises:
+      DataError: If there are fewer than two recordings, so that nothing could be left out.
+
+    >>> [fold.tolist() for fold in folds(["a", "a", "b", "b", "b", "c"], 2, seed=0)]
+    [[2, 3, 4], [0, 1, 5]]
+    """
+    members = grouped(recordings)
+    if len(members) < 2:
+        raise DataError(
+            "Expected clips of at least two recordings for a cross-validation, which leaves whole recordings out. "
+            f"Received: {len(recordings)} clips of {len(members)}; add recordings, or name others by "
+            "`dataset.folder.group`."
+        )
+    rank = np.random.default_rng(seed).permutation(len(members))
+    order = sorted(range(len(members)), key=lambda index: (-len(members[index]), rank[index]))
+    parts: list[list[int]] = [[] for _ in range(min(n_folds, len(members)))]
+    for index in order:
+        min(parts, key=len).extend(members[index])
+    return [np.array(sorted(part)) for part in parts]
+
+
+def chosen(sizes: Sequence[int], count: int, *, most: float = 0.5) -> list[int]:
+    """Chooses recordings, in the given order, whose clips number about `count`.
+
+    A recording is taken if its clips bring the number nearer to `count`. If none does, because all are long, the
+    shortest is taken, unless that were more than the share `most` of the clips.
+
+    Args:
+      sizes: Number of clips of each recording.
+      count: Number of clips to choose; 0 chooses none.
+      most: Greatest share of the clips that the shortest recording may have.
+
+    Returns:
+      Indices of the chosen recordings, ascending; never of all.
+
+    >>> chosen([1, 1, 1, 1, 1], 2), chosen([8, 3, 4], 3), chosen([8, 8], 3), chosen([16], 3)
+    ([0, 1], [1], [0], [])
+    """
+    taken: list[int] = []
+    total = 0
+    for index, size in enumerate(sizes):
+        if abs(total + size - count) < abs(total - count) and len(taken) < len(sizes) - 1:
+            taken.append(index)
+            total += size
+    if not taken and count > 0 and len(sizes) > 1:
+        shortest = min(range(len(sizes)), key=lambda index: sizes[index])
+        taken = [shortest] if sizes[shortest] <= most * sum(sizes) else []
+    return taken
+
+
+def without_relatives(held_out: Iterable[int], *kinships: Sequence[Hashable]) -> set[int]:
+    """Removes clips that are related to one that is not held out, directly or by way of others.
+
+    Args:
+      held_out: Indices of the clips that are held out.
+      *kinships: One name per clip each, such as its recording, or the checksum of its file; clips of the same name are
+        related. Empty names relate no clips.
+
+    Returns:
+      Indices of those that stay held out.
+
+    >>> without_relatives({0, 1, 2}, ["a", "a", "b", "c"], ["x", "y", "z", "x"])
+    {2}
+    """
+    remaining = set(held_out)
+    while True:
+        known = [{name for index, name in enumerate(names) if name and index not in remaining} for names in kinships]
+        stay = {i for i in remaining if not any(names[i] in has for names, has in zip(kinships, known, strict=True))}
+        if stay == remaining:
+            return stay
+        remaining = stay
+
+
+def grouped(names: Sequence[Hashable]) -> list[list[int]]:
+    """Indices of equal names, in the order of their first occurrence.
+
+    >>> grouped(["b", "a", "b"])
+    [[0, 2], [1]]
+    """
+    members: dict[Hashable, list[int]] = {}
+    for index, name in enumerate(names):
+        members.setdefault(name, []).append(index)
+    return list(members.values())
