@@ -95,8 +95,11 @@ class Listing:
         """
         clips = self.clips_of(split)
         if not clips:
-            where = self.directory / self.machine
-            raise DataError(f"Expected {split} clips of {self.machine} in {where}, but there are none.")
+            folders = [clip.file.partition("/")[0] for clip in self.clips] or [self.machine]
+            raise DataError(
+                f"Expected {split} clips of {self.machine} in {self.directory / folders[0]}, but there are none"
+                f"{f' among its {len(self.clips)}' if self.clips else ''}."
+            )
         return clips
 
 

@@ -31,6 +31,12 @@ def seconds(path: Path) -> float | None:
     return header and header.frames / header.samplerate
 
 
+def n_channels(path: Path) -> int | None:
+    """Number of channels by the header; None if it has no length or can't be read."""
+    header = _header(path)
+    return header and header.channels
+
+
 def _header(path: Path) -> soundfile.SoundFile | None:
     """The file's decoder, closed again, if the header gives the number of samples."""
     try:

@@ -123,7 +123,12 @@ def _check_header(decoder: soundfile.SoundFile, settings: Audio, longest_seconds
         )
     if rate * MAX_UPSAMPLING < settings.sample_rate:
         raise DataError(f"expected a recording that can be resampled to {settings.sample_rate} Hz, received {rate} Hz.")
-    if settings.channel != "mean" and settings.channel >= channels:
+    if settings.channel == "all" and channels > 1:
+        raise DataError(
+            f"expected one channel, because each was a clip of its own in training; the file has {channels}; save "
+            "each to a file."
+        )
+    if isinstance(settings.channel, int) and settings.channel >= channels:
         raise DataError(
             f"expected a channel {settings.channel}, but the file has channels 0 to {channels - 1}; "
             "set `audio.channel`."
@@ -166,7 +171,10 @@ def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio, observ
 def _choose(samples: np.ndarray, settings: Audio, result: np.ndarray) -> None:
     """Writes the chosen channel of `[samples, channels]` to `result`, `[samples]` float32 with full scale at 1."""
     with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity are refused later
-        channel, unit = settings.channel, np.float32(2**-15 if samples.dtype == np.int16 else 1)
+        channel, unit = (
+            0 if settings.channel == "all" else settings.channel,
+            np.float32(2**-15 if samples.dtype == np.int16 else 1),
+        )
         chosen = samples.mean(axis=1, dtype=np.float32) if channel == "mean" else samples[:, channel]
         np.multiply(chosen, unit, out=result)
 

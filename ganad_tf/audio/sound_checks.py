@@ -113,7 +113,8 @@ def checksum(path: Path) -> str:
 
 
 def _remarks(channels: list[Peaks], settings: Audio) -> Iterator[str]:
-    used = channels if settings.channel == "mean" else channels[settings.channel : settings.channel + 1]
+    is_one = isinstance(settings.channel, int)
+    used = [peaks for number, peaks in enumerate(channels) if not is_one or number == settings.channel]
     is_silent = bool(used) and all(channel.is_constant for channel in used)
     if is_silent:
         yield SILENT

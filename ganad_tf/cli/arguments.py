@@ -1,6 +1,7 @@
 """Arguments of the verbs: `ganad VERB CONFIG.yaml [--dev | --eval] [--machine M ...] [--set key=value ...]`."""
 
 import argparse
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -191,6 +192,11 @@ def _path(text: str) -> Path:
         raise argparse.ArgumentTypeError(f"expected a path, but {error}.") from error
 
 
+def _machine_type(name: str) -> str:
+    """The setting that the option stands for."""
+    return f"dataset.folder.machine_type={json.dumps(name)}"
+
+
 def _model_name(text: str) -> str:
     if not MODEL_NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(f"expected letters, digits and `_.-`. Received: {text!r}.")
@@ -250,6 +256,10 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
 def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--machine", nargs="+", action="extend", default=[], metavar="M", help="only these machine types"
+    )
+    what = "machine type of the only folder of recordings (default: the folder's name)"
+    parser.add_argument(
+        "--machine-type", type=_machine_type, action="append", dest="set", default=[], metavar="NAME", help=what
     )
     change = "change a setting, such as fit.epochs=10"
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value", help=change)

@@ -16,7 +16,7 @@ from pathlib import Path
 from ganad_tf import config as configuration
 from ganad_tf import datasets
 from ganad_tf.cli import arguments, export_verbs, interrupts, streams, terminal
-from ganad_tf.clips import by_id
+from ganad_tf.clips import SPLITS, by_id
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ConfigError, GanadError
 from ganad_tf.results import evaluate as evaluation
@@ -62,12 +62,16 @@ def list_(options: argparse.Namespace) -> None:
     runs = _runs(options)
     datasets.refuse_foreign(runs)
     print(f"{options.mode}: {runs[0].config.data_directory(options.mode)}")
-    print(f"{'machine':<14}{'id':<6}{'train':>7}{'normal':>8}{'anomaly':>9}{'unlabelled':>12}")
+    has_calibration = any(run.listing.clips_of("calibration") for run in runs)
+    calibration = f"{'calibration':>13}" if has_calibration else ""
+    print(f"{'machine':<14}{'id':<6}{'train':>7}{'normal':>8}{'anomaly':>9}{'unlabelled':>12}{calibration}")
     for run in runs:
         for machine_id, clips in by_id(run.listing.clips).items():
-            kinds = ["train" if clip.split == "train" else clip.label for clip in clips]
+            kinds = [clip.label if clip.split == "test" else clip.split for clip in clips]
             counts = [kinds.count(kind) for kind in ("train", 0, 1, None)]
-            print(f"{run.machine:<14}{machine_id:<6}{counts[0]:>7}{counts[1]:>8}{counts[2]:>9}{counts[3]:>12}")
+            calibration = f"{kinds.count('calibration'):>13}" if has_calibration else ""
+            columns = f"{counts[0]:>7}{counts[1]:>8}{counts[2]:>9}{counts[3]:>12}{calibration}"
+            print(f"{run.machine:<14}{machine_id:<6}{columns}")
     sys.stdout.flush()
     _warn_of_oddities(runs)
 
@@ -80,7 +84,7 @@ def prepare(options: argparse.Namespace) -> None:
     config = configuration.load(options.config, options.set)
     _make_synthetic(config, options.mode)
     runs = _runs(options, config)
-    stages.prepare_all(runs, ("train", "test"), fresh=options.fresh)
+    stages.prepare_all(runs, SPLITS, fresh=options.fresh)
     _warn_of_oddities(runs)
 
 
@@ -192,7 +196,7 @@ def _run(options: argparse.Namespace, config: Config) -> None:
     stages.check(runs)
     for run in runs:
         run.listing.require_clips("test")
-    stages.prepare_all(runs, ("train", "test"), fresh=options.fresh)
+    stages.prepare_all(runs, SPLITS, fresh=options.fresh)
     _warn_of_oddities(runs)
     stages.train_all(runs, fresh=options.fresh)
     stages.score_all(runs, command=options.command)

@@ -98,6 +98,8 @@ def _convert(value: object, expected: Any, *, source: str, key: str) -> Any:
     if dataclasses.is_dataclass(expected):
         return read_section(typing.cast(type, expected), value, source=source, key=key)
     for option in _options(expected):
+        if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
+            return read_section(typing.cast(type, option), value, source=source, key=key)
         if _fits(value, option):
             return _read(value, option, source=source, key=key)
     wants_text = _describe(expected) == "a text" and (value is None or isinstance(value, bool | int | float))

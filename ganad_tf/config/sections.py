@@ -5,6 +5,7 @@ what is made of it. Every default is that of the DCASE 2020 Task 2 baseline or l
 `experiment.py` puts the sections together.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -17,17 +18,49 @@ LARGEST_COUNT = 10_000_000
 
 
 @dataclass(frozen=True)
+class GroupTable:
+    """`dataset.folder.group` as a list: the path of a CSV file with the columns `file` and `group`."""
+
+    csv: Location
+
+
+@dataclass(frozen=True)
 class FolderData:
     """`dataset.folder`: settings of the layout `normal/` with optional `anomaly/` or `abnormal/`.
 
     Attributes:
       test_split: Share of the normal clips that is held out of training for the test; in [0, 1).
+      group: Clips that are parts of one recording, which no split separates: `auto` to guess from file names such as
+        `rec12_003.wav` where they leave no doubt, `file` if every file stands alone, `folder` for the sub-folder, a
+        regular expression whose first group in the file name is the recording's name, or `{csv: FILE}`.
+      split: CSV file with the columns `file`, `split` (`train`, `test`, `calibration`) and `label` (`normal`,
+        `anomaly`, or empty); None for the split by folders and `test_split`.
+      machine_type: Machine type of the only folder; None for the folder's name.
     """
 
     test_split: float = 0.2
+    group: str | GroupTable = "auto"
+    split: Location | None = None
+    machine_type: str | None = None
 
     def __post_init__(self) -> None:
         in_range("dataset.folder.test_split", self.test_split, 0, 1)
+        if isinstance(self.group, str) and self.group not in ("auto", "file", "folder"):
+            try:
+                n_groups = re.compile(self.group).groups
+            except re.error as error:
+                raise ValueError(
+                    f"expected auto, file, folder or a regular expression for `dataset.folder.group`, but {error}. "
+                    f"Received: {self.group!r}."
+                ) from error
+            if not n_groups:
+                raise ValueError(
+                    "expected auto, file, folder or a regular expression with a group in parentheses for "
+                    f"`dataset.folder.group`. Received: {self.group!r}."
+                )
+        name = self.machine_type
+        if name is not None and (not name.isprintable() or name in ("", ".", "..") or "/" in name or "\\" in name):
+            raise ValueError(f"expected a name without slashes for `dataset.folder.machine_type`. Received: {name!r}.")
 
 
 @dataclass(frozen=True)
@@ -75,23 +108,24 @@ class Audio:
 
     Attributes:
       sample_rate: In hertz. A file at another rate is refused unless `resample`.
-      channel: Index of the channel, from 0, or `mean` for the mean of all channels.
+      channel: Index of the channel, from 0; `mean` for the mean of all channels; `all` for a clip of each channel,
+        which no split separates.
       resample: Whether a file at another rate is resampled.
       unknown_length: For a recording whose header leaves the length open, as when written to a pipe: `read` takes it
         up to the end of the file, `refuse` refuses it.
     """
 
     sample_rate: int = 16000
-    channel: int | Literal["mean"] = 0
+    channel: int | Literal["mean", "all"] = 0
     resample: bool = False
     unknown_length: Literal["read", "refuse"] = "read"
 
     def __post_init__(self) -> None:
         if self.sample_rate < 1:
             raise ValueError(f"expected a positive `audio.sample_rate`. Received: {self.sample_rate}.")
-        if self.channel != "mean" and self.channel < 0:
+        if isinstance(self.channel, int) and self.channel < 0:
             raise ValueError(
-                f"expected a channel of at least 0 or `mean` for `audio.channel`. Received: {self.channel}."
+                f"expected a channel of at least 0, `mean` or `all` for `audio.channel`. Received: {self.channel}."
             )
 
     def of_channel(self, channel: int | None) -> "Audio":

@@ -12,7 +12,7 @@ from pathlib import Path
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.config.reader import nearest
-from ganad_tf.datasets import dcase2020, folder, imported, synthetic
+from ganad_tf.datasets import channels, dcase2020, folder, imported, synthetic
 from ganad_tf.datasets.base import ListClips, recordings
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.run import MachineRun
@@ -61,7 +61,7 @@ def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list
     for listing in chosen:
         if listing.note:
             logger.info("%s.", listing.note)
-    return chosen
+    return [channels.split(listing, config.for_machine(listing.machine)) for listing in chosen]
 
 
 def _warn_of_unlisted(config: Config, known: Sequence[str], directory: Path) -> None:

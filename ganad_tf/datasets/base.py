@@ -6,6 +6,7 @@ machines' folders, such as the downloaded archives, are ignored.
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ganad_tf.audio import extensions
@@ -15,6 +16,34 @@ from ganad_tf.config.sections import Dataset
 from ganad_tf.errors import DataError
 
 ListClips = Callable[[Path, Mode, Dataset], list[Listing]]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file of a machine's folder, before it is decided whether it is for training or for the test.
+
+    Attributes:
+      path: The file.
+      within: The folder of its label or split, such as `fan/normal`.
+      label: 0 normal, 1 anomaly, None unknown.
+      split: One of `clips.SPLITS`; None for a normal recording that is to be divided.
+      machine_id: Individual machine.
+      part: Folder of the individual machine in the machine's folder; empty if there is only one.
+    """
+
+    path: Path
+    within: Path
+    label: int | None
+    split: str | None
+    machine_id: str
+    part: str = ""
+
+    @property
+    def sub_folder(self) -> str:
+        """Folders between `within` and the file, after the folder of the individual machine; empty if none."""
+        inner = self.path.parent.relative_to(self.within).parts
+        return "/".join((*([self.part] if self.part and inner else []), *inner))
+
 
 # Files that file managers, archivers, disks and network drives leave in folders. Hidden files, such as `.DS_Store` and
 # the `._x.wav` beside an `x.wav`, begin with a dot. Linux shows the colon of Windows' streams as it is or as U+F03A.

@@ -1,89 +1,132 @@
 """Any folder of recordings with `normal/` and, optionally, `anomaly/` or `abnormal/`, with or without subfolders.
 
-Without `normal/`, recordings that lie in the folder itself are the normal ones. The folder's name is the machine type.
-The data directory is such a folder or holds several; MIMII's `id_00/{normal,abnormal}` fits unchanged. The evaluation
-data directory is a folder of unlabelled recordings, or holds one per machine type.
+Without `normal/`, recordings that lie in the folder itself are the normal ones. A folder with `train/` and
+`test/{normal,anomaly}` has a split of its own; `calibration/` holds normal recordings that are kept out of both. The
+folder's name is the machine type. The data directory is such a folder or holds several, perhaps a level lower;
+MIMII's `fan/id_00/{normal,abnormal}` fits unchanged. The evaluation data directory is a folder of recordings, or holds
+one per machine type; they are unlabelled unless they lie in `normal/` and `anomaly/`.
+
+`folder_tree.py` finds the folders and their recordings, `groups.py` what belongs together.
 """
 
+import dataclasses
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ganad_tf.audio import extensions
+from ganad_tf import splits
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
-from ganad_tf.config.sections import Dataset
-from ganad_tf.datasets.base import make_clip, recordings, visible_entries
+from ganad_tf.config.sections import Dataset, FolderData, GroupTable
+from ganad_tf.datasets import folder_tree, groups
+from ganad_tf.datasets.base import Recording, make_clip
+from ganad_tf.datasets.folder_tree import Contents
 from ganad_tf.datasets.identical import identical_files
-
-_LABELS = {"normal": 0, "anomaly": 1, "abnormal": 1}
-MACHINE_ID = "00"  # a folder is one machine
-NEW_ID = "new"  # of evaluation data, whose score files are separate from those of the test clips
+from ganad_tf.errors import ConfigError, DataError
 
 
 def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
     """Lists `directory` itself as one machine type, or each folder in it."""
-    is_machine = (mode == "dev" and (directory / "normal").is_dir()) or bool(_loose(directory))
-    if mode == "dev" and any((path / "normal").is_dir() for path in visible_entries(directory)):
-        is_machine = False  # a recording beside the machines' folders
-    if is_machine and directory.name in ("", ".."):
-        directory = directory.resolve()  # `.` and `..` have no name
-    folders = [directory] if is_machine else [path for path in visible_entries(directory) if path.is_dir()]
-    list_machine = _list_labelled if mode == "dev" else _list_unlabelled
-    return [list_machine(folder, settings.folder.test_split) for folder in folders]
+    chosen = settings.folder
+    contents = folder_tree.read(directory, mode, chosen)
+    if chosen.machine_type and len(contents) > 1:
+        names = ", ".join(machine.folder.name for machine in contents)
+        raise ConfigError(
+            f"Expected one machine type in {directory} for `dataset.folder.machine_type: {chosen.machine_type}`. "
+            f"Received: {names}."
+        )
+    if mode == "dev" and isinstance(chosen.group, GroupTable):
+        by_folder = {machine.folder: machine.paths for machine in contents}
+        groups.refuse_unknown(Path(chosen.group.csv), by_folder, directory)
+    return [_listing(machine, mode, chosen, name) for machine, name in zip(contents, _types(contents), strict=True)]
 
 
-def _list_labelled(folder: Path, test_split: float) -> Listing:
-    clips: list[Clip] = []
-    foreign: list[str] = []
-    loose = [] if (folder / "normal").is_dir() else _loose(folder)
-    for path in visible_entries(folder):
-        if path.name in _LABELS and path.is_dir():
-            files, others = recordings(path)
-            foreign.extend(others)
-            clips.extend(_labelled(files, folder, path, _LABELS[path.name], test_split))
-        elif not path.name.isprintable():
-            foreign.append(f"{path}: expected a name in printable characters")
-        elif path not in loose:
-            foreign.append(f"{path}: expected only the folders `normal`, `anomaly` and `abnormal` here")
-    loose = [path for path in loose if path.name.isprintable()]
-    clips.extend(_labelled(loose, folder, folder, _LABELS["normal"], test_split))
-    note = f"{folder} has no folder `normal`: the {len(loose)} recordings in it are taken as normal" if loose else ""
-    return Listing(folder.name, folder.parent, tuple(clips), tuple(foreign), note)
+def _types(contents: Sequence[Contents]) -> list[str]:
+    """Machine types: the folders' names, after those of the folders above where two are equal."""
+    names = [machine.folder.name for machine in contents]
+    above = [f"{machine.folder.parent.name}_{name}" for machine, name in zip(contents, names, strict=True)]
+    return [longer if names.count(name) > 1 else name for name, longer in zip(names, above, strict=True)]
 
 
-def _labelled(files: list[Path], folder: Path, within: Path, label: int, test_split: float) -> list[Clip]:
-    """Clips of one label; anomalies are for the test, and of normal clips those that are held out."""
-    held_out = set(files) if label else _held_out(files, within, test_split)
-    return [_clip(file, folder, MACHINE_ID, "test" if file in held_out else "train", label) for file in files]
+def _listing(contents: Contents, mode: Mode, settings: FolderData, name: str) -> Listing:
+    folder, recordings = contents.folder, contents.recordings
+    by_path, note = groups.by_setting(settings.group, recordings, folder) if mode == "dev" else ({}, "")
+    held_out, shortage = _held_out(recordings, settings.test_split, by_path, folder)
+    clips = [
+        _clip(recording, folder, settings.machine_type or name, by_path.get(recording.path, ""), recording in held_out)
+        for recording in recordings
+    ]
+    _refuse_shared_calibration(clips, folder)
+    notes = tuple(text for text in (contents.note, note, shortage) if text)
+    return Listing(settings.machine_type or name, folder.parent, tuple(clips), contents.foreign, ".\n".join(notes))
 
 
-def _loose(folder: Path) -> list[Path]:
-    """Recordings that lie in the folder itself."""
-    return [path for path in visible_entries(folder) if path.is_file() and path.suffix.lower() in extensions()]
-
-
-def _list_unlabelled(folder: Path, test_split: float) -> Listing:
-    del test_split  # nothing is held out: all clips are scored
-    files, foreign = recordings(folder)
-    clips = tuple(_clip(file, folder, NEW_ID, "test", None) for file in files)
-    return Listing(folder.name, folder.parent, clips, tuple(foreign))
-
-
-def _clip(file: Path, folder: Path, machine_id: str, split: str, label: int | None) -> Clip:
+def _clip(recording: Recording, folder: Path, machine: str, group: str, is_held_out: bool) -> Clip:
     """Clip named with its folder, because MIMII has both `normal/00000000.wav` and `abnormal/00000000.wav`."""
-    name = file.relative_to(folder).as_posix()
-    return make_clip(
-        file, folder.parent, machine=folder.name, machine_id=machine_id, split=split, label=label, name=name
+    clip = make_clip(
+        recording.path,
+        folder.parent,
+        machine=machine,
+        machine_id=recording.machine_id,
+        split=recording.split or ("test" if is_held_out else "train"),
+        label=recording.label,
+        name=recording.path.relative_to(folder).as_posix(),
     )
+    return dataclasses.replace(clip, group=group)
 
 
-def _held_out(files: list[Path], folder: Path, share: float) -> set[Path]:
-    """Chooses test clips pseudo-randomly by their names, independent of order and dates.
+def _held_out(
+    recordings: Sequence[Recording], share: float, by_path: Mapping[Path, str], folder: Path
+) -> tuple[set[Recording], str]:
+    """Chooses test clips pseudo-randomly by their names, independent of order and dates, and notes a shortage.
 
-    A file with an identical copy in training stays in training.
+    The parts of one recording stay together, and so do identical files, in training if one of them is there.
     """
-    count = round(share * len(files))
-    ordered = sorted(files, key=lambda path: hashlib.sha256(path.relative_to(folder).as_posix().encode()).digest())
-    chosen = set(ordered[:count])
-    split = [group for group in identical_files(files) if not chosen.issuperset(group)]
-    return chosen.difference(*split)
+    free = [recording for recording in recordings if recording.split is None]
+    chosen: set[int] = set()
+    shortage = ""
+    for within in splits.grouped([recording.within for recording in free]):
+        members: dict[str, list[int]] = {}
+        for index in within:
+            name = free[index].path.relative_to(free[index].within).as_posix()
+            members.setdefault(by_path.get(free[index].path) or name, []).append(index)
+        ordered = [members[name] for name in sorted(members, key=lambda name: hashlib.sha256(name.encode()).digest())]
+        count = round(share * len(within))
+        taken = splits.chosen([len(indices) for indices in ordered], count)
+        chosen.update(index for number in taken for index in ordered[number])
+        if count and not taken and len(within) > 1:
+            shortage = (
+                f"{folder}: the {len(within)} normal files are parts of {len(members)} recordings, too few and too "
+                "long for a test with normal clips"
+            )
+    paths = [recording.path for recording in free]
+    copies = {path: str(number) for number, same in enumerate(identical_files(paths)) for path in same}
+    related = [[names.get(path, "") for path in paths] for names in (by_path, copies)]
+    return {free[index] for index in splits.without_relatives(chosen, *related)}, shortage
+
+
+def _refuse_shared_calibration(clips: Sequence[Clip], folder: Path) -> None:
+    """Refuses recordings for calibration that are in training or in the test too.
+
+    Raises:
+      DataError: Names the first.
+    """
+    kept_out = [clip for clip in clips if clip.split == "calibration"]
+    if not kept_out:
+        return
+    others = [clip for clip in clips if clip.split != "calibration"]
+    paths = {folder.parent / clip.file: clip for clip in clips}
+    groups_of_others = {clip.group: clip for clip in others if clip.label == 0 and clip.group}
+    pairs = [(clip, groups_of_others[clip.group]) for clip in kept_out if clip.group in groups_of_others]
+    why = "a part of the same recording as"
+    for same in identical_files(paths):
+        inside = [paths[path] for path in same if paths[path].split == "calibration"]
+        outside = [paths[path] for path in same if paths[path].split != "calibration"]
+        if inside and outside:
+            pairs, why = [(inside[0], outside[0])], "the same as"
+            break
+    if pairs:
+        raise DataError(
+            f"Expected recordings for calibration that are in neither training nor test. Received: {pairs[0][0].name} "
+            f"in {folder}, {why} {pairs[0][1].name}."
+        )

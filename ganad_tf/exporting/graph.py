@@ -193,8 +193,11 @@ class SoundScorer(tf.Module):
         samples, rate = tf.audio.decode_wav(file)  # [samples, channels]
         sentence = ("wav_bytes: expected a sample rate of", expected_rate, "Hz, received", rate)
         checks = [expect(tf.equal(rate, expected_rate), *sentence)]
+        n_channels = tf.shape(samples)[1]
+        if channel == "all":
+            checks.append(expect(tf.equal(n_channels, 1), "wav_bytes: expected one channel, received", n_channels))
+            channel = 0
         if channel != "mean":
-            n_channels = tf.shape(samples)[1]
             sentence = ("wav_bytes: expected a channel", channel, "counted from 0, received channels:", n_channels)
             checks.append(expect(n_channels > channel, *sentence))
         with tf.control_dependencies(checks):

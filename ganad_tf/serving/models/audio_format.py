@@ -19,7 +19,8 @@ from ganad_tf.serving.models import wav
 
 SIGNATURE = "audio_format"
 INPUT = "request"  # `[batch]` of any numbers; the outputs repeat once per entry
-MEAN = -1  # channel number that stands for the mean of all channels
+# Channel numbers that stand for settings: the mean of all channels, and clips of one channel each.
+NUMBER_OF = {"mean": -1, "all": -2}
 FULL_SCALE = 2**15
 
 
@@ -41,7 +42,7 @@ class AudioFormat:
         """Outputs of the signature `audio_format` by name."""
         return {
             "sample_rate_hz": float(self.audio.sample_rate),
-            "channel": float(MEAN if self.audio.channel == "mean" else self.audio.channel),
+            "channel": float(NUMBER_OF.get(str(self.audio.channel), self.audio.channel)),
             "resample": self.audio.resample,
             "reads_unknown_length": self.audio.unknown_length == "read",
             "fewest_samples": float(self.fewest_samples),
@@ -71,7 +72,8 @@ def fetch(ask: Callable[[str, Mapping[str, np.ndarray]], Mapping[str, Any]]) -> 
         rate, channel = (int(answer[name][0]) for name in ("sample_rate_hz", "channel"))
         fewest, longest = (int(answer[name][0]) for name in ("fewest_samples", "longest_samples"))
         resample, reads_unknown = (bool(answer[name][0]) for name in ("resample", "reads_unknown_length"))
-        settings = Audio(rate, "mean" if channel == MEAN else channel, resample, "read" if reads_unknown else "refuse")
+        choice: Any = {number: name for name, number in NUMBER_OF.items()}.get(channel, channel)
+        settings = Audio(rate, choice, resample, "read" if reads_unknown else "refuse")
     except (LookupError, TypeError, ValueError) as error:
         raise DataError("The server's model does not answer like one made by `ganad export`.") from error
     return AudioFormat(settings, fewest, longest or None)
