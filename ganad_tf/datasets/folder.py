@@ -57,7 +57,7 @@ def _listing(contents: Contents, mode: Mode, settings: FolderData, name: str) ->
         for recording in recordings
     ]
     _refuse_shared_calibration(clips, folder)
-    notes = tuple(text for text in (contents.note, note, shortage) if text)
+    notes = [text for text in (contents.note, note, shortage, _leak(clips, folder)) if text]
     return Listing(settings.machine_type or name, folder.parent, tuple(clips), contents.foreign, ".\n".join(notes))
 
 
@@ -83,26 +83,48 @@ def _held_out(
     The parts of one recording stay together, and so do identical files, in training if one of them is there.
     """
     free = [recording for recording in recordings if recording.split is None]
-    chosen: set[int] = set()
+    by_folder: dict[Path, list[Path]] = {}
+    for recording in free:
+        by_folder.setdefault(recording.within, []).append(recording.path)
+    chosen: set[Path] = set()
     shortage = ""
-    for within in splits.grouped([recording.within for recording in free]):
-        members: dict[str, list[int]] = {}
-        for index in within:
-            name = free[index].path.relative_to(free[index].within).as_posix()
-            members.setdefault(by_path.get(free[index].path) or name, []).append(index)
-        ordered = [members[name] for name in sorted(members, key=lambda name: hashlib.sha256(name.encode()).digest())]
-        count = round(share * len(within))
-        taken = splits.chosen([len(indices) for indices in ordered], count)
-        chosen.update(index for number in taken for index in ordered[number])
-        if count and not taken and len(within) > 1:
+    for within, files in by_folder.items():
+        parts = _by_recording(files, within, by_path)
+        count = round(share * len(files))
+        taken = splits.chosen([len(same) for same in parts], count)
+        chosen.update(path for number in taken for path in parts[number])
+        if count and not taken and len(files) > 1:
             shortage = (
-                f"{folder}: the {len(within)} normal files are parts of {len(members)} recordings, too few and too "
-                "long for a test with normal clips"
+                f"{folder}: the {len(files)} normal files are parts of {len(parts)} recordings, too few and too long "
+                "for a test with normal clips"
             )
     paths = [recording.path for recording in free]
     copies = {path: str(number) for number, same in enumerate(identical_files(paths)) for path in same}
     related = [[names.get(path, "") for path in paths] for names in (by_path, copies)]
-    return {free[index] for index in splits.without_relatives(chosen, *related)}, shortage
+    held_out = splits.without_relatives([i for i, path in enumerate(paths) if path in chosen], *related)
+    return {free[index] for index in held_out}, shortage
+
+
+def _by_recording(files: Sequence[Path], within: Path, by_path: Mapping[Path, str]) -> list[list[Path]]:
+    """Files of each recording, in pseudo-random order by the recordings' names."""
+    names = [path.relative_to(within).as_posix() for path in files]
+    same = splits.grouped([(path in by_path, by_path.get(path, name)) for path, name in zip(files, names, strict=True)])
+    # A recording of one file is chosen as if it stood alone.
+    keys = [by_path[files[indices[0]]] if len(indices) > 1 else names[indices[0]] for indices in same]
+    digests = [hashlib.sha256(key.encode()).digest() for key in keys]
+    return [[files[index] for index in same[number]] for number in sorted(range(len(same)), key=digests.__getitem__)]
+
+
+def _leak(clips: Sequence[Clip], folder: Path) -> str:
+    """A note on normal test clips whose recording is in training too, as only a split by the user can have them."""
+    trained_on = {clip.group for clip in clips if clip.split == "train" and clip.group}
+    tests = [clip for clip in clips if clip.split == "test" and clip.label != 1 and clip.group in trained_on]
+    if not tests:
+        return ""
+    return (
+        f"{folder}: {len(tests)} test clips are parts of recordings in training, such as {tests[0].name}, which makes "
+        "results too good"
+    )
 
 
 def _refuse_shared_calibration(clips: Sequence[Clip], folder: Path) -> None:
