@@ -17,6 +17,7 @@ Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 # Training, test, and recordings that are kept out of both for a threshold.
 SPLITS = ("train", "test", "calibration")
+USES = {"train": "training", "test": "the test", "calibration": "calibration"}
 
 LABELS = {0: "normal", 1: "anomaly", None: "unknown"}
 
@@ -95,10 +96,12 @@ class Listing:
         """
         clips = self.clips_of(split)
         if not clips:
-            folders = [clip.file.partition("/")[0] for clip in self.clips] or [self.machine]
+            folder = self.clips[0].file.partition("/")[0] if self.clips else self.machine
+            others = " and ".join(USES[split] for split in SPLITS if self.clips_of(split))
+            number = "its only clip is" if len(self.clips) == 1 else f"all {len(self.clips)} clips are"
+            given = f": {number} for {others}" if self.clips else ""
             raise DataError(
-                f"Expected {split} clips of {self.machine} in {self.directory / folders[0]}, but there are none"
-                f"{f' among its {len(self.clips)}' if self.clips else ''}."
+                f"Expected {split} clips of {self.machine} in {self.directory / folder}, but there are none{given}."
             )
         return clips
 

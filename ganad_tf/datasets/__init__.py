@@ -51,9 +51,10 @@ def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list
             raise ConfigError(f"No machine `{machine}` in {directory}{nearest(machine, known)}")
     _warn_of_unlisted(config, known, directory)
     chosen = [listing for listing in listings if not machines or listing.machine in machines]
-    empty = [listing.machine for listing in chosen if not listing.clips and not listing.foreign]
+    empty = [listing for listing in chosen if not listing.clips and not listing.foreign]
     if not chosen or empty:
-        where = ", ".join(str(directory / machine) for machine in empty) or str(directory)
+        folders = [listing.directory / listing.machine for listing in empty]
+        where = ", ".join(str(folder) for folder in folders if folder.is_dir()) or str(directory)
         raise DataError(
             f"Expected clips in the layout `{config.dataset.name}`, but found none in {where}; "
             f"set `{key}` or `dataset.name`."
