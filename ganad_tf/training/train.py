@@ -13,7 +13,6 @@ from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry, Manifest, Statistics
 from ganad_tf.cache.windows import HeldSpectra, Source
 from ganad_tf.config import Config
-from ganad_tf.config.sections import Fit
 from ganad_tf.errors import DataError, TrainingError
 from ganad_tf.features import Normalizer
 from ganad_tf.files import atomic, lock
@@ -99,7 +98,7 @@ def _train(
         Source(Cache(run, "train").path, part, config.feature.n_mels, config.feature.frames, normalizer)
         for part in windows.split_by_file(entries, config.fit.validation_split, config.seed)
     )
-    checkpoint = Checkpoint(unfinished, _made_with(config, current.digest(), training), _stopping(config.fit))
+    checkpoint = Checkpoint(unfinished, _made_with(config, current.digest(), training), _stopping(run, validation))
     checkpoint.read()
     shown = experiment.of_training(run, training, validation, is_new=not checkpoint.epoch)
     detector = build(config)
@@ -221,9 +220,17 @@ def _fused_steps(config: Config, training: Source, *, pairs: bool) -> tuple[Fuse
     return steps, held
 
 
-def _stopping(settings: Fit) -> keras.callbacks.EarlyStopping | None:
-    """The configured EarlyStopping callback, or None."""
+def _stopping(run: MachineRun, validation: Source) -> keras.callbacks.EarlyStopping | None:
+    """The configured EarlyStopping callback, or None; also None, with a warning, where no clips validate."""
+    settings = run.config.fit
     if not (settings.restore_best or settings.patience):
+        return None
+    if not validation.entries:
+        logger.warning(
+            "%s: `fit.restore_best` and `fit.patience` have no effect: there are too few recordings to hold any "
+            "out for validation.",
+            run.machine,
+        )
         return None
     return keras.callbacks.EarlyStopping(
         monitor="val_loss",
