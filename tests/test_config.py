@@ -222,7 +222,7 @@ def test_a_configuration_survives_being_written_down(tmp_path):
         ("feature: {pad_mode: wrap}", r"expected reflect or constant for `feature\.pad_mode`\. Received: 'wrap'"),
         ("feature: {hop_length: 2048}", r"hop_length=2048, n_fft=1024"),
         ("feature: {n_mels: 600}", r"n_mels=600, n_fft=1024"),
-        ("audio: {channel: left}", r"expected a whole number or mean for `audio\.channel`"),
+        ("audio: {channel: left}", r"expected a whole number or mean or all for `audio\.channel`"),
         ("audio: {channel: -1}", r"channel of at least 0"),
         ("on_bad_clip: ignore", r"expected error or skip for `on_bad_clip`"),
         ("threshold: {quantile: 1.0}", r"expected `threshold\.quantile` between 0 and 1"),

@@ -314,7 +314,17 @@ def test_channels_and_calibration_from_recording_to_result(tmp_path, ganad):
     assert done.stdout.splitlines()[-1].split()[:4] == ["blower", "mean", "100.00", "100.00"]
     regrouped = ganad("train", *words, "--set", "dataset.folder.group='^(.)'", cwd=tmp_path, check=2)
     assert "was trained on other recordings" in regrouped.stderr
-    ganad("export", *words, "-q", cwd=tmp_path)
-    model = tmp_path / "exported_models" / "fan"
-    refused = ganad("predict", model, tmp_path / "new" / "normal" / "a.wav", cwd=tmp_path, check=2)
+
+
+@pytest.mark.slow
+def test_an_exported_model_of_channels_takes_one_channel(tmp_path, ganad):
+    for index in range(5):
+        write_wav(tmp_path / "fan" / "normal" / f"{index}.wav", np.stack([tone(seed=index), tone(seed=50 + index)], 1))
+    for name in ("one", "two"):
+        write_wav(tmp_path / f"{name}.wav", tone() if name == "one" else np.stack([tone(), tone(seed=1)], 1))
+    (tmp_path / "fan.yaml").write_text(SETTINGS)
+    ganad("run", "fan.yaml", "-q", cwd=tmp_path)
+    ganad("export", "fan.yaml", "-q", "--name", "m", cwd=tmp_path)
+    assert "one.wav" in ganad("predict", "exported_models/m", "one.wav", cwd=tmp_path).stdout
+    refused = ganad("predict", "exported_models/m", "two.wav", cwd=tmp_path, check=2)
     assert "expected one channel, because each was a clip of its own in training; the file has 2" in refused.stderr
