@@ -11,10 +11,13 @@ from ganad_tf.errors import DataError
 from ganad_tf.results import score_files
 from ganad_tf.results.directory import MachineResults, ResultDirectory
 from ganad_tf.results.score_files import ClipScore
+from ganad_tf.results.thresholds import NormalScores
 from ganad_tf.run import MachineRun
 
 SCORES = {"00": [ClipScore("a.wav", 0.5), ClipScore('b, "größe".wav', 1e-17)], "02": [ClipScore("c.wav", 2.0)]}
 TRAIN = [ClipScore("t.wav", 0.25)]
+CALIBRATION = [ClipScore(f"c{score}.wav", float(score)) for score in range(1, 4)]
+NORMAL = NormalScores(TRAIN, CALIBRATION)
 ORIGIN = {"settings": {"seed": 0}, "command": "ganad score"}
 
 
@@ -29,38 +32,43 @@ def test_names_are_the_challenges(tmp_path):
     assert results.scores("01") == tmp_path / "anomaly_score_fan_id_01.csv"
     assert results.decisions("01") == tmp_path / "decision_result_fan_id_01.csv"
     assert results.origin == tmp_path / "score_origin_eval_fan.json"
-    assert len(set(results.files(["01", "02"]))) == 3 + 2 * 2
+    assert len(set(results.files(["01", "02"]))) == 4 + 2 * 3
     directory = ResultDirectory.of(config)
     assert directory.table == tmp_path / "areas.csv"
     assert directory.paper.table == tmp_path / "paper" / "areas.csv"
 
 
 def test_scores_and_decisions_are_read_as_they_were_written(results):
-    results.write(SCORES, TRAIN, ORIGIN, threshold=0.5)
+    results.write(SCORES, NORMAL, ORIGIN, threshold=0.5)
     for machine_id, scores in SCORES.items():
         assert score_files.read_scores(results.scores(machine_id)) == scores
     assert score_files.read_scores(results.train_scores) == TRAIN
     assert results.decisions("00").read_text() == 'a.wav,0\n"b, ""größe"".wav",0\n'  # not above the threshold
     assert results.decisions("02").read_text() == "c.wav,1\n"
+    assert results.p_values("00").read_text() == 'a.wav,1.0\n"b, ""größe"".wav",1.0\n'
+    assert results.p_values("02").read_text() == "c.wav,0.75\n"  # two of three are at least 2, and it counts itself
+    assert results.normal_scores() == NORMAL
     assert results.read_origin() == {**ORIGIN, "is_complete": True}
     assert set(results.directory.iterdir()) == set(results.files([*SCORES])) - {results.unfinished}
 
 
 def test_decisions_go_with_the_threshold(results):
-    results.write(SCORES, TRAIN, ORIGIN, threshold=0.5)
-    results.write(SCORES, TRAIN, ORIGIN)
+    results.write(SCORES, NORMAL, ORIGIN, threshold=0.5)
+    results.write(SCORES, NORMAL, ORIGIN)
     assert not list(results.directory.glob("decision_result_*"))
+    results.write(SCORES, NormalScores(TRAIN), ORIGIN)
+    assert not [*results.directory.glob("p_value_*"), *results.directory.glob("calibration_*")]
 
 
 def test_scores_of_which_some_are_missing_are_not_taken_for_complete(results):
     """As after a kill: the last file tells that the others are there, and is taken back before any of them changes."""
-    results.write(SCORES, TRAIN, ORIGIN, threshold=0.5)
+    results.write(SCORES, NORMAL, ORIGIN, threshold=0.5)
     before = results.scores("00").read_text()
     spoilt = {"00": [ClipScore("a.wav", 9.0)], "02": [ClipScore("c.wav", math.nan)]}
     with pytest.raises(
         DataError, match=r"anomaly score of c\.wav is nan, not a number to rank by; nothing was written"
     ):
-        results.write(spoilt, TRAIN, ORIGIN, threshold=0.5)
+        results.write(spoilt, NORMAL, ORIGIN, threshold=0.5)
     assert results.scores("00").read_text() != before
     with pytest.raises(DataError, match=r"were not all written; run `ganad score` again"):
         results.read_origin()
@@ -69,7 +77,7 @@ def test_scores_of_which_some_are_missing_are_not_taken_for_complete(results):
 
 def test_an_origin_that_cannot_be_read_is_a_sentence_and_none_is_none(results):
     assert results.read_origin() is None
-    results.write(SCORES, TRAIN, ORIGIN)
+    results.write(SCORES, NORMAL, ORIGIN)
     for content in ("", "{", "[]", json.dumps({"is_complete": True})):
         results.origin.write_text(content)
         with pytest.raises(DataError, match=r"score_origin_dev_fan\.json can't be read .*; run `ganad score` again"):
@@ -78,7 +86,7 @@ def test_an_origin_that_cannot_be_read_is_a_sentence_and_none_is_none(results):
 
 def test_a_directory_lists_its_machine_types_development_data_first(tmp_path):
     for mode, machine in (("eval", "fan"), ("dev", "pump"), ("dev", "eval_fan"), ("eval", "a_dev")):
-        MachineResults(tmp_path, mode, machine).write({}, [], ORIGIN)
+        MachineResults(tmp_path, mode, machine).write({}, NormalScores([]), ORIGIN)
     found = [(each.mode, each.machine) for each in ResultDirectory(tmp_path).machines()]
     assert found == [("dev", "eval_fan"), ("dev", "pump"), ("eval", "a_dev"), ("eval", "fan")]
 

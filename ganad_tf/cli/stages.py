@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from ganad_tf import datasets, runtime
 from ganad_tf.cache.directory import Cache
@@ -16,6 +17,7 @@ from ganad_tf.scoring.score import find_detector, score_clips
 from ganad_tf.tensorboard import experiment
 from ganad_tf.training import checkpoint
 from ganad_tf.training.build import build
+from ganad_tf.training.calibrate import calibrate_detector
 from ganad_tf.training.train import train_detector
 
 logger = logging.getLogger(__name__)
@@ -91,8 +93,10 @@ def train_all(runs: Sequence[MachineRun], *, fresh: bool = False) -> None:
         if run in without:
             continue
         runtime.forget_models()
-        with _training(run), terminal.epochs(run.config.fit, run.machine) as callbacks:
+        with _training(run), terminal.epochs(run.config.fit, f"{run.machine} train") as callbacks:
             train_detector(run, callbacks=callbacks, fresh=fresh)
+        with _calibrating(run):
+            calibrate_detector(run, show=partial(terminal.epochs, run.config.fit))
 
 
 def score_all(runs: Sequence[MachineRun], *, fresh: bool = False, command: str = "") -> None:
@@ -129,6 +133,15 @@ def _training(run: MachineRun) -> Iterator[None]:
         if directory.exists():  # of an earlier training, or interrupted while scorers were fitted
             kept = "its detector is kept"
         raise StageInterrupt(f"training {run.machine}", kept) from error
+
+
+@contextmanager
+def _calibrating(run: MachineRun) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        kept = "its detector is kept, and so are the folds that are trained"
+        raise StageInterrupt(f"calibrating {run.machine}", kept) from error
 
 
 @contextmanager

@@ -42,11 +42,11 @@ def bar(label: str, unit: str = "clip") -> Iterator[Callable[[Iterable[T], int],
 
 
 @contextmanager
-def epochs(fit: Fit, machine: str) -> Iterator[tuple[Any, ...]]:
+def epochs(fit: Fit, label: str) -> Iterator[tuple[Any, ...]]:
     """Yields Keras callbacks that show a progress bar of a training's epochs."""
     import keras
 
-    with _progress_display(f"{machine} train", "epoch", fit.epochs, is_wanted=bool(fit.verbose)) as shown:
+    with _progress_display(label, "epoch", fit.epochs, is_wanted=bool(fit.verbose)) as shown:
 
         def show(epoch: int, logs: dict[str, float]) -> None:
             if not shown.n:  # epochs of an earlier process do not count for the speed

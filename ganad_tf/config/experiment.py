@@ -13,14 +13,25 @@ from typing import Any, Literal
 
 from ganad_tf.config import reader, yaml_text
 from ganad_tf.config.paths import Location
-from ganad_tf.config.sections import Audio, Dataset, Ensemble, Feature, Fit, Model, Scorer, TensorBoard, Threshold
+from ganad_tf.config.sections import (
+    Audio,
+    Calibration,
+    Dataset,
+    Ensemble,
+    Feature,
+    Fit,
+    Model,
+    Scorer,
+    TensorBoard,
+    Threshold,
+)
 from ganad_tf.errors import ConfigError
 from ganad_tf.files import checksummed
 
 Mode = Literal["dev", "eval"]
 
 # Sections that may differ between machine types within one experiment.
-MACHINE_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold")
+MACHINE_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold", "calibration")
 
 PAPER_DIRECTORY = "paper"  # in the result directory: scores by the detectors' own equations
 
@@ -58,11 +69,16 @@ class Config:
     fit: Fit = field(default_factory=Fit)
     scorer: Scorer = field(default_factory=Scorer)
     threshold: Threshold = field(default_factory=Threshold)
+    calibration: Calibration = field(default_factory=Calibration)
     tensorboard: TensorBoard = field(default_factory=TensorBoard)
     ensemble: Ensemble = field(default_factory=Ensemble)
     machines: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        is_official = self.dataset.name == Dataset.name
+        if self.threshold.method == "conformal" or (self.threshold.method == "fixed" and not is_official):
+            averaged = dataclasses.replace(self.scorer, folds=self.threshold.folds, block=self.calibration.block)
+            object.__setattr__(self, "scorer", averaged)  # as dataclasses do in a frozen `__init__`
         if not 0 < self.max_fpr <= 1:
             raise ValueError(f"expected `max_fpr` above 0 and at most 1. Received: {self.max_fpr}.")
         if not 0 <= self.seed < 2**32:
@@ -178,6 +194,7 @@ def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence
         scorer = sections.get("scorer") if isinstance(sections, dict) else None
         if isinstance(scorer, dict) and scorer and "name" not in scorer:
             scorer["name"] = "density"  # the other keys are settings of the density scorer
+    _choose_threshold_method(values, machines)
     if isinstance(values.get("model"), dict):
         arguments = dict(values["model"])
         name = arguments.pop("name", Model.name)
@@ -194,6 +211,28 @@ def to_dict(config: Config) -> dict[str, Any]:
     mapping = dataclasses.asdict(config)
     mapping["model"] = {"name": config.model.name, **config.model.arguments}
     return mapping
+
+
+def _choose_threshold_method(values: dict[str, Any], machines: object) -> None:
+    """Completes sections `threshold` without a `method`, as `sections.Threshold` documents."""
+    dataset = values.get("dataset") or {}
+    is_official = isinstance(dataset, dict) and dataset.get("name", Dataset.name) == Dataset.name
+    outer = values.setdefault("threshold", {})
+    if isinstance(outer, dict) and "method" not in outer:
+        outer["method"] = _threshold_method(outer) or ("gamma" if is_official else "conformal")
+    for sections in machines.values() if isinstance(machines, dict) else ():
+        inner = sections.get("threshold") if isinstance(sections, dict) else None
+        if isinstance(inner, dict) and "method" not in inner and (method := _threshold_method(inner)):
+            inner["method"] = method
+
+
+def _threshold_method(section: Mapping[str, Any]) -> str | None:
+    """The method that the keys of a section `threshold` belong to; None if they don't tell."""
+    if section.get("fixed") is not None:
+        return "fixed"
+    if "quantile" in section:
+        return "gamma"
+    return "conformal" if section.keys() & {"false_alarms", "confidence", "folds"} else None
 
 
 def _lay_over(mapping: dict[str, Any], override: str) -> None:

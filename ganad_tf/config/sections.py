@@ -268,6 +268,9 @@ class Scorer:
       components: Components of the Gaussian mixture.
       regularization: Value added to the variances of the Gaussian mixture.
       neighbors: Number of nearest training clips for `knn`.
+      folds: Number of densities whose scores are averaged, each fitted without the clips of one fold; 0 for one density
+        of all clips. With `threshold.method: conformal` it is `threshold.folds`.
+      block: As in `calibration`.
     """
 
     name: Literal["paper", "density"] = "paper"
@@ -279,6 +282,8 @@ class Scorer:
     components: int = 2
     regularization: float = 0.1
     neighbors: int = 1
+    folds: int | Literal["auto"] = 0
+    block: int = 1
 
     def __post_init__(self) -> None:
         in_range("scorer.decay", self.decay, 0, 1)
@@ -299,24 +304,61 @@ class Scorer:
         chosen = ["name", "pooling", "whiten", "shrinkage", "density"]
         chosen += ["decay"] if self.pooling in ("gwrp", "lulls") else []
         chosen += {"mahalanobis": [], "gmm": ["components", "regularization"], "knn": ["neighbors"]}[self.density]
+        chosen += ["folds", "block"] if self.folds else []
         return {key: getattr(self, key) for key in chosen}
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """`threshold`: score above which a clip counts as anomalous, from the scores of normal training clips alone.
+    """`threshold`: score above which a clip counts as anomalous, from the scores of normal clips alone.
 
     Attributes:
-      method: `gamma` for a gamma distribution fitted to the scores, `quantile` for the scores themselves.
-      quantile: Share of normal clips whose score should stay below the threshold; in (0, 1).
+      method: `gamma` for a gamma distribution fitted to the training scores, `quantile` for the training scores
+        themselves, `conformal` for scores of normal clips that the detector has not seen, `fixed` for a given value.
+        If the file has none: `gamma` for `dataset.name: dcase2020` or where `quantile` is given, `fixed` where `fixed`
+        is given, else `conformal`.
+      quantile: For `gamma` and `quantile`: share of normal clips that should stay below the threshold; in (0, 1).
+      false_alarms: For `conformal`: share of normal clips that may be called anomalous; in (0, 1).
+      confidence: For `conformal`: probability with which that share holds for these very calibration clips; None for
+        the mean over calibration sets.
+      fixed: For `fixed`: the threshold.
+      folds: For `conformal`: number of detectors that are trained to score the training clips, each without those of
+        its fold; `auto` for 5, and more for fewer than 80 clips. Recordings for calibration alone need none.
     """
 
-    method: Literal["gamma", "quantile"] = "gamma"
+    method: Literal["gamma", "quantile", "conformal", "fixed"] = "gamma"
     quantile: float = 0.9
+    false_alarms: float = 0.05
+    confidence: float | None = None
+    fixed: float | None = None
+    folds: int | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
-        if not 0 < self.quantile < 1:
-            raise ValueError(f"expected `threshold.quantile` between 0 and 1. Received: {self.quantile}.")
+        for name in ("quantile", "false_alarms", "confidence"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1:
+                raise ValueError(f"expected `threshold.{name}` between 0 and 1. Received: {value}.")
+        if self.folds != "auto" and not 2 <= self.folds <= LARGEST_COUNT:
+            raise ValueError(f"expected `auto`, or 2 or more, for `threshold.folds`. Received: {self.folds}.")
+        if (self.method == "fixed") != (self.fixed is not None):
+            raise ValueError(
+                f"expected a number for `threshold.fixed` with `method: fixed`, and none with another. "
+                f"Received: method={self.method}, fixed={self.fixed}."
+            )
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`calibration`: normal clips that are scored by detectors which have not seen them, for `method: conformal`.
+
+    Attributes:
+      block: Number of recordings, adjacent by name, that are left out of training together, as neighbours in time.
+    """
+
+    block: int = 1
+
+    def __post_init__(self) -> None:
+        in_range("calibration.block", self.block, 1, LARGEST_COUNT)
 
 
 @dataclass(frozen=True)

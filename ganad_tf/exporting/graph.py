@@ -49,6 +49,7 @@ class SoundScorer(tf.Module):
       config: Audio and feature settings, and the ensemble's formula.
       members: One detector, or those of an ensemble; all with the same features.
       threshold: Clips with a higher score are anomalies.
+      calibration: Scores `[n]` of normal clips that the members have not seen, for p-values; empty for none.
       precision: Precision of FFT and ensemble formula; float32 only for runtimes without float64.
       longest_samples: Maximum length of a clip, checked before memory for it is allocated; None for no limit.
 
@@ -58,8 +59,9 @@ class SoundScorer(tf.Module):
       functions: By signature name; each takes one named tensor and returns named tensors, all `[batch, ...]`:
         `score_waveform` `[batch, samples]` float32, nominally in [-1, 1], at the configuration's sample rate;
         `score_wav` `[batch]` strings, 16-bit PCM WAV files, possibly of different lengths;
-        `score_frames` `[batch, frames, mels]` in dB; all three to `anomaly_score` float32, `is_anomaly` bool and
-        `threshold` float32. `explain` `[batch, samples]` to the outputs of `explain_clip`.
+        `score_frames` `[batch, frames, mels]` in dB; all three to `anomaly_score` float32, `is_anomaly` bool,
+        `threshold` float32 and, with calibration scores, `p_value` float32.
+        `explain` `[batch, samples]` to the outputs of `explain_clip`.
         `audio_format` `[batch]` of any numbers to the audio settings, for clients.
     """
 
@@ -69,6 +71,7 @@ class SoundScorer(tf.Module):
         members: Sequence[Member],
         threshold: float,
         *,
+        calibration: Sequence[float] = (),
         precision: Precision = "float64",
         longest_samples: int | None = None,
     ) -> None:
@@ -76,6 +79,7 @@ class SoundScorer(tf.Module):
         self.config = config
         self.members = tuple(members)
         self.threshold = threshold
+        self.calibration = np.asarray(calibration, precision)
         self.precision = precision
         feature = config.feature
         self._length_limit = LengthLimit(longest_samples, config.audio.sample_rate, feature.hop_length)
@@ -118,7 +122,8 @@ class SoundScorer(tf.Module):
             scores = tf.stack([self.score_clip(log_mel, in_pieces=False) for log_mel in log_mels])
             scores = replace_unusable_scores(waveform, scores)
             threshold = self._threshold_of(scores)
-            return {"anomaly_score": scores, "is_anomaly": scores > threshold, "threshold": threshold}
+            decided = {"anomaly_score": scores, "is_anomaly": scores > threshold, "threshold": threshold}
+            return decided | self._p_values(scores)
 
         features = tf.function(self._layer, input_signature=[tf.TensorSpec([1, None], tf.float32)])
         spec = tf.TensorSpec([batch, samples], tf.float32, "waveform")
@@ -207,7 +212,16 @@ class SoundScorer(tf.Module):
         with tf.control_dependencies([expect_finite(name, scores)]):
             scores = tf.identity(scores)
         is_anomaly = tf.cast(scores, tf.float64) > self.threshold  # in float64, as in the decision files
-        return {"anomaly_score": scores, "is_anomaly": is_anomaly, "threshold": self._threshold_of(scores)}
+        decided = {"anomaly_score": scores, "is_anomaly": is_anomaly, "threshold": self._threshold_of(scores)}
+        return decided | self._p_values(scores)
+
+    def _p_values(self, scores: tf.Tensor) -> Tensors:
+        """`conformal.p_values` of scores `[batch]`; nothing without calibration scores."""
+        if not len(self.calibration):
+            return {}
+        is_above = tf.cast(scores, self.calibration.dtype)[:, tf.newaxis] <= self.calibration  # [batch, n]
+        n_above = tf.reduce_sum(tf.cast(is_above, tf.float32), axis=1)
+        return {"p_value": (1 + n_above) / float(1 + len(self.calibration))}
 
     def _threshold_of(self, scores: tf.Tensor) -> tf.Tensor:
         return tf.fill(tf.shape(scores), tf.constant(self.threshold, tf.float32))

@@ -17,9 +17,10 @@ from ganad_tf.exporting.graph import Member, Precision, SoundScorer, shortest_cl
 from ganad_tf.features import log_mel_layer
 from ganad_tf.results import ensemble, score_files
 from ganad_tf.results.directory import MachineResults
+from ganad_tf.results.score_files import ClipScore
 from ganad_tf.results.thresholds import threshold
 from ganad_tf.run import MachineRun
-from ganad_tf.scoring import clip_values, score
+from ganad_tf.scoring import calibration, clip_values, score
 from ganad_tf.scoring.model_directory import ModelDirectory
 
 
@@ -32,12 +33,15 @@ class ExportInputs:
       members: One detector, or those of an ensemble.
       training: Scores of the normal training clips, `[members, clips]`.
       threshold: Clips with a higher score are anomalies.
+      calibration: Scores of normal clips that the members have not seen, `[members, clips]`; no clips without
+        calibration.
     """
 
     run: MachineRun
     members: tuple[Member, ...]
     training: np.ndarray
     threshold: float
+    calibration: np.ndarray
 
     @property
     def config(self) -> Config:
@@ -47,7 +51,12 @@ class ExportInputs:
     def graph(self, *, precision: Precision = "float64", longest_samples: int | None = None) -> SoundScorer:
         """Builds the graph, for clips of up to `longest_samples`."""
         return SoundScorer(
-            self.config, self.members, self.threshold, precision=precision, longest_samples=longest_samples
+            self.config,
+            self.members,
+            self.threshold,
+            calibration=list(self.calibration_scores()),
+            precision=precision,
+            longest_samples=longest_samples,
         )
 
     def shortest_clip(self) -> tuple[int, int]:
@@ -57,6 +66,10 @@ class ExportInputs:
     def train_scores(self) -> np.ndarray:
         """Scores `[clips]` of the normal training clips, those of an ensemble combined."""
         return self._combined(self.training)
+
+    def calibration_scores(self) -> np.ndarray:
+        """Scores `[clips]` for calibration, those of an ensemble combined."""
+        return self._combined(self.calibration) if self.calibration.size else np.empty(0)
 
     def live_scores(self, log_mels: Sequence[np.ndarray]) -> np.ndarray:
         """Scores `[clips]` of log-mels `[frames, mels]` in dB, by the code of `ganad score`."""
@@ -97,14 +110,18 @@ def gather(run: MachineRun) -> ExportInputs:
     """
     if not run.config.ensemble.members:
         directory = score.detector_directory(run)
-        members = [Member(directory.load(), directory.load_scorer(run.config.scorer))]
+        members = [Member(directory.load(), calibration.load_scorer(directory, run.config))]
     else:
         results = [MachineResults(Path(folder), run.mode, run.machine) for folder in run.config.ensemble.members]
         configs, members = map(list, zip(*map(_member, results), strict=True))
         run = run.with_config(_with_shared_features(run.config, configs))
-    inputs = ExportInputs(run, tuple(members), _training_scores(members, run.config), threshold=np.nan)
+    training = _aligned([member.fitted.train_scores for member in members], run.config)
+    unseen = _aligned([member.fitted.calibration_scores for member in members], run.config)
+    inputs = ExportInputs(run, tuple(members), training, threshold=np.nan, calibration=unseen)
+    is_conformal = run.config.threshold.method == "conformal"
     try:
-        limit = threshold(list(inputs.train_scores()), run.config.threshold)
+        deciding = inputs.calibration_scores() if is_conformal else inputs.train_scores()
+        limit = threshold(list(deciding), run.config.threshold)
     except ThresholdError as error:
         raise ExportError(f"An exported model of {run.machine} needs a threshold. {error}") from error
     return dataclasses.replace(inputs, threshold=limit)
@@ -124,7 +141,10 @@ def _member(results: MachineResults) -> tuple[Config, Member]:
     advice = "run `ganad score` on the members again"
     subject = f"The detector in {directory.path}"
     reader.refuse_other_settings(subject, model.record["settings"], settings, advice)
-    fitted = directory.load_scorer(_scorer(origin["settings"]))
+    scored_by = dataclasses.replace(
+        configuration.from_mapping(origin["config"], source=str(results.origin)), scorer=_scorer(origin["settings"])
+    )
+    fitted = calibration.load_scorer(directory, scored_by)
     if tuple(score_files.read_scores(results.train_scores)) != fitted.train_scores:
         raise ExportError(
             f"The scores in {results.directory} are not those of the detector in {directory.path} any more; {advice}."
@@ -157,8 +177,9 @@ def _log_mel_settings(config: Config) -> dict[str, Any]:
     return settings
 
 
-def _training_scores(members: list[Member], config: Config) -> np.ndarray:
-    tables = [{score.name: score.score for score in member.fitted.train_scores} for member in members]
+def _aligned(scores: Sequence[Sequence[ClipScore]], config: Config) -> np.ndarray:
+    """Scores of the same clips by each member, `[members, clips]`."""
+    tables = [{score.name: score.score for score in of_member} for of_member in scores]
     for table, folder in zip(tables, config.ensemble.members, strict=False):
         if table.keys() != tables[0].keys():
             raise ExportError(f"{folder} was trained on other clips than {config.ensemble.members[0]}.")

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,9 @@ def collect(inputs: ExportInputs, name: str) -> dict[str, Any]:
         },
         "threshold": {
             "value": inputs.threshold,
-            "method": config.threshold.method,
-            "quantile": config.threshold.quantile,
+            **asdict(config.threshold),
             "n_normal_training_scores": int(inputs.training.shape[1]),
+            "n_calibration_scores": int(inputs.calibration.shape[1]),
         },
         "members": [
             {

@@ -125,6 +125,8 @@ def _audio_source(summary: MachineSummary, scored: ScoredClip, embedder: AudioEm
 
 def _verdict(scored: ScoredClip) -> str:
     decision = {None: "no decision", True: "above the threshold", False: "below the threshold"}[scored.is_anomaly]
+    if scored.p_value is not None:
+        decision += f", p-value {scored.p_value:.3g}"
     return f"{LABELS[scored.clip.label]}, {decision}" if scored.clip.label is not None else decision
 
 

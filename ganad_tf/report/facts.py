@@ -17,19 +17,27 @@ from ganad_tf.config import Config
 from ganad_tf.config.sections import Audio, Feature
 from ganad_tf.errors import DataError
 from ganad_tf.report import provenance
-from ganad_tf.results import ensemble, evaluate, score_files
+from ganad_tf.results import conformal, ensemble, evaluate
 from ganad_tf.results.directory import MachineResults, ResultDirectory
 from ganad_tf.results.metrics import auc, bootstrap_interval, mean_of_defined, pauc
-from ganad_tf.results.thresholds import threshold_or_none
+from ganad_tf.results.thresholds import NormalScores, threshold_or_none
 from ganad_tf.run import MachineRun
 
 
 class ScoredClip(NamedTuple):
-    """A test clip, its anomaly score, and whether the score is above the threshold; None without a threshold."""
+    """A test clip with its results.
+
+    Attributes:
+      clip: The clip.
+      score: Its anomaly score.
+      is_anomaly: Whether the score is above the threshold; None without a threshold.
+      p_value: Share of normal clips at least as unusual; None without calibration.
+    """
 
     clip: Clip
     score: float
     is_anomaly: bool | None
+    p_value: float | None = None
 
     @property
     def is_wrong(self) -> bool:
@@ -85,8 +93,8 @@ class MachineSummary:
       run: The run that made the scores, with absolute paths.
       cache: Folder of the test clips' log-mels; that of the first member for an ensemble.
       cached: Manifest of that folder.
-      threshold: Higher scores are called anomalous; None if the training scores give no threshold.
-      train_scores: Scores of the normal training clips.
+      threshold: Higher scores are called anomalous; None if the scores of normal clips give no threshold.
+      normal: Scores of the normal clips, by which decisions are made.
       scored: Test clips, highest score first.
       rows: One per machine ID, then the mean.
       origin: Provenance file beside the scores.
@@ -97,7 +105,7 @@ class MachineSummary:
     cache: Path
     cached: Manifest
     threshold: float | None
-    train_scores: tuple[float, ...]
+    normal: NormalScores
     scored: tuple[ScoredClip, ...]
     rows: tuple[Row, ...]
     origin: dict[str, Any]
@@ -174,12 +182,12 @@ def _summarize(results: MachineResults) -> MachineSummary:
     config = provenance.config_of(origin, results.directory)
     (listing,) = datasets.list_clips(config, results.mode, [results.machine])
     run = MachineRun(config, listing, results.mode)
-    train_scores = tuple(score.score for score in score_files.read_scores(results.train_scores))
-    limit = threshold_or_none(train_scores, config.threshold, run.machine)
+    normal = results.normal_scores()
+    limit = threshold_or_none(normal.deciding(config.threshold), config.threshold, run.machine)
     cache, cached = provenance.cache_of(run, origin)
     cached = contents.as_listed(cached, listing.clips, listing.directory)
     by_id = {
-        machine_id: [ScoredClip(clip, score, None if limit is None else score > limit) for clip, score in scored]
+        machine_id: [_scored(clip, score, limit, normal.calibration_values()) for clip, score in scored]
         for machine_id, scored in evaluate.scored_clips(run).items()
     }
     rows = [_row(machine_id, [group], config.max_fpr) for machine_id, group in by_id.items()]
@@ -191,12 +199,17 @@ def _summarize(results: MachineResults) -> MachineSummary:
         cache=cache,
         cached=cached,
         threshold=limit,
-        train_scores=train_scores,
+        normal=normal,
         scored=tuple(sorted(all_scored, key=lambda scored: -scored.score)),
         rows=(*rows, _row("mean", list(by_id.values()), config.max_fpr)),
         origin=origin,
         training=provenance.training_of(origin),
     )
+
+
+def _scored(clip: Clip, score: float, limit: float | None, calibration: Sequence[float]) -> ScoredClip:
+    p_value = float(conformal.p_values([score], calibration)[0]) if calibration else None
+    return ScoredClip(clip, score, None if limit is None else score > limit, p_value)
 
 
 def _row(name: str, groups: Sequence[Sequence[ScoredClip]], max_fpr: float) -> Row:

@@ -13,7 +13,7 @@ from ganad_tf.results.compare import markdown, write_csv
 
 MACHINES = ("system", "mode", "machine", "id", "auc", "auc_low", "auc_high", "pauc", "pauc_low", "pauc_high")
 COUNTS = ("threshold", "normal_below", "normal_above", "anomaly_below", "anomaly_above", "unlabelled")
-CLIPS = ("system", "mode", "machine", "id", "clip", "score", "label", "decision")
+CLIPS = ("system", "mode", "machine", "id", "clip", "score", "label", "decision", "p_value")
 MADE = ("system", "mode", "machine", "what", "value")
 MARKDOWN = ("machine type", "id", "AUC", "pAUC", "threshold", "normal above", "anomalies below")
 MARKDOWN_CLIPS = ("kind", "clip", "score", "verdict", "largest residual")
@@ -44,9 +44,9 @@ def write_clips(path: Path, systems: Sequence[SystemPage]) -> None:
     """Writes one line per test clip of every system, most anomalous first."""
     rows: list[Sequence[object]] = [CLIPS]
     for columns, page in _all_machines(systems):
-        for clip, score, is_anomaly in page.facts.scored:
+        for clip, score, is_anomaly, p_value in page.facts.scored:
             decision = "" if is_anomaly is None else LABELS[int(is_anomaly)]
-            rows.append([*columns, clip.machine_id, clip.name, score, LABELS[clip.label], decision])
+            rows.append([*columns, clip.machine_id, clip.name, score, LABELS[clip.label], decision, p_value])
     score_files.write_rows(path, rows)
 
 

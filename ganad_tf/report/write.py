@@ -91,7 +91,8 @@ def _pictures(summary: MachineSummary, directory: Path) -> Iterator[Picture]:
     ]
     path = directory / "scores.png"
     names = ("normal", "anomaly") if summary.is_labelled else ("new recordings", "")
-    charts.plot_histograms(path, {title: by_id}, {title: summary.threshold}, training=summary.train_scores, names=names)
+    normal = summary.normal.deciding(summary.config.threshold)
+    charts.plot_histograms(path, {title: by_id}, {title: summary.threshold}, training=normal, names=names)
     threshold = format_threshold(summary.threshold, digits=3)
     alt = f"Histogram of the anomaly scores of {title}: {', '.join(medians)}, threshold {threshold}."
     yield Picture(path, alt, "Scores of the test clips, of the normal training clips, and the threshold")

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ganad_tf.config import PAPER_DIRECTORY, Config, Mode
-from ganad_tf.results import score_files
+from ganad_tf.results import conformal, score_files
 from ganad_tf.results.score_files import ClipScore
+from ganad_tf.results.thresholds import NormalScores
 from ganad_tf.run import MachineRun
 
 RESULT_FILE = "result.csv"  # unless `result_file` says otherwise
@@ -80,6 +81,11 @@ class MachineResults:
         return self.directory / f"train_score_{self.mode}_{self.machine}.csv"
 
     @property
+    def calibration_scores(self) -> Path:
+        """File of the scores of normal clips that the detector has not seen."""
+        return self.directory / f"calibration_score_{self.mode}_{self.machine}.csv"
+
+    @property
     def unfinished(self) -> Path:
         """File of the scores of an interrupted pass."""
         return self.directory / f".unfinished_{self.mode}_{self.machine}.json"
@@ -102,10 +108,25 @@ class MachineResults:
         """File of the decisions, 0 or 1, of one machine ID."""
         return self.directory / f"decision_result_{self.machine}_id_{machine_id}.csv"
 
+    def p_values(self, machine_id: str) -> Path:
+        """File of the p-values of one machine ID, laid out as the scores."""
+        return self.directory / f"p_value_{self.machine}_id_{machine_id}.csv"
+
     def files(self, machine_ids: Sequence[str]) -> list[Path]:
         """Files that are written for these machine IDs."""
-        by_id = [path(machine_id) for path in (self.scores, self.decisions) for machine_id in machine_ids]
-        return [self.unfinished, self.origin, self.train_scores, *by_id]
+        paths = (self.scores, self.decisions, self.p_values)
+        by_id = [path(machine_id) for path in paths for machine_id in machine_ids]
+        return [self.unfinished, self.origin, self.train_scores, self.calibration_scores, *by_id]
+
+    def normal_scores(self) -> NormalScores:
+        """Reads the scores of the normal clips.
+
+        Raises:
+          DataError: If a file can't be read.
+        """
+        path = self.calibration_scores
+        calibration = score_files.read_scores(path) if path.exists() else ()
+        return NormalScores(score_files.read_scores(self.train_scores), calibration)
 
     def read_origin(self) -> dict[str, Any] | None:
         """Reads the provenance of the scores; None if there is none, as with scores from elsewhere.
@@ -118,16 +139,16 @@ class MachineResults:
     def write(
         self,
         scores: Mapping[str, Sequence[ClipScore]],
-        train_scores: Sequence[ClipScore],
+        normal: NormalScores,
         origin: Mapping[str, Any],
         *,
         threshold: float | None = None,
     ) -> None:
-        """Writes scores and decisions; the provenance is written last and marks them as complete.
+        """Writes scores, p-values and decisions; the provenance is written last and marks them as complete.
 
         Args:
           scores: Scores of the test clips, by machine ID.
-          train_scores: Scores of the normal training clips.
+          normal: Scores of the normal training clips and, for p-values, of those for calibration.
           origin: Settings and files that the scores were made with.
           threshold: Score above which a clip counts as anomalous; None for no decisions, which deletes earlier ones.
 
@@ -135,11 +156,17 @@ class MachineResults:
           DataError: If a score is NaN or infinite.
         """
         score_files.write_origin(self.origin, origin, is_complete=False)
-        for machine_id in scores:
-            self.decisions(machine_id).unlink(missing_ok=True)
+        for path in (self.calibration_scores, *map(self.decisions, scores), *map(self.p_values, scores)):
+            path.unlink(missing_ok=True)
         for machine_id, clips in scores.items():
             score_files.write_scores(self.scores(machine_id), clips)
-        score_files.write_scores(self.train_scores, train_scores)
+        score_files.write_scores(self.train_scores, normal.training)
+        if normal.calibration:
+            score_files.write_scores(self.calibration_scores, normal.calibration)
+            for machine_id, clips in scores.items():
+                values = conformal.p_values([clip.score for clip in clips], normal.calibration_values())
+                rows = [(clip.name, float(value)) for clip, value in zip(clips, values, strict=True)]
+                score_files.write_rows(self.p_values(machine_id), rows)
         if threshold is not None:
             for machine_id, clips in scores.items():
                 decisions = [(clip.name, int(clip.score > threshold)) for clip in clips]

@@ -19,7 +19,7 @@ from ganad_tf.errors import DataError
 from ganad_tf.results import score_files
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.score_files import ClipScore
-from ganad_tf.results.thresholds import format_threshold, threshold_or_none
+from ganad_tf.results.thresholds import NormalScores, format_threshold, threshold_or_none
 from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
@@ -49,12 +49,28 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
         advice = "run `ganad score` on the members again"
         score_files.check_names(members[0].scores(machine_id), names, clips, may_lack, advice=advice)
         combined[machine_id] = _combined((names, scores), training, config.ensemble)
-    train_scores = _combined(training, training, config.ensemble)
-    limit = threshold_or_none([score.score for score in train_scores], config.threshold, run.machine)
+    normal = NormalScores(_combined(training, training, config.ensemble), _calibration(run, members, training))
+    limit = threshold_or_none(normal.deciding(config.threshold), config.threshold, run.machine)
     origin = config.origin(command) | {"members": _digests(run)}
-    MachineResults.of(run).write(combined, train_scores, origin, threshold=limit)
+    MachineResults.of(run).write(combined, normal, origin, threshold=limit)
     logger.info("%s: combined %d members, threshold %s", run.machine, len(members), format_threshold(limit))
     return limit
+
+
+def _calibration(
+    run: MachineRun, members: Sequence[MachineResults], training: tuple[list[str], np.ndarray]
+) -> list[ClipScore]:
+    """Combined calibration scores; none unless the threshold needs them."""
+    if run.config.threshold.method != "conformal":
+        return []
+    for member in members:
+        if not member.calibration_scores.exists():
+            raise DataError(
+                f"Expected calibration scores in {member.directory} for `threshold.method: conformal`, but there are "
+                "none; run the member with that method too, or set `threshold.method: quantile`."
+            )
+    scores = aligned([member.calibration_scores for member in members])
+    return _combined(scores, training, run.config.ensemble)
 
 
 def check_unchanged(run: MachineRun, digests: Mapping[str, str]) -> None:

@@ -64,17 +64,58 @@ class Density:
         return -tf.reduce_logsumexp(self.arrays["offsets"] - squared / 2, axis=-1)
 
 
+@dataclass(frozen=True)
+class AveragedDensity:
+    """Mean of densities, each fitted without the clips of one fold.
+
+    A clip of a fold is scored by the one density that has not seen it. The scores of such a density grow or shrink with
+    the number of clips that it is fitted to, by a factor of up to two for whitened nearest neighbours. New clips are
+    therefore scored by densities of as many clips, so that both scores are on the same scale.
+
+    Attributes:
+      parts: One density per fold.
+    """
+
+    parts: tuple[Density, ...]
+
+    def __call__(self, vectors: tf.Tensor) -> tf.Tensor:
+        """Scores vectors, `[batch, dims]` float32 → `[batch]` float32."""
+        return tf.add_n([part(vectors) for part in self.parts]) / len(self.parts)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Constants of all parts, by `<part>.<name>`."""
+        return {
+            f"{number}.{name}": array for number, part in enumerate(self.parts) for name, array in part.arrays.items()
+        }
+
+
+def from_arrays(
+    kind: Literal["mahalanobis", "gmm", "knn"], arrays: Mapping[str, np.ndarray]
+) -> Density | AveragedDensity:
+    """The density with these constants, averaged if their names say so."""
+    if "mean" in arrays:
+        return Density(kind, arrays)
+    numbers = sorted({int(name.partition(".")[0]) for name in arrays})
+    parts = []
+    for number in numbers:
+        prefix = f"{number}."
+        of_part = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        parts.append(Density(kind, of_part))
+    return AveragedDensity(tuple(parts))
+
+
 def min_training_clips(settings: Scorer) -> int:
     """Minimum number of training clips for the density and for its cross-validation."""
-    base = min_clips(settings)
+    base = fewest_vectors(settings)
     clips = base + 1
     while clips - _largest_fold(clips) < base:
         clips += 1
     return clips
 
 
-def min_clips(settings: Scorer) -> int:
-    """Minimum number of clips that the density can be fitted to."""
+def fewest_vectors(settings: Scorer) -> int:
+    """Minimum number of vectors that the density can be fitted to."""
     return {"mahalanobis": 2, "gmm": max(2, settings.components), "knn": max(2, settings.neighbors)}[settings.density]
 
 
@@ -98,7 +139,29 @@ def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
     return _frozen(settings.density, {"mean": mean, "projection": projection, **_fitted(projected, settings, seed)})
 
 
-def score_in_chunks(density: Density, vectors: np.ndarray) -> np.ndarray:
+def fit_averaged(
+    vectors: np.ndarray, held_out: Sequence[np.ndarray], settings: Scorer, seed: int
+) -> tuple[AveragedDensity, np.ndarray]:
+    """Fits one density per fold to the vectors outside it.
+
+    Args:
+      vectors: Of normal clips, `[clips, dims]`, in dB.
+      held_out: Per fold, whether a clip is in it, `[clips]` bool.
+      settings: Which density.
+      seed: As in `fit`.
+
+    Returns:
+      Their average, and the score of each clip by the density that has not seen it, `[clips]`.
+    """
+    parts = []
+    scores = np.empty(len(vectors))
+    for in_fold in held_out:
+        parts.append(fit(vectors[~in_fold], settings, seed))
+        scores[in_fold] = score_in_chunks(parts[-1], vectors[in_fold])
+    return AveragedDensity(tuple(parts)), scores
+
+
+def score_in_chunks(density: Density | AveragedDensity, vectors: np.ndarray) -> np.ndarray:
     """Scores many vectors, `[clips, dims]` → `[clips]`, in chunks, because nearest neighbours take much memory."""
     parts = [vectors[start : start + AT_ONCE] for start in range(0, len(vectors), AT_ONCE)]
     return np.concatenate([density(tf.constant(part, tf.float32)).numpy() for part in parts])

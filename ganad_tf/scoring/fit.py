@@ -10,9 +10,12 @@ from ganad_tf.cache.manifest import Entry
 from ganad_tf.clips import Clip
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError
+from ganad_tf.results import conformal
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import clip_values, densities
+from ganad_tf.scoring.densities import AveragedDensity, Density
+from ganad_tf.scoring.folds import folds, has_enough_clips
 from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory
 
 logger = logging.getLogger(__name__)
@@ -37,9 +40,13 @@ def check_clip_count(run: MachineRun, n_clips: int) -> None:
 
 
 def warn_of_missing_threshold(run: MachineRun, entries: Sequence[Entry]) -> None:
-    """Warns, before training, if all training clips are copies of one, whose scores give no threshold by `gamma`."""
+    """Warns, before training, if the normal clips will give no threshold.
+
+    `gamma` needs training clips that are not all copies of one; `conformal` a number that depends on `false_alarms`.
+    """
+    settings = run.config.threshold
     contents = {entry.sha256 or entry.clip.file for entry in entries}
-    if run.config.threshold.method == "gamma" and len(contents) == 1:
+    if settings.method == "gamma" and len(contents) == 1:
         which = "one normal training clip" if len(entries) == 1 else f"{len(entries)} identical normal training clips"
         logger.warning(
             "%s: there will be scores but no decisions: `threshold.method: gamma` needs training scores that differ, "
@@ -47,6 +54,18 @@ def warn_of_missing_threshold(run: MachineRun, entries: Sequence[Entry]) -> None
             run.machine,
             which,
         )
+    n_clips = len(run.listing.clips_of("calibration")) or len(entries)
+    if settings.method == "conformal":
+        fewest = conformal.fewest_clips(settings.false_alarms, settings.confidence)
+        if n_clips < fewest:
+            logger.warning(
+                "%s: there will be scores and p-values but no decisions: `threshold.false_alarms: %g` needs %d normal "
+                "clips, and there are %d; add recordings, or set a higher rate.",
+                run.machine,
+                settings.false_alarms,
+                fewest,
+                n_clips,
+            )
 
 
 def recordings_left_out(clips: Sequence[Clip], settings: Scorer, seed: int) -> list[str] | None:
@@ -59,7 +78,7 @@ def recordings_left_out(clips: Sequence[Clip], settings: Scorer, seed: int) -> l
     n_recordings = len(set(names))
     if settings.name != "density" or n_recordings == len(names):
         return None
-    fewest = densities.min_clips(settings)
+    fewest = densities.fewest_vectors(settings)
     largest = len(names)
     if n_recordings > 1:
         largest = max(len(fold) for fold in densities.folds_of(len(names), seed, names))
@@ -97,9 +116,21 @@ def fit_scorers(
     results = clip_values.apply_to_cache(model, functions, cache.path, entries)
     for settings, values in zip(missing, results, strict=True):
         by_clip = sorted(values.items(), key=lambda item: item[0].key)
-        array = np.stack([value for _, value in by_clip])
-        density = densities.fit(array, settings, seed) if settings.name == "density" else None
-        recordings = recordings_left_out([clip for clip, _ in by_clip], settings, seed)
-        scores = densities.cross_validated_scores(array, settings, seed, recordings) if density else array
-        named = tuple(ClipScore(clip.name, float(score)) for (clip, _), score in zip(by_clip, scores, strict=True))
+        clips, array = [clip for clip, _ in by_clip], np.stack([value for _, value in by_clip])
+        density, scores = _fitted_density(clips, array, settings, entries, seed) if array.ndim > 1 else (None, array)
+        named = tuple(ClipScore(clip.name, float(score)) for clip, score in zip(clips, scores, strict=True))
         directory.save_scorer(FittedScorer(settings, density, named))
+
+
+def _fitted_density(
+    clips: Sequence[Clip], vectors: np.ndarray, settings: Scorer, entries: Sequence[Entry], seed: int
+) -> tuple[Density | AveragedDensity, np.ndarray]:
+    """Density of the clips' vectors, and the score of each clip by a density that has not seen it."""
+    all_folds = folds(entries, settings.folds, settings.block, seed) if settings.folds else []
+    if all_folds and all(has_enough_clips(fold, settings) for fold in all_folds):
+        held_out = [{entry.clip for entry in fold.held_out} for fold in all_folds]
+        in_fold = [np.array([clip in fold for clip in clips]) for fold in held_out]
+        return densities.fit_averaged(vectors, in_fold, settings, seed)
+    recordings = recordings_left_out(clips, settings, seed)
+    scores = densities.cross_validated_scores(vectors, settings, seed, recordings)
+    return densities.fit(vectors, settings, seed), scores

@@ -3,6 +3,7 @@
 `<model_directory>/<mode>/<machine>/` holds `detector.keras` and `training.json`: the full configuration, the clips'
 digest, the standardisation, the loss curves and the versions. Each scorer has a folder there, named after its
 settings: the scores of the training clips in `train_scores.csv` and, for a density, its constants in `density.npz`.
+`folds/` holds detectors that were trained without some of the clips, for calibration.
 """
 
 import json
@@ -24,9 +25,10 @@ from ganad_tf.files import atomic, checksummed
 from ganad_tf.models import Detector
 from ganad_tf.results import score_files
 from ganad_tf.results.score_files import ClipScore
+from ganad_tf.results.thresholds import NormalScores
 from ganad_tf.run import MachineRun
-from ganad_tf.scoring import training_record
-from ganad_tf.scoring.densities import Density
+from ganad_tf.scoring import densities, training_record
+from ganad_tf.scoring.densities import AveragedDensity, Density
 
 DETECTOR = "detector.keras"
 SCORES, DENSITY, SETTINGS = "train_scores.csv", "density.npz", "scorer.json"
@@ -59,11 +61,18 @@ class FittedScorer:
       settings: The section `scorer`.
       density: None for the paper's score, which needs no fitting.
       train_scores: Scores of the normal training clips; for a density, cross-validated ones.
+      calibration_scores: Scores of normal clips by detectors that have not seen them; empty without calibration.
     """
 
     settings: Scorer
-    density: Density | None
+    density: Density | AveragedDensity | None
     train_scores: tuple[ClipScore, ...]
+    calibration_scores: tuple[ClipScore, ...] = ()
+
+    @property
+    def normal_scores(self) -> NormalScores:
+        """The scores that decisions are made by."""
+        return NormalScores(self.train_scores, self.calibration_scores)
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,10 @@ class ModelDirectory:
     def unfinished(self) -> Path:
         """File of the checkpoint of an unfinished training, beside the directory."""
         return self.path.with_name(f"{self.path.name}.unfinished.npz")
+
+    def fold(self, assignment: str, number: int) -> "ModelDirectory":
+        """The directory of the detector that was trained without the clips of one fold."""
+        return ModelDirectory(self.path / "folds" / assignment / str(number))
 
     def exists(self) -> bool:
         """Whether there is a trained detector."""
@@ -187,7 +200,7 @@ class ModelDirectory:
             if settings.name == "paper":
                 return FittedScorer(settings, None, train_scores)
             with (folder / DENSITY).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-                return FittedScorer(settings, Density(settings.density, dict(arrays)), train_scores)
+                return FittedScorer(settings, densities.from_arrays(settings.density, dict(arrays)), train_scores)
         except (*checksummed.READ_ERRORS, DataError) as error:
             raise training_record.unreadable(folder, error) from error
 

@@ -13,7 +13,7 @@ from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.results.thresholds import format_threshold, threshold_or_none
 from ganad_tf.run import MachineRun
-from ganad_tf.scoring import clip_values
+from ganad_tf.scoring import calibration, clip_values
 from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory, TrainedDetector
 from ganad_tf.scoring.partial_scores import PartialScores
 
@@ -65,7 +65,8 @@ def _score(
 ) -> ScoringResult:
     variants = run.score_variants()
     model = directory.load()
-    fitted = [directory.load_scorer(variant.config.scorer) for variant in variants]
+    fitted = [calibration.load_scorer(directory, run.config)]
+    fitted += [directory.load_scorer(variant.config.scorer) for variant in variants[1:]]
     cache = Cache(run, "test")
     current = cache.current()
     partial = PartialScores(
@@ -85,7 +86,8 @@ def _score(
     scores = clip_values.apply_to_cache(
         model, functions, cache.path, current.entries, progress=progress, partial=partial
     )
-    threshold = threshold_or_none([clip.score for clip in fitted[0].train_scores], run.config.threshold, run.machine)
+    normal = fitted[0].normal_scores
+    threshold = threshold_or_none(normal.deciding(run.config.threshold), run.config.threshold, run.machine)
     for variant, scorer, scored in zip(variants, fitted, scores, strict=True):
         origin = variant.config.origin(command) | {
             "cache": current.digest(),
@@ -93,7 +95,7 @@ def _score(
             "trained_on": model.record["cache"],
         }
         limit = threshold if variant is variants[0] else None
-        MachineResults.of(variant).write(_by_id(run, scored), scorer.train_scores, origin, threshold=limit)
+        MachineResults.of(variant).write(_by_id(run, scored), scorer.normal_scores, origin, threshold=limit)
     partial.remove()
     logger.info("%s: scored %d clips, threshold %s", run.machine, len(scores[0]), format_threshold(threshold))
     return ScoringResult(scores[0], threshold, model, fitted[0])

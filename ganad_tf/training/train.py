@@ -65,7 +65,7 @@ def train_detector(
         is_new = fresh or not directory.exists() or directory.unfinished.exists()
         if is_new:
             warn_of_missing_threshold(run, entries)
-            _train(run, directory, current, entries, callbacks, fresh=fresh)
+            train_on(run, directory, current, entries, callbacks, fresh=fresh)
         else:
             _check_same(run, directory, current)
         settings = [variant.config.scorer for variant in run.score_variants()]
@@ -77,15 +77,25 @@ def train_detector(
     return is_new
 
 
-def _train(
+def train_on(
     run: MachineRun,
     directory: ModelDirectory,
     current: Manifest,
     entries: Sequence[Entry],
     callbacks: tuple[keras.callbacks.Callback, ...],
     *,
-    fresh: bool,
+    fresh: bool = False,
 ) -> None:
+    """Trains a detector on some clips of the cache and saves it, or resumes its training.
+
+    Args:
+      run: The machine type's run.
+      directory: Directory of the detector, locked by the caller.
+      current: Manifest of the training clips' cache; its statistics standardise.
+      entries: The normal clips to train on, in part for validation.
+      callbacks: Keras callbacks.
+      fresh: Whether an unfinished training is dropped.
+    """
     config, unfinished = run.config, directory.unfinished
     atomic.check_writable(directory.path)
     for path in (directory.path, unfinished):

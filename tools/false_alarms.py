@@ -1,0 +1,179 @@
+"""Realised false alarms of thresholds, over repeated random splits of normal clips.
+
+    python tools/false_alarms.py CONFIG.yaml [--machine M ...] [--clips 20 60 250] [--repetitions 200]
+        [--set key=value ...]
+
+Each repetition draws normal clips of one machine ID at random, calibrates on them as `ganad train` does, and counts the
+clips above the threshold among all other normal clips and among the anomalies. Without a network (SpectrumDensity) the
+clips' vectors are computed once; with one, every fold of every repetition is trained, on training clips only. `gamma`
+and `conformal` are the two methods, `confident` is `conformal` with `confidence: 0.95`, whose column `broken` has the
+share of repetitions with more false alarms than asked for. Labels choose nothing: they are only counted.
+"""
+
+import argparse
+import math
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganad_tf import config as configuration
+from ganad_tf.cli import terminal
+from ganad_tf.config.sections import Threshold
+from ganad_tf.errors import ThresholdError
+from ganad_tf.results import thresholds
+
+RATES = (0.1, 0.05, 0.01)
+CONFIDENCE = 0.95
+HEADING = (
+    f"{'machine':<16}{'clips':>6}{'rate':>6}  {'method':<11}{'false alarms %':>20}{'broken %':>10}{'detected %':>12}"
+)
+
+
+def main() -> int:
+    """Prints one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", metavar="CONFIG.yaml")
+    parser.add_argument("--machine", nargs="+", default=[])
+    parser.add_argument("--clips", type=int, nargs="+", default=[20, 60, 250])
+    parser.add_argument("--repetitions", type=int, default=200)
+    parser.add_argument("--set", nargs="+", default=[], metavar="key=value")
+    options = parser.parse_args()
+    terminal.import_tensorflow()
+    from ganad_tf import datasets
+    from ganad_tf.cache.prepare import prepare_cache
+    from ganad_tf.run import machine_runs
+
+    config = configuration.load(options.config, options.set)
+    if config.dataset.name == "synthetic":
+        from ganad_tf.datasets import synthetic
+
+        synthetic.write(config.data_directory("dev"), config.dataset.synthetic)
+    print(HEADING)
+    for run in machine_runs(config, datasets.list_clips(config, "dev", options.machine), "dev"):
+        if config.dataset.name != "imported":
+            for split in ("train", "test"):
+                prepare_cache(run, split)
+        for machine_id in sorted({clip.machine_id for clip in run.listing.clips}):
+            for count in options.clips:
+                rates = _rates(run, machine_id, count, options.repetitions)
+                _print(f"{run.machine} {machine_id}", count, rates)
+    return 0
+
+
+def _rates(
+    run: Any, machine_id: str, count: int, repetitions: int
+) -> dict[tuple[float, str], list[tuple[float, float]]]:
+    """Shares of normal clips and of anomalies above the threshold, per rate and method, one pair per repetition."""
+    from ganad_tf.cache.directory import Cache
+    from ganad_tf.scoring import densities
+    from ganad_tf.scoring.folds import Fold, folds
+
+    splits = [Cache(run, split).current().entries for split in ("train", "test")]
+    entries = [entry for split in splits for entry in split if entry.clip.machine_id == machine_id]
+    normal = [entry for entry in entries if entry.clip.label == 0]
+    if run.config.model.name == "SpectrumDensity":
+        vectors = _vectors(run, splits)
+    else:
+        normal = [entry for entry in normal if entry.clip.split == "train"]
+        vectors = {}
+    anomalies = [entry for entry in entries if entry.clip.label == 1] if vectors else []
+    rates: dict[tuple[float, str], list[tuple[float, float]]] = {}
+    for repetition in range(repetitions if count < len(normal) else 0):
+        order = np.random.default_rng((repetition, count)).permutation(len(normal))
+        training, others = ([normal[index] for index in part] for part in (order[:count], order[count:]))
+        training = sorted(training, key=lambda entry: entry.clip.file)
+        scored = [*others, *anomalies]
+        scorer, seed = run.config.scorer, repetition
+        made = folds(training, scorer.folds, scorer.block, seed)
+        limits = {}
+        if vectors:
+            arrays = [np.stack([vectors[entry.clip] for entry in part]) for part in (training, scored)]
+            limits["gamma"] = densities.cross_validated_scores(arrays[0], scorer, seed)
+        else:
+            limits["conformal"] = np.concatenate([_trained(run, fold.training, fold)[0] for fold in made])
+            arrays = _trained(run, training, Fold(tuple(training), tuple(scored)))[1:]
+        masks = [np.isin(range(count), [training.index(entry) for entry in fold.held_out]) for fold in made]
+        density, held_out_scores = densities.fit_averaged(arrays[0], masks, scorer, seed)
+        limits.setdefault("conformal", held_out_scores)
+        tested = densities.score_in_chunks(density, arrays[1])
+        for rate, method, limit in _limits(limits):
+            above = tested > limit
+            detected = above[len(others) :].mean() if anomalies else math.nan
+            rates.setdefault((rate, method), []).append((float(above[: len(others)].mean()), float(detected)))
+    return rates
+
+
+def _limits(scores: dict[str, np.ndarray]) -> list[tuple[float, str, float]]:
+    """Rate, method and threshold, where there are enough clips."""
+    limits = []
+    for rate in RATES:
+        methods = {
+            "gamma": Threshold("gamma", quantile=1 - rate),
+            "conformal": Threshold("conformal", false_alarms=rate),
+            "confident": Threshold("conformal", false_alarms=rate, confidence=CONFIDENCE),
+        }
+        for name, settings in methods.items():
+            if settings.method not in scores:
+                continue
+            try:
+                limits.append((rate, name, thresholds.threshold(scores[settings.method].tolist(), settings)))
+            except ThresholdError:
+                continue
+    return limits
+
+
+def _vectors(run: Any, splits: Sequence[Sequence[Any]]) -> dict[Any, np.ndarray]:
+    """Pooled residual of each clip."""
+    from ganad_tf.cache.directory import Cache
+    from ganad_tf.scoring import clip_values
+    from ganad_tf.scoring.model_directory import ModelDirectory
+    from ganad_tf.training.train import train_on
+
+    with tempfile.TemporaryDirectory() as folder:
+        directory = ModelDirectory(Path(folder, "detector"))
+        train_on(run, directory, Cache(run, "train").current(), splits[0], ())
+        model = directory.load()
+        residuals = clip_values.residual_function(model, run.config.scorer)
+        vectors: dict[Any, np.ndarray] = {}
+        for split, entries in zip(("train", "test"), splits, strict=True):
+            vectors |= clip_values.apply_to_cache(model, [residuals], Cache(run, split).path, entries)[0]
+    return vectors
+
+
+def _trained(run: Any, training: Sequence[Any], fold: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores of the fold's held-out clips by a new detector, and its pooled residuals of both parts of the fold."""
+    from ganad_tf import runtime
+    from ganad_tf.cache.directory import Cache
+    from ganad_tf.scoring import calibration, clip_values
+    from ganad_tf.scoring.model_directory import ModelDirectory
+    from ganad_tf.training.calibrate import train_fold
+
+    runtime.forget_models()
+    cache, scorer = Cache(run, "train"), run.config.scorer
+    with tempfile.TemporaryDirectory() as folder:
+        directory = ModelDirectory(Path(folder, "detector"))
+        train_fold(run, directory, cache.current(), training, ())
+        scores = calibration.held_out_scores(directory, cache, fold, scorer, run.config.seed)
+        model = directory.load()
+    residuals = clip_values.residual_function(model, scorer)
+    (values,) = clip_values.apply_to_cache(model, [residuals], cache.path, (*fold.training, *fold.held_out))
+    parts = [np.stack([values[entry.clip] for entry in part]) for part in (fold.training, fold.held_out)]
+    return np.array([clip.score for clip in scores]), *parts
+
+
+def _print(machine: str, count: int, rates: dict[tuple[float, str], list[tuple[float, float]]]) -> None:
+    for (rate, method), pairs in rates.items():
+        alarms, detected = np.transpose(pairs)
+        error = alarms.std() / math.sqrt(len(alarms))
+        share = f"{100 * alarms.mean():.2f} +- {100 * error:.2f}"
+        broken = f"{100 * (alarms > rate).mean():.1f}" if method == "confident" else ""
+        found = "" if np.isnan(detected).any() else f"{100 * detected.mean():.1f}"
+        print(f"{machine:<16}{count:>6}{rate:>6}  {method:<11}{share:>20}{broken:>10}{found:>12}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
