@@ -1,9 +1,9 @@
 """Configuration: one YAML file, the argument of every verb → frozen dataclasses.
 
 A file and `--set key=value` overrides go in; a `Config` comes out, or one sentence about what is wrong. `sections.py`
-holds the keys of each section with their defaults, `experiment.py` the top-level keys and derived values, `reader.py`
-checks names and types, `yaml_text.py` defines the YAML dialect and `paths.py` expands paths. Everything above `config`
-may import it.
+holds the keys of each section with their defaults, `dataset.py` those of the section `dataset`, `experiment.py` the
+top-level keys and derived values. `reader.py` checks names and types, `yaml_text.py` defines the YAML dialect and
+`paths.py` expands paths. Everything above `config` may import it.
 """
 
 from ganad_tf.config.experiment import (
