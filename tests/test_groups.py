@@ -59,6 +59,7 @@ def numbered(*stems, count=4, ending="_{:03d}.wav"):
         (numbered("normal_id_00", "normal_id_02", ending="_{:08d}.wav"), {""}),
         (numbered("2026-10", "2026-11", ending="-{:02d}.wav", count=28), {""}),
         ([f"fan/normal/{m}_{rpm}.wav" for m in ("idle", "load") for rpm in range(600, 3000, 300)], {""}),
+        (numbered("bench", "torch", ending="{}.wav"), {""}),
         ([*numbered("x", "y", count=2), *(f"fan/normal/{name}.wav" for name in "abcdefghij")], {""}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

@@ -15,7 +15,9 @@ KEY = "dataset.folder.group"
 DENSE = 2.0  # numbers of the parts of a recording span at most so many times their count
 LEAST_SHARE = 0.5  # of the files that a guess must explain
 
-_CHANNEL = re.compile(r"(?P<stem>.*?[^\W_].*?)[-_. ]*(?:ch|chan|channel|mic|kanal)[-_. ]?(?P<number>\d{1,3})", re.I)
+_CHANNEL = re.compile(
+    r"(?P<stem>.*?[^\W_].*?)([-_. ]+|(?<=\d))(ch|chan|channel|mic|kanal)[-_. ]?(?P<number>\d{1,3})", re.I
+)
 _PART = re.compile(
     r"(?P<stem>.*?[^\W_].*?)[-_. ]+(?:part|seg|segment|clip|piece|chunk|slice|cut|teil)?[-_. ]?(?P<number>\d{1,9})",
     re.I,
