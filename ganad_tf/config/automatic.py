@@ -12,7 +12,7 @@ from ganad_tf.config.sections import Feature, Fit
 
 LIKE_CHALLENGE = ("dcase2020", "imported", "synthetic")
 VALIDATION_SPLIT = 0.1  # of the challenge's baseline
-MIN_STEPS = 1000
+MIN_STEPS = 500
 
 
 def decide_feature(feature: Feature, dataset: str) -> Feature:

@@ -219,6 +219,11 @@ class Fit:
             )
 
     @property
+    def validation_share(self) -> float:
+        """`validation_split`, and 0 as long as that is not decided."""
+        return self.validation_split or 0.0
+
+    @property
     def watches_validation(self) -> bool:
         """Whether the validation loss has an influence on the weights."""
         return self.restore_best or self.patience is not None

@@ -72,5 +72,8 @@ def learned_little(detector: Detector, n_steps: int, explained: float) -> str | 
     if n_steps < FEWEST_STEPS:
         return f"it was trained for {n_steps} steps, fewer than {FEWEST_STEPS}; raise `fit.epochs` or `fit.min_steps`"
     if not explained > 0:
-        return "it reproduces recordings no better than their mean does; add recordings, or train longer"
+        return (
+            "it reproduces recordings no better than their mean does; train longer, add recordings, or do without a "
+            "network (`model.name: SpectrumDensity`)"
+        )
     return None

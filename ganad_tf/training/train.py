@@ -98,7 +98,7 @@ def _train(
     normalizer = _normalizer(current.statistics) if config.feature.standardize else None
     training, validation = (
         Source(Cache(run, "train").path, part, config.feature.n_mels, config.feature.frames, normalizer)
-        for part in windows.split_by_file(entries, config.fit.validation_split, config.seed)
+        for part in windows.split_by_file(entries, config.fit.validation_share, config.seed)
     )
     checkpoint = Checkpoint(unfinished, _made_with(config, current.digest(), training), _stopping(config.fit))
     checkpoint.read()
