@@ -96,7 +96,7 @@ def _layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
 
 
 def _all_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """All layers within a model and the models in it, each once."""
+    """Layers within a model and the models in it, each once."""
     for layer in model.layers:
         yield layer
         if isinstance(layer, keras.Model):
