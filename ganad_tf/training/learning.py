@@ -31,10 +31,11 @@ def facts(detector: Detector, source: Source, n_steps: int, machine: str) -> dic
     reason = learned_little(detector, n_steps, explained)
     if reason:
         logger.warning("%s: the network has learned little: %s.", machine, reason)
-    return {"n_steps": n_steps, "explained_share": round(explained, 4), "learned_little": reason}
+    share = None if explained is None else round(explained, 4)
+    return {"n_steps": n_steps, "explained_share": share, "learned_little": reason}
 
 
-def explained_share(detector: Detector, source: Source) -> float:
+def explained_share(detector: Detector, source: Source) -> float | None:
     """Share of the variance of windows that a detector reproduces, over a few evenly spread clips.
 
     Only the values that a detector predicts count: those of its residual that are not always 0.
@@ -44,22 +45,29 @@ def explained_share(detector: Detector, source: Source) -> float:
       source: The clips.
 
     Returns:
-      1 for perfect reconstructions, 0 for what the mean of the windows would reach, or less.
+      1 for perfect reconstructions, 0 for what the mean of the windows would reach, or less; None for a detector that
+      does not reconstruct its windows.
     """
     ordered = sorted(source.entries, key=lambda entry: entry.clip.file)
     chosen = [ordered[index] for index in evenly_spread(len(ordered), CLIPS)]
     sums = np.zeros([4, detector.input_dim])  # of ones, values, squares, squared residuals
     for _, log_mel in records.read(source.cache, chosen):
         windows = windows_of(tf.constant(log_mel[:SPECTRA]), source.frames, source.normalizer)
-        values, residual = (np.asarray(tensor, np.float64) for tensor in (windows, detector.residual(windows)))
+        try:
+            residual = np.asarray(detector.residual(windows), np.float64)
+        except (ValueError, NotImplementedError, tf.errors.OpError):  # what it returns is no reconstruction
+            return None
+        values = np.asarray(windows, np.float64)
+        if residual.shape != values.shape:
+            return None
         sums += [part.sum(axis=0) for part in (np.ones_like(values), values, values**2, residual**2)]
-    n_windows, values, squares, errors = sums
+    n_windows, totals, squares, errors = sums
     predicted = errors > 0
-    variance = (squares - values**2 / n_windows)[predicted].sum()
+    variance = (squares - totals**2 / n_windows)[predicted].sum()
     return float(1 - errors[predicted].sum() / variance) if variance > 0 else 1.0
 
 
-def learned_little(detector: Detector, n_steps: int, explained: float) -> str | None:
+def learned_little(detector: Detector, n_steps: int, explained: float | None) -> str | None:
     """Reason why a network counts as one that has learned little, to follow a colon; None if there is none.
 
     Args:
@@ -71,7 +79,7 @@ def learned_little(detector: Detector, n_steps: int, explained: float) -> str | 
         return None
     if n_steps < FEWEST_STEPS:
         return f"it was trained for {n_steps} steps, fewer than {FEWEST_STEPS}; raise `fit.epochs` or `fit.min_steps`"
-    if not explained > 0:
+    if explained is not None and not explained > 0:
         return (
             "it reproduces recordings no better than their mean does; train longer, add recordings, or do without a "
             "network (`model.name: SpectrumDensity`)"
