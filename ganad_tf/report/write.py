@@ -124,7 +124,7 @@ def _made(summary: MachineSummary) -> dict[str, Any]:
             made["steps of the optimizer"] = training["n_steps"]
             share = training["explained_share"]
             made["share of the variance reproduced"] = "unknown" if share is None else f"{share:.0%}"
-            made["learned little"] = training["learned_little"] or "no"
+            made["learned little"] = (training["learned_little"] or "no").replace("`", "")
         made |= {f"{part} clips": count for part, count in training["n_clips"].items()}
         made |= {f"version of {name}": version for name, version in training["versions"].items()}
     return made | summary.origin["settings"]
