@@ -76,7 +76,7 @@ def test_gmm_is_scikit_learn_s_but_for_a_constant_and_never_negative(components,
     if whiten:
         train, test = whitened(train, test)
     mixture = sklearn.mixture.GaussianMixture(components, reg_covar=0.1, random_state=0).fit(train)
-    found = scored(TRAIN, TEST, density="gmm", components=components, whiten=whiten)
+    found = scored(TRAIN, TEST, density="gmm", components=components, whiten=whiten, regularization=0.1)
     expected = -mixture.score_samples(test)
     assert found.min() >= 0
     peak = mixture.weights_ @ [math.sqrt(np.linalg.det(precision)) for precision in mixture.precisions_]

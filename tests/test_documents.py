@@ -31,7 +31,7 @@ DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("doc
 RUN = gate_takes(DOCUMENTS, "README.md")
 ADDRESS, GRPC_ADDRESS = "127.0.0.1:8501", "127.0.0.1:8500"
 
-TINY = "fit.epochs=1 model.hidden=[16]"
+TINY = "fit.epochs=1 fit.min_steps=0 model.hidden=[16]"
 FEW = (
     f"{TINY} dataset.synthetic.n_train=8 dataset.synthetic.n_normal=3 dataset.synthetic.n_anomaly=3 "
     "dataset.synthetic.seconds=1"
@@ -47,7 +47,7 @@ SMALL = {
     "ganad evaluate --truth": "",
     **{f"ganad {verb} ": f"--set {TINY}" for verb in ("run", "list", "prepare", "train", "score", "evaluate")},
     "ganad report": "--clips 1",
-    "python my_ganad.py run": "--set fit.epochs=1",
+    "python my_ganad.py run": "--set fit.epochs=1 fit.min_steps=0",
 }
 WINDOWS = """
 import numpy as np

@@ -78,6 +78,21 @@ def test_every_window_once_per_epoch(source, budget_mb, batch_size):
     assert not np.array_equal(first, expected)
 
 
+def test_passes_of_one_epoch_are_as_epochs_of_one_pass(source, budget_mb):
+    """Resumed or not, in one epoch or in several, the third pass over the windows has the third order."""
+    order = {"batch_size": 512, "seed": 3, "memory_budget_mb": budget_mb}
+    single, double, resumed = (
+        pipeline.window_batches(source, **order, **passes)
+        for passes in ({}, {"passes": 2}, {"passes": 2, "first_epoch": 1})
+    )
+    expected = [np.concatenate(list(single)) for _ in range(4)]
+    assert double.cardinality() == 2 * single.cardinality()
+    for epoch in range(2):
+        found = np.concatenate(list(double))
+        np.testing.assert_array_equal(found, np.concatenate(expected[2 * epoch : 2 * epoch + 2]))
+    np.testing.assert_array_equal(np.concatenate(list(resumed)), found)
+
+
 def test_order_of_the_clips_without_a_seed(source, budget_mb):
     dataset = pipeline.window_batches(source, batch_size=64, seed=None, memory_budget_mb=budget_mb)
     for _ in range(2):

@@ -319,6 +319,7 @@ def test_how_it_was_made_is_in_every_form(report):
     made = {row["what"]: row["value"] for row in rows_of(report / "made.csv") if row["system"] == "density"}
     assert made["command"].startswith("ganad run density.yaml ")
     assert made["fit.epochs"] == "2"
+    assert f"it was trained for {made['steps of the optimizer']} steps, fewer than 200" in made["learned little"]
     assert {"version of keras", "training took", "fingerprint of the training clips", "scorer.pooling"} <= made.keys()
     lines = (report / "report.md").read_text().splitlines()
     page = html.unescape((report / "report.html").read_text())

@@ -35,6 +35,7 @@ RUN_BY = {
     "rooms.py": "test_rooms_and_arrows_are_counted",
     "serving_load.py": "test_an_exported_model_stands_a_second_of_load",
     "serving_many.py": "tests/test_benchmark.py::test_of_many_models_only_so_many_are_in_memory",
+    "small_data.py": "test_how_few_recordings_a_network_needs_is_measured",
     "speed_jobs.py": "test_jobs_of_the_benchmark_run_by_themselves",
     "start.py": "test_start_runs_a_command_where_everything_is_installed",
     "tables.py": "test_what_was_measured_becomes_tables",
@@ -81,6 +82,22 @@ def test_log_mels_are_imported_and_evidence_is_found_in_them(real_data, tmp_path
     areas = np.array([cell for cell in cells if len(cell) == 2], float)
     assert areas.shape == (36, 2)  # six poolings, six densities
     assert areas[:, 0].max() > 50  # a sound that was added is heard by something
+
+
+@pytest.mark.slow
+def test_how_few_recordings_a_network_needs_is_measured(tmp_path):
+    """Made-up log-mels, in which a band is louder where something is wrong."""
+    names = [f"normal_id_01_{number:08d}" for number in [*range(8), *range(250, 254)]]
+    names += [f"anomaly_id_01_{number:08d}" for number in range(4)]
+    log_mels = np.random.default_rng(0).normal(-50, 3, [len(names), 20, 128])
+    log_mels[-4:, :, 40] += 10
+    np.savez(tmp_path / "few.npz", names=names, logmel_db=log_mels)
+    small = ["--sizes", 6, "--seeds", 2, "--draws", 1, "--set", "fit.epochs=1"]
+    first = run("small_data.py", "out", "--npz", "few.npz", *small, cwd=tmp_path)
+    cells = first.splitlines()[-1].strip("| ").split(" | ")
+    assert cells[:2] == ["6", "1 x 2"]
+    assert cells[3] == "100.0 ± 0.0 (+0.0)"  # no network, no seed
+    assert run("small_data.py", "out", "--npz", "few.npz", *small, cwd=tmp_path) == first  # nothing is measured again
 
 
 @pytest.mark.slow

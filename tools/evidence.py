@@ -35,8 +35,8 @@ POOLINGS = {
 }
 DENSITIES = {
     "mahalanobis": {"density": "mahalanobis"},
-    "gmm": {"density": "gmm"},
-    "whitened gmm": {"density": "gmm", "whiten": True},
+    "gmm": {"density": "gmm", "regularization": 0.1},
+    "whitened gmm": {"density": "gmm", "regularization": 0.1, "whiten": True},
     "knn 1": {"density": "knn"},
     "whitened knn 1": {"density": "knn", "whiten": True},
     "whitened knn 2": {"density": "knn", "whiten": True, "neighbors": 2},

@@ -32,7 +32,7 @@ DETECTORS = {
 
 DENSITIES = {
     "mahalanobis": {"density": "mahalanobis"},
-    "gmm": {"density": "gmm"},
+    "gmm": {"density": "gmm", "regularization": 0.1},
     "knn": {"density": "knn", "whiten": True, "neighbors": 1},
     "knn2": {"density": "knn", "whiten": True, "neighbors": 2},
 }

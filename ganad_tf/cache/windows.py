@@ -116,6 +116,7 @@ def window_batches(
     memory_budget_mb: int,
     pairs: bool = False,
     first_epoch: int = 0,
+    passes: int = 1,
 ) -> tf.data.Dataset:
     """Dataset of batches of windows, `[batch, dims]` float32; the last batch may be smaller.
 
@@ -128,13 +129,15 @@ def window_batches(
       memory_budget_mb: Spectra that exceed it are streamed.
       pairs: Whether each element is `((batch, other batch),)`, shuffled independently; needs a seed.
       first_epoch: Number of epochs already completed, where a training is resumed.
+      passes: How often an epoch goes over all windows, each time in another order.
     """
+    first_pass = first_epoch * passes
     if source.fits(memory_budget_mb):
         held = hold(source)
-        dataset = _from_memory(held.starts, held.windows_at, batch_size, seed, pairs, first_epoch)
+        dataset = _from_memory(held.starts, held.windows_at, batch_size, seed, pairs, first_pass)
     else:
-        dataset = _from_shards(source, batch_size, seed, pairs, first_epoch)
-    return _finished(dataset, source, batch_size)
+        dataset = _from_shards(source, batch_size, seed, pairs, first_pass)
+    return _finished(dataset, source, batch_size, passes)
 
 
 @dataclass(frozen=True)
@@ -157,11 +160,11 @@ class HeldSpectra:
         return _windows_at(self.spectra, starts, self.frames)
 
     def blocks(
-        self, block_size: int, *, seed: int | None, pairs: bool = False, first_epoch: int = 0
+        self, block_size: int, *, seed: int | None, pairs: bool = False, first_epoch: int = 0, passes: int = 1
     ) -> tf.data.Dataset:
         """Dataset of blocks of `starts`, `[block]` int64, in the order of the windows of `window_batches`."""
-        dataset = _from_memory(self.starts, None, block_size, seed, pairs, first_epoch)
-        return _finished(dataset, self, block_size)
+        dataset = _from_memory(self.starts, None, block_size, seed, pairs, first_epoch * passes)
+        return _finished(dataset, self, block_size, passes)
 
     @property
     def n_windows(self) -> int:
@@ -169,8 +172,9 @@ class HeldSpectra:
         return len(self.starts)
 
 
-def _finished(dataset: tf.data.Dataset, source: Source | HeldSpectra, batch_size: int) -> tf.data.Dataset:
-    n_batches = -(-source.n_windows // batch_size)
+def _finished(dataset: tf.data.Dataset, source: Source | HeldSpectra, batch_size: int, passes: int) -> tf.data.Dataset:
+    n_batches = passes * -(-source.n_windows // batch_size)
+    dataset = dataset.repeat(passes) if passes > 1 else dataset  # each repetition draws a seed of its own
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread may sleep for seconds before an epoch can end
     return dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(AHEAD).with_options(options)
@@ -182,7 +186,7 @@ def _from_memory(
     batch_size: int,
     seed: int | None,
     pairs: bool,
-    first_epoch: int,
+    first_pass: int,
 ) -> tf.data.Dataset:
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         one = _batches(starts, windows_at, batch_size, epoch_seed if seed is not None else None)
@@ -190,13 +194,13 @@ def _from_memory(
             return one
         return _paired(one, _batches(starts, windows_at, batch_size, epoch_seed[::-1]))
 
-    return _epoch_seeds(seed or 0, first_epoch).flat_map(epoch)
+    return _pass_seeds(seed or 0, first_pass).flat_map(epoch)
 
 
-def _from_shards(source: Source, batch_size: int, seed: int | None, pairs: bool, first_epoch: int) -> tf.data.Dataset:
+def _from_shards(source: Source, batch_size: int, seed: int | None, pairs: bool, first_pass: int) -> tf.data.Dataset:
     records_of = _records_in_use(source)  # shared by both orders: it takes 0.1 ms per clip
     seeds = (seed, seed + 1) if pairs and seed is not None else (seed,)
-    orders = [_streamed(source, records_of, batch_size, order_seed, first_epoch) for order_seed in seeds]
+    orders = [_streamed(source, records_of, batch_size, order_seed, first_pass) for order_seed in seeds]
     return orders[0] if len(orders) == 1 else _paired(*orders)
 
 
@@ -277,7 +281,7 @@ def _streamed(
     records_of: Callable[[tf.Tensor], tf.data.Dataset],
     batch_size: int,
     seed: int | None,
-    first_epoch: int,
+    first_pass: int,
 ) -> tf.data.Dataset:
     n_shards = len({entry.shard for entry in source.entries})
 
@@ -300,7 +304,7 @@ def _streamed(
         spectra = clips.map(normalized, num_parallel_calls=THREADS, deterministic=True)
         return spectra.ragged_batch(CLIPS_AT_ONCE).prefetch(1).enumerate().flat_map(windows_of)
 
-    return _epoch_seeds(seed or 0, first_epoch).flat_map(epoch).rebatch(batch_size)
+    return _pass_seeds(seed or 0, first_pass).flat_map(epoch).rebatch(batch_size)
 
 
 def _records_in_use(source: Source) -> Callable[[tf.Tensor], tf.data.Dataset]:
@@ -329,17 +333,17 @@ def _starts(clips: tf.RaggedTensor, frames: int) -> tf.Tensor:
     return tf.boolean_mask(rows, rows + frames <= ends)
 
 
-def _epoch_seeds(seed: int, first_epoch: int) -> tf.data.Dataset:
-    """Dataset of one seed, `[2]` int64, that is different in each epoch and reproducible.
+def _pass_seeds(seed: int, first_pass: int) -> tf.data.Dataset:
+    """Dataset of one seed, `[2]` int64, that is different in each pass over the windows and reproducible.
 
-    The epoch is counted when the first element is requested, because Keras' `fit` creates more iterators than it uses.
+    The pass is counted when the first element is requested, because Keras' `fit` creates more iterators than it uses.
     (A Python generator could count too, but `from_generator` halves the speed of everything that the process computes
     afterwards.)
     """
-    epoch = tf.Variable(first_epoch, dtype=tf.int64, trainable=False)
+    passed = tf.Variable(first_pass, dtype=tf.int64, trainable=False)
 
     def draw(_: tf.Tensor) -> tf.Tensor:
-        key = tf.stack([tf.constant(seed, tf.int64), epoch.assign_add(1)])
+        key = tf.stack([tf.constant(seed, tf.int64), passed.assign_add(1)])
         return tf.random.stateless_uniform([2], key, minval=None, maxval=None, dtype=tf.int64)
 
     return tf.data.Dataset.range(1).map(draw)

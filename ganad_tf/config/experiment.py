@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ganad_tf.config import reader, yaml_text
+from ganad_tf.config import automatic, reader, yaml_text
 from ganad_tf.config.paths import Location
 from ganad_tf.config.sections import (
     Audio,
@@ -95,6 +95,13 @@ class Config:
                 "expected another result directory for each of `ensemble.members`, and none of them as "
                 f"`result_directory`. Received: {self.ensemble.members} and {self.result_directory!r}."
             )
+        decided = {
+            "machines": automatic.decide_machines(self.machines, self.fit, self.dataset.name),
+            "feature": automatic.decide_feature(self.feature, self.dataset.name),
+            "fit": automatic.decide_fit(self.fit, self.dataset.name),
+        }
+        for section, value in decided.items():
+            object.__setattr__(self, section, value)  # so that a frozen dataclass records what has been decided
 
     def for_machine(self, machine: str) -> "Config":
         """The configuration of one machine type: this one with the overrides of `machines` applied."""
@@ -131,10 +138,9 @@ class Config:
     def training_settings(self) -> dict[str, Any]:
         """Settings that a trained detector depends on, with dotted keys."""
         settings = to_dict(self)
-        fit = {key: value for key, value in settings["fit"].items() if key not in ("verbose", "memory_budget_mb")}
-        settings["audio"] = self.audio.as_recorded()
-        chosen = {key: settings[key] for key in ("seed", "deterministic", "audio", "feature", "model")} | {"fit": fit}
-        return dict(_flatten(chosen))
+        settings |= {"audio": self.audio.as_recorded(), "fit": self.fit.as_recorded()}
+        chosen = ("seed", "deterministic", "audio", "feature", "model", "fit")
+        return dict(_flatten({key: settings[key] for key in chosen}))
 
     def score_settings(self) -> dict[str, Any]:
         """Settings that a clip's score depends on, with dotted keys."""

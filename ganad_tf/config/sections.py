@@ -70,7 +70,8 @@ class Feature:
       power: 2 for power, 1 for magnitude.
       pad_mode: Padding at both ends of a clip: `reflect` (librosa up to 0.8) or `constant` (librosa since 0.9).
       log: `baseline` for absolute decibels, `relative_80db` for decibels below the clip's maximum, floored 80 below.
-      standardize: Whether each mel band is standardised by its mean and standard deviation over the training clips.
+      standardize: Whether each mel band is standardised by its mean and standard deviation over the training clips;
+        None leaves it to the dataset, as `automatic.py` says.
     """
 
     n_mels: int = 128
@@ -80,7 +81,7 @@ class Feature:
     power: float = 2.0
     pad_mode: Literal["reflect", "constant"] = "reflect"
     log: Literal["baseline", "relative_80db"] = "baseline"
-    standardize: bool = False
+    standardize: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("n_mels", "frames", "n_fft", "hop_length"):
@@ -133,10 +134,14 @@ class Compile:
 
 @dataclass(frozen=True)
 class Fit:
-    """`fit`: training, with the keys of Keras' `fit` and a few of ours.
+    """`fit`: training, with the keys of Keras' `fit` and a few of ours. `automatic.py` decides those that are None.
 
     Attributes:
       validation_split: Share of the training *clips* (not windows) of each ID that is held out for validation.
+      min_steps: Steps of the optimizer that a training takes at least; each epoch goes over the windows as often as
+        that needs. 0 for no such floor.
+      settle_batch_norm: Whether the averages of batch normalisation are estimated anew, over all training windows,
+        once the weights are final.
       verbose: 0 silences the progress bar.
       memory_budget_mb: Training spectra up to this size are held in memory; larger sets are streamed from the cache.
       restore_best: Whether the weights of the epoch with the lowest validation loss are kept, not those of the last.
@@ -147,7 +152,9 @@ class Fit:
     epochs: int = 100
     batch_size: int = 512
     shuffle: bool = True
-    validation_split: float = 0.1
+    validation_split: float | None = None
+    min_steps: int | None = None
+    settle_batch_norm: bool | None = None
     verbose: int = 1
     memory_budget_mb: int = 1024
     restore_best: bool = False
@@ -157,14 +164,32 @@ class Fit:
         for name in ("epochs", "batch_size"):
             if not 1 <= getattr(self, name) <= LARGEST_COUNT:
                 raise ValueError(f"expected `fit.{name}` from 1 to {LARGEST_COUNT}. Received: {getattr(self, name)}.")
-        in_range("fit.validation_split", self.validation_split, 0, 1)
+        in_range("fit.validation_split", self.validation_split or 0, 0, 1)
+        in_range("fit.min_steps", self.min_steps or 0, 0, LARGEST_COUNT + 1)
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"expected a positive `fit.patience`. Received: {self.patience}.")
-        if self.validation_split == 0 and (self.restore_best or self.patience):
+        if self.validation_split == 0 and self.watches_validation:
             raise ValueError(
                 "expected a `fit.validation_split` above 0 for `fit.restore_best` and `fit.patience`, which watch the "
                 "validation loss. Received: 0."
             )
+
+    @property
+    def validation_share(self) -> float:
+        """`validation_split`, and 0 as long as that is not decided."""
+        return self.validation_split or 0.0
+
+    @property
+    def watches_validation(self) -> bool:
+        """Whether the validation loss has an influence on the weights."""
+        return self.restore_best or self.patience is not None
+
+    def as_recorded(self) -> dict[str, Any]:
+        """Settings that identify detectors; settings added later only where they are not as they were before."""
+        unused = {"verbose", "memory_budget_mb"} | {
+            key for key in ("min_steps", "settle_batch_norm") if not getattr(self, key)
+        }
+        return {key: value for key, value in asdict(self).items() if key not in unused}
 
 
 @dataclass(frozen=True)
@@ -184,7 +209,8 @@ class Scorer:
       density: `mahalanobis` for the squared distance from the mean, `gmm` for the negative log-likelihood
         of a Gaussian mixture, `knn` for the mean distance to the nearest training clips.
       components: Components of the Gaussian mixture.
-      regularization: Value added to the variances of the Gaussian mixture.
+      regularization: Value added to the variances of the Gaussian mixture; `auto` for the one under which normal
+        clips that were left out of the fit are most likely.
       neighbors: Number of nearest training clips for `knn`.
       folds: Number of densities whose scores are averaged, each fitted without the clips of one fold; 0 for one density
         of all clips. With `threshold.method: conformal` it is `threshold.folds`.
@@ -198,7 +224,7 @@ class Scorer:
     shrinkage: float | Literal["auto"] = "auto"
     density: Literal["mahalanobis", "gmm", "knn"] = "mahalanobis"
     components: int = 2
-    regularization: float = 0.1
+    regularization: float | Literal["auto"] = "auto"
     neighbors: int = 1
     folds: int | Literal["auto"] = 0
     block: int = 1
@@ -209,8 +235,8 @@ class Scorer:
             raise ValueError(
                 f"expected `auto` or a share above 0 and at most 1 for `scorer.shrinkage`. Received: {self.shrinkage}."
             )
-        if self.regularization <= 0:
-            raise ValueError(f"expected a positive `scorer.regularization`. Received: {self.regularization}.")
+        if self.regularization != "auto" and self.regularization <= 0:
+            raise ValueError(f"expected `auto` or a positive `scorer.regularization`. Received: {self.regularization}.")
         for name in ("components", "neighbors"):
             if not 1 <= getattr(self, name) <= LARGEST_COUNT:
                 raise ValueError(f"expected a positive `scorer.{name}`. Received: {getattr(self, name)}.")

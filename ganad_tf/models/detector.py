@@ -154,6 +154,18 @@ class Detector(keras.Model):
         """
         raise NotImplementedError
 
+    def run_batch_norm(self, windows: tf.Tensor) -> Iterator[keras.Model]:
+        """Runs what has batch normalisation in training mode, as a step does; its averages are estimated anew by this.
+
+        Args:
+          windows: `[batch, dims]` float32.
+
+        Yields:
+          Each network when it has run, as often as a step runs it.
+        """
+        self(windows, training=True)
+        yield self
+
     def residual(self, windows: tf.Tensor) -> tf.Tensor:
         """Reconstruction minus window, the part that was not reproduced: `[batch, dims]` float32."""
         windows = as_float32(windows)

@@ -1,6 +1,6 @@
 """EGBAD: a bidirectional GAN whose encoder makes reconstruction possible without a search."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import keras
@@ -141,6 +141,13 @@ class EGBAD(TwoOptimizers):
         """Every loss on one batch, in inference mode, with codes that are the same every time."""
         windows, _ = self._pair(data)
         return super().test_step(windows)
+
+    def run_batch_norm(self, windows: tf.Tensor) -> Iterator[keras.Model]:
+        """Yields encoder and generator when they have run in training mode: those being trained, and their average."""
+        for networks in (self.networks, self.averaged):
+            for name, inputs in (("encoder", windows), ("generator", self._same_codes(windows))):
+                networks[name](inputs, training=True)
+                yield networks[name]
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """0.9 of the reconstruction's distance and 0.1 of the discriminator's doubt for each window, `[batch]`."""

@@ -1,6 +1,6 @@
 """GANomaly: a generator that encodes, decodes and encodes again, against a discriminator."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import keras
@@ -142,6 +142,18 @@ class GANomaly(ReconstructionGAN):
         return update_means(self.loss_means, losses, windows) | {
             "discriminator_resets": tf.cast(self.discriminator_resets, tf.float32)
         }
+
+    def run_batch_norm(self, windows: tf.Tensor) -> Iterator[keras.Model]:
+        """Yields each network when it has run in training mode, the discriminator once per side."""
+        z = self.encoder(windows, training=True)
+        yield self.encoder
+        reconstruction = self.decoder(z, training=True)
+        yield self.decoder
+        self.second_encoder(reconstruction, training=True)
+        yield self.second_encoder
+        for side in (windows, reconstruction):
+            self.discriminator_features(side, training=True)
+            yield self.discriminator_features
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """The score chosen by `score` for each window, `[batch]`."""

@@ -1,6 +1,6 @@
 """Skip-GANomaly: a generator with skip connections, and a discriminator that also says what differs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -127,6 +127,14 @@ class SkipGANomaly(ReconstructionGAN):
         tf.cond(losses["discriminator_loss"] < RESET_DISCRIMINATOR_BELOW, self._reset_discriminator, lambda: None)
         resets = tf.cast(self.discriminator_resets, tf.float32)
         return update_means(self.loss_means, losses, windows) | {"discriminator_resets": resets}
+
+    def run_batch_norm(self, windows: tf.Tensor) -> Iterator[keras.Model]:
+        """Yields each network when it has run in training mode, the discriminator once per side."""
+        reconstruction = self.generator(windows, training=True)
+        yield self.generator
+        for side in (windows, reconstruction):
+            self.discriminator_features(side, training=True)
+            yield self.discriminator_features
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """0.9 of the reconstruction's error and 0.1 of its features' for each window, `[batch]`."""

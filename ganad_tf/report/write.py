@@ -121,6 +121,11 @@ def _made(summary: MachineSummary) -> dict[str, Any]:
     }
     if training:
         made["training took"] = f"{training['seconds']} s"
+        if training.get("n_steps"):  # since steps are recorded
+            made["steps of the optimizer"] = training["n_steps"]
+            share = training["explained_share"]
+            made["share of the variance reproduced"] = "unknown" if share is None else f"{share:.0%}"
+            made["learned little"] = (training["learned_little"] or "no").replace("`", "")
         made |= {f"{part} clips": count for part, count in training["n_clips"].items()}
         made |= {f"version of {name}": version for name, version in training["versions"].items()}
     return made | summary.origin["settings"]

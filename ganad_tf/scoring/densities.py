@@ -5,18 +5,18 @@ with `whiten`, they decorrelate them too.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import sklearn.covariance
-import sklearn.mixture
 import tensorflow as tf
 
 from ganad_tf import splits
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError
 from ganad_tf.features import usable_deviation
+from ganad_tf.scoring import regularization
 
 SMALLEST_VARIANCE = 1e-6  # of standardised values; smaller ones are within the rounding of float32
 AT_ONCE = 32  # vectors scored together
@@ -32,7 +32,7 @@ class Density:
       arrays: Constants, float32. `mean` `[dims]` and `projection` `[dims, dims]` standardise (and whiten) a
         vector; `factors` `[components, dims, dims]`, `means` `[components, dims]` and `offsets`
         `[components]` are those of `mahalanobis` (one component) and `gmm`; `neighbors` `[clips, dims]` and
-        `count` `[]` are those of `knn`.
+        `count` `[]` are those of `knn`. `regularization` `[]`, with which `gmm` was fitted, is only recorded.
     """
 
     kind: Literal["mahalanobis", "gmm", "knn"]
@@ -205,9 +205,10 @@ def _fitted(projected: np.ndarray, settings: Scorer, seed: int) -> dict[str, np.
     if settings.density == "mahalanobis":
         factor = _factor(_covariance(projected, settings))
         return {"means": projected.mean(axis=0)[None], "factors": factor[None], "offsets": np.zeros(1)}
-    mixture = sklearn.mixture.GaussianMixture(settings.components, reg_covar=settings.regularization, random_state=seed)
+    if settings.regularization == "auto":
+        settings = replace(settings, regularization=regularization.chosen(projected, settings, seed))
     try:
-        mixture.fit(projected)
+        mixture = regularization.fit_mixture(projected, settings, seed)
     except ValueError as error:
         raise DataError(
             f"A Gaussian mixture of `scorer.components: {settings.components}` with `scorer.regularization: "
@@ -215,7 +216,9 @@ def _fitted(projected: np.ndarray, settings: Scorer, seed: int) -> dict[str, np.
         ) from error
     factors = mixture.precisions_cholesky_
     peaks = np.log(mixture.weights_) + np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
-    return {"means": mixture.means_, "factors": factors, "offsets": peaks - np.logaddexp.reduce(peaks)}
+    offsets = peaks - np.logaddexp.reduce(peaks)
+    recorded = np.asarray(settings.regularization)
+    return {"means": mixture.means_, "factors": factors, "offsets": offsets, "regularization": recorded}
 
 
 def _covariance(projected: np.ndarray, settings: Scorer) -> np.ndarray:

@@ -131,7 +131,7 @@ def _parts(run: MachineRun) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
         logger.warning("%s: TensorBoard will not show the training clips. %s", run.machine, error)
         return (), ()
     normal = [entry for entry in cached if entry.clip.label == 0]
-    return windows.split_by_file(normal, run.config.fit.validation_split, run.config.seed)
+    return windows.split_by_file(normal, run.config.fit.validation_share, run.config.seed)
 
 
 def _latent(

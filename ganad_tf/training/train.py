@@ -22,11 +22,12 @@ from ganad_tf.scoring import model_directory
 from ganad_tf.scoring.fit import check_clip_count, fit_scorers, warn_of_missing_threshold
 from ganad_tf.scoring.model_directory import ModelDirectory, TrainedDetector
 from ganad_tf.tensorboard import experiment
-from ganad_tf.training import fused_steps
+from ganad_tf.training import batch_norm, fused_steps, learning
 from ganad_tf.training.build import build
 from ganad_tf.training.checkpoint import Checkpoint
 from ganad_tf.training.fused_steps import FusedSteps
 from ganad_tf.training.guards import ReportResets, StopAtNaN
+from ganad_tf.training.steps import n_steps, passes_per_epoch
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def train_on(
     normalizer = _normalizer(current.statistics) if config.feature.standardize else None
     training, validation = (
         Source(Cache(run, "train").path, part, config.feature.n_mels, config.feature.frames, normalizer)
-        for part in windows.split_by_file(entries, config.fit.validation_split, config.seed)
+        for part in windows.split_by_file(entries, config.fit.validation_share, config.seed)
     )
     checkpoint = Checkpoint(unfinished, _made_with(config, current.digest(), training), _stopping(run, validation))
     checkpoint.read()
@@ -120,6 +121,10 @@ def train_on(
     except tf.errors.OpError:
         _check_unchanged(run, current)
         raise
+    if config.fit.settle_batch_norm:
+        batch_norm.settle(detector, training, seed=config.seed, memory_budget_mb=config.fit.memory_budget_mb)
+    steps = n_steps(config.fit, training.n_windows, len(checkpoint.history["loss"]))
+    learned = learning.facts(detector, validation if validation.entries else training, steps, run.machine)
     record = model_directory.make_record(
         config,
         machine=run.machine,
@@ -130,6 +135,8 @@ def train_on(
         history=checkpoint.history,
         deterministic=runtime.is_deterministic(),
         seconds=round(checkpoint.seconds, 1),
+        passes_per_epoch=passes_per_epoch(config.fit, training.n_windows),
+        **learned,
     )
     directory.last_good.unlink(missing_ok=True)
     directory.save(TrainedDetector(detector, normalizer, config.feature.frames, config.feature.n_mels, record))
@@ -175,11 +182,16 @@ def fit(
     settings = config.fit
     pairs = detector.takes_pairs and settings.shuffle
     logger.debug("training on %d windows, validating on %d", training.n_windows, validation.n_windows)
+    passes = passes_per_epoch(settings, training.n_windows)
+    if passes > 1:
+        logger.info(
+            "each epoch goes over the training windows %d times, for at least %d steps", passes, settings.min_steps
+        )
     if checkpoint.epoch:
         logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
     steps, held = _fused_steps(config, training, pairs=pairs)
     order: dict[str, Any] = {"seed": config.seed if settings.shuffle else None, "pairs": pairs}
-    order["first_epoch"] = checkpoint.epoch
+    order |= {"first_epoch": checkpoint.epoch, "passes": passes}
     budget: dict[str, Any] = {"memory_budget_mb": settings.memory_budget_mb}
     with detector.training_by(steps.train_function):
         detector.make_train_function()  # before the recordings take the memory that the compiler needs
@@ -217,7 +229,7 @@ def _fused_steps(config: Config, training: Source, *, pairs: bool) -> tuple[Fuse
         except tf.errors.ResourceExhaustedError:
             megabytes = training.n_bytes >> 20
             logger.warning("%s has no room for %d MB of spectra; they are sent to it in blocks", device, megabytes)
-    n_batches = settings.epochs * -(-training.n_windows // settings.batch_size)
+    n_batches = n_steps(settings, training.n_windows, settings.epochs)
     most_windows = limits.held if held else limits.streamed
     steps = FusedSteps(
         settings.batch_size,
