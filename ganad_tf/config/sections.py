@@ -302,19 +302,27 @@ class TensorBoard:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """`ensemble`: combination of several systems' score files into one score; nothing is trained.
+    """`ensemble`: combination of several systems' scores into one score.
 
     Attributes:
-      members: Result directories with score files of test and training clips, one per system.
+      members: One per system: a result directory with score files of test and training clips, or a configuration that
+        is trained and scored with the ensemble. A configuration is a section with `name`, `model`, `feature`, `fit`,
+        `scorer` and so on, or the path of a YAML file; it has from the outer file what it does not say itself. Its
+        name is by default that of the model's class in lower case, or of the YAML file.
       combine: `mean` or `max` of the members' z-scores (by each member's training scores); `rank` for the mean of the
         ranks among the training scores.
     """
 
-    members: list[Location] = field(default_factory=list)
+    members: list[Location | dict[str, Any]] = field(default_factory=list)
     combine: Literal["mean", "max", "rank"] = "mean"
 
     def __post_init__(self) -> None:
-        if len(self.members) == 1 or not all(isinstance(member, str) for member in self.members):
+        if len(self.members) == 1 or not all(isinstance(member, str | dict) for member in self.members):
             raise ValueError(
-                f"expected two result directories or more for `ensemble.members`. Received: {self.members}."
+                "expected two result directories or configurations or more for `ensemble.members`. "
+                f"Received: {self.members}."
             )
+
+    def labels(self) -> list[str]:
+        """Names of the members, or their result directories."""
+        return [member if isinstance(member, str) else member["name"] for member in self.members]

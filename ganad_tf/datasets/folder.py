@@ -17,6 +17,7 @@ from ganad_tf.datasets.identical import identical_files
 
 _LABELS = {"normal": 0, "anomaly": 1, "abnormal": 1}
 MACHINE_ID = "00"  # a folder is one machine
+OUTPUT = "-ganad"  # ends the names of folders that `ganad run FOLDER` writes beside the recordings
 NEW_ID = "new"  # of evaluation data, whose score files are separate from those of the test clips
 
 
@@ -27,9 +28,13 @@ def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
         is_machine = False  # a recording beside the machines' folders
     if is_machine and directory.name in ("", ".."):
         directory = directory.resolve()  # `.` and `..` have no name
-    folders = [directory] if is_machine else [path for path in visible_entries(directory) if path.is_dir()]
+    folders = [directory] if is_machine else [path for path in visible_entries(directory) if _may_be_machine(path)]
     list_machine = _list_labelled if mode == "dev" else _list_unlabelled
     return [list_machine(folder, settings.folder.test_split) for folder in folders]
+
+
+def _may_be_machine(path: Path) -> bool:
+    return path.is_dir() and not (path.name.endswith(OUTPUT) and (path / "config.yaml").is_file())
 
 
 def _list_labelled(folder: Path, test_split: float) -> Listing:

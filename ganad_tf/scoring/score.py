@@ -85,7 +85,7 @@ def _score(
     scores = clip_values.apply_to_cache(
         model, functions, cache.path, current.entries, progress=progress, partial=partial
     )
-    threshold = threshold_or_none([clip.score for clip in fitted[0].train_scores], run.config.threshold, run.machine)
+    threshold = threshold_or_none([clip.score for clip in fitted[0].train_scores], run.config.threshold, run.title)
     for variant, scorer, scored in zip(variants, fitted, scores, strict=True):
         origin = variant.config.origin(command) | {
             "cache": current.digest(),
@@ -95,7 +95,7 @@ def _score(
         limit = threshold if variant is variants[0] else None
         MachineResults.of(variant).write(_by_id(run, scored), scorer.train_scores, origin, threshold=limit)
     partial.remove()
-    logger.info("%s: scored %d clips, threshold %s", run.machine, len(scores[0]), format_threshold(threshold))
+    logger.info("%s: scored %d clips, threshold %s", run.title, len(scores[0]), format_threshold(threshold))
     return ScoringResult(scores[0], threshold, model, fitted[0])
 
 
