@@ -193,10 +193,10 @@ def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence
         name = arguments.pop("name", Model.name)
         values["model"] = {"name": name, "arguments": arguments}
     config: Config = reader.read_section(Config, values, source=source)
+    config.member_configs(f"{source}: ensemble.members")
     for machine, sections in config.machines.items():
         layers.check_machine_sections(machine, sections, source)
         config.for_machine(machine)
-    config.member_configs(f"{source}: ensemble.members")
     return config
 
 

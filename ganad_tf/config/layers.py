@@ -210,11 +210,24 @@ def _lay_over_member(values: dict[str, Any], override: str, source: str) -> None
     members = {member["name"]: member for member in _members(values)}
     for name, member in members.items():  # a name may have dots
         if rest.startswith(f"{name}."):
-            _lay_over(member, rest.removeprefix(f"{name}."))
+            change = rest.removeprefix(f"{name}.")
+            _lay_over(member, change)
+            if change.split(".")[0] in MACHINE_SECTIONS:
+                _lay_over_machines(member, values.get("machines"), change)
             return
     raise ConfigError(
         f"{source}: no member `{rest.partition('.')[0]}`{reader.nearest(rest.partition('.')[0], members)}"
     )
+
+
+def _lay_over_machines(member: dict[str, Any], machines: object, override: str) -> None:
+    """Lays an override over a member's settings of each machine type that the file has settings of."""
+    if isinstance(machines, dict) and isinstance(member.setdefault("machines", {}), dict):
+        for machine in machines:
+            member["machines"].setdefault(machine, {})
+    for sections in (member.get("machines") or {}).values():
+        if isinstance(sections, dict):
+            _lay_over(sections, override)
 
 
 def _lay_over(mapping: dict[str, Any], override: str) -> None:
