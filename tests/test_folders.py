@@ -137,13 +137,18 @@ def test_what_can_t_be_run_gets_one_sentence_and_nothing_is_written(ran, ganad, 
     home, _ = ran
     write_wav(tmp_path / "pump" / "a.wav", tone(0.5))
     (tmp_path / "empty" / "normal").mkdir(parents=True)
-    (tmp_path / "pump-ganad").write_text("")
+    write_folder(tmp_path / "many", n_normal=5)
+    (tmp_path / "many-ganad").write_text("")
+    write_folder(tmp_path / "broken", n_normal=0)
+    write_folder(tmp_path / "few", n_normal=3)
     (tmp_path / "x.yaml").write_text("")
     refused = {
         ("run", home / "my fan-ganad"): "which `ganad run` has written; `ganad run",
         ("run", "empty"): "Expected recordings (WAV, FLAC, OGG, ...) in empty, but there are none.",
+        ("run", "broken"): "Expected recordings of the healthy machine in broken/normal, but there are only those of",
+        ("run", "few"): "Expected at least 3 normal training clips of few",
         ("run", "pump", "--eval"): "`ganad predict` judges new recordings by its exported model.",
-        ("run", "pump"): "pump-ganad (File exists); choose another directory with --out DIR.",
+        ("run", "many"): "many-ganad (File exists); choose another directory with --out DIR.",
         ("run", "pump", "--out", "pump/out"): "`cache_directory` outside of `dev_directory`",
         ("run", "x.yaml", "--out", "y"): "Expected a folder of recordings with --out. Received: x.yaml.",
         ("train", "pump"): "Received: pump, a folder, which `ganad run` and `ganad list` take",
@@ -153,7 +158,9 @@ def test_what_can_t_be_run_gets_one_sentence_and_nothing_is_written(ran, ganad, 
         last = ganad(*words, cwd=tmp_path, check=2).stderr.splitlines()[-1]
         assert sentence in last, words
         assert last.startswith("ganad: ")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "pump", "pump-ganad", "x.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("broken", "empty", "few", "many", "many-ganad", "pump", "x.yaml")
+    ]
     assert "pump" in ganad("list", "pump", cwd=tmp_path).stdout
 
 

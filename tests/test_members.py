@@ -86,6 +86,9 @@ def test_the_command_line_wins_over_all_and_can_name_a_member():
         ([{"name": "a"}], [], "two result directories or configurations or more"),
         (None, ["model.latent=3"], r"Expected `--set ensemble.members.NAME.model.latent=3` with the name of a member"),
         (None, ["ensemble.members.ganomal.seed=3"], r"no member `ganomal`; did you mean `ganomaly`\?"),
+        ([{"name": "a", "model": 3}, "b"], [], r"ensemble.members.a: expected a section with keys .* Received: 3"),
+        ([{"name": "a", "machines": ["fan"]}, "b"], ["ensemble.members.a.fit.epochs=1"], "for `machines`. Received"),
+        (["$NOWHERE/a.yaml", "b"], [], "the environment variable `NOWHERE` is not set"),
         (["both.yaml", "b"], [], "Can't read the configuration both.yaml: No such file"),
     ],
 )

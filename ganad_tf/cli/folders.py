@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
     runs = workflow.runs_of(options, config)
     terminal.import_tensorflow()
     with _advising():
-        _check_trained(runs, fresh=options.fresh)
+        _check(runs, fresh=options.fresh)
         _write(project, folder, mapping)
         workflow.run_all(runs, options)
     results = workflow.areas(runs, keep=bool(options.machine))
@@ -81,6 +81,12 @@ def _refuse(folder: Path) -> None:
         )
     if not datasets.recordings(folder)[0]:
         raise DataError(f"Expected recordings (WAV, FLAC, OGG, ...) in {folder}, but there are none.")
+    broken = [name for name in ("anomaly", "abnormal") if (folder / name).is_dir()]
+    if broken and not (folder / "normal").is_dir() and not any(path.is_file() for path in folder.iterdir()):
+        raise DataError(
+            f"Expected recordings of the healthy machine in {folder / 'normal'}, but there are only those of the "
+            f"broken one in {broken[0]}."
+        )
 
 
 def _settings(folder: Path, project: Project, overrides: Sequence[str]) -> dict[str, Any]:
@@ -99,10 +105,10 @@ def _settings(folder: Path, project: Project, overrides: Sequence[str]) -> dict[
             mapping |= directories
     else:
         recommended = layers.read_yaml(workflow.shipped(RECOMMENDED))
-        machines = {Path(absolute).name, *(path.name for path in folder.iterdir())}
-        chosen = {machine: changes for machine, changes in recommended["machines"].items() if machine in machines}
+        names = {Path(absolute).name, *(path.name for path in folder.iterdir())}
+        machines = {name: changes for name, changes in recommended.get("machines", {}).items() if name in names}
         mapping = recommended | directories | {"dataset": {"name": "folder"}, "audio": {"resample": True}}
-        mapping["machines"] = chosen
+        mapping["machines"] = machines
     return layers.overlaid(mapping, overrides, source=str(project.config))
 
 
@@ -110,11 +116,15 @@ def _absolute(project: Project) -> Project:
     return Project(Path(os.path.abspath(project.path)))  # noqa: PTH100
 
 
-def _check_trained(runs: Sequence[MachineRun], *, fresh: bool) -> None:
-    """Refuses other settings than those of the detectors that are there, before `config.yaml` is written."""
+def _check(runs: Sequence[MachineRun], *, fresh: bool) -> None:
+    """Refuses too few recordings, and other settings than those of earlier detectors, before anything is written."""
+    from ganad_tf.scoring.fit import check_clip_count
     from ganad_tf.scoring.model_directory import ModelDirectory
 
+    for run in runs:
+        run.listing.require_clips("train")
     for run in workflow.systems(runs):
+        check_clip_count(run, len(run.listing.clips_of("train")))
         directory = ModelDirectory.of(run)
         if directory.exists() and not fresh:
             directory.check_settings(run.config)

@@ -66,8 +66,8 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 def merge_member(outer: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a file updated by a member's; arguments of another detector's class are not inherited."""
     above = {key: value for key, value in member.items() if key != "name"}
-    model = above.get("model") or {}
-    if model.get("name", outer["model"]["name"]) != outer["model"]["name"]:
+    model, inherited = above.get("model"), outer["model"]["name"]
+    if isinstance(model, Mapping) and model.get("name", inherited) != inherited:
         outer = {**outer, "model": {}}
     return merge(outer, above)
 
@@ -159,7 +159,11 @@ def _class_name(model: object) -> str | None:
 
 def _of_file(path: str) -> dict[str, Any]:
     """The member in a YAML file, named after it; keys that a member has from the outer file are left out."""
-    content = read_yaml(expand(path))
+    try:
+        content = read_yaml(expand(path))
+    except ValueError as error:
+        raise ConfigError(f"Expected the path of a YAML file for `ensemble.members`, but {error}.") from error
+    reader.refuse_invalid_yaml(content, source=path)
     if content.get("ensemble"):
         raise ConfigError(f"Expected one system in {path}, a member of an ensemble. Received: an ensemble.")
     member = {key: value for key, value in content.items() if key in MEMBER_KEYS}
@@ -222,10 +226,12 @@ def _lay_over_member(values: dict[str, Any], override: str, source: str) -> None
 
 def _lay_over_machines(member: dict[str, Any], machines: object, override: str) -> None:
     """Lays an override over a member's settings of each machine type that the file has settings of."""
-    if isinstance(machines, dict) and isinstance(member.setdefault("machines", {}), dict):
-        for machine in machines:
-            member["machines"].setdefault(machine, {})
-    for sections in (member.get("machines") or {}).values():
+    mine = member.setdefault("machines", {})
+    if not isinstance(mine, dict):
+        return  # an error that is told later
+    for machine in machines if isinstance(machines, dict) else ():
+        mine.setdefault(machine, {})
+    for sections in mine.values():
         if isinstance(sections, dict):
             _lay_over(sections, override)
 
