@@ -19,16 +19,34 @@ class MachineRun:
       config: The experiment's settings for this machine type (`Config.for_machine`).
       listing: The machine type's clips.
       mode: `dev` or `eval`.
+      member: Name of the member of an ensemble that this is a run of; empty for a system of its own.
     """
 
     config: Config
     listing: Listing
     mode: Mode
+    member: str = ""
 
     @property
     def machine(self) -> str:
         """Machine type."""
         return self.listing.machine
+
+    @property
+    def title(self) -> str:
+        """Machine type and, of an ensemble's member, its name; for messages."""
+        return f"{self.machine} {self.member}".rstrip()
+
+    def members(self) -> tuple["MachineRun", ...]:
+        """Runs of an ensemble's members that are trained and scored with it."""
+        return tuple(
+            dataclasses.replace(self, config=config, member=name)
+            for name, config in self.config.member_configs().items()
+        )
+
+    def systems(self) -> tuple["MachineRun", ...]:
+        """Runs that are trained and scored: the members of an ensemble, or else this one."""
+        return self.members() if self.config.ensemble.members else (self,)
 
     def with_config(self, config: Config) -> "MachineRun":
         """A run of the same clips with other settings."""

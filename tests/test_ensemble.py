@@ -156,7 +156,7 @@ def test_a_member_whose_training_scores_are_all_the_same_is_named(config):
 
 @pytest.mark.parametrize(
     ("members", "sentence"),
-    [(["a"], "two result directories or more for `ensemble.members`"), (["a", 3], "a text for `ensemble.members`")],
+    [(["a"], "two result directories or config"), (["a", 3], "a text or a section with keys for `ensemble.members`")],
 )
 def test_an_ensemble_of_one_or_of_numbers_is_refused(members, sentence):
     with pytest.raises(ConfigError, match=sentence):

@@ -58,9 +58,11 @@ def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     _add_overrides(parser)
 
 
-def _add_experiment(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
+def _add_experiment(parser: argparse.ArgumentParser, nargs: str | None = None, *, folder: bool = False) -> None:
     what = "one experiment; the challenge's baseline.yaml is one"
-    parser.add_argument("config", metavar="CONFIG.yaml", nargs=nargs, help=what)
+    metavar = "CONFIG.yaml|FOLDER" if folder else "CONFIG.yaml"
+    what += "; or a folder of recordings, with the recommended settings" if folder else ""
+    parser.add_argument("config", metavar=metavar, nargs=nargs, help=what)
     parser.set_defaults(mode="dev")
     modes = parser.add_mutually_exclusive_group()
     for mode, meaning in (("dev", "the development data (default)"), ("eval", "the evaluation data")):
@@ -79,8 +81,18 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--out", type=_path, metavar="RESULT.csv", help=what)
 
 
-def _add_stage(parser: argparse.ArgumentParser) -> None:
-    _add_experiment(parser)
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    _add_experiment(parser, folder=True)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_stage(parser, folder=True)
+    what = "output directory for a FOLDER (default: FOLDER-ganad, beside it)"
+    parser.add_argument("--out", type=_path, metavar="DIR", help=what)
+
+
+def _add_stage(parser: argparse.ArgumentParser, *, folder: bool = False) -> None:
+    _add_experiment(parser, folder=folder)
     parser.add_argument("--fresh", action="store_true", help="start anew instead of reusing earlier work")
 
 
@@ -102,9 +114,11 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL_DIR|URL",
-        help="exported_models/NAME, also NAME.onnx or NAME.litert, http://HOST:PORT/v1/models/NAME, or "
-        "grpc://HOST:PORT/NAME",
+        help="exported_models/NAME, also NAME.onnx or NAME.litert, http://HOST:PORT/v1/models/NAME, "
+        "grpc://HOST:PORT/NAME, or FOLDER-ganad of `ganad run FOLDER`",
     )
+    what = "machine type, if FOLDER-ganad has models of several"
+    parser.add_argument("--machine", metavar="M", help=what)
     parser.add_argument("files", metavar="WAV|DIR", nargs="+", type=Path, help="recordings, and folders of them")
     what = "header to send to the URL, such as 'Authorization: Bearer ...'; may be repeated"
     parser.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", help=what)
@@ -277,10 +291,11 @@ _ARGUMENTS_OF_VERB = {
     "demo": _add_demo_arguments,
     "evaluate": _add_evaluation,
     "export": _add_export,
+    "list": _add_list,
     "predict": _add_files,
     "prepare": _add_stage,
     "report": _add_results,
-    "run": _add_stage,
+    "run": _add_run,
     "score": _add_stage,
     "serve": _add_server,
     "train": _add_stage,

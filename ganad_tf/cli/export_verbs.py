@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
-from ganad_tf.cli import arguments, terminal
+from ganad_tf.cli import arguments, projects, terminal
 from ganad_tf.errors import ConfigError, DataError, GanadError
+from ganad_tf.results import decisions
 from ganad_tf.run import machine_runs
 from ganad_tf.serving.predict import client, http_client, predictions
 
@@ -53,14 +54,22 @@ def export(options: argparse.Namespace) -> None:
 def predict(options: argparse.Namespace) -> None:
     """Score files, and the recordings in folders, by an exported model, in this process or on a server."""
     files, empty = _recordings(options.files)
-    if options.model.startswith((*http_client.SCHEMES, *_GRPC)):
+    is_url = options.model.startswith((*http_client.SCHEMES, *_GRPC))
+    project = projects.Project(Path(options.model))
+    if options.machine and (is_url or not project.exists()):
+        raise ConfigError(f"Expected the output of `ganad run FOLDER` with --machine. Received: {options.model}.")
+    if is_url:
         outcomes = list(client.predict(_server(options), files))
     elif options.header or options.ca_cert:
         raise ConfigError(f"Expected the URL of a model with --header and --ca-cert. Received: {options.model}.")
     else:
-        outcomes = list(_predict_here(Path(options.model), files))
+        is_project = project.exists()
+        model = project.choose_model(options.machine, options.files) if is_project else Path(options.model)
+        outcomes = list(_predict_here(model, files))
     write = {"table": predictions.as_table, "json": predictions.as_json, "csv": predictions.as_csv}[options.form]
-    print(write([outcome for outcome in outcomes if isinstance(outcome, predictions.Prediction)]))
+    predicted = [outcome for outcome in outcomes if isinstance(outcome, predictions.Prediction)]
+    print(write(predicted))
+    decisions.warn("recordings", [prediction.is_anomaly for prediction in predicted])
     faults = [*empty, *(str(outcome) for outcome in outcomes if isinstance(outcome, GanadError))]
     if faults:
         raise DataError("\n".join(faults))

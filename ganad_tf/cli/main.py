@@ -15,14 +15,12 @@ from pathlib import Path
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
-from ganad_tf.cli import arguments, export_verbs, interrupts, streams, terminal
+from ganad_tf.cli import arguments, export_verbs, folders, interrupts, streams, terminal, workflow
 from ganad_tf.clips import SPLITS, by_id
-from ganad_tf.config import Config, Mode
+from ganad_tf.config import Config
 from ganad_tf.errors import ConfigError, GanadError
 from ganad_tf.results import evaluate as evaluation
 from ganad_tf.results import truth
-from ganad_tf.results.directory import ResultDirectory
-from ganad_tf.run import MachineRun, machine_runs
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +57,8 @@ def main(command_line: Sequence[str] | None = None) -> int:
 
 def list_(options: argparse.Namespace) -> None:
     """List machine types, IDs and numbers of clips, and warn of suspicious recordings."""
-    runs = _runs(options)
+    is_folder = Path(options.config).is_dir()
+    runs = workflow.runs_of(options, folders.settings(options) if is_folder else None)
     datasets.refuse_foreign(runs)
     print(f"{options.mode}: {runs[0].config.data_directory(options.mode)}")
     has_calibration = any(run.listing.clips_of("calibration") for run in runs)
@@ -73,7 +72,7 @@ def list_(options: argparse.Namespace) -> None:
             columns = f"{counts[0]:>7}{counts[1]:>8}{counts[2]:>9}{counts[3]:>12}{calibration}"
             print(f"{run.machine:<14}{machine_id:<6}{columns}")
     sys.stdout.flush()
-    _warn_of_oddities(runs)
+    workflow.warn_of_oddities(runs)
 
 
 def prepare(options: argparse.Namespace) -> None:
@@ -82,16 +81,17 @@ def prepare(options: argparse.Namespace) -> None:
     from ganad_tf.cli import stages
 
     config = configuration.load(options.config, options.set)
-    _make_synthetic(config, options.mode)
-    runs = _runs(options, config)
-    stages.prepare_all(runs, SPLITS, fresh=options.fresh)
-    _warn_of_oddities(runs)
+    workflow.make_synthetic(config, options.mode)
+    runs = workflow.runs_of(options, config)
+    stages.prepare_all(workflow.systems(runs) or runs, SPLITS, fresh=options.fresh)
+    workflow.warn_of_oddities(runs)
 
 
 def train(options: argparse.Namespace) -> None:
     """Train one detector per machine type on its normal training clips."""
-    runs = _runs(options)
-    if _is_ensemble(runs):
+    runs = workflow.runs_of(options)
+    systems = workflow.systems(runs)
+    if not systems:
         raise ConfigError(
             f"Expected a detector to train in {options.config}. Received: an ensemble; train its members, "
             "then `ganad run` it."
@@ -100,21 +100,21 @@ def train(options: argparse.Namespace) -> None:
     from ganad_tf.cli import stages
 
     datasets.refuse_foreign(runs)
-    stages.check(runs)
-    stages.train_all(runs, fresh=options.fresh)
+    stages.check(systems)
+    stages.train_all(systems, fresh=options.fresh)
 
 
 def score(options: argparse.Namespace) -> None:
     """Write anomaly scores and decisions for the test clips."""
-    runs = _runs(options)
-    if _is_ensemble(runs):
-        _combine(runs, options.command)
-    else:
+    runs = workflow.runs_of(options)
+    systems = workflow.systems(runs)
+    if systems:
         terminal.import_tensorflow()
         from ganad_tf.cli import stages
 
-        stages.score_all(runs, fresh=options.fresh, command=options.command)
-        _warn_of_oddities(runs)
+        stages.score_all(systems, fresh=options.fresh, command=options.command)
+        workflow.warn_of_oddities(runs)
+    workflow.finish_scores(runs, options.command)
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -124,21 +124,19 @@ def evaluate(options: argparse.Namespace) -> None:
         return
     if not options.config or options.out:
         raise ConfigError("Expected CONFIG.yaml alone, or --truth and --scores, with --out for a file of the table.")
-    runs = _runs(options)
+    runs = workflow.runs_of(options)
     datasets.refuse_foreign(runs)
-    _evaluate(runs, keep=bool(options.machine))
+    workflow.evaluate(runs, keep=bool(options.machine))
 
 
 def run(options: argparse.Namespace) -> None:
-    """Run all stages: prepare, train, score and, if there are labels, evaluate."""
-    config = configuration.load(options.config, options.set)
-    if config.ensemble.members:
-        runs = _runs(options, config)
-        _combine(runs, options.command)
-        _evaluate_labelled(runs, keep=bool(options.machine))
-    else:
-        terminal.import_tensorflow()
-        _run(options, config)
+    """Run all stages: prepare, train, score and, if there are labels, evaluate; of a folder also report and export."""
+    if Path(options.config).is_dir():
+        folders.run(options)
+        return
+    if options.out:
+        raise ConfigError(f"Expected a folder of recordings with --out. Received: {options.config}.")
+    _run(options, configuration.load(options.config, options.set))
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -160,12 +158,12 @@ def compare(options: argparse.Namespace) -> None:
 def report(options: argparse.Namespace) -> None:
     """Write an HTML page with pictures, sounds and tables of results."""
     terminal.import_tensorflow()
-    _write_report(options.results, options.out or options.results[0] / "report", options.clips)
+    out = options.out or options.results[0] / "report"
+    print(f"report: {workflow.write_report(options.results, out, options.clips)}")
 
 
 def demo(options: argparse.Namespace) -> None:
     """Create six toy machines, train a GANomaly on each, and show how well it detects their faults."""
-    terminal.import_tensorflow()
     folders = {
         "dev_directory": "data",
         "cache_directory": "cache",
@@ -174,88 +172,16 @@ def demo(options: argparse.Namespace) -> None:
     }
     # JSON is YAML too.
     directories = [f"{key}={json.dumps(str(options.out / folder))}" for key, folder in folders.items()]
-    config = configuration.load(_shipped("demo.yaml"), [*directories, *options.set])
+    config = configuration.load(workflow.shipped("demo.yaml"), [*directories, *options.set])
     _run(options, config)
-    _write_report([Path(config.result_directory)], options.out / "report", n_clips=2)
-
-
-def _write_report(results: Sequence[Path], out: Path, n_clips: int) -> None:
-    from ganad_tf.report import write
-
-    with terminal.bar("report", "machine") as progress:
-        path = write.write(results, out, n_clips=n_clips, progress=progress)
-    print(f"report: {path}")
+    print(f"report: {workflow.write_report([Path(config.result_directory)], options.out / 'report', n_clips=2)}")
 
 
 def _run(options: argparse.Namespace, config: Config) -> None:
-    """Runs all stages of the configuration."""
-    from ganad_tf.cli import stages
-
-    _make_synthetic(config, options.mode)
-    runs = _runs(options, config)
-    stages.check(runs)
-    for run in runs:
-        run.listing.require_clips("test")
-    stages.prepare_all(runs, SPLITS, fresh=options.fresh)
-    _warn_of_oddities(runs)
-    stages.train_all(runs, fresh=options.fresh)
-    stages.score_all(runs, command=options.command)
-    _evaluate_labelled(runs, keep=bool(options.machine))
-
-
-def _is_ensemble(runs: Sequence[MachineRun]) -> bool:
-    return bool(runs[0].config.ensemble.members)
-
-
-def _combine(runs: Sequence[MachineRun], command: str) -> None:
-    """Scores by an ensemble, without TensorFlow."""
-    from ganad_tf.results import ensemble
-
-    for run in runs:
-        ensemble.score_ensemble(run, command=command)
-
-
-def _shipped(name: str) -> Path:
-    """Path of a file in `yaml/`, which is inside an installed package and beside it in a checkout."""
-    inside, beside = (Path(__file__).parents[level] / "yaml" / name for level in (1, 2))
-    return inside if inside.exists() else beside
-
-
-def _runs(options: argparse.Namespace, config: Config | None = None) -> list[MachineRun]:
-    """Runs of a verb, one per machine type, or per machine type of --machine."""
-    config = config or configuration.load(options.config, options.set)
-    return machine_runs(config, datasets.list_clips(config, options.mode, options.machine), options.mode)
-
-
-def _warn_of_oddities(runs: Sequence[MachineRun]) -> None:
-    """Warns of recordings that are silent, clipped or duplicated."""
-    from ganad_tf.datasets import oddities
-
-    with terminal.bar("recordings") as progress:
-        oddities.warn(runs, progress=progress)
-
-
-def _make_synthetic(config: Config, mode: Mode) -> None:
-    if config.dataset.name != "synthetic":
-        return
-    if mode == "eval":
-        raise ConfigError("Expected --dev: the synthetic machines have no evaluation data.")
-    from ganad_tf.datasets import synthetic
-
-    synthetic.write(config.data_directory(mode), config.dataset.synthetic)
-
-
-def _evaluate_labelled(runs: Sequence[MachineRun], *, keep: bool) -> None:
-    if any(clip.label is not None for run in runs for clip in run.listing.clips_of("test")):
-        _evaluate(runs, keep=keep)
-
-
-def _evaluate(runs: Sequence[MachineRun], *, keep: bool) -> None:
-    results = evaluation.evaluate_scores(runs, keep=keep)
-    beside = [run.with_config(run.config.with_paper_score()) for run in runs if evaluation.has_paper_scores(run)]
-    paper = evaluation.evaluate_scores(beside, keep=keep) if beside else []
-    print(evaluation.table(results, paper))
-    logger.info("wrote %s", ResultDirectory.of(runs[0].config).table)
+    workflow.make_synthetic(config, options.mode)
+    runs = workflow.runs_of(options, config)
+    workflow.run_all(runs, options)
+    workflow.evaluate_labelled(runs, keep=bool(options.machine))
 
 
 def _evaluate_others(options: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 from ganad_tf import datasets, runtime
 from ganad_tf.cache.directory import Cache
@@ -43,16 +44,21 @@ def prepare_all(runs: Sequence[MachineRun], splits: Sequence[str], *, fresh: boo
       DataError: If clips can't be used; names those of all machine types.
     """
     faults: list[GanadError] = []
+    prepared: dict[Path, str] = {}  # members of an ensemble share caches
     try:
         datasets.refuse_foreign(runs)
     except DataError as error:
         faults.append(error)
     for run in runs:
         for split in splits:
-            if not run.listing.clips_of(split):
+            path = Cache(run, split).path
+            if not run.listing.clips_of(split) or path in prepared:
                 continue
+            is_second = f"{run.machine} {split}" in prepared.values()
+            prepared[path] = f"{run.machine} {split}"
+            title = run.title if is_second else run.machine
             try:
-                with _preparing(run, split), terminal.bar(f"{run.machine} {split}") as bar:
+                with _preparing(run, split), terminal.bar(f"{title} {split}") as bar:
                     done = prepare_cache(run, split, progress=bar, fresh=fresh)
             except WriteError:
                 raise
@@ -60,10 +66,10 @@ def prepare_all(runs: Sequence[MachineRun], splits: Sequence[str], *, fresh: boo
                 faults.append(error)
                 continue
             if (done.n_new, done.n_dropped) == (0, 0):
-                logger.debug("%s %s: %d clips are in the cache, nothing has changed", run.machine, split, done.n_kept)
+                logger.debug("%s %s: %d clips are in the cache, nothing has changed", title, split, done.n_kept)
                 continue
             counts = (done.n_new, done.n_kept, done.n_dropped, len(done.skipped))
-            logger.info("%s %s: %d clips prepared, %d kept, %d dropped, %d left out", run.machine, split, *counts)
+            logger.info("%s %s: %d clips prepared, %d kept, %d dropped, %d left out", title, split, *counts)
     if faults:
         raise DataError("\n".join(str(fault) for fault in faults))
 
@@ -80,20 +86,20 @@ def train_all(runs: Sequence[MachineRun], *, fresh: bool = False) -> None:
     for run in without:
         directory = run.config.data_directory(run.mode)
         if run.mode == "dev":
-            names = ", ".join(run.machine for run in without)
+            names = ", ".join(dict.fromkeys(run.machine for run in without))
             raise DataError(
                 f"Expected normal training clips in {directory}, but there are none of {names}; "
                 "choose others with --machine."
             )
         find_detector(run)  # raises if there is no detector of the development data
-        logger.info("%s: no training clips in %s, the detector of --dev will score it", run.machine, directory)
+        logger.info("%s: no training clips in %s, the detector of --dev will score it", run.title, directory)
     if any(run.config.deterministic for run in runs):
         runtime.deterministic()
     for run in runs:
         if run in without:
             continue
         runtime.forget_models()
-        with _training(run), terminal.epochs(run.config.fit, f"{run.machine} train") as callbacks:
+        with _training(run), terminal.epochs(run.config.fit, f"{run.title} train") as callbacks:
             train_detector(run, callbacks=callbacks, fresh=fresh)
         with _calibrating(run):
             calibrate_detector(run, show=partial(terminal.epochs, run.config.fit))
@@ -105,7 +111,7 @@ def score_all(runs: Sequence[MachineRun], *, fresh: bool = False, command: str =
         find_detector(run)  # fail early, before clips are read
     prepare_all(runs, ("test",))
     for run in runs:
-        with _scoring(run), terminal.bar(f"{run.machine} score") as bar:
+        with _scoring(run), terminal.bar(f"{run.title} score") as bar:
             result = score_clips(run, progress=bar, fresh=fresh, command=command)
             experiment.show_scores(run, result.model, result.fitted, scored=result.scores)
 
@@ -132,7 +138,7 @@ def _training(run: MachineRun) -> Iterator[None]:
         kept = f"{checkpoint.epochs_kept(directory.unfinished)} of {run.config.fit.epochs} epochs are kept"
         if directory.exists():  # of an earlier training, or interrupted while scorers were fitted
             kept = "its detector is kept"
-        raise StageInterrupt(f"training {run.machine}", kept) from error
+        raise StageInterrupt(f"training {run.title}", kept) from error
 
 
 @contextmanager
@@ -150,4 +156,4 @@ def _scoring(run: MachineRun) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         kept = "its scores are kept, but perhaps for the last ones"
-        raise StageInterrupt(f"scoring {run.machine}", kept) from error
+        raise StageInterrupt(f"scoring {run.title}", kept) from error

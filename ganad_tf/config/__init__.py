@@ -2,13 +2,13 @@
 
 A file and `--set key=value` overrides go in; a `Config` comes out, or one sentence about what is wrong. `sections.py`
 holds the keys of each section with their defaults, `dataset.py` those of the section `dataset`, `experiment.py` the
-top-level keys and derived values. `reader.py` checks names and types, `yaml_text.py` defines the YAML dialect and
+top-level keys and derived values, `automatic.py` what the dataset decides. `reader.py` checks names and types,
+`layers.py` lays settings over one another, `yaml_text.py` defines the YAML dialect and
 `paths.py` expands paths. Everything above `config` may import it.
 """
 
 from ganad_tf.config.experiment import (
     FEATURE_VERSION,
-    MACHINE_SECTIONS,
     PAPER_DIRECTORY,
     Config,
     Mode,
@@ -16,6 +16,7 @@ from ganad_tf.config.experiment import (
     load,
     to_dict,
 )
+from ganad_tf.config.layers import MACHINE_SECTIONS
 from ganad_tf.config.sections import Threshold
 
 __all__ = [

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ganad_tf.config.sections import Feature, Fit
+from ganad_tf.config.sections import Dataset, Feature, Fit
 
 LIKE_CHALLENGE = ("dcase2020", "imported", "synthetic")
 VALIDATION_SPLIT = 0.1  # of the challenge's baseline
@@ -44,6 +44,28 @@ def decide_machines(machines: Mapping[str, Any], fit: Fit, dataset: str) -> Mapp
     if fit.validation_split is not None or dataset in LIKE_CHALLENGE or not isinstance(machines, Mapping):
         return machines
     return {machine: _with_validation(sections, fit) for machine, sections in machines.items()}
+
+
+def decide_threshold_methods(values: dict[str, Any]) -> None:
+    """Completes the sections `threshold` of a file without a `method`, as `sections.Threshold` documents."""
+    dataset, machines = values.get("dataset") or {}, values.get("machines")
+    is_like_challenge = isinstance(dataset, dict) and dataset.get("name", Dataset.name) in LIKE_CHALLENGE
+    outer = values.setdefault("threshold", {})
+    if isinstance(outer, dict) and "method" not in outer:
+        outer["method"] = _threshold_method(outer) or ("gamma" if is_like_challenge else "conformal")
+    for sections in machines.values() if isinstance(machines, dict) else ():
+        inner = sections.get("threshold") if isinstance(sections, dict) else None
+        if isinstance(inner, dict) and "method" not in inner and (method := _threshold_method(inner)):
+            inner["method"] = method
+
+
+def _threshold_method(section: Mapping[str, Any]) -> str | None:
+    """The method that the keys of a section `threshold` belong to; None if they don't tell."""
+    if section.get("fixed") is not None:
+        return "fixed"
+    if "quantile" in section:
+        return "gamma"
+    return "conformal" if section.keys() & {"false_alarms", "confidence", "folds"} else None
 
 
 def _with_validation(sections: Any, fit: Fit) -> Any:

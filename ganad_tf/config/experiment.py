@@ -4,14 +4,14 @@ The keys and defaults of the DCASE 2020 Task 2 `baseline.yaml` are kept, so that
 defaults of all other keys leave its meaning as it is.
 """
 
-import copy
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ganad_tf.config import automatic, reader, yaml_text
+from ganad_tf.config import automatic, layers, reader
+from ganad_tf.config.layers import flatten
 from ganad_tf.config.paths import Location
 from ganad_tf.config.sections import (
     Audio,
@@ -25,15 +25,12 @@ from ganad_tf.config.sections import (
     TensorBoard,
     Threshold,
 )
-from ganad_tf.errors import ConfigError
 from ganad_tf.files import checksummed
 
 Mode = Literal["dev", "eval"]
 
-# Sections that may differ between machine types within one experiment.
-MACHINE_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold", "calibration")
-
 PAPER_DIRECTORY = "paper"  # in the result directory: scores by the detectors' own equations
+MEMBERS_DIRECTORY = "members"  # in result, model and cache directory: those of an ensemble's members
 
 # Incremented whenever the same settings would give other log-mels or records, so that old caches are refused.
 FEATURE_VERSION = 2
@@ -48,7 +45,7 @@ class Config:
     Attributes:
       on_bad_clip: `error` stops and names every clip that can't be used; `skip` goes on without them.
       deterministic: Whether the same file gives the same scores to the last digit on the same machine.
-      machines: Settings by machine type that override those above; only sections in `MACHINE_SECTIONS`.
+      machines: Settings by machine type that override those above; only sections in `layers.MACHINE_SECTIONS`.
     """
 
     dev_directory: Location = "./dev_data"
@@ -75,8 +72,8 @@ class Config:
     machines: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        is_official = self.dataset.name == Dataset.name
-        if self.threshold.method == "conformal" or (self.threshold.method == "fixed" and not is_official):
+        is_like_challenge = self.dataset.name in automatic.LIKE_CHALLENGE
+        if self.threshold.method == "conformal" or (self.threshold.method == "fixed" and not is_like_challenge):
             averaged = dataclasses.replace(self.scorer, folds=self.threshold.folds, block=self.calibration.block)
             object.__setattr__(self, "scorer", averaged)  # as dataclasses do in a frozen `__init__`
         if not 0 < self.max_fpr <= 1:
@@ -89,11 +86,11 @@ class Config:
             raise ValueError(
                 f"expected different `cache_directory` and `model_directory`. Received: {self.cache_directory!r} twice."
             )
-        results = {Path(directory).resolve() for directory in (self.result_directory, *self.ensemble.members)}
-        if len(results) <= len(self.ensemble.members):
+        members = self.member_directories()
+        if len({Path(directory).resolve() for directory in (self.result_directory, *members)}) <= len(members):
             raise ValueError(
                 "expected another result directory for each of `ensemble.members`, and none of them as "
-                f"`result_directory`. Received: {self.ensemble.members} and {self.result_directory!r}."
+                f"`result_directory`. Received: {members} and {self.result_directory!r}."
             )
         decided = {
             "machines": automatic.decide_machines(self.machines, self.fit, self.dataset.name),
@@ -107,7 +104,38 @@ class Config:
         """The configuration of one machine type: this one with the overrides of `machines` applied."""
         mapping = to_dict(self) | {"machines": {}}
         sections = self.machines.get(machine) or {}
-        return from_mapping(_merge(mapping, sections), source=f"machines.{machine}")
+        members = [layers.member_for_machine(member, machine, sections) for member in self.ensemble.members]
+        mapping["ensemble"] = {**mapping["ensemble"], "members": members}
+        return from_mapping(layers.merge(mapping, sections), source=f"machines.{machine}")
+
+    def member_configs(self, source: str = "ensemble.members") -> dict[str, "Config"]:
+        """Configurations of the members that are trained with the ensemble, by name; not of mere result directories.
+
+        Their models and results go below those of the ensemble. Members with the same features share a cache.
+        """
+        configs: dict[str, Config] = {}
+        caches: dict[str, str] = {}  # by fingerprint
+        for member in self.ensemble.members:
+            if isinstance(member, str):
+                continue
+            name = member["name"]
+            mapping = layers.merge_member(to_dict(self), member) | {
+                "ensemble": {},
+                "model_directory": _below(self.model_directory, name),
+                "result_directory": _below(self.result_directory, name),
+            }
+            config = from_mapping(mapping, source=f"{source}.{name}")
+            cache = _below(self.cache_directory, name) if caches else self.cache_directory
+            cache = caches.setdefault(config.feature_fingerprint(), cache)
+            configs[name] = dataclasses.replace(config, cache_directory=cache)
+        return configs
+
+    def member_directories(self) -> list[str]:
+        """Result directories of an ensemble's members."""
+        return [
+            member if isinstance(member, str) else _below(self.result_directory, member["name"])
+            for member in self.ensemble.members
+        ]
 
     def with_paper_score(self) -> "Config":
         """The same experiment with the detectors' own scores; its results go to `paper/` in the result directory."""
@@ -140,13 +168,15 @@ class Config:
         settings = to_dict(self)
         settings |= {"audio": self.audio.as_recorded(), "fit": self.fit.as_recorded()}
         chosen = ("seed", "deterministic", "audio", "feature", "model", "fit")
-        return dict(_flatten({key: settings[key] for key in chosen}))
+        return dict(flatten({key: settings[key] for key in chosen}))
 
     def score_settings(self) -> dict[str, Any]:
         """Settings that a clip's score depends on, with dotted keys."""
         if self.ensemble.members:
-            return dict(_flatten({"ensemble": dataclasses.asdict(self.ensemble)}))
-        return self.training_settings() | dict(_flatten({"scorer": self.scorer.relevant_settings()}))
+            chosen = {"combine": self.ensemble.combine, "members": self.ensemble.labels()}
+            settings = {name: config.score_settings() for name, config in self.member_configs().items()}
+            return dict(flatten({"ensemble": chosen, "members": settings}))
+        return self.training_settings() | dict(flatten({"scorer": self.scorer.relevant_settings()}))
 
     def origin(self, command: str) -> dict[str, Any]:
         """Provenance written beside scores: their settings, the full configuration, working directory and command."""
@@ -164,16 +194,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
       ConfigError: If the file can't be read, or a key or a value is not valid.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"Can't read the configuration {path}: {getattr(error, 'strerror', None) or error}."
-        ) from error
-    mapping = yaml_text.parse(text, str(path))
-    if not isinstance(mapping, dict | None):
-        raise ConfigError(f"Expected a YAML file of `key: value` lines in {path}. Received: {type(mapping).__name__}.")
-    return from_mapping(mapping or {}, source=str(path), overrides=overrides)
+    return from_mapping(layers.read_yaml(path), source=str(path), overrides=overrides)
 
 
 def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence[str] = ()) -> Config:
@@ -182,32 +203,22 @@ def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence
     Args:
       mapping: The file's keys and values.
       source: Name of the file, for messages.
-      overrides: `dotted.key=value` texts; they also win over the sections of `machines`.
+      overrides: `dotted.key=value` texts; see `layers.overlaid`.
 
     Raises:
       ConfigError: If a key or a value is not valid.
     """
     reader.refuse_invalid_yaml(mapping, source=source)
-    values: dict[str, Any] = copy.deepcopy(dict(mapping))
-    machines = values.get("machines") or {}
-    for override in overrides:
-        _lay_over(values, override)
-        if override.split(".")[0] in MACHINE_SECTIONS:  # the command line wins
-            for sections in machines.values() if isinstance(machines, dict) else ():
-                if isinstance(sections, dict):
-                    _lay_over(sections, override)
-    for sections in (values, *(machines.values() if isinstance(machines, dict) else ())):
-        scorer = sections.get("scorer") if isinstance(sections, dict) else None
-        if isinstance(scorer, dict) and scorer and "name" not in scorer:
-            scorer["name"] = "density"  # the other keys are settings of the density scorer
-    _choose_threshold_method(values, machines)
+    values = layers.overlaid(mapping, overrides, source=source)
+    automatic.decide_threshold_methods(values)
     if isinstance(values.get("model"), dict):
         arguments = dict(values["model"])
         name = arguments.pop("name", Model.name)
         values["model"] = {"name": name, "arguments": arguments}
     config: Config = reader.read_section(Config, values, source=source)
+    config.member_configs(f"{source}: ensemble.members")
     for machine, sections in config.machines.items():
-        _check_machine_sections(machine, sections, source)
+        layers.check_machine_sections(machine, sections, source)
         config.for_machine(machine)
     return config
 
@@ -219,63 +230,5 @@ def to_dict(config: Config) -> dict[str, Any]:
     return mapping
 
 
-def _choose_threshold_method(values: dict[str, Any], machines: object) -> None:
-    """Completes sections `threshold` without a `method`, as `sections.Threshold` documents."""
-    dataset = values.get("dataset") or {}
-    is_official = isinstance(dataset, dict) and dataset.get("name", Dataset.name) == Dataset.name
-    outer = values.setdefault("threshold", {})
-    if isinstance(outer, dict) and "method" not in outer:
-        outer["method"] = _threshold_method(outer) or ("gamma" if is_official else "conformal")
-    for sections in machines.values() if isinstance(machines, dict) else ():
-        inner = sections.get("threshold") if isinstance(sections, dict) else None
-        if isinstance(inner, dict) and "method" not in inner and (method := _threshold_method(inner)):
-            inner["method"] = method
-
-
-def _threshold_method(section: Mapping[str, Any]) -> str | None:
-    """The method that the keys of a section `threshold` belong to; None if they don't tell."""
-    if section.get("fixed") is not None:
-        return "fixed"
-    if "quantile" in section:
-        return "gamma"
-    return "conformal" if section.keys() & {"false_alarms", "confidence", "folds"} else None
-
-
-def _lay_over(mapping: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"Expected `--set key=value`, such as `--set fit.epochs=10`. Received: {override!r}.")
-    *sections, name = key.split(".")
-    for section in sections:
-        if not isinstance(mapping.get(section), dict):
-            mapping[section] = {}
-        mapping = mapping[section]
-    mapping[name] = yaml_text.parse_override(text, f"--set {key}")
-    reader.refuse_invalid_yaml(mapping[name], source="--set", key=key)
-
-
-def _check_machine_sections(machine: str, sections: object, source: str) -> None:
-    if not isinstance(sections, dict):
-        raise ConfigError(f"{source}: expected a section with keys under `machines.{machine}`. Received: {sections!r}.")
-    for key in sections:
-        if key not in MACHINE_SECTIONS:
-            raise ConfigError(
-                f"{source}: unknown key `machines.{machine}.{key}`{reader.nearest(str(key), MACHINE_SECTIONS)}"
-            )
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`below` updated by `above`, recursively."""
-    merged = dict(below)
-    for key, value in above.items():
-        deeper = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if deeper else value
-    return merged
-
-
-def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def _below(directory: str, member: str) -> str:
+    return str(Path(directory, MEMBERS_DIRECTORY, member))

@@ -150,7 +150,8 @@ def _describe(expected: Any) -> str:
         elif typing.get_origin(option) is Literal:
             words.extend(str(choice) for choice in typing.get_args(option))
         elif typing.get_origin(option) is list:
-            words.append("a list of texts")
+            (item,) = typing.get_args(option)
+            words.append("a list of " + _describe(item).replace("a text", "texts").replace("a section", "sections"))
         else:
             words.append(names.get(option, "a section with keys"))
     return " or ".join(words)

@@ -259,8 +259,8 @@ class Threshold:
     Attributes:
       method: `gamma` for a gamma distribution fitted to the training scores, `quantile` for the training scores
         themselves, `conformal` for scores of normal clips that the detector has not seen, `fixed` for a given value.
-        If the file has none: `gamma` for `dataset.name: dcase2020` or where `quantile` is given, `fixed` where `fixed`
-        is given, else `conformal`.
+        If the file has none: `fixed` where `fixed` is given, `gamma` where `quantile` is, else `conformal` for
+        `dataset.name: folder` and `gamma` for other datasets, as in the challenge.
       quantile: For `gamma` and `quantile`: share of normal clips that should stay below the threshold; in (0, 1).
       false_alarms: For `conformal`: share of normal clips that may be called anomalous; in (0, 1).
       confidence: For `conformal`: probability with which that share holds for these very calibration clips; None for
@@ -326,19 +326,27 @@ class TensorBoard:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """`ensemble`: combination of several systems' score files into one score; nothing is trained.
+    """`ensemble`: combination of several systems' scores into one score.
 
     Attributes:
-      members: Result directories with score files of test and training clips, one per system.
+      members: One per system: a result directory with score files of test and training clips, or a configuration that
+        is trained and scored with the ensemble. A configuration is a section with `name`, `model`, `feature`, `fit`,
+        `scorer` and so on, or the path of a YAML file; it has from the outer file what it does not say itself. Its
+        name is by default that of the model's class in lower case, or of the YAML file.
       combine: `mean` or `max` of the members' z-scores (by each member's training scores); `rank` for the mean of the
         ranks among the training scores.
     """
 
-    members: list[Location] = field(default_factory=list)
+    members: list[Location | dict[str, Any]] = field(default_factory=list)
     combine: Literal["mean", "max", "rank"] = "mean"
 
     def __post_init__(self) -> None:
-        if len(self.members) == 1 or not all(isinstance(member, str) for member in self.members):
+        if len(self.members) == 1 or not all(isinstance(member, str | dict) for member in self.members):
             raise ValueError(
-                f"expected two result directories or more for `ensemble.members`. Received: {self.members}."
+                "expected two result directories or configurations or more for `ensemble.members`. "
+                f"Received: {self.members}."
             )
+
+    def labels(self) -> list[str]:
+        """Names of the members, or their result directories."""
+        return [member if isinstance(member, str) else member["name"] for member in self.members]

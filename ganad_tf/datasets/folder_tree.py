@@ -20,6 +20,7 @@ from ganad_tf.errors import DataError
 LABELS = {"normal": 0, "anomaly": 1, "abnormal": 1}
 CALIBRATION = "calibration"
 MACHINE_ID = "00"  # a folder is one machine
+OUTPUT = "-ganad"  # ends the names of folders that `ganad run FOLDER` writes beside the recordings
 NEW_ID = "new"  # of evaluation data, whose score files are separate from those of the test clips
 N_SHOWN = 10  # files of a tree that does not fit
 
@@ -114,7 +115,12 @@ def _has_split(folder: Path) -> bool:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return [path for path in visible_entries(folder) if path.is_dir()]
+    return [path for path in visible_entries(folder) if path.is_dir() and not _is_output(path)]
+
+
+def _is_output(folder: Path) -> bool:
+    """Whether `ganad run FOLDER` has written the folder."""
+    return folder.name.endswith(OUTPUT) and (folder / "config.yaml").is_file()
 
 
 def _loose(folder: Path) -> list[Path]:

@@ -109,11 +109,9 @@ def gather(run: MachineRun) -> ExportInputs:
       ExportError: If the members do not fit together, or the training scores give no threshold.
     """
     if not run.config.ensemble.members:
-        directory = score.detector_directory(run)
-        members = [Member(directory.load(), calibration.load_scorer(directory, run.config))]
+        members = [_trained(run)[1]]
     else:
-        results = [MachineResults(Path(folder), run.mode, run.machine) for folder in run.config.ensemble.members]
-        configs, members = map(list, zip(*map(_member, results), strict=True))
+        configs, members = map(list, zip(*_members(run), strict=True))
         run = run.with_config(_with_shared_features(run.config, configs))
     training = _aligned([member.fitted.train_scores for member in members], run.config)
     unseen = _aligned([member.fitted.calibration_scores for member in members], run.config)
@@ -125,6 +123,21 @@ def gather(run: MachineRun) -> ExportInputs:
     except ThresholdError as error:
         raise ExportError(f"An exported model of {run.machine} needs a threshold. {error}") from error
     return dataclasses.replace(inputs, threshold=limit)
+
+
+def _members(run: MachineRun) -> list[tuple[Config, Member]]:
+    """Configurations and detectors of an ensemble's members: trained with it, or behind a result directory."""
+    trained = {member.config.result_directory: member for member in run.members()}
+    return [
+        _trained(trained[folder]) if folder in trained else _member(MachineResults(Path(folder), run.mode, run.machine))
+        for folder in run.config.member_directories()
+    ]
+
+
+def _trained(run: MachineRun) -> tuple[Config, Member]:
+    """Configuration and detector of a run that is trained."""
+    directory = score.detector_directory(run)
+    return run.config, Member(directory.load(), calibration.load_scorer(directory, run.config))
 
 
 def _member(results: MachineResults) -> tuple[Config, Member]:
@@ -160,11 +173,11 @@ def _scorer(settings: dict[str, Any]) -> Scorer:
 
 def _with_shared_features(config: Config, members: list[Config]) -> Config:
     """The ensemble's configuration with the audio and feature settings that all members share."""
-    first = members[0]
-    for member, folder in zip(members, config.ensemble.members, strict=True):
+    first, labels = members[0], config.ensemble.labels()
+    for member, label in zip(members, labels, strict=True):
         if _log_mel_settings(member) != _log_mel_settings(first):
             raise ExportError(
-                f"Expected the same `audio` and `feature` settings in {folder} as in {config.ensemble.members[0]}: "
+                f"Expected the same `audio` and `feature` settings in {label} as in {labels[0]}: "
                 "one exported model has one set of features."
             )
     return dataclasses.replace(config, audio=first.audio, feature=first.feature)
@@ -180,7 +193,8 @@ def _log_mel_settings(config: Config) -> dict[str, Any]:
 def _aligned(scores: Sequence[Sequence[ClipScore]], config: Config) -> np.ndarray:
     """Scores of the same clips by each member, `[members, clips]`."""
     tables = [{score.name: score.score for score in of_member} for of_member in scores]
-    for table, folder in zip(tables, config.ensemble.members, strict=False):
+    labels = config.ensemble.labels()
+    for table, label in zip(tables, labels, strict=False):
         if table.keys() != tables[0].keys():
-            raise ExportError(f"{folder} was trained on other clips than {config.ensemble.members[0]}.")
+            raise ExportError(f"{label} was trained on other clips than {labels[0]}.")
     return np.array([[table[name] for name in tables[0]] for table in tables])

@@ -37,7 +37,10 @@ def config_of(origin: dict[str, Any], results: Path) -> Config:
     for key in ("dev_directory", "eval_directory", "cache_directory", "model_directory", "export_directory"):
         mapping[key] = str(_resolve(origin, mapping[key]))
     if mapping["ensemble"]["members"]:
-        members = [str(_resolve(origin, member)) for member in mapping["ensemble"]["members"]]
+        members = [
+            str(_resolve(origin, member)) if isinstance(member, str) else member
+            for member in mapping["ensemble"]["members"]
+        ]
         mapping["ensemble"] = {**mapping["ensemble"], "members": members}
     mapping["result_directory"] = str(results)
     return configuration.from_mapping(mapping, source=str(results))
@@ -49,8 +52,12 @@ def detector_of(origin: dict[str, Any]) -> Path | None:
 
 
 def members_of(origin: dict[str, Any]) -> dict[str, str]:
-    """Result directories of an ensemble's members, with the digests of the combined scores."""
-    return {str(_resolve(origin, member)): digest for member, digest in origin.get("members", {}).items()}
+    """Result directories of an ensemble's members, or their names, with the digests of the combined scores."""
+    directories = [member for member in origin["config"]["ensemble"]["members"] if isinstance(member, str)]
+    return {
+        str(_resolve(origin, member)) if member in directories else member: digest
+        for member, digest in origin.get("members", {}).items()
+    }
 
 
 def training_of(origin: dict[str, Any]) -> dict[str, Any] | None:
@@ -87,7 +94,7 @@ def cache_of(run: MachineRun, origin: dict[str, Any]) -> tuple[Path, Manifest]:
     Raises:
       DataError: If there is no cache, or it has changed since the clips were scored.
     """
-    for member in run.config.ensemble.members:
+    for member in run.config.member_directories():
         results = MachineResults(Path(member), run.mode, run.machine)
         member_origin = results.read_origin()
         if member_origin and "config" in member_origin:
@@ -108,7 +115,8 @@ def check_recordings(run: MachineRun, scored: Sequence[Clip], cached: Manifest) 
     """
     changed = sorted(clip.key for clip in set(scored) - {entry.clip for entry in cached.entries})
     if changed:
-        which = "on its members, then on the ensemble" if run.config.ensemble.members else "again"
+        has_directories = any(isinstance(member, str) for member in run.config.ensemble.members)
+        which = "on its members, then on the ensemble" if has_directories else "again"
         raise DataError(
             f"The recordings of {run.machine} have changed since they were scored ({len(changed)} of {len(scored)}, "
             f"such as {changed[0]}); run `ganad score` {which}."

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ganad_tf.clips import by_id
-from ganad_tf.config.sections import Ensemble
+from ganad_tf.config import Config
 from ganad_tf.errors import DataError
 from ganad_tf.results import score_files
 from ganad_tf.results.directory import MachineResults
@@ -48,8 +48,8 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
         may_lack = {clip.name for clip in clips} if config.on_bad_clip == "skip" else set()
         advice = "run `ganad score` on the members again"
         score_files.check_names(members[0].scores(machine_id), names, clips, may_lack, advice=advice)
-        combined[machine_id] = _combined((names, scores), training, config.ensemble)
-    normal = NormalScores(_combined(training, training, config.ensemble), _calibration(run, members, training))
+        combined[machine_id] = _combined((names, scores), training, config)
+    normal = NormalScores(_combined(training, training, config), _calibration(run, members, training))
     limit = threshold_or_none(normal.deciding(config.threshold), config.threshold, run.machine)
     origin = config.origin(command) | {"members": _digests(run)}
     MachineResults.of(run).write(combined, normal, origin, threshold=limit)
@@ -70,7 +70,7 @@ def _calibration(
                 "none; run the member with that method too, or set `threshold.method: quantile`."
             )
     scores = aligned([member.calibration_scores for member in members])
-    return _combined(scores, training, run.config.ensemble)
+    return _combined(scores, training, run.config)
 
 
 def check_unchanged(run: MachineRun, digests: Mapping[str, str]) -> None:
@@ -147,13 +147,14 @@ def combine(scores: Iterable[Any], training: Iterable[np.ndarray], how: str, ope
 
 
 def _combined(
-    scores: tuple[list[str], np.ndarray], training: tuple[list[str], np.ndarray], settings: Ensemble
+    scores: tuple[list[str], np.ndarray], training: tuple[list[str], np.ndarray], config: Config
 ) -> list[ClipScore]:
     names, values = scores
+    directories, settings = config.member_directories(), config.ensemble
     if not training[0]:
         raise DataError("Expected scores of normal training clips of the members. Received: none.")
     if np.ptp(training[1], axis=1).min() == 0:
-        member = settings.members[int(np.ptp(training[1], axis=1).argmin())]
+        member = directories[int(np.ptp(training[1], axis=1).argmin())]
         raise DataError(f"Expected training scores that differ in {member}, to bring it to the others' scale.")
     return [
         ClipScore(name, float(value))
@@ -163,13 +164,13 @@ def _combined(
 
 def _members(run: MachineRun) -> list[MachineResults]:
     """Files of the members for the run's machine type."""
-    return [MachineResults(Path(member), run.mode, run.machine) for member in run.config.ensemble.members]
+    return [MachineResults(Path(member), run.mode, run.machine) for member in run.config.member_directories()]
 
 
 def _digests(run: MachineRun) -> dict[str, str]:
-    """Digest of the score files of one machine type, by member."""
+    """Digest of the score files of one machine type, by member: its name or, without one, its result directory."""
     digests = {}
-    for member, results in zip(run.config.ensemble.members, _members(run), strict=True):
+    for member, results in zip(run.config.ensemble.labels(), _members(run), strict=True):
         paths = [*map(results.scores, by_id(run.listing.clips_of("test"))), results.train_scores]
         content = [path.read_bytes() for path in paths if path.exists()]
         digests[member] = hashlib.sha256(b"\0".join(content)).hexdigest()

@@ -154,7 +154,7 @@ def _check_origin(run: MachineRun) -> None:
     if origin is None:
         return
     advice = "run `ganad score` with this configuration, or set another `result_directory`"
-    what = f"The score file of {run.machine}"
+    what = f"The score file of {run.title}"
     reader.refuse_other_settings(what, origin["settings"], run.config.score_settings(), advice)
     ensemble.check_unchanged(run, origin.get("members", {}))
 

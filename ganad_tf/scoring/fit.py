@@ -51,7 +51,7 @@ def warn_of_missing_threshold(run: MachineRun, entries: Sequence[Entry]) -> None
         logger.warning(
             "%s: there will be scores but no decisions: `threshold.method: gamma` needs training scores that differ, "
             "and there is no more than %s; add recordings, or set `threshold.method: quantile`.",
-            run.machine,
+            run.title,
             which,
         )
     n_clips = len(run.listing.clips_of("calibration")) or len(entries)

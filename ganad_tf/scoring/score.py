@@ -87,7 +87,7 @@ def _score(
         model, functions, cache.path, current.entries, progress=progress, partial=partial
     )
     normal = fitted[0].normal_scores
-    threshold = threshold_or_none(normal.deciding(run.config.threshold), run.config.threshold, run.machine)
+    threshold = threshold_or_none(normal.deciding(run.config.threshold), run.config.threshold, run.title)
     for variant, scorer, scored in zip(variants, fitted, scores, strict=True):
         origin = variant.config.origin(command) | {
             "cache": current.digest(),
@@ -97,7 +97,7 @@ def _score(
         limit = threshold if variant is variants[0] else None
         MachineResults.of(variant).write(_by_id(run, scored), scorer.normal_scores, origin, threshold=limit)
     partial.remove()
-    logger.info("%s: scored %d clips, threshold %s", run.machine, len(scores[0]), format_threshold(threshold))
+    logger.info("%s: scored %d clips, threshold %s", run.title, len(scores[0]), format_threshold(threshold))
     return ScoringResult(scores[0], threshold, model, fitted[0])
 
 

@@ -141,7 +141,7 @@ def train_on(
     directory.last_good.unlink(missing_ok=True)
     directory.save(TrainedDetector(detector, normalizer, config.feature.frames, config.feature.n_mels, record))
     unfinished.unlink(missing_ok=True)
-    logger.info("%s: trained on %d clips in %.0f s", run.machine, len(training.entries), checkpoint.seconds)
+    logger.info("%s: trained on %d clips in %.0f s", run.title, len(training.entries), checkpoint.seconds)
 
 
 def _check_unchanged(run: MachineRun, used: Manifest) -> None:
@@ -281,4 +281,4 @@ def _check_same(run: MachineRun, directory: ModelDirectory, current: Manifest) -
             f"The detector in {directory.path} was trained on other recordings than those of {run.machine} now; "
             "set another `model_directory`, or remove the folder to train again."
         )
-    logger.info("%s: already trained with this configuration, in %s", run.machine, directory.path)
+    logger.info("%s: already trained with this configuration, in %s", run.title, directory.path)

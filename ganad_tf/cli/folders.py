@@ -1,0 +1,172 @@
+"""`ganad run FOLDER`: a folder of recordings → results, report and exported models, with the recommended settings."""
+
+import argparse
+import logging
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ganad_tf import __version__, datasets
+from ganad_tf import config as configuration
+from ganad_tf.cli import projects, terminal, workflow
+from ganad_tf.cli.projects import Project
+from ganad_tf.config import Config, layers
+from ganad_tf.errors import ConfigError, DataError, GanadError
+from ganad_tf.files import atomic
+from ganad_tf.results import decisions
+from ganad_tf.run import MachineRun
+
+logger = logging.getLogger(__name__)
+
+RECOMMENDED = "recommended.yaml"
+N_CLIPS = 3  # of each kind, in the report
+LONGEST_SECONDS = 600.0  # of a clip of the exported models
+_OUTDATED = "set another `model_directory`"  # advice that the stages give
+_ADVICE = "For a folder of recordings: --fresh begins again, --out DIR keeps both."
+
+
+def run(options: argparse.Namespace) -> None:
+    """Runs all stages for a folder of recordings, and writes report and exported models."""
+    if options.mode == "eval":
+        raise ConfigError(
+            "Expected --dev with a folder of recordings; `ganad predict` judges new recordings by its exported model."
+        )
+    folder = Path(options.config)
+    _refuse(folder)
+    project = Project(options.out or projects.beside(folder))
+    mapping = _settings(folder, project, options.set)
+    config = configuration.from_mapping(mapping, source=str(project.config))
+    runs = workflow.runs_of(options, config)
+    terminal.import_tensorflow()
+    with _advising():
+        _check(runs, fresh=options.fresh)
+        _write(project, folder, mapping)
+        workflow.run_all(runs, options)
+    results = workflow.areas(runs, keep=bool(options.machine))
+    print(decisions.table(runs, results))
+    page = workflow.write_report([Path(config.result_directory)], project.report, N_CLIPS)
+    print(f"report: {projects.shown(page)}")
+    _export(runs, options)
+    machines = list(project.models())
+    which = f" --machine {shlex.quote(machines[0])}" if len(machines) > 1 else ""
+    print(f"new recordings: ganad predict {shlex.quote(projects.shown(project.path))}{which} NEW_RECORDINGS")
+
+
+def settings(options: argparse.Namespace) -> Config:
+    """Settings of `ganad run FOLDER`, for verbs that write nothing."""
+    folder = Path(options.config)
+    _refuse(folder)
+    project = Project(projects.beside(folder))
+    return configuration.from_mapping(_settings(folder, project, options.set), source=str(project.config))
+
+
+def _refuse(folder: Path) -> None:
+    """Refuses a folder that can't be one of recordings.
+
+    Raises:
+      ConfigError: If it is the result of an earlier run.
+      DataError: If there are no recordings in it.
+    """
+    project = Project(folder)
+    if project.exists():
+        raise ConfigError(
+            f"Expected a folder of recordings. Received: {folder}, which `ganad run` has written; "
+            f"`ganad run {projects.shown(project.config)}` repeats that run, `ganad predict {folder} NEW_RECORDINGS` "
+            "judges new recordings."
+        )
+    if not datasets.recordings(folder)[0]:
+        raise DataError(f"Expected recordings (WAV, FLAC, OGG, ...) in {folder}, but there are none.")
+    broken = [name for name in ("anomaly", "abnormal") if (folder / name).is_dir()]
+    if broken and not (folder / "normal").is_dir() and not any(path.is_file() for path in folder.iterdir()):
+        raise DataError(
+            f"Expected recordings of the healthy machine in {folder / 'normal'}, but there are only those of the "
+            f"broken one in {broken[0]}."
+        )
+
+
+def _settings(folder: Path, project: Project, overrides: Sequence[str]) -> dict[str, Any]:
+    """Content of `config.yaml`: of an earlier run, or else the recommended settings, with overrides laid over it."""
+    absolute = os.path.abspath(folder)  # noqa: PTH100 - `resolve` would follow links
+    directories = {"dev_directory": absolute, **_absolute(project).directories()}
+    if project.config.is_file():
+        mapping = layers.read_yaml(project.config)
+        earlier = Path(str(mapping.get("dev_directory", absolute)))
+        if earlier.is_dir() and not earlier.samefile(folder):
+            raise ConfigError(
+                f"Expected a directory for the results of {folder}. Received: {project.path}, which has those of "
+                f"{earlier}; set another --out DIR."
+            )
+        if not earlier.is_dir():  # moved, with the recordings
+            mapping |= directories
+    else:
+        recommended = layers.read_yaml(workflow.shipped(RECOMMENDED))
+        names = {Path(absolute).name, *(path.name for path in folder.iterdir())}
+        machines = {name: changes for name, changes in recommended.get("machines", {}).items() if name in names}
+        mapping = recommended | directories | {"dataset": {"name": "folder"}, "audio": {"resample": True}}
+        mapping["machines"] = machines
+    return layers.overlaid(mapping, overrides, source=str(project.config))
+
+
+def _absolute(project: Project) -> Project:
+    return Project(Path(os.path.abspath(project.path)))  # noqa: PTH100
+
+
+def _check(runs: Sequence[MachineRun], *, fresh: bool) -> None:
+    """Refuses too few recordings, and other settings than those of earlier detectors, before anything is written."""
+    from ganad_tf.scoring.fit import check_clip_count
+    from ganad_tf.scoring.model_directory import ModelDirectory
+
+    for run in runs:
+        run.listing.require_clips("train")
+    for run in workflow.systems(runs):
+        check_clip_count(run, len(run.listing.clips_of("train")))
+        directory = ModelDirectory.of(run)
+        if directory.exists() and not fresh:
+            directory.check_settings(run.config)
+
+
+def _write(project: Project, folder: Path, mapping: dict[str, Any]) -> None:
+    """Writes `config.yaml`, unless it has these settings already; an edited file keeps its comments."""
+    if project.config.is_file() and layers.read_yaml(project.config) == mapping:
+        return
+    head = (
+        f"# ganad run {shlex.quote(str(project.config))}\n#\n"
+        f"# The settings of `ganad run {shlex.quote(str(folder))}`, by ganad_tf {__version__}.\n\n"
+    )
+    text = yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    try:
+        project.path.mkdir(parents=True, exist_ok=True)
+        atomic.write_text(project.config, head + text)
+    except (OSError, DataError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error.__cause__, "strerror", None) or error
+        raise ConfigError(f"Can't write {project.path} ({reason}); choose another directory with --out DIR.") from error
+
+
+def _export(runs: Sequence[MachineRun], options: argparse.Namespace) -> None:
+    """Exports a model per machine type, unless the newest version is that of the same detectors."""
+    from ganad_tf.exporting import current, savedmodel
+
+    listings = datasets.list_clips(runs[0].config, runs[0].mode) if options.machine else [run.listing for run in runs]
+    names = projects.model_names([listing.machine for listing in listings])
+    for run in runs:
+        name = names[run.machine]
+        if not options.fresh and current.is_exported(run, name):
+            logger.info("%s: already exported to %s", run.machine, Path(run.config.export_directory, name))
+        else:
+            savedmodel.export(run, name, longest_seconds=LONGEST_SECONDS)
+
+
+@contextmanager
+def _advising() -> Iterator[None]:
+    """Adds to the advice of the stages that which fits a folder."""
+    try:
+        yield
+    except GanadError as error:
+        if _OUTDATED in str(error):
+            raise type(error)(f"{error} {_ADVICE}") from error
+        raise

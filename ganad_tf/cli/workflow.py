@@ -1,0 +1,117 @@
+"""The stages of an experiment one after another, for the verbs that run several of them."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from ganad_tf import config as configuration
+from ganad_tf import datasets
+from ganad_tf.cli import terminal
+from ganad_tf.clips import SPLITS
+from ganad_tf.config import Config, Mode
+from ganad_tf.errors import ConfigError
+from ganad_tf.results import decisions
+from ganad_tf.results import evaluate as evaluation
+from ganad_tf.results.directory import ResultDirectory
+from ganad_tf.run import MachineRun, machine_runs
+
+logger = logging.getLogger(__name__)
+
+
+def runs_of(options: argparse.Namespace, config: Config | None = None) -> list[MachineRun]:
+    """Runs of a verb, one per machine type, or per machine type of --machine."""
+    config = config or configuration.load(options.config, options.set)
+    return machine_runs(config, datasets.list_clips(config, options.mode, options.machine), options.mode)
+
+
+def systems(runs: Sequence[MachineRun]) -> list[MachineRun]:
+    """Runs that are trained and scored: those of an ensemble's members; none if they are mere result directories."""
+    return [system for run in runs for system in run.systems()]
+
+
+def is_ensemble(runs: Sequence[MachineRun]) -> bool:
+    """Whether the runs combine the scores of others."""
+    return bool(runs[0].config.ensemble.members)
+
+
+def run_all(runs: Sequence[MachineRun], options: argparse.Namespace) -> None:
+    """Runs all stages up to the scores; for an ensemble of mere result directories without TensorFlow."""
+    trained = systems(runs)
+    if trained:
+        terminal.import_tensorflow()
+        from ganad_tf.cli import stages
+
+        stages.check(trained)
+        for run in runs:
+            run.listing.require_clips("test")
+        stages.prepare_all(trained, SPLITS, fresh=options.fresh)
+        warn_of_oddities(runs)
+        stages.train_all(trained, fresh=options.fresh)
+        stages.score_all(trained, command=options.command)
+    finish_scores(runs, options.command)
+
+
+def finish_scores(runs: Sequence[MachineRun], command: str) -> None:
+    """Combines the scores of an ensemble's members, and warns of too many alarms."""
+    from ganad_tf.results import ensemble
+
+    if is_ensemble(runs):
+        for run in runs:
+            ensemble.score_ensemble(run, command=command)
+    decisions.warn_of_scored(runs)
+
+
+def warn_of_oddities(runs: Sequence[MachineRun]) -> None:
+    """Warns of recordings that are silent, clipped or duplicated."""
+    from ganad_tf.datasets import oddities
+
+    with terminal.bar("recordings") as progress:
+        oddities.warn([(*run.members(), run)[0] for run in runs], progress=progress)  # one of those with caches
+
+
+def make_synthetic(config: Config, mode: Mode) -> None:
+    """Writes the recordings of the synthetic machines, if the configuration is of these."""
+    if config.dataset.name != "synthetic":
+        return
+    if mode == "eval":
+        raise ConfigError("Expected --dev: the synthetic machines have no evaluation data.")
+    from ganad_tf.datasets import synthetic
+
+    synthetic.write(config.data_directory(mode), config.dataset.synthetic)
+
+
+def evaluate_labelled(runs: Sequence[MachineRun], *, keep: bool) -> None:
+    """Prints and writes AUC and pAUC if there are labels."""
+    if any(clip.label is not None for run in runs for clip in run.listing.clips_of("test")):
+        evaluate(runs, keep=keep)
+
+
+def evaluate(runs: Sequence[MachineRun], *, keep: bool) -> None:
+    """Prints and writes AUC and pAUC."""
+    results = areas(runs, keep=keep)
+    beside = [run.with_config(run.config.with_paper_score()) for run in runs if evaluation.has_paper_scores(run)]
+    paper = evaluation.evaluate_scores(beside, keep=keep) if beside else []
+    print(evaluation.table(results, paper))
+    logger.info("wrote %s", ResultDirectory.of(runs[0].config).table)
+
+
+def areas(runs: Sequence[MachineRun], *, keep: bool) -> list[evaluation.MachineResult]:
+    """Writes AUC and pAUC of the runs and, for `ganad compare`, of an ensemble's members; returns those of the runs."""
+    for members in zip(*(run.members() for run in runs), strict=True):
+        evaluation.evaluate_scores(members, keep=keep)
+    return evaluation.evaluate_scores(runs, keep=keep)
+
+
+def write_report(results: Sequence[Path], out: Path, n_clips: int) -> Path:
+    """Writes the report of result directories."""
+    from ganad_tf.report import write
+
+    with terminal.bar("report", "machine") as progress:
+        return write.write(results, out, n_clips=n_clips, progress=progress)
+
+
+def shipped(name: str) -> Path:
+    """Path of a file in `yaml/`, which is inside an installed package and beside it in a checkout."""
+    inside, beside = (Path(__file__).parents[level] / "yaml" / name for level in (1, 2))
+    return inside if inside.exists() else beside
