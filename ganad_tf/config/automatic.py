@@ -52,7 +52,9 @@ def decide_threshold_methods(values: dict[str, Any]) -> None:
     is_like_challenge = isinstance(dataset, dict) and dataset.get("name", Dataset.name) in LIKE_CHALLENGE
     outer = values.setdefault("threshold", {})
     if isinstance(outer, dict) and "method" not in outer:
-        outer["method"] = _threshold_method(outer) or ("gamma" if is_like_challenge else "conformal")
+        # Combined scores can be negative, for which there is no gamma distribution.
+        like_challenge = "quantile" if values.get("ensemble") else "gamma"
+        outer["method"] = _threshold_method(outer) or (like_challenge if is_like_challenge else "conformal")
     for sections in machines.values() if isinstance(machines, dict) else ():
         inner = sections.get("threshold") if isinstance(sections, dict) else None
         if isinstance(inner, dict) and "method" not in inner and (method := _threshold_method(inner)):

@@ -260,7 +260,7 @@ class Threshold:
       method: `gamma` for a gamma distribution fitted to the training scores, `quantile` for the training scores
         themselves, `conformal` for scores of normal clips that the detector has not seen, `fixed` for a given value.
         If the file has none: `fixed` where `fixed` is given, `gamma` where `quantile` is, else `conformal` for
-        `dataset.name: folder` and `gamma` for other datasets, as in the challenge.
+        `dataset.name: folder`, and for other datasets `quantile` for ensembles and `gamma`, as in the challenge.
       quantile: For `gamma` and `quantile`: share of normal clips that should stay below the threshold; in (0, 1).
       false_alarms: For `conformal`: share of normal clips that may be called anomalous; in (0, 1).
       confidence: For `conformal`: probability with which that share holds for these very calibration clips; None for
