@@ -15,6 +15,7 @@ from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import ExportError, ThresholdError
 from ganad_tf.exporting.graph import Member, Precision, SoundScorer, shortest_clip
 from ganad_tf.features import log_mel_layer
+from ganad_tf.findings.healthy import Healthy
 from ganad_tf.results import ensemble, score_files
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.thresholds import threshold
@@ -32,12 +33,14 @@ class ExportInputs:
       members: One detector, or those of an ensemble.
       training: Scores of the normal training clips, `[members, clips]`.
       threshold: Clips with a higher score are anomalies.
+      healthy: Sound of the healthy machine, with the first member's features; None if it was not described.
     """
 
     run: MachineRun
     members: tuple[Member, ...]
     training: np.ndarray
     threshold: float
+    healthy: Healthy | None = None
 
     @property
     def config(self) -> Config:
@@ -97,12 +100,16 @@ def gather(run: MachineRun) -> ExportInputs:
     """
     if not run.config.ensemble.members:
         directory = score.detector_directory(run)
-        members = [Member(directory.load(), directory.load_scorer(run.config.scorer))]
+        members, healthy = (
+            [Member(directory.load(), directory.load_scorer(run.config.scorer))],
+            directory.load_healthy(),
+        )
     else:
         results = [MachineResults(Path(folder), run.mode, run.machine) for folder in run.config.ensemble.members]
-        configs, members = map(list, zip(*map(_member, results), strict=True))
+        configs, members, described = map(list, zip(*map(_member, results), strict=True))
+        healthy = described[0]
         run = run.with_config(_with_shared_features(run.config, configs))
-    inputs = ExportInputs(run, tuple(members), _training_scores(members, run.config), threshold=np.nan)
+    inputs = ExportInputs(run, tuple(members), _training_scores(members, run.config), np.nan, healthy)
     try:
         limit = threshold(list(inputs.train_scores()), run.config.threshold)
     except ThresholdError as error:
@@ -110,8 +117,8 @@ def gather(run: MachineRun) -> ExportInputs:
     return dataclasses.replace(inputs, threshold=limit)
 
 
-def _member(results: MachineResults) -> tuple[Config, Member]:
-    """Configuration and detector behind the score files in a member's result directory."""
+def _member(results: MachineResults) -> tuple[Config, Member, Healthy | None]:
+    """Configuration, detector and healthy sound behind the score files in a member's result directory."""
     origin = results.read_origin()
     if not origin or "detector" not in origin:
         raise ExportError(
@@ -130,7 +137,7 @@ def _member(results: MachineResults) -> tuple[Config, Member]:
             f"The scores in {results.directory} are not those of the detector in {directory.path} any more; {advice}."
         )
     config = configuration.from_mapping(model.record["config"], source=str(directory.path))
-    return config, Member(model, fitted)
+    return config, Member(model, fitted), directory.load_healthy()
 
 
 def _scorer(settings: dict[str, Any]) -> Scorer:
