@@ -12,19 +12,20 @@ level.
 """
 
 import argparse
-from collections import Counter, defaultdict
-from collections.abc import Callable
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
 
 from ganad_tf.config.sections import Audio, Feature, SyntheticData
 from ganad_tf.datasets import synthetic
 from ganad_tf.datasets.synthetic_machines import MACHINES, SAMPLE_RATE, Take, unit_rms
 from ganad_tf.features import log_mel_layer
-
 from ganad_tf.findings.explain import explain
-from ganad_tf.findings.finding import Finding
+from ganad_tf.findings.finding import Finding, in_words
 from ganad_tf.findings.healthy import Healthy
 
 STRENGTHS_DB = (-6.0, 6.0)  # of an added sound against the healthy one
@@ -39,6 +40,42 @@ class Fault:
 
     clip: np.ndarray
     truth: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Findings on one clip beside the truth: kind of the fault, and its number, range or sign."""
+
+    machine: str
+    kind: str
+    truth: tuple[float, ...]
+    findings: Sequence[Finding]
+
+    @property
+    def said(self) -> str:
+        """Kind of the first finding, as in `ANSWERS`."""
+        first = self.findings[0]
+        if first.kind == "band":
+            return "louder band" if (first.db or 0) > 0 else "quieter band"
+        return "nothing" if first.kind == "unclear" else first.kind
+
+    @property
+    def error(self) -> float:
+        """Relative error of a tone's frequency or of the bursts' rate."""
+        value = self.findings[0].frequency_hz or self.findings[0].per_second
+        return abs(value / self.truth[0] - 1) if value else np.inf
+
+    @property
+    def is_right(self) -> bool:
+        """Whether kind and number are right."""
+        first = self.findings[0]
+        if self.kind == "healthy" or self.said != self.kind:
+            return self.kind == "healthy" and self.said == "nothing"
+        if self.kind in ("tone", "bursts"):
+            return self.error <= TOLERANCE
+        if self.kind == "level":
+            return (first.db or 0) * self.truth[0] > 0
+        return common_share((first.from_hz, first.to_hz), self.truth) >= 0.5
 
 
 def tone(clip: np.ndarray, take: Take) -> Fault:
@@ -115,32 +152,6 @@ def mixed(clip: np.ndarray, sound: np.ndarray, take: Take) -> np.ndarray:
     return clip + strength * np.sqrt(np.mean(clip**2)) * unit_rms(sound)
 
 
-def answer(found: Finding | None) -> str:
-    """Kind of a finding, as in `ANSWERS`."""
-    if found is None or found.kind == "unclear":
-        return "nothing"
-    return found.kind if found.kind != "band" else "louder band" if found.db > 0 else "quieter band"
-
-
-def is_right(kind: str, found: Finding | None, truth: tuple[float, ...]) -> bool:
-    """Whether kind and number of a finding are those of the fault."""
-    if answer(found) != ("nothing" if kind == "healthy" else kind):
-        return False
-    if kind in ("tone", "bursts"):
-        return error_of(kind, found, truth) <= TOLERANCE
-    if kind == "level":
-        return found.db * truth[0] > 0
-    if kind != "healthy":
-        return common_share((found.from_hz, found.to_hz), truth) >= 0.5
-    return True
-
-
-def error_of(kind: str, found: Finding, truth: tuple[float, ...]) -> float:
-    """Relative error of a tone's frequency or of the bursts' rate."""
-    value = found.frequency_hz if kind == "tone" else found.per_second
-    return abs(value / truth[0] - 1) if value else np.inf
-
-
 def common_share(one: tuple[float, float], other: tuple[float, float]) -> float:
     """Intersection of two bands over their union, on a logarithmic scale."""
     ends = np.log([one, other])
@@ -148,75 +159,72 @@ def common_share(one: tuple[float, float], other: tuple[float, float]) -> float:
     return max(0.0, float(ends[:, 1].min() - ends[:, 0].max()) / union)
 
 
+def measure(machine: str, options: argparse.Namespace) -> Iterator[Answer]:
+    """Adds each kind of fault to clips of one machine type and explains them."""
+    settings = SyntheticData(seed=options.seed, seconds=options.seconds)
+    layer = log_mel_layer(Audio(), Feature())
+    compute = tf.function(layer, input_signature=[tf.TensorSpec([1, None], tf.float32)])
+
+    def log_mel(samples: np.ndarray) -> np.ndarray:
+        return compute(samples[np.newaxis].astype(np.float32))[0].numpy()
+
+    ids = range(settings.n_ids)
+    training = (
+        (str(number), log_mel(synthetic.recording(machine, number, None, (0, index), settings)))
+        for number, index in itertools.product(ids, range(options.train))
+    )
+    healthy_sound = Healthy.fit(training, Audio(), Feature())
+    for (kind, make), number, index in itertools.product(FAULTS.items(), ids, range(options.clips)):
+        seed = (1 + KINDS.index(kind), index)
+        clip = synthetic.recording(machine, number, None, seed, settings)
+        rng = np.random.default_rng((options.seed, sorted(MACHINES).index(machine), number, *seed, 99))
+        fault = make(clip, Take(clip.size, rng, rng))
+        samples = np.clip(fault.clip, -1, 1).astype(np.float32)
+        found = explain(healthy_sound, log_mel(samples), None if options.without_sound else samples)
+        answer = Answer(machine, kind, fault.truth, found)
+        if options.verbose and not answer.is_right:
+            print(f"{machine} {number}, {kind} {np.round(fault.truth, 1)}: {in_words(found)}")
+        yield answer
+
+
+def table(answers: Sequence[Answer]) -> str:
+    """Confusion table, and shares of right answers."""
+    lines = [f"| fault | {' | '.join(ANSWERS)} | right |", "|" + "---|" * (len(ANSWERS) + 2)]
+    for kind in KINDS:
+        of_kind = [answer for answer in answers if answer.kind == kind]
+        counts = Counter(answer.said for answer in of_kind)
+        cells = [str(counts[name]) for name in ANSWERS]
+        lines.append(f"| {kind} | {' | '.join(cells)} | {percent(answer.is_right for answer in of_kind)} |")
+    faulty, sane = ([answer for answer in answers if (answer.kind != "healthy") == is_faulty] for is_faulty in (1, 0))
+    lines += ["", f"faults right: {percent(answer.is_right for answer in faulty)} of {len(faulty)}"]
+    lines += [f"healthy clips with a finding: {percent(not answer.is_right for answer in sane)} of {len(sane)}"]
+    for kind in ("tone", "bursts"):
+        errors = np.array([answer.error for answer in faulty if answer.said == answer.kind == kind])
+        if errors.size:
+            median = f"error of the {'frequency' if kind == 'tone' else 'rate'}: median {100 * np.median(errors):.2f} %"
+            lines.append(f"{kind}: {median}, within 3 %: {percent(errors <= TOLERANCE)}")
+    for machine in sorted({answer.machine for answer in faulty}):
+        lines.append(f"{machine}: {percent(answer.is_right for answer in faulty if answer.machine == machine)}")
+    return "\n".join(lines)
+
+
+def percent(facts: Iterable[bool]) -> str:
+    """Share of the facts that are true."""
+    return f"{100 * np.mean(list(facts)):.1f} %"
+
+
 def main() -> None:
-    """Prints the confusion table and the errors."""
+    """Measures and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--machines", nargs="+", default=sorted(MACHINES), choices=sorted(MACHINES), metavar="TYPE")
     parser.add_argument("--train", type=int, default=40, help="normal training clips per individual machine")
     parser.add_argument("--clips", type=int, default=10, help="clips per individual machine and kind of fault")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of a clip")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--without-sound", action="store_true", help="explain from log-mels alone, as imported ones are"
-    )
-    parser.add_argument("--verbose", action="store_true", help="print each wrong sentence")
+    parser.add_argument("--seed", type=int, default=0, help="seed of machines, clips and faults")
+    parser.add_argument("--without-sound", action="store_true", help="explain log-mels alone, as if imported")
+    parser.add_argument("--verbose", action="store_true", help="print each wrong answer")
     options = parser.parse_args()
-    settings = SyntheticData(seed=options.seed, seconds=options.seconds)
-    audio, feature = Audio(), Feature()
-    layer = log_mel_layer(audio, feature)
-    counts: Counter[tuple[str, str]] = Counter()
-    right: dict[str, list[bool]] = defaultdict(list)
-    errors: dict[str, list[float]] = defaultdict(list)
-    by_machine: dict[str, list[bool]] = defaultdict(list)
-    for machine in options.machines:
-        training = [
-            (str(number), layer(synthetic.recording(machine, number, None, (0, clip), settings)[np.newaxis])[0].numpy())
-            for number in range(settings.n_ids)
-            for clip in range(options.train)
-        ]
-        known = Healthy.fit(training, audio, feature)
-        for kind, make in FAULTS.items():
-            for number in range(settings.n_ids):
-                for index in range(options.clips):
-                    seed = (1 + KINDS.index(kind), index)
-                    clip = synthetic.recording(machine, number, None, seed, settings)
-                    rng = np.random.default_rng((options.seed, sorted(MACHINES).index(machine), number, *seed, 99))
-                    fault = make(clip, Take(clip.size, rng, rng))
-                    samples = np.clip(fault.clip, -1, 1).astype(np.float32)
-                    log_mel = layer(samples[np.newaxis])[0].numpy()
-                    found = explain(known, log_mel, None if options.without_sound else samples)
-                    first = found[0] if found else None
-                    counts[kind, answer(first)] += 1
-                    good = is_right(kind, first, fault.truth)
-                    right[kind].append(good)
-                    by_machine[machine].append(good)
-                    if kind in ("tone", "bursts") and answer(first) == kind:
-                        errors[kind].append(error_of(kind, first, fault.truth))
-                    if options.verbose and not good:
-                        print(
-                            machine,
-                            number,
-                            index,
-                            kind,
-                            np.round(fault.truth, 1),
-                            "->",
-                            [one.sentence for one in found],
-                        )
-    print("| fault | " + " | ".join(ANSWERS) + " | right |\n|" + "---|" * (len(ANSWERS) + 2))
-    for kind in KINDS:
-        cells = [str(counts[kind, name]) for name in ANSWERS]
-        print(f"| {kind} | " + " | ".join(cells) + f" | {100 * np.mean(right[kind]):.1f} % |")
-    for kind, values in errors.items():
-        print(
-            f"{kind}: error of the number, median {100 * np.median(values):.2f} %, within 3 %: {100 * np.mean(np.array(values) <= TOLERANCE):.1f} %"
-        )
-    faulty = [good for kind in KINDS[:-1] for good in right[kind]]
-    print(
-        f"faults right: {100 * np.mean(faulty):.1f} % of {len(faulty)}; healthy clips with a finding: {100 * (1 - np.mean(right['healthy'])):.1f} %"
-    )
-    print(
-        "by machine: " + ", ".join(f"{machine} {100 * np.mean(goods):.1f} %" for machine, goods in by_machine.items())
-    )
+    print(table([answer for machine in options.machines for answer in measure(machine, options)]))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Frequencies of steady tones and rates of repeated bursts in a clip's samples."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,18 +79,33 @@ def rhythm(envelope: np.ndarray, rate: float) -> tuple[float, float]:
     sound = np.sqrt(envelope)
     sound = np.minimum(sound, np.quantile(sound, 0.98))
     sound = sound - ndimage.uniform_filter1d(sound, max(int(rate), 3))
-    size = 2 * len(sound)
-    correlation = np.fft.irfft(np.abs(np.fft.rfft(sound, size)) ** 2, size)[: len(sound)]
-    correlation *= len(sound) / np.arange(len(sound), 0, -1)
-    last = min(int(rate / SLOWEST) + 2, len(sound) // 2)
-    smooth = ndimage.gaussian_filter1d(correlation / max(correlation[0], 1e-20), 1.0)[:last]
+    fine = max(round(1 / (BURST_STEP * rate)), 1)  # so that the coarse spectra of a log-mel are interpolated
+    size, count, rate = 2 * len(sound), fine * len(sound), fine * rate
+    correlation = np.fft.irfft(np.abs(np.fft.rfft(sound, size)) ** 2, fine * size)[:count]
+    correlation *= count / np.arange(count, 0, -1)
+    last = min(int(rate / SLOWEST) + 2, count // 2)
+    smooth = ndimage.gaussian_filter1d(correlation / max(correlation[0], 1e-20), rate * BURST_STEP)[:last]
     lags, _ = signal.find_peaks(smooth)
     lags = lags[lags >= rate / FASTEST]
     if not len(lags) or smooth[lags].max() <= 0:
         return 0.0, 0.0
     strongest = float(smooth[lags].max())
     lag = lags[smooth[lags] >= CLEAREST * strongest][0]
-    return rate / _vertex(smooth, lag), strongest
+    return rate / _refined(smooth, lag, CLEAREST * strongest), strongest
+
+
+def _refined(correlation: np.ndarray, lag: int, least: float) -> float:
+    """Period near `lag`, from as many of its multiples as are correlated by at least `least`."""
+    period = _vertex(correlation, lag)
+    for count in itertools.count(2):
+        first, last = (round((count + side) * period) for side in (-0.25, 0.25))
+        if last >= len(correlation) - 1:
+            return period
+        top = first + int(np.argmax(correlation[first : last + 1]))
+        if correlation[top] < least:
+            return period
+        period = _vertex(correlation, top) / count
+    raise AssertionError("an endless count has ended")
 
 
 def _vertex(values: np.ndarray, index: int) -> float:
