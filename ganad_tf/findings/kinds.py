@@ -12,7 +12,6 @@ from ganad_tf.findings.finding import Finding
 from ganad_tf.findings.healthy import LULL, MEAN, MEDIAN
 
 TONAL = 0.4  # least share of tones in the power of louder bands
-REGULAR = 0.35  # least correlation of bursts with the next ones
 UNSTEADY_DB = 3.0  # louder on average than in the lulls
 FEWEST_BANDS = 2  # of bursts, which are short and therefore broad
 GAP = 0.04  # share of the mel bands that may be missing within a band
@@ -29,7 +28,7 @@ def bursts(clip: Evidence, left: np.ndarray) -> list[Found]:
     if bands.sum() < FEWEST_BANDS:
         return []
     rate, regularity = spectra.rhythm(*_envelope(clip, bands))
-    if regularity < REGULAR:
+    if regularity < spectra.REGULAR:
         return []
     first, last = max(_runs(bands), key=lambda run: run[1] - run[0])
     low, high = clip.known.edges[[first, last + 2]].round(1).tolist()

@@ -13,6 +13,7 @@ REACH = 4  # bins to both sides that a tone fills
 HIGHEST_ORDER = 4  # of the strongest tone, when the fundamental is looked for
 TUNING = 0.012  # relative error of a harmonic
 BURST_SECONDS, BURST_STEP = 0.016, 0.004  # of spectra that resolve bursts
+REGULAR = 0.35  # least correlation of bursts with the next ones
 SLOWEST, FASTEST = 1.0, 60.0  # bursts per second
 CLEAREST = 0.65  # share of the best correlation that a shorter period may have
 
@@ -76,22 +77,30 @@ def rhythm(envelope: np.ndarray, rate: float) -> tuple[float, float]:
       envelope: Power over time.
       rate: Values per second.
     """
-    sound = np.sqrt(envelope)
-    sound = np.minimum(sound, np.quantile(sound, 0.98))
-    sound = sound - ndimage.uniform_filter1d(sound, max(int(rate), 3))
+    amplitude = np.sqrt(envelope)
+    amplitude = np.minimum(amplitude, np.quantile(amplitude, 0.98))
+    sharp = _period(ndimage.gaussian_filter1d(amplitude, BURST_STEP * rate), rate)
+    if sharp[1] >= REGULAR:
+        return sharp
+    # Slow bursts come less exactly, in seconds, than fast ones.
+    return _period(ndimage.gaussian_filter1d(amplitude, 4 * BURST_STEP * rate), rate)
+
+
+def _period(amplitude: np.ndarray, rate: float) -> tuple[float, float]:
+    """`rhythm` of a smoothed amplitude, by its correlation with itself."""
+    amplitude = amplitude - ndimage.uniform_filter1d(amplitude, max(int(rate), 3))
     fine = max(round(1 / (BURST_STEP * rate)), 1)  # so that the coarse spectra of a log-mel are interpolated
-    size, count, rate = 2 * len(sound), fine * len(sound), fine * rate
-    correlation = np.fft.irfft(np.abs(np.fft.rfft(sound, size)) ** 2, fine * size)[:count]
+    size, count, rate = 2 * len(amplitude), fine * len(amplitude), fine * rate
+    correlation = np.fft.irfft(np.abs(np.fft.rfft(amplitude, size)) ** 2, fine * size)[:count]
     correlation *= count / np.arange(count, 0, -1)
-    last = min(int(rate / SLOWEST) + 2, count // 2)
-    smooth = ndimage.gaussian_filter1d(correlation / max(correlation[0], 1e-20), rate * BURST_STEP)[:last]
-    lags, _ = signal.find_peaks(smooth)
+    correlation = correlation[: min(int(rate / SLOWEST) + 2, count // 2)] / max(correlation[0], 1e-20)
+    lags, _ = signal.find_peaks(correlation)
     lags = lags[lags >= rate / FASTEST]
-    if not len(lags) or smooth[lags].max() <= 0:
+    if not len(lags) or correlation[lags].max() <= 0:
         return 0.0, 0.0
-    strongest = float(smooth[lags].max())
-    lag = lags[smooth[lags] >= CLEAREST * strongest][0]
-    return rate / _refined(smooth, lag, CLEAREST * strongest), strongest
+    strongest = float(correlation[lags].max())
+    lag = lags[correlation[lags] >= CLEAREST * strongest][0]
+    return rate / _refined(correlation, lag, CLEAREST * strongest), strongest
 
 
 def _refined(correlation: np.ndarray, lag: int, least: float) -> float:
