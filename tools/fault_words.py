@@ -28,7 +28,6 @@ from ganad_tf.findings.explain import explain
 from ganad_tf.findings.finding import Finding, in_words
 from ganad_tf.findings.healthy import Healthy
 
-STRENGTHS_DB = (-6.0, 6.0)  # of an added sound against the healthy one
 TOLERANCE = 0.03
 KINDS = ("tone", "bursts", "louder band", "quieter band", "level", "healthy")
 ANSWERS = (*KINDS[:-1], "nothing")
@@ -78,53 +77,51 @@ class Answer:
         return common_share((first.from_hz, first.to_hz), self.truth) >= 0.5
 
 
-def tone(clip: np.ndarray, take: Take) -> Fault:
+def tone(clip: np.ndarray, take: Take, gain: float) -> Fault:
     """A whine with up to three overtones, whose frequency drifts a little."""
     hz = log_uniform(take.rng, 150, 3500)
     count = min(int(take.rng.integers(1, 5)), int(0.45 * SAMPLE_RATE / hz))
     orders = np.arange(1, count + 1)
     sound = take.tones(take.turns(hz, wander=0.002), orders, take.rng.uniform(0.3, 1.0, count) / orders)
-    return Fault(mixed(clip, sound, take), (hz,))
+    return Fault(mixed(clip, sound, gain), (hz,))
 
 
-def bursts(clip: np.ndarray, take: Take) -> Fault:
+def bursts(clip: np.ndarray, take: Take, gain: float) -> Fault:
     """Blows at a regular rate, each of which makes something ring briefly."""
     rate = log_uniform(take.rng, 2, 20)
     times = take.beats(1 / rate, jitter=0.02)
     resonances, decay = take.rng.uniform(800, 6500, 3), log_uniform(take.rng, 0.002, 0.015)
-    return Fault(
-        mixed(clip, take.strikes(times, take.rng.normal(1, 0.1, times.size), resonances, decay), take), (rate,)
-    )
+    sound = take.strikes(times, take.rng.normal(1, 0.1, times.size), resonances, decay)
+    return Fault(mixed(clip, sound, gain), (rate,))
 
 
-def louder_band(clip: np.ndarray, take: Take) -> Fault:
+def louder_band(clip: np.ndarray, take: Take, gain: float) -> Fault:
     """Noise of a leak or of friction."""
     low, high = random_band(take.rng)
-    return Fault(
-        mixed(clip, in_band(take.rng.normal(size=clip.size), low, high, inside=1, outside=0), take), (low, high)
-    )
+    sound = in_band(take.rng.normal(size=clip.size), low, high, inside=1, outside=0)
+    return Fault(mixed(clip, sound, gain), (low, high))
 
 
-def quieter_band(clip: np.ndarray, take: Take) -> Fault:
+def quieter_band(clip: np.ndarray, take: Take, _: float) -> Fault:
     """The sound without a part of it."""
     low, high = random_band(take.rng)
     gain = 10 ** (-take.rng.uniform(8, 16) / 20)
     return Fault(in_band(clip, low, high, inside=gain, outside=1), (low, high))
 
 
-def level(clip: np.ndarray, take: Take) -> Fault:
+def level(clip: np.ndarray, take: Take, _: float) -> Fault:
     """The whole sound, 6 to 12 dB louder or quieter than any healthy clip."""
     sign = take.rng.choice([-1, 1])
     edge = max(synthetic.LOUDNESS_DB) if sign > 0 else min(synthetic.LOUDNESS_DB)
     return Fault(unit_rms(clip) * 10 ** ((edge + sign * take.rng.uniform(6, 12)) / 20), (sign,))
 
 
-def healthy(clip: np.ndarray, take: Take) -> Fault:  # noqa: ARG001
+def healthy(clip: np.ndarray, take: Take, _: float) -> Fault:  # noqa: ARG001
     """No fault."""
     return Fault(clip)
 
 
-FAULTS: dict[str, Callable[[np.ndarray, Take], Fault]] = dict(
+FAULTS: dict[str, Callable[[np.ndarray, Take, float], Fault]] = dict(
     zip(KINDS, (tone, bursts, louder_band, quieter_band, level, healthy), strict=True)
 )
 
@@ -146,10 +143,9 @@ def in_band(sound: np.ndarray, low: float, high: float, *, inside: float, outsid
     return np.fft.irfft(spectrum * np.where((hz >= low) & (hz < high), inside, outside), sound.size)
 
 
-def mixed(clip: np.ndarray, sound: np.ndarray, take: Take) -> np.ndarray:
-    """Clip plus a fault's sound at a random strength."""
-    strength = 10 ** (take.rng.uniform(*STRENGTHS_DB) / 20)
-    return clip + strength * np.sqrt(np.mean(clip**2)) * unit_rms(sound)
+def mixed(clip: np.ndarray, sound: np.ndarray, gain: float) -> np.ndarray:
+    """Clip plus a fault's sound, whose amplitude is `gain` times that of the clip."""
+    return clip + gain * np.sqrt(np.mean(clip**2)) * unit_rms(sound)
 
 
 def common_share(one: tuple[float, float], other: tuple[float, float]) -> float:
@@ -178,7 +174,8 @@ def measure(machine: str, options: argparse.Namespace) -> Iterator[Answer]:
         seed = (1 + KINDS.index(kind), index)
         clip = synthetic.recording(machine, number, None, seed, settings)
         rng = np.random.default_rng((options.seed, sorted(MACHINES).index(machine), number, *seed, 99))
-        fault = make(clip, Take(clip.size, rng, rng))
+        gain = 10 ** (rng.uniform(*options.strength) / 20)
+        fault = make(clip, Take(clip.size, rng, rng), gain)
         samples = np.clip(fault.clip, -1, 1).astype(np.float32)
         found = explain(healthy_sound, log_mel(samples), None if options.without_sound else samples)
         answer = Answer(machine, kind, fault.truth, found)
@@ -220,6 +217,8 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=40, help="normal training clips per individual machine")
     parser.add_argument("--clips", type=int, default=10, help="clips per individual machine and kind of fault")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of a clip")
+    what = "range of an added sound's level against the healthy one, in dB"
+    parser.add_argument("--strength", type=float, nargs=2, default=(-6.0, 6.0), metavar=("LOW", "HIGH"), help=what)
     parser.add_argument("--seed", type=int, default=0, help="seed of machines, clips and faults")
     parser.add_argument("--without-sound", action="store_true", help="explain log-mels alone, as if imported")
     parser.add_argument("--verbose", action="store_true", help="print each wrong answer")

@@ -7,7 +7,7 @@ import numpy as np
 from ganad_tf.findings.healthy import LULL, MEAN, MEDIAN, Healthy, Normal, profile_of
 
 LEAST_DB = 3.0  # smaller deviations are not worth a word
-LONGEST_SECONDS = 60.0  # of the samples that frequencies are measured in
+LONGEST_SECONDS = 30.0  # of the samples that frequencies are measured in
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Evidence:
         return np.asarray(((hz[:, np.newaxis] >= low) & (hz[:, np.newaxis] <= high)).any(axis=1))
 
     def stretch(self, bands: np.ndarray) -> np.ndarray:
-        """Samples of the clip, of a long one those of the minute that is loudest in the mel bands, a mask `[mels]`."""
+        """Samples of the clip, of a long one the `LONGEST_SECONDS` that are loudest in the mel bands."""
         assert self.samples is not None
         count = int(LONGEST_SECONDS * self.known.sample_rate)
         if len(self.samples) <= count:

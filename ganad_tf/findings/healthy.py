@@ -148,7 +148,7 @@ class Healthy:
 
 def profile_of(log_mel: np.ndarray) -> np.ndarray:
     """Quantiles over time and mean power of each mel band, `[rows, mels]` in dB, of a log-mel `[frames, mels]`."""
-    power = 10 * np.log10(np.mean(10 ** (np.asarray(log_mel, np.float64) / 10), axis=0))
+    power = 10 * np.log10(np.mean(np.exp(log_mel * (np.log(10) / 10)), axis=0, dtype=np.float64))
     return np.vstack([np.quantile(log_mel, QUANTILES, axis=0), power])
 
 

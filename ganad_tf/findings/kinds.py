@@ -86,9 +86,9 @@ def _envelope(clip: Evidence, bands: np.ndarray) -> tuple[np.ndarray, float]:
     if clip.samples is None:
         powers, rate = 10 ** (clip.log_mel[:, bands] / 10), clip.known.spectra_per_second
     else:
-        rate = round(1 / spectra.BURST_STEP)
-        samples, seconds = clip.stretch(bands), spectra.BURST_SECONDS
-        hz, powers = spectra.power_spectra(samples, clip.known.sample_rate, seconds, spectra.BURST_STEP)
+        step = max(round(spectra.BURST_STEP * clip.known.sample_rate), 1)
+        samples, rate = clip.stretch(bands), clip.known.sample_rate / step
+        hz, powers = spectra.power_spectra(samples, clip.known.sample_rate, spectra.BURST_SECONDS, 1 / rate)
         powers = powers[:, clip.bins(bands, hz, margin=hz[1] / 2)]
     return (powers / np.median(powers, axis=0)).mean(axis=1), rate
 
