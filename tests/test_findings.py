@@ -147,9 +147,10 @@ def test_a_profile_by_hand():
 
 
 def test_a_fundamental_that_is_no_peak_is_the_common_spacing():
-    hz, members = spectra.fundamental([Peak(400, 1.0), Peak(600.5, 0.8), Peak(999, 0.5)])
+    sideband = Peak(602, 0.1)
+    hz, members = spectra.fundamental([Peak(400, 1.0), Peak(600.5, 0.8), Peak(999, 0.5), sideband])
     assert hz == pytest.approx(200, rel=0.003)
-    assert len(members) == 3
+    assert [peak.hz for peak in members] == [400, 600.5, 999]
 
 
 def test_words_stand_below_an_anomaly_and_beside_it():

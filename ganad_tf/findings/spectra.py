@@ -65,9 +65,11 @@ def fundamental(peaks: list[Peak]) -> tuple[float, list[Peak]]:
     total = sum(peak.power for peak in peaks)
     candidates = [peak.hz / order for peak in peaks[:3] for order in range(1, HIGHEST_ORDER + 1)]
     best = max(candidates, key=merit)
-    members = harmonics(best)
-    weights = [peak.power for peak in members]
-    return float(np.average([peak.hz / max(round(peak.hz / best), 1) for peak in members], weights=weights)), members
+    strongest: dict[int, Peak] = {}  # by order, without sidebands
+    for peak in harmonics(best):
+        strongest.setdefault(max(round(peak.hz / best), 1), peak)  # the strongest come first
+    weights = [peak.power for peak in strongest.values()]
+    return float(np.average([peak.hz / n for n, peak in strongest.items()], weights=weights)), [*strongest.values()]
 
 
 def rhythm(envelope: np.ndarray, rate: float) -> tuple[float, float]:
