@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from conftest import SAMPLE_RATE, tone
+from conftest import SAMPLE_RATE, tone, write_wav
 from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.config import model_server_config_pb2
@@ -24,7 +24,7 @@ from ganad_tf import datasets
 from ganad_tf.cli import main
 from ganad_tf.clips import Listing
 from ganad_tf.config.sections import Scorer
-from ganad_tf.errors import ExportError, InputError
+from ganad_tf.errors import DataError, ExportError, InputError
 from ganad_tf.exporting import examples, litert, onnx, verify
 from ganad_tf.exporting.graph import Member, SoundScorer
 from ganad_tf.exporting.members import ExportInputs, gather
@@ -37,6 +37,7 @@ from ganad_tf.scoring import clip_values, densities
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving.models import wav
 from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.predict import local
 
 SMALL = {"n_mels": 16, "frames": 3, "n_fft": 256, "hop_length": 128}
 DENSITY = {"name": "density", "pooling": "lulls", "whiten": True, "density": "knn", "neighbors": 2}
@@ -188,6 +189,34 @@ def test_an_exported_model_says_what_it_is(exported_project):
 
 
 @pytest.mark.slow
+def test_predict_explains_anomalies(exported_project, ganad, tmp_path):
+    """A detector of 440 Hz hears 2 kHz instead; an ensemble is explained by its first member's recordings."""
+    write_wav(tmp_path / "good.wav", tone(seed=1000))
+    write_wav(tmp_path / "bad.wav", tone(hz=2000, seed=2000))
+    files, models = ["good.wav", "bad.wav", "--explain"], exported_project / "exported_models"
+    good, bad = json.loads(ganad("predict", models / "gan_fan", *files, "--json", cwd=tmp_path).stdout)
+    assert (good["findings"], good["explanation"]) == ([], "")
+    (whine,) = [finding for finding in bad["findings"] if finding["kind"] == "tone"]
+    assert whine["frequency_hz"] == pytest.approx(2000, rel=0.003)
+    assert whine["sentence"] in bad["explanation"]
+    lines = ganad("predict", models / "both_fan", *files, cwd=tmp_path).stdout.splitlines()
+    assert [line.startswith("    ") for line in lines] == [False, False, False, True]
+    assert "a tone at 2000 Hz" in lines[3]
+
+
+def test_a_model_without_the_healthy_sound_predicts_but_does_not_explain(exported_project, tmp_path):
+    shutil.copytree(exported_project / "exported_models/gan_fan/1", tmp_path / "1")
+    clip, kept = write_wav(tmp_path / "bad.wav", tone(hz=2000)), tmp_path / "1/assets.extra/healthy.json"
+    kept.write_text("{}")
+    with pytest.raises(DataError, match="healthy.json can't be read"):
+        list(local.predict(tmp_path / "1", [clip], explain=True))
+    kept.unlink()
+    with pytest.raises(DataError, match="run `ganad train` and `ganad export` again"):
+        list(local.predict(tmp_path / "1", [clip], explain=True))
+    (prediction,) = local.predict(tmp_path / "1", [clip])
+    assert prediction.is_anomaly
+
+
 def test_versions_count_up(exported_project, monkeypatch, capsys):
     monkeypatch.chdir(exported_project)
     folder = exported_project / "exported_models" / "gan_fan"

@@ -228,6 +228,13 @@ def test_nothing_is_asked_for_from_elsewhere(report):
     assert not re.search(r"@import|<script[^>]* src", text)
 
 
+def test_a_clip_s_card_says_what_is_wrong(report):
+    """The anomalies have a tone at 2 kHz in place of the healthy one at 440 Hz."""
+    text = (report / "report.html").read_text()
+    worst = text.partition("Most anomalous</h4>")[2].partition("</article>")[0]
+    assert "a tone at 2000 Hz" in worst
+
+
 def test_new_recordings_have_a_report_and_their_names_are_only_names(mine):
     text = (mine / "report.html").read_text()
     heads = [html.unescape(head).strip() for head in re.findall(r"<h5[^>]*>([^<]*)", text)]

@@ -25,6 +25,7 @@ RUN_BY = {
     "benchmark.py": "tests/test_benchmark.py::test_rows_compare_ours_with_plain_code",
     "check.py": "whoever runs the gate, which it is",
     "evidence.py": "test_log_mels_are_imported_and_evidence_is_found_in_them",
+    "fault_words.py": "test_words_about_known_faults_are_counted",
     "floor.py": "test_jobs_of_the_benchmark_run_by_themselves",
     "gpu_training.py": "test_training_is_measured_on_whatever_device_there_is",
     "golden_detectors.py": "test_a_golden_is_packed_once",
@@ -98,6 +99,15 @@ def test_how_few_recordings_a_network_needs_is_measured(tmp_path):
     assert cells[:2] == ["6", "1 x 2"]
     assert cells[3] == "100.0 ± 0.0 (+0.0)"  # no network, no seed
     assert run("small_data.py", "out", "--npz", "few.npz", *small, cwd=tmp_path) == first  # nothing is measured again
+
+
+@pytest.mark.slow
+def test_words_about_known_faults_are_counted(tmp_path):
+    few = ["--machines", "fan", "--train", "12", "--clips", "1", "--seconds", "3"]
+    printed = run("fault_words.py", *few, cwd=tmp_path)
+    assert "| healthy | 0 | 0 | 0 | 0 | 0 | 3 | 100.0 % |" in printed
+    share = float(printed.partition("faults right: ")[2].partition(" %")[0])
+    assert share >= 80  # of 15
 
 
 @pytest.mark.slow

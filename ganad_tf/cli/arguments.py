@@ -124,6 +124,8 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", help=what)
     what = "trusted certificates for the server's (default: the system's)"
     parser.add_argument("--ca-cert", type=Path, metavar="FILE.pem", help=what)
+    what = "say in words how each anomaly differs from the healthy machine; for a folder of `ganad export` only"
+    parser.add_argument("--explain", action="store_true", help=what)
     forms = parser.add_mutually_exclusive_group()
     parser.set_defaults(form="table")
     for form in ("json", "csv"):

@@ -59,13 +59,15 @@ def predict(options: argparse.Namespace) -> None:
     if options.machine and (is_url or not project.exists()):
         raise ConfigError(f"Expected the output of `ganad run FOLDER` with --machine. Received: {options.model}.")
     if is_url:
+        if options.explain:
+            raise _not_explained(options.model)
         outcomes = list(client.predict(_server(options), files))
     elif options.header or options.ca_cert:
         raise ConfigError(f"Expected the URL of a model with --header and --ca-cert. Received: {options.model}.")
     else:
         is_project = project.exists()
         model = project.choose_model(options.machine, options.files) if is_project else Path(options.model)
-        outcomes = list(_predict_here(model, files))
+        outcomes = list(_predict_here(model, files, explain=options.explain))
     write = {"table": predictions.as_table, "json": predictions.as_json, "csv": predictions.as_csv}[options.form]
     predicted = [outcome for outcome in outcomes if isinstance(outcome, predictions.Prediction)]
     print(write(predicted))
@@ -110,19 +112,28 @@ def _server(options: argparse.Namespace) -> http_client.Ask:
     return grpc_client.connect(options.model, headers=options.header, ca_cert=options.ca_cert)
 
 
-def _predict_here(model: Path, files: Sequence[Path]) -> Iterator[predictions.Prediction | DataError]:
+def _not_explained(model: str) -> ConfigError:
+    return ConfigError(
+        f"Expected a SavedModel's folder, such as exported_models/demo, with --explain. Received: {model}; a server, a "
+        "LiteRT and an ONNX model have scores only."
+    )
+
+
+def _predict_here(model: Path, files: Sequence[Path], *, explain: bool) -> Iterator[predictions.Prediction | DataError]:
     """Scores in this process: a model for small boards in its own runtime, any other in TensorFlow."""
     from ganad_tf.serving.predict import edge
 
     file = edge.find(model)
     if file:
+        if explain:
+            raise _not_explained(str(file))
         with terminal.silenced():  # LiteRT logs its delegates
             loaded = edge.EdgeModel(file)
         return edge.predict(loaded, files)
     terminal.import_tensorflow(for_serving=True)
     from ganad_tf.serving.predict import local
 
-    return local.predict(model, files)
+    return local.predict(model, files, explain=explain)
 
 
 def serve(options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import ExportError, ThresholdError
 from ganad_tf.exporting.graph import Member, Precision, SoundScorer, shortest_clip
 from ganad_tf.features import log_mel_layer
+from ganad_tf.findings.healthy import Healthy
 from ganad_tf.results import ensemble, score_files
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.score_files import ClipScore
@@ -35,6 +36,7 @@ class ExportInputs:
       threshold: Clips with a higher score are anomalies.
       calibration: Scores of normal clips that the members have not seen, `[members, clips]`; no clips without
         calibration.
+      healthy: Sound of the healthy machine, with the first member's features; None if it was not described.
     """
 
     run: MachineRun
@@ -42,6 +44,7 @@ class ExportInputs:
     training: np.ndarray
     threshold: float
     calibration: np.ndarray
+    healthy: Healthy | None = None
 
     @property
     def config(self) -> Config:
@@ -109,13 +112,14 @@ def gather(run: MachineRun) -> ExportInputs:
       ExportError: If the members do not fit together, or the training scores give no threshold.
     """
     if not run.config.ensemble.members:
-        members = [_trained(run)[1]]
+        gathered = [_trained(run)]
     else:
-        configs, members = map(list, zip(*_members(run), strict=True))
-        run = run.with_config(_with_shared_features(run.config, configs))
+        gathered = _members(run)
+        run = run.with_config(_with_shared_features(run.config, [config for config, _, _ in gathered]))
+    members = [member for _, member, _ in gathered]
     training = _aligned([member.fitted.train_scores for member in members], run.config)
     unseen = _aligned([member.fitted.calibration_scores for member in members], run.config)
-    inputs = ExportInputs(run, tuple(members), training, threshold=np.nan, calibration=unseen)
+    inputs = ExportInputs(run, tuple(members), training, np.nan, calibration=unseen, healthy=gathered[0][2])
     is_conformal = run.config.threshold.method == "conformal"
     try:
         deciding = inputs.calibration_scores() if is_conformal else inputs.train_scores()
@@ -125,8 +129,8 @@ def gather(run: MachineRun) -> ExportInputs:
     return dataclasses.replace(inputs, threshold=limit)
 
 
-def _members(run: MachineRun) -> list[tuple[Config, Member]]:
-    """Configurations and detectors of an ensemble's members: trained with it, or behind a result directory."""
+def _members(run: MachineRun) -> list[tuple[Config, Member, Healthy | None]]:
+    """An ensemble's members: trained with it, or behind a result directory; as `_trained`."""
     trained = {member.config.result_directory: member for member in run.members()}
     return [
         _trained(trained[folder]) if folder in trained else _member(MachineResults(Path(folder), run.mode, run.machine))
@@ -134,14 +138,15 @@ def _members(run: MachineRun) -> list[tuple[Config, Member]]:
     ]
 
 
-def _trained(run: MachineRun) -> tuple[Config, Member]:
-    """Configuration and detector of a run that is trained."""
+def _trained(run: MachineRun) -> tuple[Config, Member, Healthy | None]:
+    """Configuration, detector and healthy sound of a run that is trained."""
     directory = score.detector_directory(run)
-    return run.config, Member(directory.load(), calibration.load_scorer(directory, run.config))
+    fitted = calibration.load_scorer(directory, run.config)
+    return run.config, Member(directory.load(), fitted), directory.load_healthy()
 
 
-def _member(results: MachineResults) -> tuple[Config, Member]:
-    """Configuration and detector behind the score files in a member's result directory."""
+def _member(results: MachineResults) -> tuple[Config, Member, Healthy | None]:
+    """Configuration, detector and healthy sound behind the score files in a member's result directory."""
     origin = results.read_origin()
     if not origin or "detector" not in origin:
         raise ExportError(
@@ -163,7 +168,7 @@ def _member(results: MachineResults) -> tuple[Config, Member]:
             f"The scores in {results.directory} are not those of the detector in {directory.path} any more; {advice}."
         )
     config = configuration.from_mapping(model.record["config"], source=str(directory.path))
-    return config, Member(model, fitted)
+    return config, Member(model, fitted), directory.load_healthy()
 
 
 def _scorer(settings: dict[str, Any]) -> Scorer:

@@ -16,7 +16,7 @@ from ganad_tf.exporting.graph import SoundScorer
 from ganad_tf.exporting.members import ExportInputs
 from ganad_tf.files import atomic, tensorflow_errors
 from ganad_tf.run import MachineRun
-from ganad_tf.serving.models.versions import METADATA
+from ganad_tf.serving.models.versions import HEALTHY, METADATA
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,8 @@ def export(run: MachineRun, name: str, *, longest_seconds: float = 600.0) -> Pat
             entries = metadata.collect(inputs, name)
             entries["input"]["longest_samples"] = longest
             metadata.write(draft / METADATA, entries)
+            if inputs.healthy:
+                atomic.write_text(draft / HEALTHY, inputs.healthy.dump())
             with tempfile.TemporaryDirectory() as scratch:
                 difference = verify.verify(draft, inputs, clips, Path(scratch))
             entries |= {"largest_difference_from_live": difference}

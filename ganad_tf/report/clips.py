@@ -7,9 +7,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from ganad_tf import audio
 from ganad_tf.cache import records
 from ganad_tf.clips import LABELS, Clip
 from ganad_tf.features import windows_of
+from ganad_tf.findings.explain import explain
+from ganad_tf.findings.finding import in_words
+from ganad_tf.findings.healthy import Healthy
 from ganad_tf.plotting import charts, style
 from ganad_tf.plotting.charts import Band, ClipView
 from ganad_tf.report.audio_embedder import AudioEmbedder
@@ -41,6 +45,7 @@ def draw_cards(
     chosen = list(dict.fromkeys(scored for members in groups.values() for scored in members))
     views = dict(read_views(summary, [scored.clip for scored in chosen]))
     scales = _colour_scales(views.values())
+    healthy = ModelDirectory(summary.described_by).load_healthy() if summary.described_by else None
     full_cards = {}
     for number, scored in enumerate(chosen):
         name, view = f"clip_{number:02d}", views[scored.clip]
@@ -52,6 +57,7 @@ def draw_cards(
             score=scored.score,
             verdict=_verdict(scored),
             bands=_band_text(view),
+            findings=_words(summary, healthy, scored.clip, view.log_mel) if healthy else "",
             image=Picture(path, f"Spectrograms of {scored.clip.name}: {_alt_text(view)}."),
             sound=_audio_source(summary, scored, embedder),
             silence=SILENCE,
@@ -82,8 +88,8 @@ def read_views(summary: MachineSummary, clips: Sequence[Clip]) -> Iterator[tuple
 
 def _view(summary: MachineSummary, model: TrainedDetector | None, log_mel: np.ndarray) -> ClipView:
     """View of one clip's log-mel `[frames, mels]` in dB."""
-    audio, feature = summary.audio, summary.feature
-    edges = style.mel_edges(feature.n_mels, audio.sample_rate)
+    feature, sample_rate = summary.feature, summary.audio.sample_rate
+    edges = style.mel_edges(feature.n_mels, sample_rate)
     reproduced: np.ndarray | None = None
     bands: tuple[Band, ...] = ()
     if model is not None:
@@ -95,7 +101,7 @@ def _view(summary: MachineSummary, model: TrainedDetector | None, log_mel: np.nd
         reconstruction=reproduced,
         bands=bands,
         hz=edges[1:-1],
-        seconds_per_spectrum=feature.hop_length / audio.sample_rate,
+        seconds_per_spectrum=feature.hop_length / sample_rate,
     )
 
 
@@ -121,6 +127,15 @@ def _audio_source(summary: MachineSummary, scored: ScoredClip, embedder: AudioEm
     return embedder.source(
         summary.run.listing.directory / scored.clip.file, summary.audio.of_channel(scored.clip.channel)
     )
+
+
+def _words(summary: MachineSummary, healthy: Healthy, clip: Clip, log_mel: np.ndarray) -> str:
+    """Differences of a clip from the healthy machine."""
+    samples = None
+    if summary.config.dataset.name != "imported":
+        settings = summary.audio.of_channel(clip.channel)
+        samples = audio.read(summary.run.listing.directory / clip.file, settings)
+    return in_words(explain(healthy, log_mel, samples))
 
 
 def _verdict(scored: ScoredClip) -> str:

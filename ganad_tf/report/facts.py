@@ -137,6 +137,11 @@ class MachineSummary:
         return provenance.detector_of(self.origin)
 
     @property
+    def described_by(self) -> Path | None:
+        """Model directory that describes the healthy machine; None if there is none."""
+        return provenance.described_by(self.run, self.origin)
+
+    @property
     def audio(self) -> Audio:
         """Audio settings of the cached log-mels."""
         return Audio(**self.cached.features["audio"])

@@ -44,6 +44,7 @@ class Card:
       score: Anomaly score.
       verdict: Label and decision in words.
       bands: Mel bands with the largest residual, in words; empty without a reconstruction.
+      findings: Differences from the healthy machine, in words; empty without a description of it.
       image: Spectrograms; None if an earlier card of the clip shows them, with the recording.
       sound: Source of the audio player; None without a recording.
       silence: Sentence shown instead of a player.
@@ -54,6 +55,7 @@ class Card:
     score: float
     verdict: str
     bands: str
+    findings: str
     image: Picture | None
     sound: str | None
     silence: str = ""

@@ -51,6 +51,16 @@ def detector_of(origin: dict[str, Any]) -> Path | None:
     return _resolve(origin, origin["detector"]) if "detector" in origin else None
 
 
+def described_by(run: MachineRun, origin: dict[str, Any]) -> Path | None:
+    """Directory of the detector whose training clips describe the healthy machine; an ensemble's first member's."""
+    for folder in run.config.member_directories():
+        results = MachineResults(Path(folder), run.mode, run.machine)
+        member = results.read_origin()
+        if member and "config" in member:  # `cache_of` takes this one's cache too
+            return detector_of(_relocated(member, results.directory))
+    return detector_of(origin)
+
+
 def members_of(origin: dict[str, Any]) -> dict[str, str]:
     """Result directories of an ensemble's members, or their names, with the digests of the combined scores."""
     directories = [member for member in origin["config"]["ensemble"]["members"] if isinstance(member, str)]

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ganad_tf.cache import records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry
 from ganad_tf.clips import Clip
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError
+from ganad_tf.findings.healthy import Healthy
 from ganad_tf.results import conformal
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun
@@ -134,3 +136,12 @@ def _fitted_density(
     recordings = recordings_left_out(clips, settings, seed)
     scores = densities.cross_validated_scores(vectors, settings, seed, recordings)
     return densities.fit(vectors, settings, seed), scores
+
+
+def describe_healthy(run: MachineRun, directory: ModelDirectory, cache: Cache, entries: Sequence[Entry]) -> None:
+    """Saves the sound of the normal training clips beside the detector, unless that was done before."""
+    if directory.load_healthy() is None:
+        log_mels = ((entry.clip.machine_id, log_mel) for entry, log_mel in records.read(cache.path, entries))
+        healthy = Healthy.fit(log_mels, run.config.audio, run.config.feature)
+        if healthy:
+            directory.save_healthy(healthy)

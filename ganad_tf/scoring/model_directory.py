@@ -3,7 +3,8 @@
 `<model_directory>/<mode>/<machine>/` holds `detector.keras` and `training.json`: the full configuration, the clips'
 digest, the standardisation, the loss curves and the versions. Each scorer has a folder there, named after its
 settings: the scores of the training clips in `train_scores.csv` and, for a density, its constants in `density.npz`.
-`folds/` holds detectors that were trained without some of the clips, for calibration.
+`folds/` holds detectors that were trained without some of the clips, for calibration. `healthy.json` describes the
+sound of the normal training clips, for words about anomalies.
 """
 
 import json
@@ -22,6 +23,7 @@ from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError
 from ganad_tf.features import Normalizer
 from ganad_tf.files import atomic, checksummed
+from ganad_tf.findings.healthy import Healthy
 from ganad_tf.models import Detector
 from ganad_tf.results import score_files
 from ganad_tf.results.score_files import ClipScore
@@ -31,6 +33,7 @@ from ganad_tf.scoring import densities, training_record
 from ganad_tf.scoring.densities import AveragedDensity, Density
 
 DETECTOR = "detector.keras"
+HEALTHY = "healthy.json"
 SCORES, DENSITY, SETTINGS = "train_scores.csv", "density.npz", "scorer.json"
 
 
@@ -141,6 +144,23 @@ class ModelDirectory:
           DataError: If it is missing or can't be read.
         """
         return training_record.read(self.path)
+
+    def save_healthy(self, healthy: Healthy) -> None:
+        """Writes the sound of the healthy machine beside the detector; call it only under the directory's lock."""
+        atomic.write_text(self.path / HEALTHY, healthy.dump())
+
+    def load_healthy(self) -> Healthy | None:
+        """Sound of the healthy machine; None if there were too few clips, or an earlier version trained the detector.
+
+        Raises:
+          DataError: If the file can't be read.
+        """
+        try:
+            return Healthy.load((self.path / HEALTHY).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except checksummed.READ_ERRORS as error:
+            raise training_record.unreadable(self.path, error) from error
 
     def identity(self) -> str:
         """SHA-256 of the detector's file: changes with each training, but not in a copy of the project."""

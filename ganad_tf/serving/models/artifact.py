@@ -10,9 +10,11 @@ import tensorflow as tf
 
 from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError, InputError
+from ganad_tf.files import checksummed
+from ganad_tf.findings.healthy import Healthy
 from ganad_tf.serving.models import metadata, wav
 from ganad_tf.serving.models.signature import Field, Signature, find_signature
-from ganad_tf.serving.models.versions import METADATA, newest
+from ganad_tf.serving.models.versions import HEALTHY, METADATA, newest
 
 # The messages of the graph's own checks, and the text that TensorFlow puts around them.
 _ASSERTION = re.compile(r"assertion failed: (.*?)(?:\n|$)")
@@ -86,6 +88,28 @@ class Artifact:
           InputError: If the clip does not fit the signature.
         """
         return self._call("score_waveform", {"waveform": waveform[tf.newaxis]})
+
+    def log_mel(self, waveform: tf.Tensor) -> np.ndarray:
+        """Log-mel `[frames, mels]` in dB of one clip `[samples]` float32, by the signature `explain`."""
+        return self._call("explain", {"waveform": waveform[tf.newaxis]})["log_mel"][0]
+
+    def healthy(self) -> Healthy:
+        """Sound of the healthy machine, from `assets.extra/healthy.json`.
+
+        Raises:
+          DataError: If it is missing or can't be read.
+        """
+        path = self.directory / HEALTHY
+        try:
+            return Healthy.load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise DataError(
+                f"Expected {path} with the sound of the healthy machine, which --explain needs, but there is none: the "
+                "detector had fewer than 3 normal training clips, or an earlier version exported it; run `ganad train` "
+                "and `ganad export` again."
+            ) from error
+        except checksummed.READ_ERRORS as error:
+            raise DataError(f"{path} can't be read ({error}); export the model again.") from error
 
     def _call(self, signature: str, inputs: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
         try:

@@ -15,6 +15,7 @@ from typing import Literal
 from ganad_tf.errors import DataError
 
 METADATA = Path("assets.extra", "ganad.json")
+HEALTHY = Path("assets.extra", "healthy.json")
 SAVED_MODEL = "saved_model.pb"
 _NUMBER = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)
 _GONE = (errno.ENOENT, errno.ENOTDIR)

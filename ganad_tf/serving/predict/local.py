@@ -3,32 +3,39 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.features import memory
+from ganad_tf.findings.explain import explain as explain_clip
+from ganad_tf.findings.finding import Finding
+from ganad_tf.findings.healthy import Healthy
 from ganad_tf.serving.models import audio_format
 from ganad_tf.serving.models.artifact import Artifact
 from ganad_tf.serving.predict.predictions import Prediction
 
 
-def predict(model: Path, paths: Sequence[Path]) -> Iterator[Prediction | DataError]:
+def predict(model: Path, paths: Sequence[Path], *, explain: bool = False) -> Iterator[Prediction | DataError]:
     """Scores files, read with the audio settings of training.
 
     Args:
       model: Folder of a version, or of a model.
       paths: Audio files in any format that `ganad prepare` reads.
+      explain: Whether anomalies are explained in words.
 
     Yields:
       One per file, in order: its prediction, or the error that prevented it.
 
     Raises:
-      DataError: If there is no model, or it can't be loaded.
+      DataError: If there is no model, or it can't be loaded, or it has no healthy sound to explain anomalies by.
     """
     artifact = Artifact(model)
+    healthy = artifact.healthy() if explain else None
     for path in paths:
-        yield _predict_one(artifact, path)
+        yield _predict_one(artifact, path, healthy)
 
 
-def _predict_one(artifact: Artifact, path: Path) -> Prediction | DataError:
+def _predict_one(artifact: Artifact, path: Path, healthy: Healthy | None) -> Prediction | DataError:
     try:
         with memory.enough_for(path):
             waveform = audio_format.read_clip(
@@ -37,9 +44,15 @@ def _predict_one(artifact: Artifact, path: Path) -> Prediction | DataError:
                 fewest_samples=artifact.fewest_samples,
                 longest_seconds=artifact.longest_seconds,
             )
-            outputs = artifact.score(memory.as_tensor(waveform))
+            prediction = Prediction.from_outputs(path, artifact.score(memory.as_tensor(waveform)))
+            if healthy is None:
+                return prediction
+            return prediction.explained(_explain(artifact, healthy, waveform) if prediction.is_anomaly else ())
     except DataError as error:
         return error
     except InputError as error:
         return DataError(f"{path}: {str(error).removeprefix('waveform: ')}")
-    return Prediction.from_outputs(path, outputs)
+
+
+def _explain(artifact: Artifact, healthy: Healthy, waveform: np.ndarray) -> list[Finding]:
+    return explain_clip(healthy, artifact.log_mel(memory.as_tensor(waveform)), waveform)
