@@ -206,7 +206,8 @@ def _fitted(projected: np.ndarray, settings: Scorer, seed: int) -> dict[str, np.
         factor = _factor(_covariance(projected, settings))
         return {"means": projected.mean(axis=0)[None], "factors": factor[None], "offsets": np.zeros(1)}
     if settings.regularization == "auto":
-        settings = replace(settings, regularization=regularization.chosen(projected, settings, seed))
+        varied = projected[:, ~_is_constant(projected)]
+        settings = replace(settings, regularization=regularization.chosen(varied, settings, seed))
     try:
         mixture = regularization.fit_mixture(projected, settings, seed)
     except ValueError as error:
@@ -214,7 +215,9 @@ def _fitted(projected: np.ndarray, settings: Scorer, seed: int) -> dict[str, np.
             f"A Gaussian mixture of `scorer.components: {settings.components}` with `scorer.regularization: "
             f"{settings.regularization}` can't be fitted to {len(projected)} clips; raise the regularization."
         ) from error
+    is_constant = _is_constant(projected)
     factors = mixture.precisions_cholesky_
+    factors[:, is_constant, is_constant] = 1.0  # variance 1, as `_covariance` has it
     peaks = np.log(mixture.weights_) + np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
     offsets = peaks - np.logaddexp.reduce(peaks)
     recorded = np.asarray(settings.regularization)
@@ -230,9 +233,14 @@ def _covariance(projected: np.ndarray, settings: Scorer) -> np.ndarray:
         covariance = sklearn.covariance.LedoitWolf().fit(projected).covariance_
     else:
         covariance = sklearn.covariance.ShrunkCovariance(shrinkage=settings.shrinkage).fit(projected).covariance_
-    is_constant = projected.var(axis=0) < SMALLEST_VARIANCE
+    is_constant = _is_constant(projected)
     covariance[is_constant, is_constant] = 1.0
     return np.asarray(covariance)
+
+
+def _is_constant(projected: np.ndarray) -> np.ndarray:
+    """Dimensions without variance, `[dims]` of bool."""
+    return np.asarray(projected.var(axis=0) < SMALLEST_VARIANCE)
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:

@@ -18,15 +18,15 @@ def chosen(projected: np.ndarray, settings: Scorer, seed: int) -> float:
     """Chooses the `scorer.regularization` under which clips that were left out are most likely.
 
     Args:
-      projected: Standardised vectors of normal clips, `[clips, dims]`.
+      projected: Standardised vectors of normal clips, `[clips, dims]`, without dimensions that never change.
       settings: The section `scorer`, with `regularization: auto`.
       seed: Of the folds and of the mixture's starting points.
 
     Returns:
-      One of `GRID`; the largest if there are too few clips to leave some out.
+      One of `GRID`; the largest if there are too few clips to leave some out, or nothing varies.
     """
     fold_of = np.random.default_rng(seed).permutation(len(projected)) % FOLDS
-    if len(projected) - np.bincount(fold_of).max() < max(2, settings.components):
+    if not projected.size or len(projected) - np.bincount(fold_of).max() < max(2, settings.components):
         return GRID[-1]
     by_value = {value: _left_out(projected, fold_of, replace(settings, regularization=value), seed) for value in GRID}
     return max(by_value, key=lambda value: (by_value[value], value))
