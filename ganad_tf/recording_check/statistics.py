@@ -1,0 +1,72 @@
+"""Clip → the few numbers by which its recording conditions are judged: computed in the graph, in one pass.
+
+The same functions run at `prepare`, at `train` and in exported models. A clip of any length is processed in blocks.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from ganad_tf.features import pieces
+
+SAMPLES_AT_ONCE = 2**20
+FEWEST_FLAT = 4  # samples; a sound that was normalised to full scale may have one top that is flat
+LOWEST_TOP = 0.1  # of full scale; quieter sounds are a few steps high, and flat at the top without being cut off
+SILENCE_DB = -200.0  # level of a constant signal
+
+SOUND_STATISTICS = ("peak_share", "flat_share", "offset", "level_db")
+"""Names of the statistics of a waveform, in the order of `of_waveform`.
+
+`peak_share` is the share of samples that equal the clip's highest or lowest value; `flat_share` the share of those whose
+next two samples do so, too. Both are 0 where that says nothing about clipping: in quiet clips, and for few samples.
+`offset` is the mean; `level_db` the level without the offset, in dB of full scale.
+"""
+
+
+def of_waveform(waveform: tf.Tensor) -> tf.Tensor:
+    """Statistics `[4]` float32, named by `SOUND_STATISTICS`, of a waveform `[samples]` with full scale 1."""
+    count, first = tf.shape(waveform)[0], waveform[0]
+
+    def moments(begin: tf.Tensor, end: tf.Tensor) -> Sequence[tf.Tensor]:
+        # Relative to the first sample, so that a constant has a level of exactly 0 and noise on a large offset its own.
+        values = waveform[begin:end] - first
+        sums = tf.reduce_sum(values), tf.reduce_sum(tf.square(values))
+        return [tf.stack([*sums, tf.reduce_max(values), tf.reduce_min(values)])[tf.newaxis]]
+
+    totals, squares, highest, lowest = tf.unstack(_by_blocks(moments, count, 4), axis=1)
+    number = tf.cast(count, tf.float64)
+    mean = tf.reduce_sum(tf.cast(totals, tf.float64)) / number
+    power = tf.reduce_sum(tf.cast(squares, tf.float64)) / number - tf.square(mean)
+    top, bottom = tf.reduce_max(highest) + first, tf.reduce_min(lowest) + first
+
+    def flat(begin: tf.Tensor, end: tf.Tensor) -> Sequence[tf.Tensor]:
+        values = waveform[begin : end + 2]
+        counts = [_samples_at(tf.equal(values, extreme)) for extreme in (top, bottom)]
+        return [tf.add_n(counts)[tf.newaxis]]
+
+    counts = tf.reduce_sum(_by_blocks(flat, count, 2), axis=0)
+    is_loud = tf.maximum(top, -bottom) >= LOWEST_TOP
+    shares = tf.where(is_loud & (counts >= FEWEST_FLAT), counts, 0.0) / tf.cast(number, tf.float32)
+    level = 10 / tf.math.log(tf.constant(10, tf.float64)) * tf.math.log(tf.maximum(power, 10 ** (SILENCE_DB / 10)))
+    offset = tf.cast(mean + tf.cast(first, tf.float64), tf.float32)
+    return tf.stack([*tf.unstack(shares), offset, tf.cast(level, tf.float32)])
+
+
+def of_log_mel(log_mel: tf.Tensor) -> tf.Tensor:
+    """Mean power of each mel band over a clip, `[mels]` in dB, of its log-mel `[frames, mels]` in dB."""
+    loudest = tf.reduce_max(log_mel, axis=0)
+    power = tf.reduce_mean(tf.pow(10.0, (log_mel - loudest) / 10), axis=0)
+    return loudest + 10 / tf.math.log(10.0) * tf.math.log(power)
+
+
+def _by_blocks(function: pieces.RangeFunction, count: tf.Tensor, n_values: int) -> tf.Tensor:
+    """Rows `[blocks, n_values]` of a function that returns one row per block."""
+    (rows,) = pieces.concat_ranges(function, count, SAMPLES_AT_ONCE, [[n_values]])
+    return rows
+
+
+def _samples_at(is_extreme: tf.Tensor) -> tf.Tensor:
+    """Numbers `[2]` float32 of samples that are true, and of those true together with the next two; of `[samples + 2]`."""
+    indices = tf.where(is_extreme)[:, 0]  # few, as a rule
+    is_flat = tf.equal(indices[2:] - indices[:-2], 2)
+    return tf.stack([tf.cast(tf.size(indices), tf.float32), tf.math.count_nonzero(is_flat, dtype=tf.float32)])

@@ -1,0 +1,121 @@
+"""Statistics of a clip, and limits → the reason why the clip is not judged, in the graph.
+
+The rules are tried in the order of `rules`, and the first that holds gives the reason. A broken machine is to be judged,
+so the rules ask for changes that machines don't make: in all mel bands alike, or off above one frequency.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ganad_tf.recording_check.limits import RecordingLimits, smoothing
+from ganad_tf.recording_check.statistics import SOUND_STATISTICS
+
+DEAD, OFFSET, CLIPPED, NOT_RUNNING = "dead microphone", "constant offset", "clipped", "machine not running"
+
+DITHER_DB = -84.0  # level of noise of one to two steps of 16 bits
+DEAD_BELOW_DB = 50.0  # below the quietest training clip
+OFFSET_MARGIN = 0.02
+OFFSET_SHARE = 0.3  # of the level: clipping shifts the mean of an unsymmetrical sound
+PEAK_SHARE, FLAT_SHARE = 5e-4, 5e-5  # of the samples: 80 and eight in ten seconds at 16 kHz
+SHARE_FACTOR = 4.0  # times the largest share of a training clip
+LEVEL_MARGIN_DB = 9.0
+GAP_DB = 12.0  # below the training clips' quietest, in every mel band above an edge
+PASSED_DB = 6.0  # most that the bands well below an edge may be quieter than the training clips' quietest
+BELOW_EDGE = 1.4  # factor between an edge and the bands well below it
+FEWEST_BANDS = 8  # mel bands with which the shape of a spectrum says something
+RAISED_SHARE = 0.7  # of the mel bands above the training clips' loudest, if it is the gain that is higher
+NEARER = 1.3  # farther from every training clip than so many times from a smooth curve, a spectrum is not known
+
+
+def not_judged(sound: tf.Tensor, bands: tf.Tensor, limits: RecordingLimits) -> tf.Tensor:
+    """Reason why a clip can't be judged, a string; empty if it can.
+
+    Args:
+      sound: `statistics.of_waveform` of the clip, `[4]`.
+      bands: `statistics.of_log_mel` of the clip, `[mels]` in dB.
+      limits: Limits of the training clips.
+    """
+    reason = tf.constant("")
+    for applies, text in reversed(list(rules(sound, bands, limits))):
+        reason = tf.where(applies, text, reason)
+    return reason
+
+
+def rules(sound: tf.Tensor, bands: tf.Tensor, limits: RecordingLimits) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    """Whether each rule applies to a clip, a boolean, with the reason, a string; arguments as of `not_judged`."""
+    by_name = dict(zip(SOUND_STATISTICS, tf.unstack(sound), strict=True))
+    level, (lowest, highest) = by_name["level_db"], limits.level_db
+    levels = _absolute(bands, level) if limits.is_relative else bands
+    yield level < min(max(DITHER_DB, lowest - DEAD_BELOW_DB), lowest - LEVEL_MARGIN_DB), tf.constant(DEAD)
+
+    low, high = limits.offset
+    margin = tf.maximum(max(OFFSET_MARGIN, 2 * (high - low)), OFFSET_SHARE * 10 ** (level / 20))
+    yield (by_name["offset"] < low - margin) | (by_name["offset"] > high + margin), tf.constant(OFFSET)
+    has_peaks = by_name["peak_share"] > max(PEAK_SHARE, SHARE_FACTOR * limits.peak_share)
+    is_flat = by_name["flat_share"] > max(FLAT_SHARE, SHARE_FACTOR * limits.flat_share)
+    yield has_peaks | is_flat, tf.constant(CLIPPED)
+    if len(limits.band_hz) >= FEWEST_BANDS:
+        edge_hz = _band_edge(levels, limits)
+        yield edge_hz > 0, tf.strings.join(["band limited to ", _number(edge_hz / 1000, 1), " kHz"])
+
+    above, below = level - highest, lowest - level
+    shape = _Shape.of(levels, limits) if len(limits.band_hz) >= FEWEST_BANDS else None
+    raised = tf.reduce_mean(tf.cast(levels > np.array(limits.band_high_db, np.float32), tf.float32))
+    is_gain = raised >= RAISED_SHARE
+    is_gain = is_gain | shape.is_known if shape else is_gain
+    is_louder = (above > LEVEL_MARGIN_DB) & is_gain
+    yield is_louder, tf.strings.join(["level ", _number(above, 0), " dB above the training recordings"])
+    is_quieter = below > LEVEL_MARGIN_DB
+    if shape:
+        yield is_quieter & ~shape.is_known & (shape.roughness < limits.roughness), tf.constant(NOT_RUNNING)
+    yield is_quieter, tf.strings.join(["level ", _number(below, 0), " dB below the training recordings"])
+
+
+def _absolute(bands: tf.Tensor, level: tf.Tensor) -> tf.Tensor:
+    """As `limits.absolute`, of one clip."""
+    return bands - 10 / np.log(10) * tf.reduce_logsumexp(bands * (np.log(10) / 10)) + level
+
+
+def _band_edge(levels: tf.Tensor, limits: RecordingLimits) -> tf.Tensor:
+    """Frequency in Hz above which every band is missing that the training clips have, or 0 if there is none."""
+    hz = np.array(limits.band_hz, np.float32)
+    gaps = np.array(limits.band_low_db, np.float32) - levels  # [mels]
+    n_missing = tf.reduce_sum(tf.math.cumprod(tf.cast(gaps > GAP_DB, tf.float32), reverse=True))
+    first = tf.cast(len(hz) - n_missing, tf.int32)
+    edge_hz = tf.gather(hz, tf.minimum(first, len(hz) - 1))
+    passed = hz < edge_hz / BELOW_EDGE
+    n_passed = tf.reduce_sum(tf.cast(passed, tf.float32))
+    most = tf.reduce_sum(tf.where(passed, tf.cast(gaps > PASSED_DB, tf.float32), 0.0))
+    is_limited = (n_missing >= max(2, len(hz) // 32)) & (n_passed >= 4) & (most <= 0.3 * n_passed)
+    return tf.where(is_limited, edge_hz, 0.0)
+
+
+class _Shape(NamedTuple):
+    """The shape of a spectrum, whatever its level.
+
+    A lower gain keeps the lines and humps of the machine's spectrum. The spectrum of a background is smooth.
+
+    Attributes:
+      is_known: Whether it is that of a training clip rather than a smooth one.
+      roughness: Mean distance from a smooth curve, in dB.
+    """
+
+    is_known: tf.Tensor
+    roughness: tf.Tensor
+
+    @classmethod
+    def of(cls, levels: tf.Tensor, limits: RecordingLimits) -> "_Shape":
+        """The shape of a spectrum `[mels]` in dB."""
+        smooth = tf.linalg.matvec(smoothing(len(limits.band_hz)).astype(np.float32), levels)
+        roughness = tf.reduce_mean(tf.abs(levels - smooth))
+        differences = levels - np.array(limits.examples_db, np.float32)  # [examples, mels]
+        middle = tf.sort(differences, axis=1)[:, len(limits.band_hz) // 2, tf.newaxis]  # the median
+        from_training = tf.reduce_min(tf.reduce_mean(tf.abs(differences - middle), axis=1))
+        return cls(from_training <= NEARER * roughness, roughness)
+
+
+def _number(value: tf.Tensor, digits: int) -> tf.Tensor:
+    return tf.strings.as_string(value, precision=digits)
