@@ -1,6 +1,6 @@
 """Measurement of the recording check: faults injected into healthy recordings, and healthy ones as they are.
 
-    python tools/recording_faults.py [--data DIR] [--clips N] [--train N ...] [--repeats N] [--seconds S] [--machines M ...]
+    python tools/recording_faults.py [--data DIR] [--machines M ...] [--clips N] [--train N ...] [--repeats N]
 
 Limits are learned from some healthy clips of a machine type, and all others are judged: as they are, and once with each
 fault. Repeated with other clips to learn from, drawn at random. Prints a table of the share of faults that are named,

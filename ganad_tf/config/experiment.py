@@ -13,14 +13,25 @@ from typing import Any, Literal
 
 from ganad_tf.config import reader, yaml_text
 from ganad_tf.config.paths import Location
-from ganad_tf.config.sections import Audio, Dataset, Ensemble, Feature, Fit, Model, Scorer, TensorBoard, Threshold
+from ganad_tf.config.sections import (
+    Audio,
+    Dataset,
+    Ensemble,
+    Feature,
+    Fit,
+    Model,
+    RecordingCheck,
+    Scorer,
+    TensorBoard,
+    Threshold,
+)
 from ganad_tf.errors import ConfigError
 from ganad_tf.files import checksummed
 
 Mode = Literal["dev", "eval"]
 
 # Sections that may differ between machine types within one experiment.
-MACHINE_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold")
+MACHINE_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold", "recording_check")
 
 PAPER_DIRECTORY = "paper"  # in the result directory: scores by the detectors' own equations
 
@@ -58,6 +69,7 @@ class Config:
     fit: Fit = field(default_factory=Fit)
     scorer: Scorer = field(default_factory=Scorer)
     threshold: Threshold = field(default_factory=Threshold)
+    recording_check: RecordingCheck = field(default_factory=RecordingCheck)
     tensorboard: TensorBoard = field(default_factory=TensorBoard)
     ensemble: Ensemble = field(default_factory=Ensemble)
     machines: Mapping[str, Any] = field(default_factory=dict)
@@ -98,6 +110,12 @@ class Config:
         """Configurations whose scores are written: this one and, unless it is the same, the paper-score variant."""
         has_other = self.scorer.name != "paper" and not self.ensemble.members
         return (self, self.with_paper_score()) if has_other else (self,)
+
+    @property
+    def checks_recordings(self) -> bool:
+        """Whether clips with other recording conditions than those of training get no score."""
+        enabled = self.recording_check.enabled
+        return self.dataset.name != "imported" and (self.dataset.name != "dcase2020" if enabled is None else enabled)
 
     def data_directory(self, mode: Mode) -> Path:
         """Directory of the recordings of `mode`."""

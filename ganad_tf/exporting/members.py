@@ -97,10 +97,12 @@ def gather(run: MachineRun) -> ExportInputs:
     """
     if not run.config.ensemble.members:
         directory = score.detector_directory(run)
-        members = [Member(directory.load(), directory.load_scorer(run.config.scorer))]
+        members = [_load(directory, run.config.scorer, with_limits=run.config.checks_recordings)]
     else:
         results = [MachineResults(Path(folder), run.mode, run.machine) for folder in run.config.ensemble.members]
-        configs, members = map(list, zip(*map(_member, results), strict=True))
+        with_limits = run.config.checks_recordings
+        pairs = [_member(files, with_limits=with_limits) for files in results]
+        configs, members = map(list, zip(*pairs, strict=True))
         run = run.with_config(_with_shared_features(run.config, configs))
     inputs = ExportInputs(run, tuple(members), _training_scores(members, run.config), threshold=np.nan)
     try:
@@ -110,7 +112,7 @@ def gather(run: MachineRun) -> ExportInputs:
     return dataclasses.replace(inputs, threshold=limit)
 
 
-def _member(results: MachineResults) -> tuple[Config, Member]:
+def _member(results: MachineResults, *, with_limits: bool) -> tuple[Config, Member]:
     """Configuration and detector behind the score files in a member's result directory."""
     origin = results.read_origin()
     if not origin or "detector" not in origin:
@@ -119,18 +121,22 @@ def _member(results: MachineResults) -> tuple[Config, Member]:
             f"{results.origin.name}; scores from elsewhere, or of an ensemble, can't be exported."
         )
     directory = ModelDirectory(Path(origin["detector"]))
-    model = directory.load()
+    record = directory.record()
     settings = {key: value for key, value in origin["settings"].items() if not key.startswith("scorer.")}
     advice = "run `ganad score` on the members again"
     subject = f"The detector in {directory.path}"
-    reader.refuse_other_settings(subject, model.record["settings"], settings, advice)
-    fitted = directory.load_scorer(_scorer(origin["settings"]))
-    if tuple(score_files.read_scores(results.train_scores)) != fitted.train_scores:
+    reader.refuse_other_settings(subject, record["settings"], settings, advice)
+    member = _load(directory, _scorer(origin["settings"]), with_limits=with_limits)
+    if tuple(score_files.read_scores(results.train_scores)) != member.fitted.train_scores:
         raise ExportError(
             f"The scores in {results.directory} are not those of the detector in {directory.path} any more; {advice}."
         )
-    config = configuration.from_mapping(model.record["config"], source=str(directory.path))
-    return config, Member(model, fitted)
+    return configuration.from_mapping(record["config"], source=str(directory.path)), member
+
+
+def _load(directory: ModelDirectory, scorer: Scorer, *, with_limits: bool) -> Member:
+    limits = directory.load_limits() if with_limits else None
+    return Member(directory.load(), directory.load_scorer(scorer), limits)
 
 
 def _scorer(settings: dict[str, Any]) -> Scorer:

@@ -1,7 +1,7 @@
 """Statistics of normal training clips → the limits within which a recording's conditions are known.
 
-Every limit is the range that the training clips span, widened by a fixed margin: a handful of clips doesn't tell how far
-healthy recordings scatter, and a limit that is too wide costs less than a healthy clip that is refused.
+Every limit is the range that the training clips span, which `verdict.py` widens by a fixed margin: a handful of clips
+doesn't tell how far healthy recordings scatter, and a limit that is too wide costs less than a healthy clip refused.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,9 @@ import numpy as np
 from ganad_tf.config.sections import Audio, Feature
 from ganad_tf.recording_check.statistics import SOUND_STATISTICS
 
-SMOOTH_DEGREE = 4
+DEAD_BELOW_DB = 50.0  # below the level of others, a recording has no sound; nothing is learned from it
+USUAL_SHARE = 0.9  # of the training clips; the others may be clipped
+SMOOTH_DEGREE = 4  # of the polynomial over mel bands that a background's spectrum is near to
 N_EXAMPLES = 24  # spectra that are kept, those that differ most
 
 
@@ -26,7 +28,7 @@ class RecordingLimits:
       n_clips: Number of the clips.
       level_db: Lowest and highest level, in dB of full scale.
       offset: Lowest and highest mean.
-      peak_share, flat_share: Largest of each.
+      peak_share, flat_share: Largest of each, but for a tenth of the clips.
       band_low_db, band_high_db: Lowest and highest level of each mel band, `[mels]` in dB.
       examples_db: Levels of the mel bands of some clips, `[clips, mels]` in dB.
       roughness: Smallest mean distance of a clip's spectrum from a smooth curve, in dB.
@@ -60,6 +62,9 @@ class RecordingLimits:
         >>> limits.level_db, len(limits.band_hz)
         ((0.0, 0.0), 128)
         """
+        level = sounds[:, SOUND_STATISTICS.index("level_db")]
+        is_alive = level > np.median(level) - DEAD_BELOW_DB
+        sounds, bands = sounds[is_alive], bands[is_alive]
         by_name = dict(zip(SOUND_STATISTICS, np.asarray(sounds, np.float64).T, strict=True))
         is_relative = feature.log != "baseline"
         levels = absolute(np.asarray(bands, np.float64), by_name["level_db"]) if is_relative else bands
@@ -67,8 +72,8 @@ class RecordingLimits:
             n_clips=len(sounds),
             level_db=_span(by_name["level_db"], 2),
             offset=_span(by_name["offset"], 6),
-            peak_share=float(by_name["peak_share"].max()),
-            flat_share=float(by_name["flat_share"].max()),
+            peak_share=float(np.quantile(by_name["peak_share"], USUAL_SHARE)),
+            flat_share=float(np.quantile(by_name["flat_share"], USUAL_SHARE)),
             band_low_db=_rounded(np.min(levels, axis=0)),
             band_high_db=_rounded(np.max(levels, axis=0)),
             examples_db=tuple(map(_rounded, levels[_most_different(levels)])),

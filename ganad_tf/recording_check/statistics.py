@@ -17,8 +17,8 @@ SILENCE_DB = -200.0  # level of a constant signal
 SOUND_STATISTICS = ("peak_share", "flat_share", "offset", "level_db")
 """Names of the statistics of a waveform, in the order of `of_waveform`.
 
-`peak_share` is the share of samples that equal the clip's highest or lowest value; `flat_share` the share of those whose
-next two samples do so, too. Both are 0 where that says nothing about clipping: in quiet clips, and for few samples.
+`peak_share` is the share of samples that equal the clip's highest or lowest value; `flat_share` the share of those
+whose next two samples do so, too. Both are 0 where that says nothing about clipping: in quiet clips, and for few samples.
 `offset` is the mean; `level_db` the level without the offset, in dB of full scale.
 """
 
@@ -66,7 +66,7 @@ def _by_blocks(function: pieces.RangeFunction, count: tf.Tensor, n_values: int) 
 
 
 def _samples_at(is_extreme: tf.Tensor) -> tf.Tensor:
-    """Numbers `[2]` float32 of samples that are true, and of those true together with the next two; of `[samples + 2]`."""
+    """Numbers `[2]` float32 of samples that are true, and of those that are so together with the next two."""
     indices = tf.where(is_extreme)[:, 0]  # few, as a rule
     is_flat = tf.equal(indices[2:] - indices[:-2], 2)
     return tf.stack([tf.cast(tf.size(indices), tf.float32), tf.math.count_nonzero(is_flat, dtype=tf.float32)])

@@ -1,7 +1,7 @@
 """Statistics of a clip, and limits → the reason why the clip is not judged, in the graph.
 
-The rules are tried in the order of `rules`, and the first that holds gives the reason. A broken machine is to be judged,
-so the rules ask for changes that machines don't make: in all mel bands alike, or off above one frequency.
+The rules are tried in the order of `rules`, and the first that holds gives the reason. A broken machine is to be
+judged, so the rules ask for changes that machines don't make: in all mel bands alike, or off above one frequency.
 """
 
 from collections.abc import Iterator
@@ -10,13 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.recording_check.limits import RecordingLimits, smoothing
-from ganad_tf.recording_check.statistics import SOUND_STATISTICS
+from ganad_tf.recording_check import NOT_JUDGED
+from ganad_tf.recording_check.limits import DEAD_BELOW_DB, RecordingLimits, smoothing
+from ganad_tf.recording_check.statistics import SOUND_STATISTICS, of_log_mel, of_waveform
 
 DEAD, OFFSET, CLIPPED, NOT_RUNNING = "dead microphone", "constant offset", "clipped", "machine not running"
-
 DITHER_DB = -84.0  # level of noise of one to two steps of 16 bits
-DEAD_BELOW_DB = 50.0  # below the quietest training clip
 OFFSET_MARGIN = 0.02
 OFFSET_SHARE = 0.3  # of the level: clipping shifts the mean of an unsymmetrical sound
 PEAK_SHARE, FLAT_SHARE = 5e-4, 5e-5  # of the samples: 80 and eight in ten seconds at 16 kHz
@@ -28,6 +27,16 @@ BELOW_EDGE = 1.4  # factor between an edge and the bands well below it
 FEWEST_BANDS = 8  # mel bands with which the shape of a spectrum says something
 RAISED_SHARE = 0.7  # of the mel bands above the training clips' loudest, if it is the gain that is higher
 NEARER = 1.3  # farther from every training clip than so many times from a smooth curve, a spectrum is not known
+
+
+def refuse_not_judged(name: str, waveform: tf.Tensor, log_mel: tf.Tensor, limits: RecordingLimits) -> tf.Tensor:
+    """Returns a clip's log-mel `[frames, mels]`; fails in the graph if the clip is not judged.
+
+    The message is the name of the input, `not judged:` and the reason.
+    """
+    reason = not_judged(of_waveform(waveform), of_log_mel(log_mel), limits)
+    with tf.control_dependencies([tf.debugging.Assert(tf.equal(reason, ""), [f"{name}: {NOT_JUDGED}", reason])]):
+        return tf.identity(log_mel)
 
 
 def not_judged(sound: tf.Tensor, bands: tf.Tensor, limits: RecordingLimits) -> tf.Tensor:

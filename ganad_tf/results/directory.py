@@ -102,10 +102,15 @@ class MachineResults:
         """File of the decisions, 0 or 1, of one machine ID."""
         return self.directory / f"decision_result_{self.machine}_id_{machine_id}.csv"
 
+    @property
+    def not_judged(self) -> Path:
+        """File of the test clips that are not judged; missing if there are none."""
+        return self.directory / f"not_judged_{self.mode}_{self.machine}.csv"
+
     def files(self, machine_ids: Sequence[str]) -> list[Path]:
         """Files that are written for these machine IDs."""
         by_id = [path(machine_id) for path in (self.scores, self.decisions) for machine_id in machine_ids]
-        return [self.unfinished, self.origin, self.train_scores, *by_id]
+        return [self.unfinished, self.origin, self.train_scores, self.not_judged, *by_id]
 
     def read_origin(self) -> dict[str, Any] | None:
         """Reads the provenance of the scores; None if there is none, as with scores from elsewhere.
@@ -115,6 +120,14 @@ class MachineResults:
         """
         return score_files.read_origin(self.origin)
 
+    def read_not_judged(self) -> dict[str, str]:
+        """Reads the reasons why test clips have no score, by clip name.
+
+        Raises:
+          DataError: If the file can't be read.
+        """
+        return score_files.read_reasons(self.not_judged) if self.not_judged.exists() else {}
+
     def write(
         self,
         scores: Mapping[str, Sequence[ClipScore]],
@@ -122,6 +135,7 @@ class MachineResults:
         origin: Mapping[str, Any],
         *,
         threshold: float | None = None,
+        not_judged: Mapping[str, str] | None = None,
     ) -> None:
         """Writes scores and decisions; the provenance is written last and marks them as complete.
 
@@ -130,6 +144,7 @@ class MachineResults:
           train_scores: Scores of the normal training clips.
           origin: Settings and files that the scores were made with.
           threshold: Score above which a clip counts as anomalous; None for no decisions, which deletes earlier ones.
+          not_judged: Reasons why test clips have no score, by clip name.
 
         Raises:
           DataError: If a score is NaN or infinite.
@@ -140,6 +155,10 @@ class MachineResults:
         for machine_id, clips in scores.items():
             score_files.write_scores(self.scores(machine_id), clips)
         score_files.write_scores(self.train_scores, train_scores)
+        if not_judged:
+            score_files.write_rows(self.not_judged, sorted(not_judged.items()))
+        else:
+            self.not_judged.unlink(missing_ok=True)
         if threshold is not None:
             for machine_id, clips in scores.items():
                 decisions = [(clip.name, int(clip.score > threshold)) for clip in clips]

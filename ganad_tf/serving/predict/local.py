@@ -7,7 +7,7 @@ from ganad_tf.errors import DataError, InputError
 from ganad_tf.features import memory
 from ganad_tf.serving.models import audio_format
 from ganad_tf.serving.models.artifact import Artifact
-from ganad_tf.serving.predict.predictions import Prediction
+from ganad_tf.serving.predict.predictions import Prediction, refused
 
 
 def predict(model: Path, paths: Sequence[Path]) -> Iterator[Prediction | DataError]:
@@ -41,5 +41,5 @@ def _predict_one(artifact: Artifact, path: Path) -> Prediction | DataError:
     except DataError as error:
         return error
     except InputError as error:
-        return DataError(f"{path}: {str(error).removeprefix('waveform: ')}")
+        return refused(path, str(error).removeprefix("waveform: "))
     return Prediction.from_outputs(path, outputs)
