@@ -18,7 +18,8 @@ SOUND_STATISTICS = ("peak_share", "flat_share", "offset", "level_db")
 """Names of the statistics of a waveform, in the order of `of_waveform`.
 
 `peak_share` is the share of samples that equal the clip's highest or lowest value; `flat_share` the share of those
-whose next two samples do so, too. Both are 0 where that says nothing about clipping: in quiet clips, and for few samples.
+whose next two samples do so, too. Both are 0 where that says nothing about clipping: in quiet clips, and for few
+samples.
 `offset` is the mean; `level_db` the level without the offset, in dB of full scale.
 """
 
@@ -39,14 +40,14 @@ def of_waveform(waveform: tf.Tensor) -> tf.Tensor:
     power = tf.reduce_sum(tf.cast(squares, tf.float64)) / number - tf.square(mean)
     top, bottom = tf.reduce_max(highest) + first, tf.reduce_min(lowest) + first
 
-    def flat(begin: tf.Tensor, end: tf.Tensor) -> Sequence[tf.Tensor]:
-        values = waveform[begin : end + 2]
+    def at_the_ends(begin: tf.Tensor, end: tf.Tensor) -> Sequence[tf.Tensor]:
+        values = waveform[begin : end + 2]  # two samples of the next block, for flat tops across its beginning
         counts = [_samples_at(tf.equal(values, extreme)) for extreme in (top, bottom)]
         return [tf.add_n(counts)[tf.newaxis]]
 
-    counts = tf.reduce_sum(_by_blocks(flat, count, 2), axis=0)
+    n_samples = tf.reduce_sum(_by_blocks(at_the_ends, count, 2), axis=0)
     is_loud = tf.maximum(top, -bottom) >= LOWEST_TOP
-    shares = tf.where(is_loud & (counts >= FEWEST_FLAT), counts, 0.0) / tf.cast(number, tf.float32)
+    shares = tf.where(is_loud & (n_samples >= FEWEST_FLAT), n_samples, 0.0) / tf.cast(number, tf.float32)
     level = 10 / tf.math.log(tf.constant(10, tf.float64)) * tf.math.log(tf.maximum(power, 10 ** (SILENCE_DB / 10)))
     offset = tf.cast(mean + tf.cast(first, tf.float64), tf.float32)
     return tf.stack([*tf.unstack(shares), offset, tf.cast(level, tf.float32)])
