@@ -54,7 +54,7 @@ def _one_by_one(
 ) -> LogMels:
     """Log-mels of long clips, one at a time."""
     compute = tf.function(
-        lambda waveform: (layer.in_pieces(waveform), statistics.of_waveform(waveform)),
+        lambda waveform: (layer.in_pieces(waveform), statistics.of_long_waveform(waveform)),
         input_signature=[tf.TensorSpec([None], tf.float32)],
     )
     for clip in clips:

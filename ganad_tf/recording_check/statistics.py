@@ -24,8 +24,14 @@ samples.
 """
 
 
-def of_waveform(waveform: tf.Tensor) -> tf.Tensor:
-    """Statistics `[4]` float32, named by `SOUND_STATISTICS`, of a waveform `[samples]` with full scale 1."""
+def of_waveform(waveform: tf.Tensor, *, at_once: int | None = None) -> tf.Tensor:
+    """Statistics `[4]` float32, named by `SOUND_STATISTICS`, of a waveform `[samples]` with full scale 1.
+
+    Args:
+      waveform: The waveform.
+      at_once: Samples per block, such as `SAMPLES_AT_ONCE`; None for a single block, without a loop, which takes longer
+        than all else.
+    """
     count, first = tf.shape(waveform)[0], waveform[0]
 
     def moments(begin: tf.Tensor, end: tf.Tensor) -> Sequence[tf.Tensor]:
@@ -34,7 +40,8 @@ def of_waveform(waveform: tf.Tensor) -> tf.Tensor:
         sums = tf.reduce_sum(values), tf.reduce_sum(tf.square(values))
         return [tf.stack([*sums, tf.reduce_max(values), tf.reduce_min(values)])[tf.newaxis]]
 
-    totals, squares, highest, lowest = tf.unstack(_by_blocks(moments, count, 4), axis=1)
+    (rows,) = pieces.concat_ranges(moments, count, at_once, [[4]])
+    totals, squares, highest, lowest = tf.unstack(rows, axis=1)
     number = tf.cast(count, tf.float64)
     mean = tf.reduce_sum(tf.cast(totals, tf.float64)) / number
     power = tf.reduce_sum(tf.cast(squares, tf.float64)) / number - tf.square(mean)
@@ -45,7 +52,8 @@ def of_waveform(waveform: tf.Tensor) -> tf.Tensor:
         counts = [_samples_at(tf.equal(values, extreme)) for extreme in (top, bottom)]
         return [tf.add_n(counts)[tf.newaxis]]
 
-    n_samples = tf.reduce_sum(_by_blocks(at_the_ends, count, 2), axis=0)
+    (rows,) = pieces.concat_ranges(at_the_ends, count, at_once, [[2]])
+    n_samples = tf.reduce_sum(rows, axis=0)
     is_loud = tf.maximum(top, -bottom) >= LOWEST_TOP
     shares = tf.where(is_loud & (n_samples >= FEWEST_FLAT), n_samples, 0.0) / tf.cast(number, tf.float32)
     level = 10 / tf.math.log(tf.constant(10, tf.float64)) * tf.math.log(tf.maximum(power, 10 ** (SILENCE_DB / 10)))
@@ -53,17 +61,16 @@ def of_waveform(waveform: tf.Tensor) -> tf.Tensor:
     return tf.stack([*tf.unstack(shares), offset, tf.cast(level, tf.float32)])
 
 
+def of_long_waveform(waveform: tf.Tensor) -> tf.Tensor:
+    """As `of_waveform`, with a limited number of samples in memory."""
+    return of_waveform(waveform, at_once=SAMPLES_AT_ONCE)
+
+
 def of_log_mel(log_mel: tf.Tensor) -> tf.Tensor:
     """Mean power of each mel band over a clip, `[mels]` in dB, of its log-mel `[frames, mels]` in dB."""
     loudest = tf.reduce_max(log_mel, axis=0)
     power = tf.reduce_mean(tf.pow(10.0, (log_mel - loudest) / 10), axis=0)
     return loudest + 10 / tf.math.log(10.0) * tf.math.log(power)
-
-
-def _by_blocks(function: pieces.RangeFunction, count: tf.Tensor, n_values: int) -> tf.Tensor:
-    """Rows `[blocks, n_values]` of a function that returns one row per block."""
-    (rows,) = pieces.concat_ranges(function, count, SAMPLES_AT_ONCE, [[n_values]])
-    return rows
 
 
 def _samples_at(is_extreme: tf.Tensor) -> tf.Tensor:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ganad_tf.recording_check import NOT_JUDGED
 from ganad_tf.recording_check.limits import DEAD_BELOW_DB, RecordingLimits, smoothing
-from ganad_tf.recording_check.statistics import SOUND_STATISTICS, of_log_mel, of_waveform
+from ganad_tf.recording_check.statistics import SOUND_STATISTICS, of_log_mel, of_long_waveform
 
 DEAD, OFFSET, CLIPPED, NOT_RUNNING = "dead microphone", "constant offset", "clipped", "machine not running"
 DITHER_DB = -84.0  # level of noise of one to two steps of 16 bits
@@ -34,7 +34,7 @@ def refuse_not_judged(name: str, waveform: tf.Tensor, log_mel: tf.Tensor, limits
 
     The message is the name of the input, `not judged:` and the reason.
     """
-    reason = not_judged(of_waveform(waveform), of_log_mel(log_mel), limits)
+    reason = not_judged(of_long_waveform(waveform), of_log_mel(log_mel), limits)
     with tf.control_dependencies([tf.debugging.Assert(tf.equal(reason, ""), [f"{name}: {NOT_JUDGED}", reason])]):
         return tf.identity(log_mel)
 

@@ -61,7 +61,7 @@ def verdict_function(limits: RecordingLimits) -> Callable[[np.ndarray, np.ndarra
 def _statistics(cache: Cache, entries: Sequence[Entry]) -> Iterator[tuple[Entry, np.ndarray, np.ndarray]]:
     """Statistics of the waveform and of the log-mel of each clip; a recording is read if its cache lacks the former."""
     config, recordings = cache.run.config, cache.run.listing.directory
-    of_waveform = tf.function(statistics.of_waveform, input_signature=[tf.TensorSpec([None], tf.float32)])
+    of_waveform = tf.function(statistics.of_long_waveform, input_signature=[tf.TensorSpec([None], tf.float32)])
     of_log_mel = tf.function(
         statistics.of_log_mel, input_signature=[tf.TensorSpec([None, config.feature.n_mels], tf.float32)]
     )
