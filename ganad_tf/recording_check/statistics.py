@@ -5,6 +5,7 @@ The same functions run at `prepare`, at `train` and in exported models. A clip o
 
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from ganad_tf.features import pieces
@@ -56,7 +57,7 @@ def of_waveform(waveform: tf.Tensor, *, at_once: int | None = None) -> tf.Tensor
     n_samples = tf.reduce_sum(rows, axis=0)
     is_loud = tf.maximum(top, -bottom) >= LOWEST_TOP
     shares = tf.where(is_loud & (n_samples >= FEWEST_FLAT), n_samples, 0.0) / tf.cast(number, tf.float32)
-    level = 10 / tf.math.log(tf.constant(10, tf.float64)) * tf.math.log(tf.maximum(power, 10 ** (SILENCE_DB / 10)))
+    level = 10 / np.log(10) * tf.math.log(tf.maximum(power, 10 ** (SILENCE_DB / 10)))
     offset = tf.cast(mean + tf.cast(first, tf.float64), tf.float32)
     return tf.stack([*tf.unstack(shares), offset, tf.cast(level, tf.float32)])
 
@@ -68,9 +69,15 @@ def of_long_waveform(waveform: tf.Tensor) -> tf.Tensor:
 
 def of_log_mel(log_mel: tf.Tensor) -> tf.Tensor:
     """Mean power of each mel band over a clip, `[mels]` in dB, of its log-mel `[frames, mels]` in dB."""
-    loudest = tf.reduce_max(log_mel, axis=0)
-    power = tf.reduce_mean(tf.pow(10.0, (log_mel - loudest) / 10), axis=0)
-    return loudest + 10 / tf.math.log(10.0) * tf.math.log(power)
+    n_mels = log_mel.shape[1]
+    loudest, count = tf.reduce_max(log_mel, axis=0), tf.shape(log_mel)[0]
+
+    def power(begin: tf.Tensor, end: tf.Tensor) -> Sequence[tf.Tensor]:
+        return [tf.reduce_sum(tf.pow(10.0, (log_mel[begin:end] - loudest) / 10), axis=0)[tf.newaxis]]
+
+    (rows,) = pieces.concat_ranges(power, count, max(1, pieces.ELEMENTS // n_mels), [[n_mels]])
+    mean = tf.reduce_sum(rows, axis=0) / tf.cast(count, tf.float32)
+    return loudest + 10 / np.log(10) * tf.math.log(mean)
 
 
 def _samples_at(is_extreme: tf.Tensor) -> tf.Tensor:

@@ -34,6 +34,7 @@ def refuse_not_judged(name: str, waveform: tf.Tensor, log_mel: tf.Tensor, limits
 
     The message is the name of the input, `not judged:` and the reason.
     """
+    log_mel = tf.ensure_shape(log_mel, [None, len(limits.band_hz)])
     reason = not_judged(of_long_waveform(waveform), of_log_mel(log_mel), limits)
     with tf.control_dependencies([tf.debugging.Assert(tf.equal(reason, ""), [f"{name}: {NOT_JUDGED}", reason])]):
         return tf.identity(log_mel)
