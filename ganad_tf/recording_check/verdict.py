@@ -21,9 +21,11 @@ OFFSET_SHARE = 0.3  # of the level: clipping shifts the mean of an unsymmetrical
 PEAK_SHARE, FLAT_SHARE = 5e-4, 5e-5  # of the samples: 80 and eight in ten seconds at 16 kHz
 SHARE_FACTOR = 4.0  # times the largest share of a training clip
 LEVEL_MARGIN_DB = 9.0
-GAP_DB = 12.0  # below the training clips' quietest, in every mel band above an edge
-PASSED_DB = 6.0  # most that the bands well below an edge may be quieter than the training clips' quietest
-BELOW_EDGE = 1.4  # factor between an edge and the bands well below it
+# Each band above an edge is so much below the training clips' quietest, and so much more than a passed band is.
+BELOW_DB, STEP_DB = 6.0, 12.0
+MEDIAN_BELOW_DB, MEDIAN_STEP_DB = 12.0, 18.0  # the same of the median of these bands
+BELOW_EDGE = 1.4  # factor between an edge and the bands that are certainly passed
+FEWEST_PASSED = 4  # bands
 FEWEST_BANDS = 8  # mel bands with which the shape of a spectrum says something
 RAISED_SHARE = 0.7  # of the mel bands above the training clips' loudest, if it is the gain that is higher
 NEARER = 1.3  # farther from every training clip than so many times from a smooth curve, a spectrum is not known
@@ -91,16 +93,25 @@ def _absolute(bands: tf.Tensor, level: tf.Tensor) -> tf.Tensor:
 
 def _band_edge(levels: tf.Tensor, limits: RecordingLimits) -> tf.Tensor:
     """Frequency in Hz above which every band is missing that the training clips have, or 0 if there is none."""
-    hz = np.array(limits.band_hz, np.float32)
-    gaps = np.array(limits.band_low_db, np.float32) - levels  # [mels]
-    n_missing = tf.reduce_sum(tf.math.cumprod(tf.cast(gaps > GAP_DB, tf.float32), reverse=True))
-    first = tf.cast(len(hz) - n_missing, tf.int32)
-    edge_hz = tf.gather(hz, tf.minimum(first, len(hz) - 1))
-    passed = hz < edge_hz / BELOW_EDGE
-    n_passed = tf.reduce_sum(tf.cast(passed, tf.float32))
-    most = tf.reduce_sum(tf.where(passed, tf.cast(gaps > PASSED_DB, tf.float32), 0.0))
-    is_limited = (n_missing >= max(2, len(hz) // 32)) & (n_passed >= 4) & (most <= 0.3 * n_passed)
-    return tf.where(is_limited, edge_hz, 0.0)
+    few = len(limits.band_hz) // 32
+    n_bands = len(limits.band_hz) - few  # without those that the filter of any converter attenuates
+    hz = np.array(limits.band_hz[:n_bands], np.float32)
+    gaps = (np.array(limits.band_low_db, np.float32) - levels)[:n_bands]  # to the training clips' quietest
+    usual = tf.sort(gaps)[n_bands // 4]  # of a band that is passed
+    is_missing = (gaps - usual > STEP_DB) & (gaps > BELOW_DB)
+    n_missing = tf.reduce_sum(tf.math.cumprod(tf.cast(is_missing, tf.int32), reverse=True))
+    edge_hz = tf.gather(hz, tf.minimum(n_bands - n_missing, n_bands - 1))
+    is_passed, is_above = hz < edge_hz / BELOW_EDGE, tf.range(n_bands) >= n_bands - n_missing
+    passed, above = _median(gaps, is_passed), _median(gaps, is_above)
+    has_edge = (n_missing >= max(2, few)) & (tf.math.count_nonzero(is_passed) >= FEWEST_PASSED)
+    is_step = (above >= MEDIAN_BELOW_DB) & (above - passed >= MEDIAN_STEP_DB)
+    return tf.where(has_edge & is_step, edge_hz, 0.0)
+
+
+def _median(values: tf.Tensor, is_counted: tf.Tensor) -> tf.Tensor:
+    """Upper median of the values that are counted; infinity if none is."""
+    ordered = tf.sort(tf.where(is_counted, values, np.inf))
+    return ordered[tf.minimum(tf.cast(tf.math.count_nonzero(is_counted), tf.int32) // 2, values.shape[0] - 1)]
 
 
 class _Shape(NamedTuple):

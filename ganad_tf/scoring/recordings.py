@@ -54,17 +54,19 @@ def verdict_function(limits: RecordingLimits) -> Callable[[np.ndarray, np.ndarra
     """Function from the statistics of a clip to the reason why it is not judged; empty if it is."""
     n_mels = len(limits.band_hz)
     spec = [tf.TensorSpec([len(statistics.SOUND_STATISTICS)], tf.float32), tf.TensorSpec([n_mels], tf.float32)]
-    reason = tf.function(lambda sound, bands: verdict.not_judged(sound, bands, limits), input_signature=spec)
-    return lambda sound, bands: reason(sound, bands).numpy().decode()
+    # Concrete, because TensorFlow warns of functions that are traced for every machine type.
+    reason = tf.function(verdict.not_judged).get_concrete_function(*spec, limits)
+    return lambda sound, bands: reason(tf.constant(sound), tf.constant(bands)).numpy().decode()
 
 
 def _statistics(cache: Cache, entries: Sequence[Entry]) -> Iterator[tuple[Entry, np.ndarray, np.ndarray]]:
     """Statistics of the waveform and of the log-mel of each clip; a recording is read if its cache lacks the former."""
     config, recordings = cache.run.config, cache.run.listing.directory
-    of_waveform = tf.function(statistics.of_long_waveform, input_signature=[tf.TensorSpec([None], tf.float32)])
-    of_log_mel = tf.function(
-        statistics.of_log_mel, input_signature=[tf.TensorSpec([None, config.feature.n_mels], tf.float32)]
+    waveform_spec, log_mel_spec = (
+        tf.TensorSpec(shape, tf.float32) for shape in ([None], [None, config.feature.n_mels])
     )
+    of_waveform = tf.function(statistics.of_long_waveform).get_concrete_function(waveform_spec)
+    of_log_mel = tf.function(statistics.of_log_mel).get_concrete_function(log_mel_spec)
     for entry, log_mel in records.read(cache.path, entries):
         sound = np.array(entry.sound, np.float32)
         if not entry.sound:
