@@ -56,6 +56,7 @@ def _one_by_one(
     compute = tf.function(
         lambda waveform: (layer.in_pieces(waveform), statistics.of_long_waveform(waveform)),
         input_signature=[tf.TensorSpec([None], tf.float32)],
+        autograph=False,
     )
     for clip in clips:
         path = directory / clip.file

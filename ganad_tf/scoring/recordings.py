@@ -55,7 +55,7 @@ def verdict_function(limits: RecordingLimits) -> Callable[[np.ndarray, np.ndarra
     n_mels = len(limits.band_hz)
     spec = [tf.TensorSpec([len(statistics.SOUND_STATISTICS)], tf.float32), tf.TensorSpec([n_mels], tf.float32)]
     # Concrete, because TensorFlow warns of functions that are traced for every machine type.
-    reason = tf.function(verdict.not_judged).get_concrete_function(*spec, limits)
+    reason = tf.function(verdict.not_judged, autograph=False).get_concrete_function(*spec, limits)
     return lambda sound, bands: reason(tf.constant(sound), tf.constant(bands)).numpy().decode()
 
 
@@ -65,8 +65,8 @@ def _statistics(cache: Cache, entries: Sequence[Entry]) -> Iterator[tuple[Entry,
     waveform_spec, log_mel_spec = (
         tf.TensorSpec(shape, tf.float32) for shape in ([None], [None, config.feature.n_mels])
     )
-    of_waveform = tf.function(statistics.of_long_waveform).get_concrete_function(waveform_spec)
-    of_log_mel = tf.function(statistics.of_log_mel).get_concrete_function(log_mel_spec)
+    of_waveform = tf.function(statistics.of_long_waveform, autograph=False).get_concrete_function(waveform_spec)
+    of_log_mel = tf.function(statistics.of_log_mel, autograph=False).get_concrete_function(log_mel_spec)
     for entry, log_mel in records.read(cache.path, entries):
         sound = np.array(entry.sound, np.float32)
         if not entry.sound:
