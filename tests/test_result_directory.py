@@ -32,14 +32,16 @@ def test_names_are_the_challenges(tmp_path):
     assert results.scores("01") == tmp_path / "anomaly_score_fan_id_01.csv"
     assert results.decisions("01") == tmp_path / "decision_result_fan_id_01.csv"
     assert results.origin == tmp_path / "score_origin_eval_fan.json"
-    assert len(set(results.files(["01", "02"]))) == 4 + 2 * 3
+    assert len(set(results.files(["01", "02"]))) == 5 + 2 * 3
     directory = ResultDirectory.of(config)
     assert directory.table == tmp_path / "areas.csv"
     assert directory.paper.table == tmp_path / "paper" / "areas.csv"
 
 
 def test_scores_and_decisions_are_read_as_they_were_written(results):
-    results.write(SCORES, NORMAL, ORIGIN, threshold=0.5)
+    not_judged = {"d.wav": "clipped", 'e, "ä".wav': "level 18 dB below the training recordings"}
+    results.write(SCORES, NORMAL, ORIGIN, threshold=0.5, not_judged=not_judged)
+    assert results.read_not_judged() == not_judged
     for machine_id, scores in SCORES.items():
         assert score_files.read_scores(results.scores(machine_id)) == scores
     assert score_files.read_scores(results.train_scores) == TRAIN
@@ -58,6 +60,16 @@ def test_decisions_go_with_the_threshold(results):
     assert not list(results.directory.glob("decision_result_*"))
     results.write(SCORES, NormalScores(TRAIN), ORIGIN)
     assert not [*results.directory.glob("p_value_*"), *results.directory.glob("calibration_*")]
+
+
+def test_reasons_go_once_everything_is_judged(results):
+    results.write(SCORES, NORMAL, ORIGIN, not_judged={"d.wav": "clipped"})
+    results.write(SCORES, NORMAL, ORIGIN)
+    assert results.read_not_judged() == {}
+    assert not results.not_judged.exists()
+    results.not_judged.write_text("d.wav\n")
+    with pytest.raises(DataError, match="run `ganad score` again"):
+        results.read_not_judged()
 
 
 def test_scores_of_which_some_are_missing_are_not_taken_for_complete(results):

@@ -32,6 +32,7 @@ RUN_BY = {
     "import_logmel.py": "test_log_mels_are_imported_and_evidence_is_found_in_them",
     "long_clips.py": "tests/test_long_clips.py::test_memory_for_long_clips_is_bounded",
     "measure.py": "test_what_was_measured_becomes_tables",
+    "recording_faults.py": "test_faults_of_recordings_are_measured",
     "reference.py": "tests/test_benchmark.py::test_rows_compare_ours_with_plain_code",
     "rooms.py": "test_rooms_and_arrows_are_counted",
     "serving_load.py": "test_an_exported_model_stands_a_second_of_load",
@@ -119,6 +120,17 @@ def test_what_was_measured_becomes_tables(tmp_path):
     rows = [line for line in table.splitlines() if line.startswith("| SpectrumDensity")]
     assert len(rows) == 2
     assert all(row.count(" / ") == 7 for row in rows)  # six machine types and their mean
+
+
+def test_faults_of_recordings_are_measured(tmp_path):
+    small = ["--machines", "pump", "--clips", "7", "--train", "5", "--repeats", "1", "--seconds", "1"]
+    lines = run("recording_faults.py", *small, cwd=tmp_path).splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
+    shares = {name.strip("*"): (count, refused, named) for name, count, refused, named, _ in rows}
+    assert len(shares) == 7 + 3
+    assert shares["dead microphone"] == ("2", "100.00 %", "100.00 %")
+    assert shares["all faults"][0] == "14"
+    assert shares["healthy machine"][:2] == ("2", "0.00 %")
 
 
 def test_rooms_and_arrows_are_counted(tmp_path):

@@ -28,10 +28,12 @@ class Examination:
     Attributes:
       sha256: Checksum of the whole file, in hexadecimal digits; empty if the file can't be read.
       remarks: `digital silence`, `clipped`, and `constant channel N` for a channel beside others.
+      sound: Statistics of the waveform (`recording_check`), if they were computed.
     """
 
     sha256: str
     remarks: tuple[str, ...]
+    sound: tuple[float, ...] = ()
 
 
 class Peaks:

@@ -20,17 +20,17 @@ StampedClip = TypeVar("StampedClip", Clip, SkippedClip)
 
 
 def with_contents(current: Manifest, n_new: int, examinations: Mapping[str, Examination]) -> Manifest:
-    """The manifest with checksums and remarks added to its last `n_new` entries.
+    """The manifest with checksums, remarks and statistics added to its last `n_new` entries.
 
     Args:
       current: The manifest.
       n_new: Number of entries that were added last.
-      examinations: Checksums and remarks by `Clip.key`.
+      examinations: Those by `Clip.key`.
     """
     old, new = current.entries[: len(current.entries) - n_new], current.entries[len(current.entries) - n_new :]
     known = [examinations[entry.clip.key] for entry in new]
     described = (
-        dataclasses.replace(entry, sha256=contents.sha256, remarks=contents.remarks)
+        dataclasses.replace(entry, sha256=contents.sha256, remarks=contents.remarks, sound=contents.sound)
         for entry, contents in zip(new, known, strict=True)
     )
     return dataclasses.replace(current, entries=(*old, *described))

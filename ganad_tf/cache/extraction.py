@@ -1,5 +1,6 @@
 """Recordings → log-mels, on all cores, in memory that does not grow with their number."""
 
+import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from ganad_tf.clips import Clip
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError, MemoryShortageError
 from ganad_tf.features import LogMel, fewest_samples, log_mel_layer, memory
+from ganad_tf.recording_check import statistics
 
 THREADS = (os.cpu_count() or 1) + 1  # one more than cores, because one may wait for its file
 AHEAD = 64  # clips prefetched while a shard is written
@@ -31,7 +33,7 @@ def log_mels(
       config: Settings of audio and features.
       clips: The clips.
       directory: Directory that `Clip.file` is relative to.
-      examinations: Receives the checksum of each clip's file and remarks on its sound, by `Clip.key`.
+      examinations: Receives the checksum of each clip's file, remarks and statistics of its sound, by `Clip.key`.
       threads: Number of clips that are processed at the same time.
 
     Yields:
@@ -51,12 +53,18 @@ def _one_by_one(
     layer: LogMel, config: Config, clips: Sequence[Clip], directory: Path, examinations: dict[str, Examination]
 ) -> LogMels:
     """Log-mels of long clips, one at a time."""
-    log_mel = tf.function(layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
+    compute = tf.function(
+        lambda waveform: (layer.in_pieces(waveform), statistics.of_long_waveform(waveform)),
+        input_signature=[tf.TensorSpec([None], tf.float32)],
+        autograph=False,
+    )
     for clip in clips:
         path = directory / clip.file
         try:
             with memory.enough_for(path):
-                values = log_mel(memory.as_tensor(_read(directory, clip, config, examinations))).numpy()
+                log_mel, sound = compute(memory.as_tensor(_read(directory, clip, config, examinations)))
+                values = log_mel.numpy()
+                _add_statistics(examinations, clip, sound.numpy())
         except MemoryShortageError:  # not the clip's fault
             raise
         except DataError as error:
@@ -86,22 +94,24 @@ def _in_parallel(
             faults[int(number)] = error
             return np.zeros(fewest, np.float32)  # a placeholder, which is discarded
 
-    def log_mel(number: tf.Tensor) -> tf.Tensor:
-        return layer.in_pieces(tf.ensure_shape(tf.numpy_function(read, [number], tf.float32), [None]))
+    def compute(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        waveform = tf.ensure_shape(tf.numpy_function(read, [number], tf.float32), [None])
+        return layer.in_pieces(waveform), statistics.of_waveform(waveform)
 
     options = tf.data.Options()
     options.autotune.enabled = False  # nothing to tune, and its thread is slow to end
     options.threading.private_threadpool_size = threads
     options.threading.max_intra_op_parallelism = 1  # parallelism is across clips
-    dataset = tf.data.Dataset.range(len(clips)).map(log_mel, num_parallel_calls=threads, deterministic=True)
+    dataset = tf.data.Dataset.range(len(clips)).map(compute, num_parallel_calls=threads, deterministic=True)
     log_mels = dataset.prefetch(AHEAD).with_options(options).as_numpy_iterator()
     for number, clip in enumerate(clips):
         path = directory / clip.file
         with memory.enough_for(path):
-            values = next(log_mels)
+            values, sound = next(log_mels)
         fault = faults.pop(number, None)
         if isinstance(fault, MemoryShortageError):  # not the clip's fault
             raise fault
+        _add_statistics(examinations, clip, sound)
         yield clip, fault or _finite(values, path)
 
 
@@ -112,6 +122,10 @@ def _read(directory: Path, clip: Clip, config: Config, examinations: dict[str, E
         return audio.read(path, settings, fewest_samples=fewest_samples(config.feature), observe=check.add)
     finally:  # also for unusable files, to recognise them next time
         examinations[clip.key] = Examination(sound_checks.checksum(path), check.remarks(settings))
+
+
+def _add_statistics(examinations: dict[str, Examination], clip: Clip, sound: np.ndarray) -> None:
+    examinations[clip.key] = dataclasses.replace(examinations[clip.key], sound=tuple(sound.tolist()))
 
 
 def _finite(values: np.ndarray, path: Path) -> np.ndarray | DataError:

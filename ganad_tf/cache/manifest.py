@@ -29,6 +29,7 @@ class Entry:
       frames: Number of spectra.
       sha256: Checksum of the recording's file; empty if unknown, as in caches of earlier versions.
       remarks: Remarks of `sound_checks` on the sound.
+      sound: Statistics of the waveform (`recording_check`); empty if unknown, as in caches of earlier versions.
     """
 
     clip: Clip
@@ -37,6 +38,7 @@ class Entry:
     frames: int
     sha256: str = ""
     remarks: tuple[str, ...] = ()
+    sound: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,8 @@ def _group(clip: Clip) -> list[str]:
 
 
 def _entry(body: dict[str, Any]) -> Entry:
-    return Entry(**{**body, "clip": Clip(**body["clip"]), "remarks": tuple(body.get("remarks", ()))})
+    lists = {name: tuple(body.get(name, ())) for name in ("remarks", "sound")}
+    return Entry(**{**body, **lists, "clip": Clip(**body["clip"])})
 
 
 def _statistics(body: dict[str, Any] | None) -> Statistics | None:

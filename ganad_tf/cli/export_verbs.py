@@ -71,7 +71,7 @@ def predict(options: argparse.Namespace) -> None:
     write = {"table": predictions.as_table, "json": predictions.as_json, "csv": predictions.as_csv}[options.form]
     predicted = [outcome for outcome in outcomes if isinstance(outcome, predictions.Prediction)]
     print(write(predicted))
-    decisions.warn("recordings", [prediction.is_anomaly for prediction in predicted])
+    decisions.warn("recordings", [bool(prediction.is_anomaly) for prediction in predicted if not prediction.not_judged])
     faults = [*empty, *(str(outcome) for outcome in outcomes if isinstance(outcome, GanadError))]
     if faults:
         raise DataError("\n".join(faults))

@@ -21,6 +21,7 @@ from ganad_tf.config.sections import (
     Feature,
     Fit,
     Model,
+    RecordingCheck,
     Scorer,
     TensorBoard,
     Threshold,
@@ -67,6 +68,7 @@ class Config:
     scorer: Scorer = field(default_factory=Scorer)
     threshold: Threshold = field(default_factory=Threshold)
     calibration: Calibration = field(default_factory=Calibration)
+    recording_check: RecordingCheck = field(default_factory=RecordingCheck)
     tensorboard: TensorBoard = field(default_factory=TensorBoard)
     ensemble: Ensemble = field(default_factory=Ensemble)
     machines: Mapping[str, Any] = field(default_factory=dict)
@@ -149,6 +151,12 @@ class Config:
         """Configurations whose scores are written: this one and, unless it is the same, the paper-score variant."""
         has_other = self.scorer.name != "paper" and not self.ensemble.members
         return (self, self.with_paper_score()) if has_other else (self,)
+
+    @property
+    def checks_recordings(self) -> bool:
+        """Whether clips with other recording conditions than those of training get no score."""
+        enabled = self.recording_check.enabled
+        return self.dataset.name != "imported" and (self.dataset.name != "dcase2020" if enabled is None else enabled)
 
     def data_directory(self, mode: Mode) -> Path:
         """Directory of the recordings of `mode`."""

@@ -15,7 +15,7 @@ from ganad_tf.config.sections import Model
 from ganad_tf.errors import ConfigError
 
 # Sections that may differ between machine types within one experiment.
-MACHINE_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold", "calibration")
+MACHINE_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold", "calibration", "recording_check")
 
 # Keys of a member of an ensemble that is a configuration; it has all others from the file around it.
 MEMBER_KEYS = ("name", "seed", "deterministic", "machines", *MACHINE_SECTIONS)

@@ -1,8 +1,8 @@
 """The sections of a YAML file: one frozen dataclass each, with its keys and their defaults.
 
-`dataset`, `audio` and `feature` say what comes in; `model`, `fit`, `scorer`, `threshold`, `tensorboard` and `ensemble`
-what is made of it. Every default is that of the DCASE 2020 Task 2 baseline or leaves its meaning as it is.
-`experiment.py` puts the sections together.
+`dataset`, `audio` and `feature` say what comes in; `model`, `fit`, `scorer`, `threshold`, `recording_check`,
+`tensorboard` and `ensemble` what is made of it. Every default is that of the DCASE 2020 Task 2 baseline or leaves its
+meaning as it is. `experiment.py` puts the sections together.
 """
 
 from collections.abc import Mapping
@@ -303,6 +303,18 @@ class Calibration:
 
     def __post_init__(self) -> None:
         in_range("calibration.block", self.block, 1, LARGEST_COUNT)
+
+
+@dataclass(frozen=True)
+class RecordingCheck:
+    """`recording_check`: whether a clip whose recording conditions are not those of training gets a reason, no score.
+
+    Attributes:
+      enabled: None for all layouts but that of the challenge, which wants a score for each clip, and imported log-mels,
+        which have no recordings.
+    """
+
+    enabled: bool | None = None
 
 
 @dataclass(frozen=True)

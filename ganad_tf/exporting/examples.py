@@ -12,8 +12,11 @@ from ganad_tf.audio import lengths
 from ganad_tf.cache import records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.clips import Clip, Listing, evenly_spread
-from ganad_tf.errors import DataError
+from ganad_tf.errors import DataError, ExportError
+from ganad_tf.exporting.graph import recording_limits
 from ganad_tf.exporting.members import ExportInputs
+from ganad_tf.recording_check.statistics import of_log_mel, of_waveform
+from ganad_tf.scoring import recordings
 from ganad_tf.serving.models import replay
 
 logger = logging.getLogger(__name__)
@@ -41,12 +44,24 @@ class Example:
 
 
 def from_waveforms(inputs: ExportInputs, clips: list[np.ndarray]) -> list[Example]:
-    """Examples of three lengths: the shortest clip's, two thirds and one third of it."""
+    """Examples of three lengths: the shortest clip's, two thirds and one third of it.
+
+    Raises:
+      ExportError: If no clip of any length is judged.
+    """
     examples = []
     for length in _lengths(clips, inputs.shortest_clip()[0]):
         rounded = [np.clip(np.round(clip[:length] * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1) for clip in clips]
         waveforms = np.stack(rounded).astype(np.float32) / FULL_SCALE  # exact in 16-bit PCM
-        examples.append((waveforms, np.stack(inputs.live_log_mels(waveforms))))
+        log_mels = np.stack(inputs.live_log_mels(waveforms))
+        judged = _judged(inputs, waveforms, log_mels)
+        if judged:
+            examples.append((waveforms[judged], log_mels[judged]))
+    if not examples:
+        raise ExportError(
+            f"Expected recordings of {inputs.run.machine} that are judged, to verify the export; all that were sampled "
+            "have other recording conditions than those of training."
+        )
     return _add_scores(inputs, examples)
 
 
@@ -113,6 +128,16 @@ def read_usable_clips(
     return waveforms
 
 
+def _judged(inputs: ExportInputs, waveforms: np.ndarray, log_mels: np.ndarray) -> list[int]:
+    """Indices of the clips that are judged, repeated to eight; none if none is."""
+    limits, indices = recording_limits(inputs.members), list(range(len(waveforms)))
+    if limits:
+        judge = recordings.verdict_function(limits)
+        statistics_of = zip(map(of_waveform, waveforms), map(of_log_mel, log_mels), strict=True)
+        indices = [number for number, known in enumerate(statistics_of) if not judge(*known)]
+    return _repeat_to_eight(indices) if indices else []
+
+
 def _spread(items: Sequence[T]) -> list[T]:
     """At most `N_CLIPS` of the items, evenly spread."""
     return [items[index] for index in evenly_spread(len(items), N_CLIPS)]
@@ -123,7 +148,7 @@ def _lengths(clips: list[np.ndarray], shortest: int) -> list[int]:
     return sorted({max(shortest, longest * thirds // 3) for thirds in (1, 2, 3)})
 
 
-def _repeat_to_eight(clips: list[np.ndarray]) -> list[np.ndarray]:
+def _repeat_to_eight(clips: list[T]) -> list[T]:
     return [clips[number % len(clips)] for number in range(N_CLIPS)]
 
 

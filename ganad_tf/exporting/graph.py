@@ -22,6 +22,8 @@ from ganad_tf.exporting.checks import LengthLimit, expect, expect_finite, requir
 from ganad_tf.exporting.explaining import explain
 from ganad_tf.exporting.guards import replace_unusable_scores
 from ganad_tf.features import fewest_samples, log_mel_layer, windows_of
+from ganad_tf.recording_check.limits import RecordingLimits
+from ganad_tf.recording_check.verdict import refuse_not_judged
 from ganad_tf.results import ensemble
 from ganad_tf.scoring import clip_scores, clip_values
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
@@ -36,10 +38,14 @@ PARALLEL_CLIPS = 8  # clips of a batch that are processed concurrently
 
 @dataclass(frozen=True)
 class Member:
-    """A trained detector with a fitted scorer; an ensemble has several members."""
+    """A trained detector with a fitted scorer, and the recording conditions outside of which it judges no clip.
+
+    An ensemble has several members.
+    """
 
     model: TrainedDetector
     fitted: FittedScorer
+    limits: RecordingLimits | None = None
 
 
 class SoundScorer(tf.Module):
@@ -81,6 +87,7 @@ class SoundScorer(tf.Module):
         self.threshold = threshold
         self.calibration = np.asarray(calibration, precision)
         self.precision = precision
+        self._limits = recording_limits(members)
         feature = config.feature
         self._length_limit = LengthLimit(longest_samples, config.audio.sample_rate, feature.hop_length)
         self.fewest_samples, self.fewest_frames = shortest_clip(config, members)
@@ -190,7 +197,8 @@ class SoundScorer(tf.Module):
             *self._length_limit.check_samples(name, n_samples),
         ]
         with tf.control_dependencies(checks):
-            return self._features(waveform)
+            log_mel = self._features(waveform)
+        return log_mel if self._limits is None else refuse_not_judged(name, waveform, log_mel, self._limits)
 
     def _decode(self, file: tf.Tensor) -> tf.Tensor:
         """Decodes a WAV file to one channel `[samples]`, as `audio.read` does."""
@@ -225,6 +233,11 @@ class SoundScorer(tf.Module):
 
     def _threshold_of(self, scores: tf.Tensor) -> tf.Tensor:
         return tf.fill(tf.shape(scores), tf.constant(self.threshold, tf.float32))
+
+
+def recording_limits(members: Sequence[Member]) -> RecordingLimits | None:
+    """Recording conditions outside of which a clip is not judged; None for all conditions."""
+    return next((member.limits for member in members if member.limits), None)  # all were trained on the same clips
 
 
 def shortest_clip(config: Config, members: Sequence[Member]) -> tuple[int, int]:

@@ -132,8 +132,11 @@ def gather(run: MachineRun) -> ExportInputs:
 def _members(run: MachineRun) -> list[tuple[Config, Member, Healthy | None]]:
     """An ensemble's members: trained with it, or behind a result directory; as `_trained`."""
     trained = {member.config.result_directory: member for member in run.members()}
+    with_limits = run.config.checks_recordings
     return [
-        _trained(trained[folder]) if folder in trained else _member(MachineResults(Path(folder), run.mode, run.machine))
+        _trained(trained[folder])
+        if folder in trained
+        else _member(MachineResults(Path(folder), run.mode, run.machine), with_limits=with_limits)
         for folder in run.config.member_directories()
     ]
 
@@ -141,11 +144,15 @@ def _members(run: MachineRun) -> list[tuple[Config, Member, Healthy | None]]:
 def _trained(run: MachineRun) -> tuple[Config, Member, Healthy | None]:
     """Configuration, detector and healthy sound of a run that is trained."""
     directory = score.detector_directory(run)
-    fitted = calibration.load_scorer(directory, run.config)
-    return run.config, Member(directory.load(), fitted), directory.load_healthy()
+    return run.config, _load(directory, run.config, with_limits=run.config.checks_recordings), directory.load_healthy()
 
 
-def _member(results: MachineResults) -> tuple[Config, Member, Healthy | None]:
+def _load(directory: ModelDirectory, config: Config, *, with_limits: bool) -> Member:
+    limits = directory.load_limits() if with_limits else None
+    return Member(directory.load(), calibration.load_scorer(directory, config), limits)
+
+
+def _member(results: MachineResults, *, with_limits: bool) -> tuple[Config, Member, Healthy | None]:
     """Configuration, detector and healthy sound behind the score files in a member's result directory."""
     origin = results.read_origin()
     if not origin or "detector" not in origin:
@@ -154,21 +161,21 @@ def _member(results: MachineResults) -> tuple[Config, Member, Healthy | None]:
             f"{results.origin.name}; scores from elsewhere, or of an ensemble, can't be exported."
         )
     directory = ModelDirectory(Path(origin["detector"]))
-    model = directory.load()
+    record = directory.record()
     settings = {key: value for key, value in origin["settings"].items() if not key.startswith("scorer.")}
     advice = "run `ganad score` on the members again"
     subject = f"The detector in {directory.path}"
-    reader.refuse_other_settings(subject, model.record["settings"], settings, advice)
+    reader.refuse_other_settings(subject, record["settings"], settings, advice)
     scored_by = dataclasses.replace(
         configuration.from_mapping(origin["config"], source=str(results.origin)), scorer=_scorer(origin["settings"])
     )
-    fitted = calibration.load_scorer(directory, scored_by)
-    if tuple(score_files.read_scores(results.train_scores)) != fitted.train_scores:
+    member = _load(directory, scored_by, with_limits=with_limits)
+    if tuple(score_files.read_scores(results.train_scores)) != member.fitted.train_scores:
         raise ExportError(
             f"The scores in {results.directory} are not those of the detector in {directory.path} any more; {advice}."
         )
-    config = configuration.from_mapping(model.record["config"], source=str(directory.path))
-    return config, Member(model, fitted), directory.load_healthy()
+    config = configuration.from_mapping(record["config"], source=str(directory.path))
+    return config, member, directory.load_healthy()
 
 
 def _scorer(settings: dict[str, Any]) -> Scorer:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ganad_tf.config import to_dict
 from ganad_tf.errors import DataError
+from ganad_tf.exporting.graph import recording_limits
 from ganad_tf.exporting.members import ExportInputs
 from ganad_tf.exporting.portable import strip_private_paths
 from ganad_tf.files import atomic
@@ -32,6 +33,7 @@ def collect(inputs: ExportInputs, name: str) -> dict[str, Any]:
             "sample_rate_hz": config.audio.sample_rate,
             "fewest_samples": inputs.shortest_clip()[0],
             "mels": model.n_mels,
+            "recording_check": recording_limits(inputs.members) is not None,
         },
         "threshold": {
             "value": inputs.threshold,

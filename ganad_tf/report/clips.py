@@ -42,6 +42,8 @@ def draw_cards(
       DataError: If the cache, the detector or a recording is missing or damaged.
     """
     groups = summary.choose_clips(n_clips)
+    if not groups:  # none is judged
+        return {}
     chosen = list(dict.fromkeys(scored for members in groups.values() for scored in members))
     views = dict(read_views(summary, [scored.clip for scored in chosen]))
     scales = _colour_scales(views.values())

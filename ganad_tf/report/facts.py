@@ -99,6 +99,7 @@ class MachineSummary:
       rows: One per machine ID, then the mean.
       origin: Provenance file beside the scores.
       training: Training record beside the detector; None for an ensemble.
+      not_judged: Test clips without a score and the reasons, by name.
     """
 
     run: MachineRun
@@ -110,6 +111,7 @@ class MachineSummary:
     rows: tuple[Row, ...]
     origin: dict[str, Any]
     training: dict[str, Any] | None
+    not_judged: dict[str, str]
 
     @property
     def machine(self) -> str:
@@ -209,6 +211,7 @@ def _summarize(results: MachineResults) -> MachineSummary:
         rows=(*rows, _row("mean", list(by_id.values()), config.max_fpr)),
         origin=origin,
         training=provenance.training_of(origin),
+        not_judged=results.read_not_judged(),
     )
 
 

@@ -16,6 +16,7 @@ COUNTS = ("threshold", "normal_below", "normal_above", "anomaly_below", "anomaly
 CLIPS = ("system", "mode", "machine", "id", "clip", "score", "label", "decision", "p_value")
 MADE = ("system", "mode", "machine", "what", "value")
 MARKDOWN = ("machine type", "id", "AUC", "pAUC", "threshold", "normal above", "anomalies below")
+NOT_JUDGED = ("clip", "reason")
 MARKDOWN_CLIPS = ("kind", "clip", "score", "verdict", "largest residual")
 
 
@@ -68,6 +69,8 @@ def write_markdown(path: Path, systems: Sequence[SystemPage], comparison: Compar
         parts.append(markdown([MARKDOWN, *(row for page in system.machines for row in _machine_rows(page))]))
         for page in system.machines:
             parts += [f"### {page.facts.title}: clips", markdown([MARKDOWN_CLIPS, *_clip_rows(page)])]
+            if page.facts.not_judged:
+                parts += [f"### {page.facts.title}: not judged", markdown([NOT_JUDGED, *page.facts.not_judged.items()])]
             made = [(what, f"`{value}`".replace("\n", " ")) for what, value in page.made.items()]
             parts += [f"### {page.facts.title}: how it was made", markdown([("what", "value"), *made])]
     atomic.write_text(path, "\n\n".join(parts) + "\n")

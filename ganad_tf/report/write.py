@@ -82,6 +82,17 @@ def _machine_page(key: str, summary: MachineSummary, plots: Path, embedder: Audi
 
 
 def _pictures(summary: MachineSummary, directory: Path) -> Iterator[Picture]:
+    if summary.scored:
+        yield from _pictures_of_scores(summary, directory)
+    history = (summary.training or {}).get("history")
+    if history:
+        path = directory / "curves.png"
+        charts.plot_curves(path, history)
+        ends = [f"{name} from {values[0]:.3g} to {values[-1]:.3g}" for name, values in history.items()]
+        yield Picture(path, f"Training curves of {summary.title}: {', '.join(ends)}.", "Losses by epoch")
+
+
+def _pictures_of_scores(summary: MachineSummary, directory: Path) -> Iterator[Picture]:
     title, by_id = summary.title, summary.by_id()
     kinds = [(0, "normal"), (1, "anomalous")] if summary.is_labelled else [(None, "new")]
     medians = [
@@ -102,12 +113,6 @@ def _pictures(summary: MachineSummary, directory: Path) -> Iterator[Picture]:
         areas = [f"id {row.name} AUC {in_percent(row.auc.value)}" for row in summary.rows[:-1]]
         caption = f"ROC curves; the pAUC counts up to a false positive rate of {summary.config.max_fpr:g}"
         yield Picture(path, f"ROC curves of {title}: {', '.join(areas)}.", caption)
-    history = (summary.training or {}).get("history")
-    if history:
-        path = directory / "curves.png"
-        charts.plot_curves(path, history)
-        ends = [f"{name} from {values[0]:.3g} to {values[-1]:.3g}" for name, values in history.items()]
-        yield Picture(path, f"Training curves of {title}: {', '.join(ends)}.", "Losses by epoch")
 
 
 def _made(summary: MachineSummary) -> dict[str, Any]:

@@ -108,6 +108,11 @@ class MachineResults:
         """File of the decisions, 0 or 1, of one machine ID."""
         return self.directory / f"decision_result_{self.machine}_id_{machine_id}.csv"
 
+    @property
+    def not_judged(self) -> Path:
+        """File of the test clips that are not judged; missing if there are none."""
+        return self.directory / f"not_judged_{self.mode}_{self.machine}.csv"
+
     def p_values(self, machine_id: str) -> Path:
         """File of the p-values of one machine ID, laid out as the scores."""
         return self.directory / f"p_value_{self.machine}_id_{machine_id}.csv"
@@ -116,7 +121,7 @@ class MachineResults:
         """Files that are written for these machine IDs."""
         paths = (self.scores, self.decisions, self.p_values)
         by_id = [path(machine_id) for path in paths for machine_id in machine_ids]
-        return [self.unfinished, self.origin, self.train_scores, self.calibration_scores, *by_id]
+        return [self.unfinished, self.origin, self.train_scores, self.calibration_scores, self.not_judged, *by_id]
 
     def normal_scores(self) -> NormalScores:
         """Reads the scores of the normal clips.
@@ -136,6 +141,14 @@ class MachineResults:
         """
         return score_files.read_origin(self.origin)
 
+    def read_not_judged(self) -> dict[str, str]:
+        """Reads the reasons why test clips have no score, by clip name.
+
+        Raises:
+          DataError: If the file can't be read.
+        """
+        return score_files.read_reasons(self.not_judged) if self.not_judged.exists() else {}
+
     def write(
         self,
         scores: Mapping[str, Sequence[ClipScore]],
@@ -143,6 +156,7 @@ class MachineResults:
         origin: Mapping[str, Any],
         *,
         threshold: float | None = None,
+        not_judged: Mapping[str, str] | None = None,
     ) -> None:
         """Writes scores, p-values and decisions; the provenance is written last and marks them as complete.
 
@@ -151,6 +165,7 @@ class MachineResults:
           normal: Scores of the normal training clips and, for p-values, of those for calibration.
           origin: Settings and files that the scores were made with.
           threshold: Score above which a clip counts as anomalous; None for no decisions, which deletes earlier ones.
+          not_judged: Reasons why test clips have no score, by clip name.
 
         Raises:
           DataError: If a score is NaN or infinite.
@@ -167,6 +182,10 @@ class MachineResults:
                 values = conformal.p_values([clip.score for clip in clips], normal.calibration_values())
                 rows = [(clip.name, float(value)) for clip, value in zip(clips, values, strict=True)]
                 score_files.write_rows(self.p_values(machine_id), rows)
+        if not_judged:
+            score_files.write_rows(self.not_judged, sorted(not_judged.items()))
+        else:
+            self.not_judged.unlink(missing_ok=True)
         if threshold is not None:
             for machine_id, clips in scores.items():
                 decisions = [(clip.name, int(clip.score > threshold)) for clip in clips]

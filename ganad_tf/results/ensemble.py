@@ -6,7 +6,7 @@ not depend on the other test clips.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,17 +42,18 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
     for member in members:
         member.read_origin()
     training = aligned([member.train_scores for member in members])
+    not_judged = {name: reason for member in members[::-1] for name, reason in member.read_not_judged().items()}
     combined = {}
     for machine_id, clips in by_id(run.listing.require_clips("test")).items():
-        names, scores = aligned([member.scores(machine_id) for member in members])
-        may_lack = {clip.name for clip in clips} if config.on_bad_clip == "skip" else set()
+        names, scores = aligned([member.scores(machine_id) for member in members], without=not_judged)
+        may_lack = {clip.name for clip in clips} if config.on_bad_clip == "skip" else set(not_judged)
         advice = "run `ganad score` on the members again"
         score_files.check_names(members[0].scores(machine_id), names, clips, may_lack, advice=advice)
         combined[machine_id] = _combined((names, scores), training, config)
     normal = NormalScores(_combined(training, training, config), _calibration(run, members, training))
     limit = threshold_or_none(normal.deciding(config.threshold), config.threshold, run.machine)
     origin = config.origin(command) | {"members": _digests(run)}
-    MachineResults.of(run).write(combined, normal, origin, threshold=limit)
+    MachineResults.of(run).write(combined, normal, origin, threshold=limit, not_judged=not_judged)
     logger.info("%s: combined %d members, threshold %s", run.machine, len(members), format_threshold(limit))
     return limit
 
@@ -177,13 +178,20 @@ def _digests(run: MachineRun) -> dict[str, str]:
     return digests
 
 
-def aligned(paths: Sequence[Path]) -> tuple[list[str], np.ndarray]:
+def aligned(paths: Sequence[Path], *, without: Collection[str] = ()) -> tuple[list[str], np.ndarray]:
     """Reads score files of the same clips: clip names, in the order of the first file, and `[members, clips]` scores.
+
+    Args:
+      paths: The files.
+      without: Names of clips that are left out, such as those that a member does not judge.
 
     Raises:
       DataError: If a file is missing or lists other clips than the first.
     """
-    tables = [{score.name: score.score for score in score_files.read_scores(path)} for path in paths]
+    tables = [
+        {score.name: score.score for score in score_files.read_scores(path) if score.name not in without}
+        for path in paths
+    ]
     for path, table in zip(paths, tables, strict=True):
         different = sorted(table.keys() ^ tables[0].keys())
         if different:

@@ -4,6 +4,7 @@ Needs neither TensorFlow nor the detector, only the clips' anomaly scores.
 """
 
 import csv
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from ganad_tf.results import ensemble, score_files
 from ganad_tf.results.directory import MachineResults, ResultDirectory
 from ganad_tf.results.metrics import auc, mean_of_defined, pauc
 from ganad_tf.run import MachineRun
+
+logger = logging.getLogger(__name__)
 
 
 class Areas(NamedTuple):
@@ -75,6 +78,7 @@ def evaluate_scores(runs: Sequence[MachineRun], *, keep: bool = False) -> list[M
     results = []
     for run in runs:
         _check_origin(run)
+        _warn_of_not_judged(run)
         ids = [areas_of(*pair, machine_id, run.config.max_fpr) for machine_id, pair in scored_by_id(run).items()]
         results.append(MachineResult(run.machine, tuple(ids)))
     write_table(ResultDirectory.of(runs[0].config).table, results, keep=keep)
@@ -140,12 +144,21 @@ def _with_scores(path: Path, clips: Sequence[Clip], left_out: set[str]) -> list[
 
 
 def _left_out(run: MachineRun) -> set[str]:
-    """Names of the test clips that `on_bad_clip: skip` left out of the cache."""
-    cache = Cache(run, "test")
+    """Names of the test clips that are not judged, or that `on_bad_clip: skip` left out of the cache."""
+    not_judged, cache = set(MachineResults.of(run).read_not_judged()), Cache(run, "test")
     if run.config.on_bad_clip == "error" or not cache.path.exists():
-        return set()
+        return not_judged
     skipped = {clip.stamp[0] for clip in cache.load().skipped}
-    return {clip.name for clip in run.listing.clips_of("test") if clip.key in skipped}
+    return not_judged | {clip.name for clip in run.listing.clips_of("test") if clip.key in skipped}
+
+
+def _warn_of_not_judged(run: MachineRun) -> None:
+    results = MachineResults.of(run)
+    if n_clips := len(results.read_not_judged()):
+        count = (n_clips, len(run.listing.clips_of("test")))
+        logger.warning(
+            "%s: %d of %d test clips are not judged and count in no result: %s", run.machine, *count, results.not_judged
+        )
 
 
 def _check_origin(run: MachineRun) -> None:

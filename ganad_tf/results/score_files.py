@@ -74,6 +74,19 @@ def read_scores(path: Path, *, may_have_header: bool = False) -> list[ClipScore]
     return scores
 
 
+def read_reasons(path: Path) -> dict[str, str]:
+    """Reads a file of `file name,reason` lines, of clips that are not judged.
+
+    Raises:
+      DataError: If it can't be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            return dict(csv.reader(stream))
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"Can't read {path} ({error}); run `ganad score` again.") from error
+
+
 def check_names(
     path: Path, names: Collection[str], clips: Sequence[Clip], may_lack: Collection[str], *, advice: str
 ) -> None:

@@ -4,7 +4,7 @@
 digest, the standardisation, the loss curves and the versions. Each scorer has a folder there, named after its
 settings: the scores of the training clips in `train_scores.csv` and, for a density, its constants in `density.npz`.
 `folds/` holds detectors that were trained without some of the clips, for calibration. `healthy.json` describes the
-sound of the normal training clips, for words about anomalies.
+sound of the normal training clips, for words about anomalies, and `recording_limits.json` their recording conditions.
 """
 
 import json
@@ -25,6 +25,7 @@ from ganad_tf.features import Normalizer
 from ganad_tf.files import atomic, checksummed
 from ganad_tf.findings.healthy import Healthy
 from ganad_tf.models import Detector
+from ganad_tf.recording_check.limits import RecordingLimits
 from ganad_tf.results import score_files
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.results.thresholds import NormalScores
@@ -34,6 +35,7 @@ from ganad_tf.scoring.densities import AveragedDensity, Density
 
 DETECTOR = "detector.keras"
 HEALTHY = "healthy.json"
+LIMITS = "recording_limits.json"
 SCORES, DENSITY, SETTINGS = "train_scores.csv", "density.npz", "scorer.json"
 
 
@@ -176,6 +178,28 @@ class ModelDirectory:
         advice = "set another `model_directory`, or remove the folder and train again"
         what = f"The detector in {self.path}"
         reader.refuse_other_settings(what, self.record()["settings"], config.training_settings(), advice)
+
+    @property
+    def limits(self) -> Path:
+        """File of the recording conditions of the normal training clips."""
+        return self.path / LIMITS
+
+    def save_limits(self, limits: RecordingLimits) -> None:
+        """Writes the recording conditions beside the detector; call it only under the directory's lock."""
+        atomic.write_text(self.limits, json.dumps(limits.to_json()))
+
+    def load_limits(self) -> RecordingLimits | None:
+        """Loads the recording conditions; None if the detector was trained without.
+
+        Raises:
+          DataError: If they can't be read.
+        """
+        if not self.limits.exists():
+            return None
+        try:
+            return RecordingLimits.from_json(json.loads(self.limits.read_text(encoding="utf-8")))
+        except checksummed.READ_ERRORS as error:
+            raise training_record.unreadable(self.path, error) from error
 
     def scorer_path(self, settings: Scorer) -> Path:
         """Folder of a fitted scorer, named after its settings."""

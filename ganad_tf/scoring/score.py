@@ -13,7 +13,7 @@ from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.results.thresholds import format_threshold, threshold_or_none
 from ganad_tf.run import MachineRun
-from ganad_tf.scoring import calibration, clip_values
+from ganad_tf.scoring import calibration, clip_values, recordings
 from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory, TrainedDetector
 from ganad_tf.scoring.partial_scores import PartialScores
 
@@ -41,8 +41,9 @@ def score_clips(
 ) -> ScoringResult:
     """Scores the test clips of one machine type and writes score and decision files, one pair per ID.
 
-    If the scorer is not the paper's, the paper's scores go to `paper/` in the result directory. If the training scores
-    determine no threshold, scores are written without decisions, and a warning is logged.
+    If the scorer is not the paper's, the paper's scores go to `paper/` in the result directory. Clips that
+    `recording_check` refuses have a reason instead of a score. If the training scores determine no threshold, scores
+    are written without decisions. A warning is logged of either.
 
     Args:
       run: The machine type's run; the log-mels of the test clips must be in the cache.
@@ -82,10 +83,11 @@ def _score(
         atomic.clear_leftovers(path)
     if not fresh:
         partial.read()
+    not_judged = recordings.not_judged(run, directory, cache, current.entries)
     functions = [clip_values.scorer_function(model, scorer) for scorer in fitted]
-    scores = clip_values.apply_to_cache(
-        model, functions, cache.path, current.entries, progress=progress, partial=partial
-    )
+    entries = [entry for entry in current.entries if entry.clip not in not_judged]
+    scores = clip_values.apply_to_cache(model, functions, cache.path, entries, progress=progress, partial=partial)
+    reasons = {clip.name: reason for clip, reason in not_judged.items()}
     normal = fitted[0].normal_scores
     threshold = threshold_or_none(normal.deciding(run.config.threshold), run.config.threshold, run.title)
     for variant, scorer, scored in zip(variants, fitted, scores, strict=True):
@@ -95,7 +97,9 @@ def _score(
             "trained_on": model.record["cache"],
         }
         limit = threshold if variant is variants[0] else None
-        MachineResults.of(variant).write(_by_id(run, scored), scorer.normal_scores, origin, threshold=limit)
+        MachineResults.of(variant).write(
+            _by_id(run, scored), scorer.normal_scores, origin, threshold=limit, not_judged=reasons
+        )
     partial.remove()
     logger.info("%s: scored %d clips, threshold %s", run.title, len(scores[0]), format_threshold(threshold))
     return ScoringResult(scores[0], threshold, model, fitted[0])

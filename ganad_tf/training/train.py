@@ -18,7 +18,7 @@ from ganad_tf.features import Normalizer
 from ganad_tf.files import atomic, lock
 from ganad_tf.models import Detector
 from ganad_tf.run import MachineRun
-from ganad_tf.scoring import model_directory
+from ganad_tf.scoring import model_directory, recordings
 from ganad_tf.scoring.fit import check_clip_count, describe_healthy, fit_scorers, warn_of_missing_threshold
 from ganad_tf.scoring.model_directory import ModelDirectory, TrainedDetector
 from ganad_tf.tensorboard import experiment
@@ -74,6 +74,8 @@ def train_detector(
         if missing:
             fit_scorers(directory, missing, cache, entries, run.config.seed)
         describe_healthy(run, directory, cache, entries)
+        if run.config.checks_recordings and not directory.limits.exists():
+            directory.save_limits(recordings.learn_limits(cache, entries))
         if is_new and run.config.tensorboard.directory:
             experiment.show_scores(run, directory.load(), directory.load_scorer(run.config.scorer))
     return is_new

@@ -14,7 +14,7 @@ from ganad_tf.errors import DataError
 from ganad_tf.serving.models import audio_format
 from ganad_tf.serving.models.audio_format import AudioFormat
 from ganad_tf.serving.predict.http_client import CONCURRENT_REQUESTS, Ask
-from ganad_tf.serving.predict.predictions import Prediction
+from ganad_tf.serving.predict.predictions import Prediction, refused
 
 # Server and input name before the reason why a clip is refused; removed, so that the message reads as in process.
 _OF_THE_MODEL = re.compile(r"^\S+ answered (?:400|INVALID_ARGUMENT): (?:wav_bytes|waveform)(?:\[0\])?: ")
@@ -46,7 +46,7 @@ def _predict_one(ask: Ask, clip_format: AudioFormat, path: Path) -> Prediction |
     try:
         return _prediction(path, ask(signature, inputs))
     except DataError as error:
-        return DataError(f"{path}: {_OF_THE_MODEL.sub('', str(error))}")
+        return refused(path, _OF_THE_MODEL.sub("", str(error)))
 
 
 def _prediction(path: Path, outputs: Mapping[str, Any]) -> Prediction:

@@ -12,7 +12,7 @@ from ganad_tf.findings.finding import Finding
 from ganad_tf.findings.healthy import Healthy
 from ganad_tf.serving.models import audio_format
 from ganad_tf.serving.models.artifact import Artifact
-from ganad_tf.serving.predict.predictions import Prediction
+from ganad_tf.serving.predict.predictions import Prediction, refused
 
 
 def predict(model: Path, paths: Sequence[Path], *, explain: bool = False) -> Iterator[Prediction | DataError]:
@@ -51,7 +51,7 @@ def _predict_one(artifact: Artifact, path: Path, healthy: Healthy | None) -> Pre
     except DataError as error:
         return error
     except InputError as error:
-        return DataError(f"{path}: {str(error).removeprefix('waveform: ')}")
+        return refused(path, str(error).removeprefix("waveform: "))
 
 
 def _explain(artifact: Artifact, healthy: Healthy, waveform: np.ndarray) -> list[Finding]:

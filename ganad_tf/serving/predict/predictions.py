@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from ganad_tf.errors import DataError
 from ganad_tf.findings.finding import Finding, in_words
+from ganad_tf.recording_check import NOT_JUDGED
 
 OUTPUTS = ("anomaly_score", "is_anomaly", "threshold")
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Score, decision and p-value of one file.
+    """Score, decision and p-value of one file, or the reason why it is not judged.
 
     Attributes:
       file: Path as the user gave it.
@@ -25,14 +27,16 @@ class Prediction:
       is_anomaly: Whether the score is above the threshold.
       threshold: Threshold of the model.
       p_value: Share of normal clips at least as unusual; None if the model has no calibration.
+      not_judged: Reason why there is no score; all of the above are None then. None if there is a score.
       findings: Differences from the healthy machine, none for a normal clip; None if they were not asked for.
     """
 
     file: str
-    anomaly_score: float
-    is_anomaly: bool
-    threshold: float
+    anomaly_score: float | None
+    is_anomaly: bool | None
+    threshold: float | None
     p_value: float | None = None
+    not_judged: str | None = None
     findings: tuple[Finding, ...] | None = None
 
     @classmethod
@@ -63,6 +67,20 @@ class Prediction:
         return values
 
 
+def refused(file: Path, sentence: str) -> Prediction | DataError:
+    """The answer for a file that a model has refused.
+
+    Args:
+      file: The file.
+      sentence: The model's message, without the name of the input: `not judged:` and the reason, or an error.
+    """
+    if sentence.startswith(NOT_JUDGED):
+        return Prediction(
+            str(file), None, None, None, not_judged=sentence.removeprefix(NOT_JUDGED).strip().removesuffix(".")
+        )
+    return DataError(f"{file}: {sentence}")
+
+
 def as_table(predictions: Iterable[Prediction]) -> str:
     """Formats predictions as an aligned table, one line per file, with an indented line of words below anomalies."""
     rows = list(predictions)
@@ -71,9 +89,10 @@ def as_table(predictions: Iterable[Prediction]) -> str:
     heading = f"{'p-value':>10}" if has_p_values else ""
     lines = [f"{'file':<{width}}{'anomaly score':>16}{'threshold':>12}{heading}  decision"]
     for row in rows:
-        decision = "ANOMALY" if row.is_anomaly else "normal"
-        p_value = f"{'' if row.p_value is None else f'{row.p_value:.3g}':>10}" if has_p_values else ""
-        lines.append(f"{row.file:<{width}}{row.anomaly_score:>16.6g}{row.threshold:>12.6g}{p_value}  {decision}")
+        decision = f"{NOT_JUDGED} {row.not_judged}" if row.not_judged else "ANOMALY" if row.is_anomaly else "normal"
+        score, threshold = ("-" if value is None else f"{value:.6g}" for value in (row.anomaly_score, row.threshold))
+        p_value = f"{'-' if row.p_value is None else f'{row.p_value:.3g}':>10}" if has_p_values else ""
+        lines.append(f"{row.file:<{width}}{score:>16}{threshold:>12}{p_value}  {decision}")
         lines += [f"    {in_words(row.findings)}"] if row.findings else []
     return "\n".join(lines)
 
@@ -89,9 +108,10 @@ def as_csv(predictions: Iterable[Prediction]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     rows = list(predictions)
     words = ["explanation"] if any(row.findings is not None for row in rows) else []
-    writer.writerow(["file", *OUTPUTS, "p_value", *words])
+    writer.writerow(["file", *OUTPUTS, "p_value", "not_judged", *words])
     for row in rows:
         explanation = [in_words(row.findings or ()) for _ in words]
-        decided = [row.anomaly_score, int(row.is_anomaly), row.threshold, row.p_value]
+        decision = None if row.is_anomaly is None else int(row.is_anomaly)
+        decided = [row.anomaly_score, decision, row.threshold, row.p_value, row.not_judged]
         writer.writerow([row.file, *decided, *explanation])
     return stream.getvalue().rstrip("\n")
