@@ -170,7 +170,7 @@ def demo(options: argparse.Namespace) -> None:
     }
     # JSON is YAML too.
     directories = [f"{key}={json.dumps(str(options.out / folder))}" for key, folder in folders.items()]
-    config = configuration.load(_shipped("demo.yaml"), [*directories, *options.set])
+    config = configuration.load(configuration.shipped("demo.yaml"), [*directories, *options.set])
     _run(options, config)
     _write_report([Path(config.result_directory)], options.out / "report", n_clips=2)
 
@@ -209,12 +209,6 @@ def _combine(runs: Sequence[MachineRun], command: str) -> None:
 
     for run in runs:
         ensemble.score_ensemble(run, command=command)
-
-
-def _shipped(name: str) -> Path:
-    """Path of a file in `yaml/`, which is inside an installed package and beside it in a checkout."""
-    inside, beside = (Path(__file__).parents[level] / "yaml" / name for level in (1, 2))
-    return inside if inside.exists() else beside
 
 
 def _runs(options: argparse.Namespace, config: Config | None = None) -> list[MachineRun]:

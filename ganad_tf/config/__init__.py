@@ -2,7 +2,8 @@
 
 A file and `--set key=value` overrides go in; a `Config` comes out, or one sentence about what is wrong. `sections.py`
 holds the keys of each section with their defaults, `experiment.py` the top-level keys and derived values, `reader.py`
-checks names and types, `yaml_text.py` defines the YAML dialect and `paths.py` expands paths. Everything above `config`
+checks names and types, `yaml_text.py` defines the YAML dialect, `paths.py` expands paths and `shipped.py` finds the
+files that come with the package. Everything above `config`
 may import it.
 """
 
@@ -14,9 +15,11 @@ from ganad_tf.config.experiment import (
     Mode,
     from_mapping,
     load,
+    read_file,
     to_dict,
 )
 from ganad_tf.config.sections import Threshold
+from ganad_tf.config.shipped import shipped
 
 __all__ = [
     "FEATURE_VERSION",
@@ -27,5 +30,7 @@ __all__ = [
     "Threshold",
     "from_mapping",
     "load",
+    "read_file",
+    "shipped",
     "to_dict",
 ]

@@ -8,6 +8,7 @@ import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -158,6 +159,15 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
       ConfigError: If the file can't be read, or a key or a value is not valid.
     """
+    return from_mapping(read_file(path), source=str(path), overrides=overrides)
+
+
+def read_file(path: str | PathLike[str]) -> dict[str, Any]:
+    """Reads the keys and values of a YAML file.
+
+    Raises:
+      ConfigError: If the file can't be read or is no YAML file of `key: value` lines.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -167,7 +177,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     mapping = yaml_text.parse(text, str(path))
     if not isinstance(mapping, dict | None):
         raise ConfigError(f"Expected a YAML file of `key: value` lines in {path}. Received: {type(mapping).__name__}.")
-    return from_mapping(mapping or {}, source=str(path), overrides=overrides)
+    return mapping or {}
 
 
 def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence[str] = ()) -> Config:
