@@ -3,14 +3,17 @@
 import dataclasses
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
 
 from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.errors import ConfigError, ThresholdError
@@ -102,7 +105,7 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
             listing, clips = recordings.list_training(X, config, self.machine, scratch / "recordings", groups)
             folders = {f"{kind}_directory": str(scratch / kind) for kind in ("cache", "model", "result")}
             run = MachineRun(dataclasses.replace(config, **folders), listing, "dev")
-            _train(run, _progress(self.verbose))
+            _train(run, partial(_bar, config.fit.epochs, bool(self.verbose)))
             keep(run, scratch / "kept")
             fitted = FittedDetector(config, self.machine, scratch / "kept")
         self._remember(fitted, [clip.name for clip in clips])
@@ -238,10 +241,11 @@ def _train(run: MachineRun, show: Show) -> None:
     calibrate_detector(run, show=show)
 
 
-def _progress(verbose: int) -> Show:
-    """Progress bars of trainings, in a terminal or a notebook; none if `verbose` is 0."""
-    if not verbose:
-        return lambda _: nullcontext(())
-    from tqdm.keras import TqdmCallback
-
-    return lambda label: nullcontext((TqdmCallback(verbose=0, desc=label),))
+@contextmanager
+def _bar(epochs: int, is_wanted: bool, label: str) -> Iterator[tuple[keras.callbacks.Callback, ...]]:
+    """Yields Keras callbacks that show a progress bar, in a terminal or a notebook; none if it is not wanted."""
+    if not is_wanted:
+        yield ()
+        return
+    with tqdm(total=epochs, desc=label, unit="epoch") as bar:
+        yield (keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.update()),)
