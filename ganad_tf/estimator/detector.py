@@ -103,7 +103,9 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
         with tempfile.TemporaryDirectory(prefix="ganad-") as name:
             scratch = Path(name)
             listing, clips = recordings.list_training(X, config, self.machine, scratch / "recordings", groups)
-            folders = {f"{kind}_directory": str(scratch / kind) for kind in ("cache", "model", "result")}
+            folders: dict[str, Any] = {
+                f"{kind}_directory": str(scratch / kind) for kind in ("cache", "model", "result")
+            }
             run = MachineRun(dataclasses.replace(config, **folders), listing, "dev")
             _train(run, partial(_bar, config.fit.epochs, bool(self.verbose)))
             keep(run, scratch / "kept")
@@ -119,7 +121,7 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
         """
         self.fit(X, y, **fit_arguments)
         self._fitted.threshold()
-        return np.where(self.labels_, -1, 1)
+        return np.where(np.asarray(self.labels_) == 1, -1, 1)
 
     def anomaly_scores(self, X: Recordings) -> np.ndarray:
         """Anomaly scores `[clips]`, those of `ganad score`; higher is more anomalous.

@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -43,13 +44,13 @@ class FittedDetector:
     def __init__(self, config: Config, machine: str, source: Path) -> None:
         self.config = config
         self.machine = machine
-        self._folder = _new_folder()
-        shutil.copytree(source, self._folder.name, dirs_exist_ok=True)
+        self._folder = self._new_folder()
+        shutil.copytree(source, self._folder, dirs_exist_ok=True)
 
     @property
     def run(self) -> MachineRun:
         """Run of the detector on its examples."""
-        folder = Path(self._folder.name)
+        folder = self._folder
         config = dataclasses.replace(self.config, model_directory=str(folder / MODEL))
         return MachineRun(config, recordings.list_written(folder / EXAMPLES, self.machine), "dev")
 
@@ -93,21 +94,27 @@ class FittedDetector:
 
     def save(self, folder: Path) -> None:
         """Copies its files to a folder."""
-        shutil.copytree(self._folder.name, folder, dirs_exist_ok=True)
+        shutil.copytree(self._folder, folder, dirs_exist_ok=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        folder = Path(self._folder.name)
+        folder = self._folder
         paths = [path for path in folder.rglob("*") if path.is_file()]
         files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
         return {"config": self.config, "machine": self.machine, "files": files}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.config, self.machine = state["config"], state["machine"]
-        self._folder = _new_folder()
+        self._folder = self._new_folder()
         for name, content in state["files"].items():
-            path = Path(self._folder.name, name)
+            path = self._folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+
+    def _new_folder(self) -> Path:
+        """A folder that is deleted with the object; a `TemporaryDirectory` would warn then."""
+        folder = tempfile.mkdtemp(prefix="ganad-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
 
     @cached_property
     def _model(self) -> TrainedDetector:
@@ -154,7 +161,3 @@ def keep(run: MachineRun, folder: Path) -> None:
     for number, index in enumerate(evenly_spread(len(entries), N_EXAMPLES)):
         samples = audio.read(run.listing.directory / entries[index].clip.file, settings)[:most]
         recordings.write_wav(folder / EXAMPLES / f"{number}.wav", samples, settings)
-
-
-def _new_folder() -> "tempfile.TemporaryDirectory[str]":
-    return tempfile.TemporaryDirectory(prefix="ganad-")

@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +31,11 @@ def items_of(recordings: Recordings) -> list[Item]:
     """
     if isinstance(recordings, str | os.PathLike):
         raise DataError(f"Expected a list of recordings. Received: the path {recordings}; put it into a list.")
-    if getattr(recordings, "ndim", 2) != 2 and np.asarray(recordings).dtype.kind not in "OUS":
-        shape = np.shape(recordings)  # type: ignore[arg-type]
-        raise DataError(f"Expected a list of clips or an array [clips, samples]. Received: an array of shape {shape}.")
+    given: Any = recordings
+    if getattr(given, "ndim", 2) != 2 and np.asarray(given).dtype.kind not in "OUS":
+        raise DataError(
+            f"Expected a list of clips or an array [clips, samples]. Received: an array of shape {np.shape(given)}."
+        )
     try:
         items = [_item(recording, number) for number, recording in enumerate(recordings)]
     except TypeError as error:
