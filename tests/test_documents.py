@@ -62,7 +62,8 @@ log_mel = np.zeros([40, 128], "float32")
 """
 PRELUDE = {"README.md": WINDOWS, "docs/tensorboard.md": WINDOWS}
 SHORTER = ("epochs=100", "epochs=2")  # in Python
-ONE_SCRIPT = {"docs/python.md": ("(false_alarms", '({"model": {"name": "SpectrumDensity"}}, false_alarms')}
+QUICK = {"model": {"name": "SpectrumDensity"}, "fit": {"epochs": 1}, "threshold": {"folds": 2}}
+ONE_SCRIPT = {"docs/python.md": ("Detector(false_alarms", f"Detector({QUICK}, false_alarms")}
 
 RUNNER = """
 import json, runpy, sys, time, traceback

@@ -1,6 +1,7 @@
 """`SoundAnomalyDetector`: the package as an outlier detector of scikit-learn."""
 
 import dataclasses
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -107,7 +108,8 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
                 f"{kind}_directory": str(scratch / kind) for kind in ("cache", "model", "result")
             }
             run = MachineRun(dataclasses.replace(config, **folders), listing, "dev")
-            _train(run, partial(_bar, config.fit.epochs, bool(self.verbose)))
+            with _without_advice():
+                _train(run, partial(_bar, config.fit.epochs, bool(self.verbose)))
             keep(run, scratch / "kept")
             fitted = FittedDetector(config, self.machine, scratch / "kept")
         self._remember(fitted, [clip.name for clip in clips])
@@ -251,3 +253,18 @@ def _bar(epochs: int, is_wanted: bool, label: str) -> Iterator[tuple[keras.callb
         return
     with tqdm(total=epochs, desc=label, unit="epoch") as bar:
         yield (keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.update()),)
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Drops TensorFlow's advice against tracing a function for each fold, which is meant for authors of graphs."""
+
+    def is_wanted(record: logging.LogRecord) -> bool:
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(is_wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_wanted)
