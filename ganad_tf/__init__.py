@@ -5,10 +5,10 @@ Clips go in at the left, one number per clip comes out at the right:
     config → datasets → audio → features → cache → models → training → scoring → results → report
 
 Scripts may import the names in `API`, each from the module that it is listed under; docs/changelog.md announces changes
-to them. Everything else is private, whatever its name, and may move without notice. Features and detectors can also be
-imported from `ganad_tf` itself:
+to them. Everything else is private, whatever its name, and may move without notice. The estimator, features and
+detectors can also be imported from `ganad_tf` itself:
 
-    from ganad_tf import GANomaly, LogMel
+    from ganad_tf import GANomaly, LogMel, SoundAnomalyDetector
 
 `import ganad_tf` loads none of these modules. Each is imported when it is first used, and TensorFlow with it.
 """
@@ -21,6 +21,7 @@ __version__ = "0.1.0"
 API = {
     "cli.main": ("main",),
     "config": ("Config", "Threshold", "load"),
+    "estimator": ("SoundAnomalyDetector",),
     "features": ("LogMel", "Normalizer", "n_frames", "stack_frames", "windows_of"),
     "models": ("DETECTORS", "DenseAE", "Detector", "EGBAD", "GANomaly", "IDNN", "SkipGANomaly", "SpectrumDensity"),
     "models.detector": ("LossMean", "batch_of"),
@@ -56,10 +57,12 @@ __all__ = [
     "LogMel",
     "Normalizer",
     "SkipGANomaly",
+    "SoundAnomalyDetector",
     "SpectrumDensity",
     "cli",
     "config",
     "errors",
+    "estimator",
     "features",
     "models",
     "n_frames",
@@ -72,7 +75,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from ganad_tf import cli, config, errors, features, models, results, runtime, tensorboard, training
+    from ganad_tf import cli, config, errors, estimator, features, models, results, runtime, tensorboard, training
+    from ganad_tf.estimator import SoundAnomalyDetector
     from ganad_tf.features import LogMel, Normalizer, n_frames, stack_frames, windows_of
     from ganad_tf.models import (
         DETECTORS,
@@ -88,7 +92,7 @@ else:  # hidden from type checkers, which would take any name for one of this mo
 
     def __getattr__(name: str) -> object:
         if name in __all__:
-            owner = next((module for module in ("features", "models") if name in API[module]), None)
+            owner = next((module for module in ("estimator", "features", "models") if name in API[module]), None)
             return getattr(import_module(f"{__name__}.{owner}"), name) if owner else import_module(f"{__name__}.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

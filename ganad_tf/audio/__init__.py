@@ -5,6 +5,6 @@ from headers, `sound_checks.py` reports silence and clipping, `aligned.py` alloc
 a copy. Samples are float32, nominally in [-1, 1]. Needs no TensorFlow.
 """
 
-from ganad_tf.audio.reader import LOUDEST, extensions, read
+from ganad_tf.audio.reader import LOUDEST, check_samples, extensions, read
 
-__all__ = ["LOUDEST", "extensions", "read"]
+__all__ = ["LOUDEST", "check_samples", "extensions", "read"]

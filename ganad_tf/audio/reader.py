@@ -98,7 +98,7 @@ def _read(path: Path, settings: Audio, longest_seconds: float | None, observe: O
             ) from error
         if stream.error:
             raise stream.error
-    _check_samples(waveform)
+    check_samples(waveform)
     if rate != settings.sample_rate:
         waveform = _resampled(waveform, rate, settings.sample_rate)
     return np.ascontiguousarray(waveform, dtype=np.float32)
@@ -187,7 +187,12 @@ def _as_coded(samples: np.ndarray, bits: int) -> bytes:
     return whole.view(np.uint8).reshape(-1, 4)[:, : (bits + 7) // 8].tobytes()
 
 
-def _check_samples(waveform: np.ndarray) -> None:
+def check_samples(waveform: np.ndarray) -> None:
+    """Refuses samples that are NaN or infinite, or were not scaled to [-1, 1].
+
+    Raises:
+      DataError: The message does not name the recording.
+    """
     with np.errstate(invalid="ignore"):
         loudest = max(waveform.max(), -waveform.min())
     if not np.isfinite(loudest):

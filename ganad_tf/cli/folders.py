@@ -104,7 +104,7 @@ def _settings(folder: Path, project: Project, overrides: Sequence[str]) -> dict[
         if not earlier.is_dir():  # moved, with the recordings
             mapping |= directories
     else:
-        recommended = layers.read_yaml(workflow.shipped(RECOMMENDED))
+        recommended = layers.read_yaml(configuration.shipped(RECOMMENDED))
         names = {Path(absolute).name, *(path.name for path in folder.iterdir())}
         machines = {name: changes for name, changes in recommended.get("machines", {}).items() if name in names}
         mapping = recommended | directories | {"dataset": {"name": "folder"}, "audio": {"resample": True}}

@@ -172,7 +172,7 @@ def demo(options: argparse.Namespace) -> None:
     }
     # JSON is YAML too.
     directories = [f"{key}={json.dumps(str(options.out / folder))}" for key, folder in folders.items()]
-    config = configuration.load(workflow.shipped("demo.yaml"), [*directories, *options.set])
+    config = configuration.load(configuration.shipped("demo.yaml"), [*directories, *options.set])
     _run(options, config)
     print(f"report: {workflow.write_report([Path(config.result_directory)], options.out / 'report', n_clips=2)}")
 

@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ganad_tf import datasets, runtime
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.cli import terminal
+from ganad_tf.config.sections import Fit
 from ganad_tf.errors import DataError, GanadError, StageInterrupt, WriteError
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.fit import check_clip_count
@@ -102,7 +104,7 @@ def train_all(runs: Sequence[MachineRun], *, fresh: bool = False) -> None:
         with _training(run), terminal.epochs(run.config.fit, f"{run.title} train") as callbacks:
             train_detector(run, callbacks=callbacks, fresh=fresh)
         with _calibrating(run):
-            calibrate_detector(run, show=partial(terminal.epochs, run.config.fit))
+            calibrate_detector(run, show=partial(_fold, run.config.fit))
 
 
 def score_all(runs: Sequence[MachineRun], *, fresh: bool = False, command: str = "") -> None:
@@ -139,6 +141,12 @@ def _training(run: MachineRun) -> Iterator[None]:
         if directory.exists():  # of an earlier training, or interrupted while scorers were fitted
             kept = "its detector is kept"
         raise StageInterrupt(f"training {run.title}", kept) from error
+
+
+def _fold(fit: Fit, label: str) -> AbstractContextManager[tuple[Any, ...]]:
+    """Shows the progress of a fold's training, in the memory that the models before it took."""
+    runtime.forget_models()
+    return terminal.epochs(fit, label)
 
 
 @contextmanager

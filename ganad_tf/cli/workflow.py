@@ -109,9 +109,3 @@ def write_report(results: Sequence[Path], out: Path, n_clips: int) -> Path:
 
     with terminal.bar("report", "machine") as progress:
         return write.write(results, out, n_clips=n_clips, progress=progress)
-
-
-def shipped(name: str) -> Path:
-    """Path of a file in `yaml/`, which is inside an installed package and beside it in a checkout."""
-    inside, beside = (Path(__file__).parents[level] / "yaml" / name for level in (1, 2))
-    return inside if inside.exists() else beside

@@ -6,6 +6,7 @@ Everything here works on the plain mappings of a YAML file, before they become d
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,7 @@ def _of_file(path: str) -> dict[str, Any]:
     return {"name": Path(path).stem, **member}
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
+def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
     """Reads a YAML file of `key: value` lines.
 
     Raises:

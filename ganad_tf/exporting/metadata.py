@@ -14,7 +14,7 @@ from ganad_tf.exporting.graph import recording_limits
 from ganad_tf.exporting.members import ExportInputs
 from ganad_tf.exporting.portable import strip_private_paths
 from ganad_tf.files import atomic
-from ganad_tf.results import evaluate
+from ganad_tf.results import conformal, evaluate
 from ganad_tf.results.directory import ResultDirectory
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import model_directory
@@ -38,6 +38,7 @@ def collect(inputs: ExportInputs, name: str) -> dict[str, Any]:
         "threshold": {
             "value": inputs.threshold,
             **asdict(config.threshold),
+            **_false_alarms(inputs),
             "n_normal_training_scores": int(inputs.training.shape[1]),
             "n_calibration_scores": int(inputs.calibration.shape[1]),
         },
@@ -57,6 +58,14 @@ def collect(inputs: ExportInputs, name: str) -> dict[str, Any]:
         "git_commit": _git_commit(),
     }
     return dict(strip_private_paths(entries, Path.cwd()))
+
+
+def _false_alarms(inputs: ExportInputs) -> dict[str, float]:
+    """The rate of a conformal threshold, also where it follows from the number of clips."""
+    settings, n_scores = inputs.config.threshold, int(inputs.calibration.shape[1])
+    if settings.method != "conformal":
+        return {}
+    return {"false_alarms": settings.false_alarms or conformal.rate_of(n_scores, settings.confidence)}
 
 
 def _results(run: MachineRun) -> dict[str, float] | None:

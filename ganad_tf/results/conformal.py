@@ -12,6 +12,7 @@ import numpy as np
 
 from ganad_tf.errors import ThresholdError
 
+USUAL_RATE = 0.05  # of false alarms, unless another is asked for
 ROUNDING = 1e-9  # of products like 0.29 * 100, which must not fall below 29
 
 
@@ -33,7 +34,9 @@ def p_values(scores: Sequence[float] | np.ndarray, calibration: Sequence[float] 
     return (1 + len(ordered) - n_below) / (1 + len(ordered))
 
 
-def threshold(calibration: Sequence[float], false_alarms: float, confidence: float | None = None) -> float:
+def threshold(
+    calibration: Sequence[float], false_alarms: float | None = None, confidence: float | None = None
+) -> float:
     """The calibration score that a normal clip exceeds with a probability of at most `false_alarms`.
 
     Without `confidence` it is the `ceil((n + 1)(1 - false_alarms))`-th smallest, and the probability is that over
@@ -41,13 +44,20 @@ def threshold(calibration: Sequence[float], false_alarms: float, confidence: flo
     With `confidence` it is the smallest, but none below that, for which the false-alarm rate of this very calibration
     set, which follows a beta distribution, is at most `false_alarms` with that probability.
 
+    Args:
+      calibration: Scores of the calibration clips, `[n]`.
+      false_alarms: The rate; None for `rate_of`.
+      confidence: Probability of the stricter promise; None for that in the mean.
+
     Raises:
       ThresholdError: If there are too few calibration scores; says how many are needed.
     """
     n_scores = len(calibration)
+    if false_alarms is None:
+        false_alarms = rate_of(n_scores, confidence)
     if n_scores < fewest_clips(false_alarms, confidence):
         with_confidence = "" if confidence is None else f" and `threshold.confidence: {confidence}`"
-        lowest = "" if confidence is not None or not n_scores else f", or set at least {lowest_rate(n_scores):.3g}"
+        lowest = f", or set at least {lowest_rate(n_scores, confidence):.3g}" if n_scores else ""
         raise ThresholdError(
             f"Expected at least {fewest_clips(false_alarms, confidence)} normal clips for `threshold.false_alarms: "
             f"{false_alarms}`{with_confidence}. Received: {n_scores}; add recordings{lowest}."
@@ -69,9 +79,25 @@ def fewest_clips(false_alarms: float, confidence: float | None = None) -> int:
     return max(fewest, math.ceil(math.log1p(-confidence) / math.log1p(-false_alarms) - ROUNDING))
 
 
-def lowest_rate(n_scores: int) -> float:
-    """Lowest `false_alarms` that a number of calibration scores allows, rounded up to three decimals."""
-    return math.ceil(1000 / (n_scores + 1) - ROUNDING) / 1000
+def lowest_rate(n_scores: int, confidence: float | None = None) -> float:
+    """Lowest `false_alarms` that a number of calibration scores allows, rounded up to three decimals.
+
+    >>> lowest_rate(12), lowest_rate(12, confidence=0.95)
+    (0.077, 0.221)
+    """
+    rate = 1 / (n_scores + 1)
+    if confidence is not None:
+        rate = max(rate, 1 - (1 - confidence) ** (1 / n_scores))
+    return math.ceil(1000 * rate - ROUNDING) / 1000
+
+
+def rate_of(n_scores: int, confidence: float | None = None) -> float:
+    """The rate of false alarms if none is asked for: `USUAL_RATE`, or the lowest that the scores allow.
+
+    >>> rate_of(100), rate_of(12), rate_of(0)
+    (0.05, 0.077, 0.05)
+    """
+    return max(USUAL_RATE, lowest_rate(n_scores, confidence)) if n_scores else USUAL_RATE
 
 
 def _rank(n_scores: int, false_alarms: float, confidence: float | None) -> int:

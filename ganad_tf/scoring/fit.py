@@ -56,44 +56,28 @@ def warn_of_missing_threshold(run: MachineRun, entries: Sequence[Entry]) -> None
             run.title,
             which,
         )
-    n_clips = len(run.listing.clips_of("calibration")) or len(entries)
     if settings.method == "conformal":
-        fewest = conformal.fewest_clips(settings.false_alarms, settings.confidence)
-        if n_clips < fewest:
-            logger.warning(
-                "%s: there will be scores and p-values but no decisions: `threshold.false_alarms: %g` needs %d normal "
-                "clips, and there are %d; add recordings, or set a higher rate.",
-                run.machine,
-                settings.false_alarms,
-                fewest,
-                n_clips,
-            )
+        _warn_of_few_clips(run, len(run.listing.clips_of("calibration")) or len(entries))
 
 
-def recordings_left_out(clips: Sequence[Clip], settings: Scorer, seed: int) -> list[str] | None:
-    """Names of the clips' recordings, which the density's cross-validation leaves out as a whole.
-
-    None, so that clips are left out without regard to their recordings, if no clip shares its recording with another,
-    or if too few clips would remain; then a warning is logged.
-    """
-    names = [clip.recording for clip in clips]
-    n_recordings = len(set(names))
-    if settings.name != "density" or n_recordings == len(names):
-        return None
-    fewest = densities.fewest_vectors(settings)
-    largest = len(names)
-    if n_recordings > 1:
-        largest = max(len(fold) for fold in densities.folds_of(len(names), seed, names))
-    if len(names) - largest >= fewest:
-        return names
+def _warn_of_few_clips(run: MachineRun, n_clips: int) -> None:
+    settings = run.config.threshold
+    rate = settings.false_alarms or conformal.USUAL_RATE
+    fewest = conformal.fewest_clips(rate, settings.confidence)
+    if n_clips >= fewest:
+        return
+    usable = conformal.rate_of(n_clips, settings.confidence)
     logger.warning(
-        "%s: the %d normal training clips are of %s, too few to leave out whole recordings: training scores and "
-        "threshold will be too low; add recordings.",
-        clips[0].machine,
-        len(names),
-        "one recording" if n_recordings == 1 else f"{n_recordings} recordings",
+        "%s: `threshold.false_alarms: %g` needs %d normal clips, and there are %d: %s; add recordings, or set a higher "
+        "rate.",
+        run.machine,
+        rate,
+        fewest,
+        n_clips,
+        "there will be scores and p-values but no decisions"
+        if settings.false_alarms
+        else f"the threshold will be that of a rate of {usable:.3g}",
     )
-    return None
 
 
 def fit_scorers(

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from ganad_tf import runtime
 from ganad_tf.cache import records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry, Manifest
@@ -77,10 +76,11 @@ def _scores_of_folds(
             "%s: all training clips are of one recording; false alarms hold for sound like that in it.", run.machine
         )
     scores = []
+    # A detector without weights has not seen anything, and a density undoes the standardisation.
+    has_learned = config.scorer.name == "paper" or bool(directory.load().detector.trainable_variables)
     for number, fold in enumerate(all_folds, start=1):
-        of_fold = directory.fold(_assignment(all_folds), number)
+        of_fold = directory.fold(_assignment(all_folds), number) if has_learned else directory
         if not of_fold.exists() or of_fold.unfinished.exists():
-            runtime.forget_models()
             with show(f"{run.machine} fold {number} of {len(all_folds)}") as callbacks:
                 train_fold(run, of_fold, current, fold.training, callbacks)
         scores += calibration.held_out_scores(of_fold, cache, fold, config.scorer, config.seed)

@@ -1,5 +1,6 @@
 """The verb `train`: one detector on one machine type's normal training clips."""
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -116,6 +117,8 @@ def train_on(
     checkpoint.read()
     shown = experiment.of_training(run, training, validation, is_new=not checkpoint.epoch)
     detector = build(config)
+    if not detector.trainable_variables:  # nothing to learn, so no floor of steps
+        config = dataclasses.replace(config, fit=dataclasses.replace(config.fit, min_steps=0))
     try:
         fit(detector, config, training, validation, (StopAtNaN(directory.last_good), *shown, *callbacks), checkpoint)
     except TrainingError:  # going on would end the same way
@@ -129,7 +132,7 @@ def train_on(
     steps = n_steps(config.fit, training.n_windows, len(checkpoint.history["loss"]))
     learned = learning.facts(detector, validation if validation.entries else training, steps, run.machine)
     record = model_directory.make_record(
-        config,
+        run.config,
         machine=run.machine,
         cache=current.digest(),
         n_clips={"training": len(training.entries), "validation": len(validation.entries)},

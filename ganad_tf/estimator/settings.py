@@ -1,0 +1,67 @@
+"""Parameters of the estimator → the configuration of one machine."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganad_tf import config as configuration
+from ganad_tf import runtime
+from ganad_tf.config import Config
+from ganad_tf.errors import ConfigError
+
+RECOMMENDED = "ganomaly_density.yaml"
+SOURCE = "SoundAnomalyDetector"  # of parameters, in messages
+
+Settings = str | os.PathLike[str] | Mapping[str, Any] | None
+
+
+def make_config(
+    settings: Settings, machine: str, *, sample_rate: int | None, false_alarms: float | None, seed: int | None
+) -> Config:
+    """Configuration of the estimator's parameters; those that are not None win over `settings`.
+
+    The recordings count as a folder of one's own (`dataset.name: folder`), so the threshold is conformal unless
+    `settings` choose another. Directories in `settings` are ignored.
+
+    Raises:
+      ConfigError: If a parameter or a setting is not valid, or `settings` are those of an ensemble.
+    """
+    if not isinstance(machine, str) or machine in ("", ".", "..") or Path(machine).name != machine:
+        raise ConfigError(f"{SOURCE}: expected a name without slashes for `machine`. Received: {machine!r}.")
+    mapping, source = _read(settings)
+    kept = {key: value for key, value in mapping.items() if not str(key).endswith("_directory")}
+    as_folder = {"deterministic": runtime.is_deterministic(), **kept, "dataset": {"name": "folder"}}
+    config = configuration.from_mapping(as_folder, source=source).for_machine(machine)
+    if config.ensemble.members:
+        raise ConfigError(
+            f"{source}: expected the settings of one detector. Received: an ensemble; fit a {SOURCE} for each member, "
+            "and average their p-values."
+        )
+    changed = configuration.to_dict(config)
+    if sample_rate is not None:
+        changed["audio"]["sample_rate"] = _plain(sample_rate)
+    if false_alarms is not None:
+        changed["threshold"] |= {"method": "conformal", "false_alarms": _plain(false_alarms), "fixed": None}
+    if seed is not None:
+        changed["seed"] = _plain(seed)
+    return configuration.from_mapping(changed, source=SOURCE)
+
+
+def _read(settings: Settings) -> tuple[dict[str, Any], str]:
+    """Keys and values of the settings, and their name for messages."""
+    if isinstance(settings, Mapping):
+        return dict(settings), f"{SOURCE}: settings"
+    if isinstance(settings, str | os.PathLike | None):
+        path = configuration.shipped(RECOMMENDED) if settings is None else settings
+        return configuration.read_yaml(path), str(path)
+    raise ConfigError(
+        f"{SOURCE}: expected None, the path of a YAML file or a mapping for `settings`. Received: {settings!r}."
+    )
+
+
+def _plain(value: object) -> object:
+    """A number of Python, if it is one of NumPy, such as from a grid of parameters."""
+    return value.item() if isinstance(value, np.generic) else value

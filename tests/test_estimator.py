@@ -1,0 +1,282 @@
+"""`SoundAnomalyDetector` against the command line on the same recordings, and as scikit-learn uses its estimators."""
+
+import copy
+import csv
+import pickle
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+from conftest import tone, write_wav
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+
+from ganad_tf import SoundAnomalyDetector, runtime
+from ganad_tf.errors import ConfigError, DataError, ThresholdError, WriteError
+from ganad_tf.serving.predict import local
+
+SETTINGS = {
+    "feature": {"n_mels": 16, "frames": 3},
+    "model": {"name": "SpectrumDensity"},
+    "fit": {"epochs": 1, "verbose": 0},
+    "scorer": {"density": "mahalanobis"},
+    "threshold": {"false_alarms": 0.1, "folds": 3},
+}
+YAML = """
+dev_directory: my_fan
+dataset: {name: folder}
+deterministic: false
+feature: {n_mels: 16, frames: 3, standardize: %s}
+model: %s
+fit: {epochs: 1, batch_size: 64, verbose: 0}
+scorer: {density: %s}
+threshold: {false_alarms: 0.1, folds: 3}
+"""
+HEALTHY = [tone(seed=seed) for seed in range(80, 84)]
+BROKEN = [tone(hz=2000, seed=seed) for seed in range(90, 92)]
+
+
+def rows(path):
+    with path.open(newline="") as stream:
+        return {name: float(value) for name, value in csv.reader(stream)}
+
+
+def scored(folder, ganad, *settings):
+    """A folder of recordings scored by the command line, and its training clips in another order than by name."""
+    for number in range(15):
+        write_wav(folder / "my_fan" / "normal" / f"{number}.wav", tone(seed=number))
+    for number, samples in enumerate(BROKEN):
+        write_wav(folder / "my_fan" / "anomaly" / f"{number}.wav", samples)
+    (folder / "fan.yaml").write_text(YAML % settings)
+    ganad("run", "fan.yaml", "-q", cwd=folder)
+    names = list(rows(folder / "result" / "train_score_dev_my_fan.csv"))
+    return folder, names[::-1]
+
+
+def switches():
+    """Settings of the whole process that a fit leaves as they are; Keras counts layers since its last reset."""
+    count = int(keras.layers.Dense(1).name.partition("_")[2] or 0)
+    return runtime.is_deterministic(), tf.config.experimental.tensor_float_32_execution_enabled(), count
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, ganad):
+    return scored(tmp_path_factory.mktemp("estimator"), ganad, "false", "{name: SpectrumDensity}", "mahalanobis")
+
+
+@pytest.fixture(scope="module")
+def detector(project):
+    """Fitted to the command line's training clips, as paths."""
+    folder, names = project
+    return SoundAnomalyDetector(folder / "fan.yaml").fit([folder / "my_fan" / name for name in names])
+
+
+@pytest.fixture(scope="module")
+def of_arrays(project):
+    """Fitted to the same clips in the order of their names, as arrays; and the process' switches around it."""
+    folder, names = project
+    clips = np.stack([soundfile.read(folder / "my_fan" / name, dtype="int16")[0] for name in names[::-1]])
+    before = switches()
+    fitted = SoundAnomalyDetector(SETTINGS).fit(clips)
+    return fitted, before, switches()
+
+
+def assert_as_the_command_line(detector, folder, names, rtol):
+    results = folder / "result"
+    calibration = rows(results / "calibration_score_dev_my_fan.csv")
+    np.testing.assert_allclose(detector.decision_scores_, [calibration[name] for name in names], rtol=rtol)
+    by_name = rows(results / "anomaly_score_my_fan_id_00.csv")
+    paths = [folder / "my_fan" / name for name in by_name]
+    np.testing.assert_allclose(detector.anomaly_scores(paths), list(by_name.values()), rtol=rtol)
+    decisions = list(rows(results / "decision_result_my_fan_id_00.csv").values())
+    assert (detector.predict(paths) == np.where(decisions, -1, 1)).all()
+    assert -1 in detector.predict(paths)
+    p_values = list(rows(results / "p_value_my_fan_id_00.csv").values())
+    np.testing.assert_allclose(detector.p_values(paths), p_values, rtol=1e-12)
+
+
+def test_digits_of_the_command_line(project, detector):
+    folder, names = project
+    assert_as_the_command_line(detector, folder, names, rtol=0)
+
+
+@pytest.mark.slow
+def test_digits_of_the_command_line_with_a_network(tmp_path, ganad):
+    model = "{name: GANomaly, hidden: [16], latent: 2}"
+    folder, names = scored(tmp_path, ganad, "true", model, "knn, whiten: true")
+    paths = [str(folder / "my_fan" / name) for name in names]
+    network = SoundAnomalyDetector(str(folder / "fan.yaml")).fit(paths)
+    assert_as_the_command_line(network, folder, names, rtol=1e-5)  # operations of that process may be deterministic
+
+
+def test_arrays_are_the_recordings_they_were_read_from(detector, of_arrays):
+    fitted, *_ = of_arrays
+    assert (fitted.decision_scores_ == detector.decision_scores_[::-1]).all()
+    assert fitted.threshold_ == detector.threshold_
+    assert (fitted.anomaly_scores(HEALTHY) == detector.anomaly_scores(np.stack(HEALTHY))).all()
+
+
+def test_directions(detector):
+    scores = detector.anomaly_scores(HEALTHY + BROKEN)
+    assert scores[:4].max() < scores[4:].min()
+    assert (detector.score_samples(HEALTHY + BROKEN) == -scores).all()
+    assert (detector.decision_function(HEALTHY + BROKEN) == detector.threshold_ - scores).all()
+    assert (detector.decision_function(HEALTHY + BROKEN) == -scores - detector.offset_).all()
+    assert (detector.predict(BROKEN) == -1).all()
+    assert (detector.labels_ == (detector.decision_scores_ > detector.threshold_)).all()
+    assert detector.labels_.sum() <= 0.1 * len(detector.labels_)
+    expected = [(1 + (detector.calibration_scores_ >= score).sum()) / 13 for score in scores]
+    np.testing.assert_allclose(detector.p_values(HEALTHY + BROKEN), expected, rtol=1e-12)
+
+
+def test_a_fit_leaves_the_process_as_it_was(of_arrays):
+    _, before, after = of_arrays
+    assert before[:2] == after[:2]
+    assert after[2] > before[2]
+
+
+def test_parameters_are_those_of_scikit_learn(detector):
+    copied = clone(detector.set_params(seed=None, false_alarms=None))
+    assert copied.get_params() == detector.get_params()
+    assert copied.set_params(seed=3, false_alarms=0.2).get_params()["seed"] == 3
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        copied.predict(HEALTHY)
+    with pytest.raises(NotFittedError):
+        SoundAnomalyDetector().export("x")
+    with pytest.raises(ValueError, match="Invalid parameter"):
+        copied.set_params(contamination=0.1)
+
+
+def test_a_pipeline(of_arrays):
+    """With a threshold by the training scores, which need no folds and give no p-values."""
+    settings = SETTINGS | {"threshold": {"method": "quantile"}}
+    pipeline = Pipeline([("detector", clone(of_arrays[0]).set_params(settings=settings, sample_rate=16000))])
+    quantile = pipeline.fit([tone(seed=seed) for seed in range(12)]).named_steps["detector"]
+    assert (pipeline.predict(BROKEN) == -1).all()
+    assert pipeline.score_samples(BROKEN).max() < pipeline.score_samples(HEALTHY).min()
+    assert quantile.threshold_ == pytest.approx(np.quantile(quantile.decision_scores_, 0.9))
+    assert quantile.calibration_scores_.size == 0
+    with pytest.raises(ConfigError, match="conformal` for p-values. Received: quantile"):
+        quantile.p_values(HEALTHY)
+
+
+def test_ensembles_of_p_values_and_of_ranks(detector, of_arrays):
+    members = [detector, of_arrays[0]]
+    mean = np.mean([member.p_values(HEALTHY + BROKEN) for member in members], axis=0)
+    assert mean[:4].mean() > mean[4:].max() == pytest.approx(1 / 13)
+    ranks = [np.searchsorted(np.sort(member.decision_scores_), member.anomaly_scores(BROKEN)) for member in members]
+    assert np.mean(ranks) == 12  # PyOD's names and direction
+
+
+def test_copies_pickles_and_folders_give_the_same_scores(detector, tmp_path):
+    detector.save(tmp_path / "saved")
+    detector.save(tmp_path / "saved")
+    loaded = SoundAnomalyDetector.load(tmp_path / "saved")
+    shutil.rmtree(tmp_path / "saved")
+    assert loaded.settings == str(detector.settings)
+    scores = detector.anomaly_scores(HEALTHY + BROKEN)
+    for copied in (loaded, copy.deepcopy(detector), pickle.loads(pickle.dumps(detector))):
+        assert (copied.anomaly_scores(HEALTHY + BROKEN) == scores).all()
+        assert (copied.decision_scores_ == detector.decision_scores_).all()
+        assert copied.threshold_ == detector.threshold_
+
+
+def test_a_damaged_or_foreign_folder_is_refused(detector, tmp_path):
+    detector.save(tmp_path / "saved")
+    text = (tmp_path / "saved" / "estimator.json").read_text()
+    (tmp_path / "saved" / "estimator.json").write_text(text.replace("0.1", "0.2"))
+    with pytest.raises(DataError, match="can't be read .*checksum does not match"):
+        SoundAnomalyDetector.load(tmp_path / "saved")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(WriteError, match="Expected a new folder"):
+        detector.save(tmp_path / "mine")
+    with pytest.raises(DataError, match="Expected a saved estimator in .*mine"):
+        SoundAnomalyDetector.load(tmp_path / "mine")
+
+
+def test_an_explanation_is_of_the_clip(detector, project):
+    folder, _ = project
+    explained = detector.explain(folder / "my_fan" / "anomaly" / "0.wav")
+    assert explained["log_mel"].shape == explained["reconstruction"].shape == (32, 16)
+    score = detector.anomaly_scores([folder / "my_fan" / "anomaly" / "0.wav"])[0]
+    assert explained["anomaly_score"] == pytest.approx(score, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_an_exported_model_gives_its_scores(detector, tmp_path):
+    detector.save(tmp_path / "saved")
+    version = SoundAnomalyDetector.load(tmp_path / "saved").export(tmp_path / "models" / "fan")
+    assert version == tmp_path / "models" / "fan" / "1"
+    path = write_wav(tmp_path / "new.wav", BROKEN[0])
+    (prediction,) = local.predict(version.parent, [path])
+    assert prediction.anomaly_score == pytest.approx(detector.anomaly_scores([path])[0], rel=1e-4)
+    assert prediction.is_anomaly
+
+
+def test_too_few_recordings_give_scores_but_no_decisions():
+    few = SoundAnomalyDetector(SETTINGS | {"threshold": {"folds": 2}}, false_alarms=0.05)
+    groups = [number // 2 for number in range(12)]  # two channels of six recordings
+    few.fit([tone(seed=seed) for seed in range(12)], groups=groups)
+    assert (few.threshold_, few.labels_) == (None, None)
+    assert few.p_values(BROKEN).tolist() == [1 / 13, 1 / 13]
+    with pytest.raises(ThresholdError, match="at least 19 normal clips .* Received: 12"):
+        few.predict(BROKEN)
+
+
+@pytest.mark.parametrize(
+    ("recordings", "message"),
+    [
+        ([], "at least one recording"),
+        ("a.wav", "list of recordings. Received: the path a.wav"),
+        (7, "list of paths or arrays. Received: int"),
+        (tone(), r"list of clips or an array \[clips, samples\]"),
+        (["nowhere.wav"], "nowhere.wav: expected an audio file"),
+        ([tone(), Path("a.wav")], "either paths or arrays"),
+        ([(tone(), 16000)], "Recording 0: expected a path or an array. Received: tuple"),
+        ([tone(), tone()[:100]], "Recording 1: expected at least 1024 samples, received 100"),
+        ([tone(), np.full(16000, np.nan)], "Recording 1: expected numbers, but 16000 of 16000 samples are NaN"),
+        ([tone() * 32768], "Recording 0: expected samples from -1 to 1, received up to"),
+        ([np.arange(16000)], "Recording 0: expected floating-point samples .* Received: int64"),
+        ([np.zeros([16000, 2])], r"Recording 0: expected an array \[samples\] of one channel"),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, str) else "",
+)
+def test_bad_recordings_are_one_sentence(recordings, message, detector):
+    with pytest.raises(DataError, match=message):
+        SoundAnomalyDetector(SETTINGS).fit(recordings)
+    if not (isinstance(recordings, list) and any(isinstance(item, Path) for item in recordings)):
+        with pytest.raises(DataError, match=message):
+            detector.predict(recordings)
+
+
+def test_bad_files_are_named_all(detector, tmp_path):
+    slow = write_wav(tmp_path / "slow.wav", tone(), rate=8000)
+    (tmp_path / "empty.wav").write_bytes(b"")
+    with pytest.raises(DataError, match=r"2 of 3 recordings(.|\n)*slow.wav: .*16000 Hz, received 8000(.|\n)*empty.wav"):
+        detector.predict([slow, HEALTHY[0], tmp_path / "empty.wav"])
+    good = write_wav(tmp_path / "good.wav", tone())
+    with pytest.raises(DataError, match="good.wav: expected each recording once"):
+        SoundAnomalyDetector(SETTINGS).fit([good, good])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"settings": "nowhere.yaml"}, "Can't read the configuration nowhere.yaml"),
+        ({"settings": 7}, "None, the path of a YAML file or a mapping"),
+        ({"settings": {"modle": {}}}, "SoundAnomalyDetector: settings: unknown key `modle`; did you mean `model`"),
+        ({"settings": {"ensemble": {"members": ["a", "b"]}}}, "settings of one detector"),
+        ({"false_alarms": 2.0}, "`threshold.false_alarms` between 0 and 1. Received: 2.0"),
+        ({"sample_rate": "fast"}, "whole number for `audio.sample_rate`"),
+        ({"machine": "../fan"}, "name without slashes"),
+    ],
+)
+def test_bad_parameters_are_one_sentence(parameters, message):
+    with pytest.raises(ConfigError, match=message):
+        SoundAnomalyDetector(**parameters).fit([tone()])
