@@ -80,6 +80,32 @@ def _warn_of_few_clips(run: MachineRun, n_clips: int) -> None:
     )
 
 
+def recordings_left_out(clips: Sequence[Clip], settings: Scorer, seed: int) -> list[str] | None:
+    """Names of the clips' recordings, which the density's cross-validation leaves out as a whole.
+
+    None, so that clips are left out without regard to their recordings, if no clip shares its recording with another,
+    or if too few clips would remain; then a warning is logged.
+    """
+    names = [clip.recording for clip in clips]
+    n_recordings = len(set(names))
+    if settings.name != "density" or n_recordings == len(names):
+        return None
+    fewest = densities.fewest_vectors(settings)
+    largest = len(names)
+    if n_recordings > 1:
+        largest = max(len(fold) for fold in densities.folds_of(len(names), seed, names))
+    if len(names) - largest >= fewest:
+        return names
+    logger.warning(
+        "%s: the %d normal training clips are of %s, too few to leave out whole recordings: training scores and "
+        "threshold will be too low; add recordings.",
+        clips[0].machine,
+        len(names),
+        "one recording" if n_recordings == 1 else f"{n_recordings} recordings",
+    )
+    return None
+
+
 def fit_scorers(
     directory: ModelDirectory, missing: Sequence[Scorer], cache: Cache, entries: Sequence[Entry], seed: int
 ) -> None:
