@@ -25,7 +25,8 @@ YAML = f"""
 dev_directory: ./my_fan
 dataset: {{name: folder}}
 model: {{hidden: [16], latent: 4}}
-fit: {{epochs: {EPOCHS}, batch_size: 256}}
+fit: {{epochs: {EPOCHS}, batch_size: 256, min_steps: 0, validation_split: 0.1}}
+threshold: {{quantile: 0.9}}
 """
 
 
@@ -204,7 +205,7 @@ def test_what_is_short_says_nothing_in_between(talkative):
 
 def test_a_training_that_goes_on_counts_from_there(talkative, monkeypatch):
     monkeypatch.setattr(terminal, "SECONDS_PER_LINE", 0.0)
-    with terminal.epochs(Fit(epochs=10), "fan") as (callback,):
+    with terminal.epochs(Fit(epochs=10), "fan train") as (callback,):
         callback.on_epoch_end(7, {"loss": 1.0})
     assert talkative.records[0].getMessage().startswith("fan train: 8 of 10 epochs, ")
 

@@ -1,7 +1,9 @@
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 from conftest import write_machine
 
 from ganad_tf import config as configuration
@@ -30,13 +32,14 @@ def train_scores_of(folder):
         ("max", [1.2247449, 2.4494897]),
         # shares below: 1/3 and 2/3 of the first clip; 1 and 0 of the second, which lies 1 beyond the first's largest
         ("rank", [(1 / 3 + 2 / 3) / 2, (1 + 1.2247449 + 0) / 2]),
+        ("p_value", [-(math.log(3 / 4) + math.log(2 / 4)) / 2, (-math.log(1 / 4) + 1.2247449 - math.log(1)) / 2]),
     ],
 )
 def test_combinations_by_hand(how, expected):
     np.testing.assert_allclose(ensemble.combine(SCORES, TRAINING, how), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("how", ["mean", "max", "rank"])
+@pytest.mark.parametrize("how", ["mean", "max", "rank", "p_value"])
 def test_neither_scale_nor_neighbours_matter(how):
     together = ensemble.combine(SCORES, TRAINING, how)
     alone = np.concatenate([ensemble.combine(SCORES[:, [clip]], TRAINING, how) for clip in range(2)])
@@ -45,6 +48,17 @@ def test_neither_scale_nor_neighbours_matter(how):
     np.testing.assert_allclose(
         ensemble.combine(SCORES * scale + offset, TRAINING * scale + offset, how), together, rtol=1e-9
     )
+
+
+def test_a_calibration_clip_is_compared_with_the_others():
+    scores = np.random.default_rng(0).normal(size=[2, 30])
+    combined = ensemble.combine_each_without_itself(scores, "p_value")
+    for clip in range(30):
+        others = np.delete(scores, clip, axis=1)
+        if (scores[:, clip] < others.max(axis=1)).all():
+            p_values = [(1 + sum(others[member] >= scores[member, clip])) / 30 for member in range(2)]
+            fisher = scipy.stats.combine_pvalues(p_values, method="fisher").statistic
+            assert combined[clip] == pytest.approx(fisher / 4, abs=1e-12)
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ YAML = """
 dev_directory: ./data
 dataset: {name: folder}
 model: {hidden: [16], latent: 4}
-fit: {epochs: 3, batch_size: 32}
+fit: {epochs: 3, batch_size: 32, min_steps: 0}
+threshold: {quantile: 0.9}
 """
 
 # Set for other programs, or to try something out; each of them would end a command or change its scores.

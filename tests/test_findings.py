@@ -166,12 +166,14 @@ def test_words_stand_below_an_anomaly_and_beside_it():
     assert first["findings"] == [{"kind": "tone", "sentence": whine.sentence, "db": 9.0, "frequency_hz": 2000.0}]
     assert (first["explanation"], second["findings"], second["explanation"]) == (whine.sentence, [], "")
     assert predictions.as_csv(rows).splitlines() == [
-        "file,anomaly_score,is_anomaly,threshold,explanation",
-        'bad.wav,3.0,1,2.0,"a tone at 2000 Hz, 9 dB louder than healthy"',
-        "good.wav,1.0,0,2.0,",
+        "file,anomaly_score,is_anomaly,threshold,p_value,not_judged,explanation",
+        'bad.wav,3.0,1,2.0,,,"a tone at 2000 Hz, 9 dB louder than healthy"',
+        "good.wav,1.0,0,2.0,,,",
     ]
-    assert predictions.as_csv([bad]) == "file,anomaly_score,is_anomaly,threshold\nbad.wav,3.0,1,2.0"
-    assert json.loads(predictions.as_json([bad]))[0].keys() == {"file", "anomaly_score", "is_anomaly", "threshold"}
+    assert (
+        predictions.as_csv([bad]) == "file,anomaly_score,is_anomaly,threshold,p_value,not_judged\nbad.wav,3.0,1,2.0,,"
+    )
+    assert not json.loads(predictions.as_json([bad]))[0].keys() & {"findings", "explanation"}
 
 
 def test_scores_alone_can_not_be_explained(ganad, tmp_path):

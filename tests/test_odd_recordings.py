@@ -37,6 +37,8 @@ dev_directory: ./machine
 dataset: {name: folder}
 model: {name: SpectrumDensity}
 fit: {epochs: 1}
+threshold: {quantile: 0.9}
+recording_check: {enabled: false}
 on_bad_clip: skip
 """
 

@@ -47,6 +47,7 @@ def results(tmp_path_factory, ganad):
     (place / "mine.yaml").write_text(
         "dataset: {name: folder}\ndev_directory: ./mine\neval_directory: ./new\n"
         "result_directory: ./result/mine\nmodel_directory: ./model/mine\n"
+        "fit: {min_steps: 0}\nthreshold: {quantile: 0.9}\n"
     )
     ganad("run", "ae.yaml", *FAST, cwd=place)
     ganad("run", "density.yaml", *FAST, cwd=place)

@@ -466,7 +466,7 @@ def test_predict_says_the_same_from_an_artifact_and_from_a_server(server, ganad,
     remote = ganad("predict", url, *names, "--csv", cwd=tmp_path)
     assert [row["anomaly_score"] for row in json.loads(local.stdout)] == pytest.approx(expected, rel=1e-5)
     header, *rows = [line.split(",") for line in remote.stdout.splitlines()]
-    assert header == ["file", "anomaly_score", "is_anomaly", "threshold"]
+    assert header == ["file", "anomaly_score", "is_anomaly", "threshold", "p_value", "not_judged"]
     assert [row[0] for row in rows] == names
     assert [float(row[1]) for row in rows] == pytest.approx(expected, rel=1e-5)
     table = ganad("predict", DEMO, "0.wav", cwd=tmp_path).stdout

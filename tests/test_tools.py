@@ -25,6 +25,7 @@ RUN_BY = {
     "benchmark.py": "tests/test_benchmark.py::test_rows_compare_ours_with_plain_code",
     "check.py": "whoever runs the gate, which it is",
     "evidence.py": "test_log_mels_are_imported_and_evidence_is_found_in_them",
+    "false_alarms.py": "test_false_alarms_are_counted",
     "fault_words.py": "test_words_about_known_faults_are_counted",
     "floor.py": "test_jobs_of_the_benchmark_run_by_themselves",
     "gpu_training.py": "test_training_is_measured_on_whatever_device_there_is",
@@ -100,6 +101,18 @@ def test_how_few_recordings_a_network_needs_is_measured(tmp_path):
     assert cells[:2] == ["6", "1 x 2"]
     assert cells[3] == "100.0 ± 0.0 (+0.0)"  # no network, no seed
     assert run("small_data.py", "out", "--npz", "few.npz", *small, cwd=tmp_path) == first  # nothing is measured again
+
+
+@pytest.mark.slow
+def test_false_alarms_are_counted(tmp_path):
+    few = ["dataset.synthetic.n_ids=1", "dataset.synthetic.n_train=12", "dataset.synthetic.n_normal=6"]
+    few += ["dataset.name=synthetic", "threshold.method=conformal", "dataset.synthetic.seconds=1"]
+    chosen = ["--machine", "fan", "--clips", 10, "--repetitions", 2]
+    printed = run("false_alarms.py", ROOT / "yaml" / "spectrum_density.yaml", *chosen, "--set", *few, cwd=tmp_path)
+    (line,) = (line for line in printed.splitlines() if "conformal" in line)  # 10 clips allow 0.1, and nothing lower
+    name, machine_id, count, rate, _, alarms, *_, detected = line.split()
+    assert (name, machine_id, count, rate) == ("fan", "00", "10", "0.1")
+    assert 0 <= float(alarms) <= 100 and 0 <= float(detected) <= 100
 
 
 @pytest.mark.slow

@@ -347,11 +347,12 @@ class Ensemble:
         `scorer` and so on, or the path of a YAML file; it has from the outer file what it does not say itself. Its
         name is by default that of the model's class in lower case, or of the YAML file.
       combine: `mean` or `max` of the members' z-scores (by each member's training scores); `rank` for the mean of the
-        ranks among the training scores.
+        ranks among the training scores; `p_value` for the mean of the members' -log p (Fisher's statistic), with
+        p-values by their calibration scores, or by their training scores where the threshold is not conformal.
     """
 
     members: list[Location | dict[str, Any]] = field(default_factory=list)
-    combine: Literal["mean", "max", "rank"] = "mean"
+    combine: Literal["mean", "max", "rank", "p_value"] = "mean"
 
     def __post_init__(self) -> None:
         if len(self.members) == 1 or not all(isinstance(member, str | dict) for member in self.members):

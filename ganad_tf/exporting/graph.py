@@ -116,7 +116,10 @@ class SoundScorer(tf.Module):
             with keras.StatelessScope(weights):
                 scores.append(_member_score(member, log_mel, in_pieces=in_pieces))
         how = self.config.ensemble.combine if self.config.ensemble.members else None
-        return scores[0] if how is None else _combined(scores, self.members, how, self.precision)
+        by_calibration = ensemble.combines_by_calibration(self.config)
+        if how is None:
+            return scores[0]
+        return _combined(scores, self.members, how, self.precision, by_calibration=by_calibration)
 
     def fixed_size_function(self, batch: int, samples: int) -> tf.types.experimental.ConcreteFunction:
         """`score_waveform` for a fixed batch and length, without loops and with operations that small boards have.
@@ -271,18 +274,21 @@ def _used_weights(member: Member, clip: tf.TensorSpec) -> list[tuple[keras.Varia
     return [(variable, variable.numpy()) for variable in weights]
 
 
-def _combined(scores: Sequence[tf.Tensor], members: Sequence[Member], how: str, precision: Precision) -> tf.Tensor:
+def _combined(
+    scores: Sequence[tf.Tensor], members: Sequence[Member], how: str, precision: Precision, *, by_calibration: bool
+) -> tf.Tensor:
     """`ensemble.combine` of one clip, in the graph; float32."""
 
     def share_below(ordered: np.ndarray, value: tf.Tensor) -> tf.Tensor:
         return tf.reduce_mean(tf.cast(ordered.astype(precision) < value, precision))
 
     in_graph = ensemble.Operations(
-        share_below, tf.maximum, mean=partial(tf.reduce_mean, axis=0), max=partial(tf.reduce_max, axis=0)
+        share_below, tf.maximum, tf.math.log, mean=partial(tf.reduce_mean, axis=0), max=partial(tf.reduce_max, axis=0)
     )
     values = [tf.cast(score, precision) for score in scores]
     # Sorted, as ever: mean and deviation of the same scores in another order differ in the last bit.
-    training = [np.sort([clip.score for clip in member.fitted.train_scores]) for member in members]
+    normal = [member.fitted.calibration_scores if by_calibration else member.fitted.train_scores for member in members]
+    training = [np.sort([clip.score for clip in scores]) for scores in normal]
     return tf.cast(ensemble.combine(values, training, how, in_graph), tf.float32)
 
 

@@ -100,7 +100,12 @@ class ExportInputs:
     def _combined(self, scores: np.ndarray) -> np.ndarray:
         if not self.config.ensemble.members:
             return scores[0]
-        return ensemble.combine(scores, self.training, self.config.ensemble.combine)
+        how = self.config.ensemble.combine
+        if not ensemble.combines_by_calibration(self.config):
+            return ensemble.combine(scores, self.training, how)
+        if scores is self.calibration:
+            return ensemble.combine_each_without_itself(scores, how)
+        return ensemble.combine(scores, self.calibration, how)
 
 
 def gather(run: MachineRun) -> ExportInputs:

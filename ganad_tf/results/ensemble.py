@@ -42,6 +42,8 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
     for member in members:
         member.read_origin()
     training = aligned([member.train_scores for member in members])
+    calibration = _calibration(run, members)
+    reference = calibration if combines_by_calibration(config) else training
     not_judged = {name: reason for member in members[::-1] for name, reason in member.read_not_judged().items()}
     combined = {}
     for machine_id, clips in by_id(run.listing.require_clips("test")).items():
@@ -49,8 +51,9 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
         may_lack = {clip.name for clip in clips} if config.on_bad_clip == "skip" else set(not_judged)
         advice = "run `ganad score` on the members again"
         score_files.check_names(members[0].scores(machine_id), names, clips, may_lack, advice=advice)
-        combined[machine_id] = _combined((names, scores), training, config)
-    normal = NormalScores(_combined(training, training, config), _calibration(run, members, training))
+        combined[machine_id] = _combined((names, scores), reference, config)
+    unseen = _combined(calibration, reference, config) if calibration[0] else []
+    normal = NormalScores(_combined(training, reference, config), unseen)
     limit = threshold_or_none(normal.deciding(config.threshold), config.threshold, run.machine)
     origin = config.origin(command) | {"members": _digests(run)}
     MachineResults.of(run).write(combined, normal, origin, threshold=limit, not_judged=not_judged)
@@ -58,20 +61,17 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
     return limit
 
 
-def _calibration(
-    run: MachineRun, members: Sequence[MachineResults], training: tuple[list[str], np.ndarray]
-) -> list[ClipScore]:
-    """Combined calibration scores; none unless the threshold needs them."""
+def _calibration(run: MachineRun, members: Sequence[MachineResults]) -> tuple[list[str], np.ndarray]:
+    """Calibration scores of the members, as `aligned`; of no clips unless the threshold needs them."""
     if run.config.threshold.method != "conformal":
-        return []
+        return [], np.empty([len(members), 0])
     for member in members:
         if not member.calibration_scores.exists():
             raise DataError(
                 f"Expected calibration scores in {member.directory} for `threshold.method: conformal`, but there are "
                 "none; run the member with that method too, or set `threshold.method: quantile`."
             )
-    scores = aligned([member.calibration_scores for member in members])
-    return _combined(scores, training, run.config)
+    return aligned([member.calibration_scores for member in members])
 
 
 def check_unchanged(run: MachineRun, digests: Mapping[str, str]) -> None:
@@ -99,11 +99,13 @@ class Operations(NamedTuple):
     Attributes:
       share_below: Sorted training scores `[training clips]` and scores → shares of the former below each of the latter.
       maximum: Of scores and a number.
+      log: Natural logarithm.
       mean, max: Of the members' scores, a list, over the members.
     """
 
     share_below: Callable[[np.ndarray, Any], Any]
     maximum: Callable[[Any, float], Any]
+    log: Callable[[Any], Any]
     mean: Callable[[Sequence[Any]], Any]
     max: Callable[[Sequence[Any]], Any]
 
@@ -111,6 +113,7 @@ class Operations(NamedTuple):
 IN_NUMPY = Operations(
     share_below=lambda ordered, scores: np.searchsorted(ordered, scores) / len(ordered),
     maximum=np.maximum,
+    log=np.log,
     mean=partial(np.mean, axis=0),
     max=partial(np.max, axis=0),
 )
@@ -122,12 +125,13 @@ def combine(scores: Iterable[Any], training: Iterable[np.ndarray], how: str, ope
     `mean` and `max` are those of the z-scores `(s - m) / d`, with m and d the mean and standard deviation of the
     member's training scores. `rank` is the mean of the shares of training scores below the score; above the largest
     training score, where the share is 1, the distance to it in standard deviations is added, so that clear anomalies
-    remain distinguishable.
+    remain distinguishable. `p_value` is the mean of -log p, with the p-values of `conformal.p_values` and the same
+    distance added: Fisher's statistic divided by twice the number of members.
 
     Args:
       scores: `[members, clips]`; of tensors, a list with one of any shape per member.
-      training: `[members, training clips]`, no row is constant.
-      how: `mean`, `max` or `rank`.
+      training: `[members, training clips]`, no row is constant; for `p_value`, `reference`.
+      how: `mean`, `max`, `rank` or `p_value`.
       operations: Of the arrays that the scores are.
 
     Returns:
@@ -138,13 +142,28 @@ def combine(scores: Iterable[Any], training: Iterable[np.ndarray], how: str, ope
     """
     terms = []
     for values, normal in zip(scores, training, strict=True):
-        if how == "rank":
+        if how in ("rank", "p_value"):
             ordered = np.sort(normal)
             beyond = operations.maximum(values - ordered[-1], 0) / normal.std()
-            terms.append(operations.share_below(ordered, values) + beyond)
+            share = operations.share_below(ordered, values)
+            n_clips = len(ordered)
+            unusual = share if how == "rank" else -operations.log((1 + n_clips - n_clips * share) / (1 + n_clips))
+            terms.append(unusual + beyond)
         else:
             terms.append((values - normal.mean()) / normal.std())
     return operations.max(terms) if how == "max" else operations.mean(terms)
+
+
+def combine_each_without_itself(scores: np.ndarray, how: str) -> np.ndarray:
+    """Combines calibration scores `[members, clips]` as `combine` does, each clip by the others."""
+    return np.concatenate(
+        [combine(scores[:, [clip]], np.delete(scores, clip, axis=1), how) for clip in range(scores.shape[1])]
+    )
+
+
+def combines_by_calibration(config: Config) -> bool:
+    """Whether the members' calibration scores, not their training scores, are the ones that a clip is compared with."""
+    return config.ensemble.combine == "p_value" and config.threshold.method == "conformal"
 
 
 def _combined(
@@ -157,10 +176,11 @@ def _combined(
     if np.ptp(training[1], axis=1).min() == 0:
         member = directories[int(np.ptp(training[1], axis=1).argmin())]
         raise DataError(f"Expected training scores that differ in {member}, to bring it to the others' scale.")
-    return [
-        ClipScore(name, float(value))
-        for name, value in zip(names, combine(values, training[1], settings.combine), strict=True)
-    ]
+    if values is training[1] and combines_by_calibration(config):
+        combined = combine_each_without_itself(values, settings.combine)
+    else:
+        combined = combine(values, training[1], settings.combine)
+    return [ClipScore(name, float(value)) for name, value in zip(names, combined, strict=True)]
 
 
 def _members(run: MachineRun) -> list[MachineResults]:

@@ -139,6 +139,13 @@ def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
     return _frozen(settings.density, {"mean": mean, "projection": projection, **_fitted(projected, settings, seed)})
 
 
+def with_regularization(vectors: np.ndarray, settings: Scorer, seed: int) -> Scorer:
+    """The settings with a number for `regularization: auto`, chosen once for all folds of a cross-validation."""
+    if settings.density != "gmm" or settings.regularization != "auto":
+        return settings
+    return replace(settings, regularization=float(fit(vectors, settings, seed).arrays["regularization"]))
+
+
 def fit_averaged(
     vectors: np.ndarray, held_out: Sequence[np.ndarray], settings: Scorer, seed: int
 ) -> tuple[AveragedDensity, np.ndarray]:
@@ -153,6 +160,7 @@ def fit_averaged(
     Returns:
       Their average, and the score of each clip by the density that has not seen it, `[clips]`.
     """
+    settings = with_regularization(vectors, settings, seed)
     parts = []
     scores = np.empty(len(vectors))
     for in_fold in held_out:
@@ -186,6 +194,7 @@ def cross_validated_scores(
     Raises:
       DataError: If there are fewer than two recordings, or a Gaussian mixture does not come to an end.
     """
+    settings = with_regularization(vectors, settings, seed)
     scores = np.empty(len(vectors))
     for held_out in folds_of(len(vectors), seed, recordings):
         density = fit(np.delete(vectors, held_out, axis=0), settings, seed)
