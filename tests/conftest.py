@@ -20,13 +20,14 @@ SAMPLE_RATE = 16000
 
 
 # The files that take longest go first, so that no worker is left alone with one at the end. Two workers get them in
-# turns, so the first and the third, which share `exported_project`, go to the same one. The last two make operations
-# deterministic for their whole process: from then on Keras refuses to compile by XLA, which those before them do.
+# turns, and the first takes longest, so the first and the fourth, which share `exported_project`, go to the same one.
+# The last two make operations deterministic for their whole process: from then on Keras refuses to compile by XLA,
+# which those before them do.
 FIRST = (
     "test_export.py",
     "test_detectors.py",
-    "test_edge_predict.py",
     "test_documents.py",
+    "test_edge_predict.py",
     "test_training.py",
     "test_workflow.py",
     "test_fused_steps.py",

@@ -208,6 +208,7 @@ def test_calibration_scores_are_those_of_detectors_that_have_not_seen_the_clip(f
     assert computed == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_exported_model_gives_p_values(fan, ganad):
     ganad("export", "fan.yaml", "--name", "fan", cwd=fan)
     answers = json.loads(ganad("predict", "exported_models/fan", "my_fan", "--json", cwd=fan).stdout)

@@ -35,7 +35,7 @@ def read_scores(path: Path) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory, ganad):
+def folder_run(tmp_path_factory, ganad):
     """A folder, the output of its run, and new recordings elsewhere."""
     home = tmp_path_factory.mktemp("folders")
     write_folder(home / "my fan")
@@ -45,8 +45,9 @@ def ran(tmp_path_factory, ganad):
     return home, ganad("run", "my fan/", "--set", *TINY, cwd=home)
 
 
-def test_one_command_and_then_the_next(ran, ganad):
-    home, done = ran
+@pytest.mark.slow
+def test_one_command_and_then_the_next(folder_run, ganad):
+    home, done = folder_run
     project = home / "my fan-ganad"
     table, row, *_, report, following = done.stdout.splitlines()
     assert table.split()[:3] == ["machine", "training", "normal"]
@@ -74,8 +75,9 @@ def test_one_command_and_then_the_next(ran, ganad):
     assert [row["anomaly_score"] for row in again] == pytest.approx(list(test_clips.values()), rel=1e-5)
 
 
-def test_the_configuration_says_it_all(ran, tmp_path, monkeypatch):
-    home, _ = ran
+@pytest.mark.slow
+def test_the_configuration_says_it_all(folder_run, tmp_path, monkeypatch):
+    home, _ = folder_run
     monkeypatch.chdir(tmp_path)
     config = configuration.load(home / "my fan-ganad" / "config.yaml")
     assert Path(config.dev_directory) == home / "my fan"
@@ -89,8 +91,8 @@ def test_the_configuration_says_it_all(ran, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_second_run_does_nothing_twice_and_other_recordings_or_settings_lose_nothing(ran, ganad, tmp_path):
-    home, done = ran
+def test_a_second_run_does_nothing_twice_and_other_recordings_or_settings_lose_nothing(folder_run, ganad, tmp_path):
+    home, done = folder_run
     shutil.copytree(home, tmp_path, dirs_exist_ok=True)  # the project may be moved
     project = tmp_path / "my fan-ganad"
     config = project / "config.yaml"
@@ -142,8 +144,9 @@ def test_several_machines_without_anomalies_at_mixed_rates(ganad, tmp_path):
     assert "set another --out DIR" in ganad("run", "halls/fan", "--out", "out", cwd=tmp_path, check=2).stderr
 
 
-def test_what_can_t_be_run_gets_one_sentence_and_nothing_is_written(ran, ganad, tmp_path):
-    home, _ = ran
+@pytest.mark.slow
+def test_what_can_t_be_run_gets_one_sentence_and_nothing_is_written(folder_run, ganad, tmp_path):
+    home, _ = folder_run
     write_wav(tmp_path / "pump" / "a.wav", tone(0.5))
     (tmp_path / "empty" / "normal").mkdir(parents=True)
     write_folder(tmp_path / "many", n_normal=5)

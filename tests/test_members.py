@@ -147,6 +147,7 @@ def project(tmp_path_factory, ganad):
     return place, ganad("run", "one.yaml", cwd=place)
 
 
+@pytest.mark.slow
 def test_one_command_gives_the_scores_of_the_three(project):
     place, done = project
     assert done.stderr.count("fan train: 8 clips prepared") == done.stderr.count("prepared") / 2 == 1
@@ -163,6 +164,7 @@ def test_one_command_gives_the_scores_of_the_three(project):
             assert (place / "result" / folder / path.name).read_text() == path.read_text(), path
 
 
+@pytest.mark.slow
 def test_the_verbs_do_it_one_by_one_too(project, ganad):
     place, done = project
     before = (place / "result" / "anomaly_score_fan_id_00.csv").read_bytes()
@@ -178,6 +180,7 @@ def test_the_verbs_do_it_one_by_one_too(project, ganad):
     assert "model/members/mean/dev/fan was made with `fit.epochs: 1`" in changed.stderr
 
 
+@pytest.mark.slow
 def test_it_is_exported_as_the_ensemble_is(project, monkeypatch):
     place, _ = project
     monkeypatch.chdir(place)
@@ -193,6 +196,7 @@ def test_it_is_exported_as_the_ensemble_is(project, monkeypatch):
     assert [member.fitted.settings.pooling for member in one.members] == ["mean", "max"]
 
 
+@pytest.mark.slow
 def test_its_report_names_the_members(project, ganad):
     place, _ = project
     ganad("report", "result", "--clips", "1", cwd=place)

@@ -163,6 +163,7 @@ def project(tmp_path_factory, ganad):
     return root
 
 
+@pytest.mark.slow
 def test_clips_that_are_not_judged_have_a_reason_and_no_score(project, ganad):
     done = ganad("run", "pump.yaml", "--eval", cwd=project)
     assert "2 of 3 test clips are not judged and have no score" in done.stderr
@@ -185,6 +186,7 @@ def test_clips_that_are_not_judged_have_a_reason_and_no_score(project, ganad):
     assert "recordings without a score" in page
 
 
+@pytest.mark.slow
 def test_caches_and_detectors_of_earlier_versions_are_completed(project, ganad):
     """Without statistics in the manifest, recordings are read; without limits, all is judged, after a warning."""
     settings = ["--set", "cache_directory=old_cache", "model_directory=old_model", "result_directory=old"]
@@ -208,6 +210,7 @@ def _score_of_healthy(project) -> float:
     return float(score)
 
 
+@pytest.mark.slow
 def test_an_exported_model_gives_the_reason_in_place_of_a_score(project, ganad):
     table = ganad("predict", "exported_models/pump", "new/pump", cwd=project).stdout.splitlines()
     assert float(table[1].split()[1]) == pytest.approx(_score_of_healthy(project), rel=1e-4)
@@ -228,6 +231,7 @@ def test_an_exported_model_gives_the_reason_in_place_of_a_score(project, ganad):
     assert lines[3] == "new/pump/silent.wav,,,,,dead microphone"
 
 
+@pytest.mark.slow
 def test_a_server_names_the_clip_that_it_does_not_judge(project):
     model = Artifact(project / "exported_models" / "pump")
     assert model.metadata["input"]["recording_check"]
@@ -239,6 +243,7 @@ def test_a_server_names_the_clip_that_it_does_not_judge(project):
             bad_clip.call(model, signature, {"waveform": np.stack([healthy, silent])})
 
 
+@pytest.mark.slow
 def test_an_ensemble_leaves_out_what_a_member_does_not_judge(project, ganad):
     ganad("run", "pump.yaml", "-q", "--set", "result_directory=all", "recording_check.enabled=false", cwd=project)
     settings = "dev_directory: ./pump\ndataset: {name: folder, folder: {test_split: 0.25}}\nresult_directory: ./both\n"

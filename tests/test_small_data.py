@@ -124,7 +124,7 @@ def test_clips_are_held_out_only_where_the_validation_loss_is_watched():
 def test_few_windows_get_the_steps_that_were_asked_for(config, caplog):  # noqa: F811
     fit = dataclasses.replace(config.fit, min_steps=220, settle_batch_norm=True)
     config = dataclasses.replace(config, fit=fit)
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="ganad_tf")
     train_detector(MachineRun(config, prepared(config), "dev"))
     record = json.loads((Path(config.model_directory, "dev", "fan") / "training.json").read_text())
     assert (record["passes_per_epoch"], record["n_steps"]) == (10, 3 * 10 * 8)  # 252 windows are 8 batches of 32

@@ -231,7 +231,7 @@ def test_another_scorer_is_fitted_without_training_again(config):
     assert train_detector(MachineRun(config, listing, "dev"))
     directory = Path(config.model_directory, "dev", "fan")
     before = (directory / "detector.keras").read_bytes()
-    for settings in (Scorer(name="density"), Scorer(name="density", pooling="max", density="gmm")):
+    for settings in (Scorer(name="density"), Scorer(name="density", pooling="max", density="gmm", regularization=0.1)):
         own = dataclasses.replace(config, scorer=settings)
         with pytest.raises(DataError, match="run `ganad train`, which fits it without training the detector again"):
             score_clips(MachineRun(own, listing, "dev"))
