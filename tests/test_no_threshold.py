@@ -105,9 +105,9 @@ def test_an_ensemble_s_scores_are_written_without_decisions_too(tmp_path, ganad)
         ganad("run", f"{name}.yaml", cwd=tmp_path)
     both = SETTINGS | {"ensemble": {"members": ["result/one", "result/two"]}, "result_directory": "result/both"}
     (tmp_path / "both.yaml").write_text(yaml.safe_dump(both))
-    ganad("run", "both.yaml", "--set", "threshold.method=quantile", cwd=tmp_path)
+    ganad("run", "both.yaml", cwd=tmp_path)  # by a quantile, the default of ensembles
     assert (tmp_path / "result" / "both" / "decision_result_fan_id_00.csv").exists()
-    assert AFTER in ganad("run", "both.yaml", cwd=tmp_path).stderr
+    assert AFTER in ganad("run", "both.yaml", "--set", "threshold.method=gamma", cwd=tmp_path).stderr
     assert not (tmp_path / "result" / "both" / "decision_result_fan_id_00.csv").exists()
     assert len(rows(tmp_path / "result" / "both" / "anomaly_score_fan_id_00.csv")) == 6
     ganad("report", "result/both", "--clips", "1", cwd=tmp_path)
