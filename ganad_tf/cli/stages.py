@@ -155,7 +155,7 @@ def _calibrating(run: MachineRun) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         kept = "its detector is kept, and so are the folds that are trained"
-        raise StageInterrupt(f"calibrating {run.machine}", kept) from error
+        raise StageInterrupt(f"calibrating {run.title}", kept) from error
 
 
 @contextmanager

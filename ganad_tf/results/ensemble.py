@@ -130,7 +130,7 @@ def combine(scores: Iterable[Any], training: Iterable[np.ndarray], how: str, ope
 
     Args:
       scores: `[members, clips]`; of tensors, a list with one of any shape per member.
-      training: `[members, training clips]`, no row is constant; for `p_value`, `reference`.
+      training: `[members, training clips]`, no row is constant; calibration clips where `combines_by_calibration`.
       how: `mean`, `max`, `rank` or `p_value`.
       operations: Of the arrays that the scores are.
 

@@ -60,7 +60,7 @@ def calibrate_detector(run: MachineRun, *, show: Show = lambda _: nullcontext(()
         else:
             scores = _scores_of_folds(run, directory, current, all_folds, show)
         calibration.save(directory, run.config, scores, made_with)
-    logger.info("%s: calibrated on %d clips that its detector has not seen", run.machine, len(scores))
+    logger.info("%s: calibrated on %d clips that its detector has not seen", run.title, len(scores))
 
 
 def _scores_of_folds(
@@ -69,11 +69,11 @@ def _scores_of_folds(
     """Scores of all training clips, each by the detector of the fold that leaves it out."""
     config, cache = run.config, Cache(run, "train")
     if not all_folds or not all(has_enough_clips(fold, config.scorer) for fold in all_folds):
-        logger.warning("%s: too few recordings to leave some out for calibration; there are no decisions.", run.machine)
+        logger.warning("%s: too few recordings to leave some out for calibration; there are no decisions.", run.title)
         return []
     if len({entry.clip.recording for fold in all_folds for entry in fold.held_out}) == 1:
         logger.warning(
-            "%s: all training clips are of one recording; false alarms hold for sound like that in it.", run.machine
+            "%s: all training clips are of one recording; false alarms hold for sound like that in it.", run.title
         )
     scores = []
     # A detector without weights has not seen anything, and a density undoes the standardisation.
@@ -81,7 +81,7 @@ def _scores_of_folds(
     for number, fold in enumerate(all_folds, start=1):
         of_fold = directory.fold(_assignment(all_folds), number) if has_learned else directory
         if not of_fold.exists() or of_fold.unfinished.exists():
-            with show(f"{run.machine} fold {number} of {len(all_folds)}") as callbacks:
+            with show(f"{run.title} fold {number} of {len(all_folds)}") as callbacks:
                 train_fold(run, of_fold, current, fold.training, callbacks)
         scores += calibration.held_out_scores(of_fold, cache, fold, config.scorer, config.seed)
     return sorted(scores, key=lambda score: score.name)
