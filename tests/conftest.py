@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -63,10 +64,21 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def ganad(tmp_path_factory) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Runs the command line, in one process for all tests of a worker; see commands.py."""
-    command = [sys.executable, Path(__file__).with_name("commands.py")]
+    """Runs the command line, in one process for all tests of a worker."""
+    with command_lines(tmp_path_factory.mktemp("ganad")) as run:
+        yield run
+
+
+@contextmanager
+def command_lines(place: Path, *launcher: str) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Runs command lines one after another in one process that `launcher` starts; see commands.py.
+
+    Args:
+      place: A folder for their output.
+      launcher: Words before those of the process, such as `setpriv` and its options.
+    """
+    command = [*launcher, sys.executable, Path(__file__).with_name("commands.py")]
     commands = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    place = tmp_path_factory.mktemp("ganad")
 
     def run(*arguments: object, cwd: Path, check: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         files = [place / name for name in ("stdout", "stderr")]

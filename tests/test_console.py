@@ -19,8 +19,8 @@ from ganad_tf.cli import main, terminal
 from ganad_tf.config.sections import Fit
 from ganad_tf.errors import StageInterrupt
 
-EPOCHS = 80
-N_NEW = 3000
+EPOCHS = 40
+N_NEW = 800
 YAML = f"""
 dev_directory: ./my_fan
 dataset: {{name: folder}}
