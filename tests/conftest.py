@@ -15,6 +15,10 @@ import pytest
 import soundfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# For the workers of xdist and for every other process that tests start: the threads of linear algebra wait by spinning,
+# which takes the processors from the other worker and costs more than all products of small matrices.
+for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")
 
 ROOT = Path(__file__).parents[1]
 SAMPLE_RATE = 16000

@@ -6,6 +6,7 @@ import pytest
 from conftest import ROOT
 
 
+@pytest.mark.slow
 def test_rows_compare_ours_with_plain_code():
     command = [sys.executable, ROOT / "tools" / "benchmark.py", "prepare"]
     command += ["--clips", "4", "--repetitions", "1", "--json"]

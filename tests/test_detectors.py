@@ -103,7 +103,7 @@ TRAINED = {"GANomaly": {"score": "reconstruction"}, "EGBAD": {"hidden": [64], "l
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A detector that knows `normal_windows`, its curves, and its weights after the first 512 windows."""
+    """A detector that knows `normal_windows`, its curves, and its weights after the first 128 windows."""
 
     detector: Detector
     history: dict[str, list[float]]
@@ -111,10 +111,10 @@ class Trained:
 
 
 def begun(name):
-    """A detector that has seen 512 windows, on the CPU: a GPU needs to be told to be deterministic, as `train` does."""
+    """A detector that has seen 128 windows, on the CPU: a GPU needs to be told to be deterministic, as `train` does."""
     with tf.device("CPU:0"):
-        detector = make(name, **TRAINED.get(name, {}))
-        fit(detector, normal_windows())
+        detector = make(name, run_eagerly=True, **TRAINED.get(name, {}))
+        fit(detector, normal_windows(128))
     return detector
 
 
@@ -123,6 +123,7 @@ def fitted(name):
     """The trained detector that tests share."""
     detector = begun(name)
     weights = _values(detector.weights)
+    detector.run_eagerly, detector.train_function = False, None  # from here on by graphs
     held_out = dataset(normal_windows(128, seed=1))
     history = fit(detector, normal_windows(4096), epochs=EPOCHS.get(name, 8), validation_data=held_out)
     return Trained(detector, history, weights)

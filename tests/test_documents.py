@@ -16,7 +16,6 @@ import subprocess
 import sys
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ import yaml
 from conftest import ROOT, gate_takes, tone, write_machine, write_wav
 from test_config import OFFICIAL
 from test_serving import Server
+from test_tools import help_texts
 
 from ganad_tf import config as configuration
 
@@ -333,16 +333,9 @@ def knows_options(command: str, words: list[str], folder: Path) -> None:
         assert words[2:5] == ["pytest", "-m", "slow"], command  # what runs the others
     elif words[1].startswith("tools/"):
         options = {word for word in words if word.startswith("--")}
-        assert options <= set(re.findall(r"--[\w-]+", help_of(words[1]))), command
+        assert options <= set(re.findall(r"--[\w-]+", help_texts()[Path(words[1]).name])), command
     else:
         assert (folder / words[1]).is_file(), command
-
-
-@cache
-def help_of(tool: str) -> str:
-    """The help text of a tool."""
-    command = [sys.executable, ROOT / tool, "--help"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def has_extra(command: str, words: list[str], _: Path) -> None:

@@ -61,20 +61,13 @@ def run(script, folder, *arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.fixture(scope="module")
-def goldens(tmp_path_factory, request):
-    """Facts about the detectors of each archive that a test asks for, loaded in one process, by the archive's name."""
-    folder = tmp_path_factory.mktemp("goldens")
-    items = [item for item in request.session.items if "goldens" in item.fixturenames]
-    asked = [item.callspec.params["golden"] for item in items]
-    for golden in asked:
-        zipfile.ZipFile(golden).extractall(folder / golden.stem)
-    script = """
-for folder in sys.argv[1:]:
+GOLDENS_LOADED = """
+found["goldens"] = {}
+for folder in asked["goldens"]:
     with open(f"{folder}/expected.json") as stream:
         expected = json.load(stream)
     windows = np.array(expected["windows"], np.float32)
-    facts = found[folder] = {}
+    facts = found["goldens"][folder] = {}
     for name in DETECTORS:
         detector = keras.models.load_model(f"{folder}/{name}.keras")
         facts[name] = {
@@ -87,66 +80,18 @@ for folder in sys.argv[1:]:
             detector.train_on_batch(windows)
         facts[name]["scores after"] = detector.anomaly_score(windows).numpy().tolist()
 """
-    return folder, run(script, folder, *(golden.stem for golden in asked))
 
-
-@pytest.mark.parametrize(
-    "golden",
-    [GOLDENS[0], *(pytest.param(golden, marks=pytest.mark.slow) for golden in GOLDENS[1:])],
-    ids=lambda path: path.stem,
-)
-def test_what_earlier_versions_have_trained_loads_scores_and_trains_on(golden, goldens):
-    folder, found = goldens
-    expected = json.loads((folder / golden.stem / "expected.json").read_text())
-    assert found[golden.stem].keys() == DETECTORS.keys()
-    for name, facts in found[golden.stem].items():
-        for key, value in facts.items():
-            tolerance = 2e-3 if key == "scores after" else 1e-4  # those steps were an Adam's that rounded otherwise
-            np.testing.assert_allclose(value, expected[name][key], rtol=tolerance, err_msg=f"{name}, {key}")
-        is_learner = name != "SpectrumDensity"
-        assert (facts["scores"] != facts["scores after"]) == is_learner
-
-
-def test_there_is_a_golden():
-    assert GOLDENS
-
-
-def test_what_the_command_line_has_trained_loads_compiled(ganad, tmp_path):
-    write_machine(tmp_path / "data", "fan", ids=("00",), n_train=4, n_test=1)
-    (tmp_path / "fan.yaml").write_text(
-        "dev_directory: data\nmodel: {name: GANomaly, hidden: [4], latent: 2}\n"
-        "fit: {epochs: 1, compile: {learning_rate: 0.0003, beta_1: 0.5}}\n"
-    )
-    for verb in ("prepare", "train"):
-        ganad(verb, "fan.yaml", "--dev", cwd=tmp_path)
-    record = json.loads((tmp_path / "model/dev/fan/training.json").read_text())
-    assert record["deterministic"] is True
-    with zipfile.ZipFile(tmp_path / "model/dev/fan/detector.keras") as archive:
-        optimizer = json.loads(archive.read("config.json"))["compile_config"]["optimizer"]
-    assert optimizer["module"] == "keras.optimizers"
-    assert optimizer["registered_name"] is None
-    script = """
-detector = keras.models.load_model(sys.argv[1])
-detector.fit(np.zeros([4, 640], np.float32), verbose=0)
-for name in ("optimizer", "discriminator_optimizer"):
-    optimizer = getattr(detector, name)
-    found[name] = [float(optimizer.learning_rate), optimizer.beta_1, int(optimizer.iterations)]
+TRAINED_LOADED = """
+found["trained"] = {}
+for path in asked["trained"]:
+    detector = keras.models.load_model(path)
+    detector.fit(np.zeros([4, 640], np.float32), verbose=0)
+    for name in ("optimizer", "discriminator_optimizer"):
+        optimizer = getattr(detector, name)
+        found["trained"][name] = [float(optimizer.learning_rate), optimizer.beta_1, int(optimizer.iterations)]
 """
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    found = run(script, elsewhere, tmp_path / "model/dev/fan/detector.keras")
-    rate, beta_1, iterations = found["optimizer"]
-    assert (rate, beta_1) == pytest.approx((0.0003, 0.5))
-    assert iterations > 1
-    assert found["discriminator_optimizer"] == found["optimizer"]
 
-
-@pytest.fixture(scope="module")
-def promised(tmp_path_factory, request):
-    """Many small things and their outcome, for every detector that a test asks for."""
-    items = [item for item in request.session.items if "promised" in item.fixturenames]
-    names = sorted({item.callspec.params["name"] for item in items})
-    script = """
+PROMISED = """
 import tensorflow as tf
 
 def rates(detector):
@@ -155,8 +100,9 @@ def rates(detector):
 
 fit = {"verbose": 0, "batch_size": 32}  # a step per epoch
 eager = {"run_eagerly": True}  # where no graph is asked for, which takes a second to make
-for name in sys.argv[1:]:
-    facts = found[name] = {}
+found["promised"] = {}
+for name in asked["promised"]:
+    facts = found["promised"][name] = {}
 
     whole = np.round(8 * WINDOWS)
     scores = {}
@@ -227,7 +173,128 @@ for name in sys.argv[1:]:
         detector.fit(WINDOWS, epochs=3, callbacks=[keras.callbacks.LearningRateScheduler(halved)], **fit)
         facts["separate"] = rates(detector)
 """
-    return run(script, tmp_path_factory.mktemp("promised"), *names)
+
+REFUSED = """
+def weights(call):
+    detector = make("EGBAD", run_eagerly=True)
+    call(detector)
+    return [float(np.sum(np.abs(weight))) for weight in detector.get_weights()]
+
+other = WINDOWS[::-1].copy()
+options = {"batch_size": 16, "shuffle": False, "verbose": 0}
+found["refused"] = {"numbers": {}}
+found["refused"]["batches"] = {
+    "alone": weights(lambda detector: detector.fit(WINDOWS, **options)),
+    "with targets": weights(lambda detector: detector.fit(WINDOWS, other, **options)),
+    "with labels": weights(lambda detector: detector.fit(WINDOWS, np.zeros(32), **options)),
+    "pair": weights(lambda detector: detector.fit((WINDOWS, other), validation_data=(WINDOWS,), **options)),
+}
+numbers = found["refused"]["numbers"]
+make("GANomaly").save("ganomaly.keras")
+for name in DETECTORS:
+    for kind in ("mixed_float16", "mixed_bfloat16", "float64", "float16"):
+        numbers[f"{name}, dtype, {kind}"] = sentence(lambda: DETECTORS[name](dtype=kind))
+        keras.config.set_dtype_policy(kind)
+        numbers[f"{name}, policy, {kind}"] = sentence(lambda: DETECTORS[name]())
+        keras.config.set_dtype_policy("float32")
+    for kind in ("float16", "float64"):
+        keras.config.set_floatx(kind)
+        numbers[f"{name}, floatx, {kind}"] = sentence(lambda: DETECTORS[name]())
+        keras.config.set_floatx("float32")
+keras.mixed_precision.set_global_policy("mixed_float16")
+numbers["GANomaly, loaded, mixed_float16"] = sentence(lambda: keras.models.load_model("ganomaly.keras"))
+keras.mixed_precision.set_global_policy("float32")
+keras.models.load_model("ganomaly.keras")
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(ganad, tmp_path_factory):
+    """The folder of a detector that the command line has trained."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_machine(folder / "data", "fan", ids=("00",), n_train=4, n_test=1)
+    (folder / "fan.yaml").write_text(
+        "dev_directory: data\nmodel: {name: GANomaly, hidden: [4], latent: 2}\n"
+        "fit: {epochs: 1, compile: {learning_rate: 0.0003, beta_1: 0.5}}\n"
+    )
+    for verb in ("prepare", "train"):
+        ganad(verb, "fan.yaml", "--dev", cwd=folder)
+    return folder / "model/dev/fan"
+
+
+@pytest.fixture(scope="module")
+def in_a_script(tmp_path_factory, request, trained):
+    """The outcome of all that the tests ask of one bare process, and its folder.
+
+    `goldens`: facts about the detectors of each archive, by the archive's name; `trained`: optimizers of what the
+    command line has trained; `promised`: many small things, by detector; `refused`: another batch for EGBAD, and other
+    numbers than float32 for every detector.
+    """
+    folder = tmp_path_factory.mktemp("scripts")
+    cases = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    goldens = [case["golden"] for case in cases if "golden" in case]
+    for golden in goldens:
+        zipfile.ZipFile(golden).extractall(folder / golden.stem)
+    items = [item for item in request.session.items if item.cls is TestEveryDetectorInAScript]
+    asked = {
+        "goldens": [golden.stem for golden in goldens],
+        "trained": [str(trained / "detector.keras")],
+        "promised": sorted({item.callspec.params["name"] for item in items}),
+    }
+    # The last one changes what Keras computes in.
+    script = "\n".join(["asked = json.loads(sys.argv[1])", GOLDENS_LOADED, TRAINED_LOADED, PROMISED, REFUSED])
+    return folder, run(script, folder, json.dumps(asked))
+
+
+@pytest.fixture(scope="module")
+def goldens(in_a_script):
+    folder, found = in_a_script
+    return folder, found["goldens"]
+
+
+@pytest.fixture(scope="module")
+def promised(in_a_script):
+    return in_a_script[1]["promised"]
+
+
+@pytest.fixture(scope="module")
+def refused(in_a_script):
+    return in_a_script[1]["refused"]
+
+
+@pytest.mark.parametrize(
+    "golden",
+    [GOLDENS[0], *(pytest.param(golden, marks=pytest.mark.slow) for golden in GOLDENS[1:])],
+    ids=lambda path: path.stem,
+)
+def test_what_earlier_versions_have_trained_loads_scores_and_trains_on(golden, goldens):
+    folder, found = goldens
+    expected = json.loads((folder / golden.stem / "expected.json").read_text())
+    assert found[golden.stem].keys() == DETECTORS.keys()
+    for name, facts in found[golden.stem].items():
+        for key, value in facts.items():
+            tolerance = 2e-3 if key == "scores after" else 1e-4  # those steps were an Adam's that rounded otherwise
+            np.testing.assert_allclose(value, expected[name][key], rtol=tolerance, err_msg=f"{name}, {key}")
+        is_learner = name != "SpectrumDensity"
+        assert (facts["scores"] != facts["scores after"]) == is_learner
+
+
+def test_there_is_a_golden():
+    assert GOLDENS
+
+
+def test_what_the_command_line_has_trained_loads_compiled(trained, in_a_script):
+    record = json.loads((trained / "training.json").read_text())
+    assert record["deterministic"] is True
+    with zipfile.ZipFile(trained / "detector.keras") as archive:
+        optimizer = json.loads(archive.read("config.json"))["compile_config"]["optimizer"]
+    assert optimizer["module"] == "keras.optimizers"
+    assert optimizer["registered_name"] is None
+    found = in_a_script[1]["trained"]
+    rate, beta_1, iterations = found["optimizer"]
+    assert (rate, beta_1) == pytest.approx((0.0003, 0.5))
+    assert iterations > 1
+    assert found["discriminator_optimizer"] == found["optimizer"]
 
 
 @pytest.mark.parametrize("name", gate_takes(DETECTORS, "GANomaly", "SpectrumDensity"))
@@ -265,43 +332,6 @@ class TestEveryDetectorInAScript:
         assert facts["schedule"] == pytest.approx([0.01 / 2**3 if is_learner else 0.01] * count)
         if name in GANS:
             assert facts["separate"] == pytest.approx([0.01 / 8, 0.02])
-
-
-@pytest.fixture(scope="module")
-def refused(tmp_path_factory):
-    """Another batch for EGBAD, and other numbers than float32 for every detector."""
-    script = """
-def weights(call):
-    detector = make("EGBAD", run_eagerly=True)
-    call(detector)
-    return [float(np.sum(np.abs(weight))) for weight in detector.get_weights()]
-
-other = WINDOWS[::-1].copy()
-options = {"batch_size": 16, "shuffle": False, "verbose": 0}
-found["batches"] = {
-    "alone": weights(lambda detector: detector.fit(WINDOWS, **options)),
-    "with targets": weights(lambda detector: detector.fit(WINDOWS, other, **options)),
-    "with labels": weights(lambda detector: detector.fit(WINDOWS, np.zeros(32), **options)),
-    "pair": weights(lambda detector: detector.fit((WINDOWS, other), validation_data=(WINDOWS,), **options)),
-}
-numbers = found["numbers"] = {}
-make("GANomaly").save("ganomaly.keras")
-for name in DETECTORS:
-    for kind in ("mixed_float16", "mixed_bfloat16", "float64", "float16"):
-        numbers[f"{name}, dtype, {kind}"] = sentence(lambda: DETECTORS[name](dtype=kind))
-        keras.config.set_dtype_policy(kind)
-        numbers[f"{name}, policy, {kind}"] = sentence(lambda: DETECTORS[name]())
-        keras.config.set_dtype_policy("float32")
-    for kind in ("float16", "float64"):
-        keras.config.set_floatx(kind)
-        numbers[f"{name}, floatx, {kind}"] = sentence(lambda: DETECTORS[name]())
-        keras.config.set_floatx("float32")
-keras.mixed_precision.set_global_policy("mixed_float16")
-numbers["GANomaly, loaded, mixed_float16"] = sentence(lambda: keras.models.load_model("ganomaly.keras"))
-keras.mixed_precision.set_global_policy("float32")
-keras.models.load_model("ganomaly.keras")
-"""
-    return run(script, tmp_path_factory.mktemp("refused"))
 
 
 def test_egbad_takes_another_batch_only_where_x_is_a_pair(refused):
@@ -355,7 +385,7 @@ switches.number = 5
 found["before"] = switches()
 switches.number = 6
 Artifact(pathlib.Path(sys.argv[1]))
-mapping = {"dev_directory": "data", "model": {"name": "GANomaly", "hidden": [4], "latent": 2}, "fit": {"epochs": 1}}
+mapping = {"dev_directory": "data", "model": {"name": "DenseAE", "hidden": [4], "latent": 2}, "fit": {"epochs": 1}}
 
 def train(place, **settings):
     config = configuration.from_mapping(mapping | {"model_directory": place} | settings, source="script")

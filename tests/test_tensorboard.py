@@ -45,6 +45,7 @@ from ganad_tf.training import checkpoint
 from ganad_tf.training.train import train_detector
 
 SMALL = {"hidden": [16], "latent": 4}
+PLUGINS = ("scalars", "images", "audio", "histograms", "pr_curves")  # whose tags are asked for
 ADVERSARIAL = ("EGBAD", "GANomaly", "SkipGANomaly")
 
 
@@ -122,28 +123,35 @@ def read(watched):
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return answer.read()
 
+        wait_until_all_is_read(ask, Path(watched.tensorboard.directory))
         yield ask
         process.terminate()
 
 
-def wait_for(ask, path, run):
-    """The tags of a run, when TensorBoard has read it all."""
+def wait_until_all_is_read(ask, folder):
+    """Waits until TensorBoard knows every run below a folder, and nothing comes any more."""
+    runs = {str(path.parent.relative_to(folder)) for path in folder.rglob("events.out.tfevents.*")}
     deadline = time.monotonic() + 60
     tags = None
     while time.monotonic() < deadline:
-        before, tags = tags, json.loads(ask(path)).get(run)
-        if tags and tags == before:
-            return set(tags)
+        before, tags = tags, [ask(f"plugin/{name}/tags") for name in PLUGINS]
+        if tags == before and runs <= set(json.loads(ask("runs"))):
+            return
         time.sleep(1)
-    raise AssertionError(f"no {path} of {run}")
+    raise AssertionError(f"not all runs of {runs}")
+
+
+def tags_of(ask, plugin, run):
+    """The tags of a run."""
+    return set(json.loads(ask(f"plugin/{plugin}/tags"))[run])
 
 
 def test_tensorboard_shows_every_tag(watched, read):
     run = f"dev/fan/{log_dir(watched).name}"
     losses = {"loss", "adversarial_loss", "contextual_loss", "encoder_loss", "discriminator_loss"}
     curves_of_losses = {f"losses/{name}" for name in losses}
-    assert wait_for(read, "plugin/scalars/tags", f"{run}/validation") == curves_of_losses
-    assert wait_for(read, "plugin/scalars/tags", f"{run}/train") == curves_of_losses | {
+    assert tags_of(read, "scalars", f"{run}/validation") == curves_of_losses
+    assert tags_of(read, "scalars", f"{run}/train") == curves_of_losses | {
         "learning rate/optimizer",
         "learning rate/discriminator_optimizer",
         "discriminator_resets",
@@ -154,31 +162,30 @@ def test_tensorboard_shows_every_tag(watched, read):
         "active latent units",
     }
     test = "dev test labels"
-    assert wait_for(read, "plugin/scalars/tags", f"{run}/scores") == {f"{test}/AUC id {name}" for name in ("00", "02")}
-    pictures = wait_for(read, "plugin/images/tags", f"{run}/train")
+    assert tags_of(read, "scalars", f"{run}/scores") == {f"{test}/AUC id {name}" for name in ("00", "02")}
+    pictures = tags_of(read, "images", f"{run}/train")
     assert len(pictures) == 2
     assert {tag.partition("/")[0] for tag in pictures} == {"spectrograms"}
     heard = {tag.replace("spectrograms", "sounds") for tag in pictures}
-    assert wait_for(read, "plugin/audio/tags", f"{run}/train") == heard | {f"{tag} reconstruction" for tag in heard}
-    assert wait_for(read, "plugin/images/tags", f"{run}/scores") == {f"{test}/ROC and precision-recall"}
+    assert tags_of(read, "audio", f"{run}/train") == heard | {f"{tag} reconstruction" for tag in heard}
+    assert tags_of(read, "images", f"{run}/scores") == {f"{test}/ROC and precision-recall"}
     distributions = {"scores/normal training", "scores/validation", f"{test}/scores normal", f"{test}/scores anomaly"}
-    assert wait_for(read, "plugin/histograms/tags", f"{run}/scores") == distributions
-    weights = wait_for(read, "plugin/histograms/tags", f"{run}/train")
+    assert tags_of(read, "histograms", f"{run}/scores") == distributions
+    weights = tags_of(read, "histograms", f"{run}/train")
     assert len(weights) == 8  # dense layers
     assert all(re.fullmatch(r"weights/\w+/dense(_\d+)?/kernel", tag) for tag in weights)
-    shown = wait_for(read, "plugin/pr_curves/tags", f"{run}/scores")
+    shown = tags_of(read, "pr_curves", f"{run}/scores")
     assert shown == {f"{test}/precision-recall id {name}/pr_curves" for name in ("00", "02")}
 
 
 def test_tensorboard_shows_values_pictures_and_sounds_as_they_are(watched, read):
     run = f"dev/fan/{log_dir(watched).name}"
-    wait_for(read, "plugin/scalars/tags", f"{run}/train")
     history = ModelDirectory(Path(watched.model_directory, "dev", "fan")).record()["history"]
     for place, name in (("train", "loss"), ("validation", "val_loss")):
         curve = json.loads(read(f"plugin/scalars/scalars?tag=losses%2Floss&run={run}/{place}"))
         assert [step for _, step, _ in curve] == [1, 2, 3]
         assert [value for *_, value in curve] == pytest.approx(history[name])
-    (tag, *_) = wait_for(read, "plugin/images/tags", f"{run}/train")
+    (tag, *_) = tags_of(read, "images", f"{run}/train")
     pictures = json.loads(read(f"plugin/images/images?tag={tag}&run={run}/train&sample=0"))
     assert [picture["step"] for picture in pictures] == [1, 2, 3]
     assert read(f"plugin/images/individualImage?{pictures[-1]['query']}").startswith(b"\x89PNG")
@@ -205,7 +212,6 @@ def test_hparams_compare_the_trainings(read):
 
 def test_the_projector_has_a_vector_of_each_clip_with_its_id_and_label(watched, read):
     run = f"dev/fan/{log_dir(watched).name}/scores"
-    wait_for(read, "plugin/histograms/tags", run)
     assert run in json.loads(read("plugin/projector/runs"))
     (embedding,) = json.loads(read(f"plugin/projector/info?run={run}"))["embeddings"]
     assert embedding["tensorShape"] == [32, 3]  # 20 for training, 12 for the test
