@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from processes import CommandLines
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # For the workers of xdist and for every other process that tests start: the threads of linear algebra wait by spinning,
@@ -75,14 +76,18 @@ def ganad(tmp_path_factory) -> Iterator[Callable[..., subprocess.CompletedProces
 
 @contextmanager
 def command_lines(place: Path, *launcher: str) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Runs command lines one after another in one process that `launcher` starts; see commands.py.
+    """Runs command lines one after another in one process; see commands.py.
 
     Args:
       place: A folder for their output.
-      launcher: Words before those of the process, such as `setpriv` and its options.
+      launcher: Words before those of the process, such as `setpriv` and its options; without any, it is forked with
+        TensorFlow imported.
     """
-    command = [*launcher, sys.executable, Path(__file__).with_name("commands.py")]
-    commands = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    if launcher:
+        command = [*launcher, sys.executable, Path(__file__).with_name("commands.py")]
+        commands = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    else:
+        commands = CommandLines()
 
     def run(*arguments: object, cwd: Path, check: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         files = [place / name for name in ("stdout", "stderr")]

@@ -75,6 +75,40 @@ class Command:
         return log
 
 
+class CommandLines:
+    """The process of commands.py, for whoever doesn't start it by a launcher.
+
+    Attributes:
+      stdin: Its jobs, a text stream.
+      stdout: Its answers, a text stream.
+    """
+
+    def __init__(self) -> None:
+        self.stdout, out = _pipe()
+        jobs, end = _context.Pipe(duplex=False)
+        self.stdin = os.fdopen(os.dup(end.fileno()), "w", encoding="utf-8")
+        self._process = _context.Process(target=_take_jobs, args=(jobs, out), daemon=True)
+        self._process.start()
+        for each in (jobs, out, end):
+            each.close()
+
+    def wait(self, timeout: float) -> None:
+        """Waits for the end."""
+        self._process.join(timeout)
+
+
+def _take_jobs(jobs: Connection, out: Connection) -> None:
+    """The process itself."""
+    for number, end in ((0, jobs), (1, out)):
+        os.dup2(end.fileno(), number)
+        end.close()
+    sys.stdin, sys.stdout = os.fdopen(0, encoding="utf-8"), os.fdopen(1, "w", encoding="utf-8")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    import commands
+
+    commands.main()
+
+
 def _pipe() -> tuple:
     """A text stream that reads, and the end of it that writes."""
     reader, writer = _context.Pipe(duplex=False)

@@ -33,7 +33,7 @@ ADDRESS, GRPC_ADDRESS = "127.0.0.1:8501", "127.0.0.1:8500"
 
 TINY = "fit.epochs=1 fit.min_steps=0 model.hidden=[16]"
 FEW = (
-    f"{TINY} dataset.synthetic.n_ids=1 dataset.synthetic.n_train=8 dataset.synthetic.n_normal=3 "
+    f"{TINY} feature.n_mels=16 dataset.synthetic.n_ids=1 dataset.synthetic.n_train=8 dataset.synthetic.n_normal=3 "
     "dataset.synthetic.n_anomaly=3 dataset.synthetic.seconds=1"
 )
 KINDS = list(enumerate(("normal", "anomaly", "normal")))  # of the evaluation data
@@ -45,7 +45,8 @@ SMALL = {
     "ganad run yaml/spectrum_density.yaml": "--set fit.epochs=1",
     "ganad run my_fan-": "",
     "ganad run my_fan": (
-        "--set fit.epochs=1 threshold.folds=2 'ensemble.members.ganomaly.model={name: SpectrumDensity}'"
+        "--set feature.n_mels=16 fit.epochs=1 threshold.folds=2 "
+        "'ensemble.members.ganomaly.model={name: SpectrumDensity}'"
     ),
     "ganad list my_fan": "",
     "ganad run yaml/recommended.yaml": "--set fit.epochs=1 ensemble.members.ganomaly.model.hidden=[16]",

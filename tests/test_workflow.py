@@ -17,7 +17,8 @@ from test_config import OFFICIAL
 
 from ganad_tf.cli import main
 
-FAST = ["--set", "fit.epochs=15", "fit.batch_size=32", "fit.compile.learning_rate=0.004", "feature.standardize=true"]
+FAST = ["--set", "model.hidden=[64]", "fit.epochs=15", "fit.batch_size=32", "fit.compile.learning_rate=0.004"]
+FAST += ["feature.standardize=true"]
 
 
 @pytest.fixture(scope="module")
