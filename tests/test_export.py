@@ -221,7 +221,7 @@ def test_versions_count_up(exported_project, monkeypatch, capsys):
     monkeypatch.chdir(exported_project)
     folder = exported_project / "exported_models" / "gan_fan"
     before = {path: path.stat().st_mtime_ns for path in (folder / "1").rglob("*")}
-    assert main.main(["export", "gan.yaml", "-q"]) == 0
+    assert main.main(["export", "spectrum.yaml", "--name", "gan_fan", "-q"]) == 0  # sooner exported than a network
     assert capsys.readouterr().out.strip() == "exported_models/gan_fan/2"
     assert {path: path.stat().st_mtime_ns for path in (folder / "1").rglob("*")} == before
     assert sorted(path.name for path in folder.iterdir()) == ["1", "2"]

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -106,32 +106,34 @@ def test_connections_that_send_heads_and_no_bodies_do_not_stop_others(server):
         assert time.monotonic() - begin < 1.4  # none of them has ended before
 
 
-def test_a_slow_body_is_408_and_the_connection_is_closed(server):
-    for pieces in ([b"{"], [b" "] * 12):  # one stops, the other goes on in drops
-        with connected(server) as connection:
-            connection.sendall(head(Content_Length=100_000))
-            begin = time.monotonic()
+def dripped(server: Server, first: bytes, pieces: Sequence[bytes] = ()) -> tuple[float, bytes]:
+    """Seconds until the server closes, and its answer to some bytes and then others, one after another in time."""
+    with connected(server) as connection:
+        connection.sendall(first)
+        begin = time.monotonic()
+        with suppress(OSError):
             for piece in pieces:
-                try:
-                    connection.sendall(piece)
-                except OSError:
-                    break
-                if len(pieces) > 1:
-                    time.sleep(0.4)
-            answer = everything(connection)
-            assert 1 < time.monotonic() - begin < 6
+                connection.sendall(piece)
+                time.sleep(0.4 if len(pieces) > 1 else 0)
+        answer = everything(connection)
+        return time.monotonic() - begin, answer
+
+
+def test_a_slow_body_is_408_and_the_connection_is_closed(server):
+    with ThreadPoolExecutor() as pool:  # one stops, the other goes on in drops
+        answers = pool.map(lambda pieces: dripped(server, head(Content_Length=100_000), pieces), ([b"{"], [b" "] * 12))
+    for seconds, answer in answers:
+        assert 1 < seconds < 6
         assert status(answer) == 408, answer
         assert b"the body: expected within 3 s" in answer
         assert b"Connection: close" in answer
 
 
 def test_a_slow_head_and_an_idle_connection_end(server):
-    for content in (b"", b"GET / HTTP/1.1\r\nHost:", head("GET", "/v2/health/live")):
-        with connected(server) as connection:
-            connection.sendall(content)
-            begin = time.monotonic()
-            everything(connection)
-            assert 1 < time.monotonic() - begin < 5
+    contents = (b"", b"GET / HTTP/1.1\r\nHost:", head("GET", "/v2/health/live"))
+    with ThreadPoolExecutor() as pool:
+        for seconds, _ in pool.map(lambda content: dripped(server, content), contents):
+            assert 1 < seconds < 5
 
 
 def test_the_size_of_a_head_and_its_number_of_lines_are_bounded(server):

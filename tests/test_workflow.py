@@ -231,7 +231,7 @@ def test_a_folder_of_recordings_and_new_ones(tmp_path, ganad):
     (tmp_path / "fan.yaml").write_text(
         "dev_directory: my_fan\neval_directory: new\ndataset: {name: folder}\n"
         "fit: {epochs: 20, batch_size: 32, min_steps: 0, compile: {learning_rate: 0.004}}\n"
-        "feature: {standardize: true}\nthreshold: {quantile: 0.9}\n"
+        "feature: {standardize: true}\nmodel: {hidden: [64]}\nthreshold: {quantile: 0.9}\n"
     )
     assert "100.00" in ganad("run", "fan.yaml", cwd=tmp_path).stdout
     assert [row[0] for row in rows(tmp_path / "result" / "anomaly_score_my_fan_id_00.csv")][-2:] == [
