@@ -1,4 +1,4 @@
-"""Processes of the real command line that begin with TensorFlow imported.
+"""Processes, most of them of the real command line, that begin with TensorFlow imported.
 
 Each is forked from a server that has imported everything (multiprocessing's forkserver), which saves three seconds of a
 processor every time. It has its own memory, signals, streams, folder and environment. What happens while Python starts
@@ -10,13 +10,22 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 IMPORTED = ["keras", "ganad_tf.cli.main", "ganad_tf.training.train", "ganad_tf.serving.server"]
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(IMPORTED)
+
+
+def forked(function: Callable[..., None], *arguments: object) -> BaseProcess:
+    """A process of its own, begun, that calls a test's function."""
+    process = _context.Process(target=function, args=arguments, daemon=True)
+    process.start()
+    return process
 
 
 class Command:

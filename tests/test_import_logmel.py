@@ -67,29 +67,33 @@ def test_npz_with_numbered_split(tmp_path, monkeypatch):
         np.testing.assert_array_equal(log_mel, log_mels[names.index(name[:-4])].astype(np.float32))
 
 
-def test_mlperf_tiny_bin_files(tmp_path, monkeypatch):
-    """Little-endian float32, one spectrum of 128 after another: 200 of them in the benchmark's files."""
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    """A folder with the benchmark's files, and what was imported: little-endian float32, one spectrum after another."""
+    folder = tmp_path_factory.mktemp("imported")
     spectra = {}
     for name in ("normal_id_01_00000003", "anomaly_id_04_00000263"):
         spectra[f"{name}.wav"] = np.random.default_rng(len(spectra)).normal(size=[200, 128]).astype("<f4")
-        spectra[f"{name}.wav"].tofile(tmp_path / f"{name}_hist_librosa.bin")
-    run(tmp_path, *tmp_path.glob("*.bin"))
-    test = cached(tmp_path, monkeypatch, "test")
+        spectra[f"{name}.wav"].tofile(folder / f"{name}_hist_librosa.bin")
+    run(folder, *folder.glob("*.bin"))
+    return folder, spectra
+
+
+def test_mlperf_tiny_bin_files(imported, monkeypatch):
+    folder, spectra = imported
+    test = cached(folder, monkeypatch, "test")
     assert test.keys() == spectra.keys()
     for name, (clip, log_mel) in test.items():
         np.testing.assert_array_equal(log_mel, spectra[name])
         assert clip.split == "test"
 
 
-def test_other_settings_than_those_of_the_import_leave_it_untouched(tmp_path, ganad):
-    np.random.default_rng(0).normal(size=[20, 128]).astype("<f4").tofile(
-        tmp_path / "normal_id_01_00000000_hist_librosa.bin"
-    )
-    run(tmp_path, *tmp_path.glob("*.bin"))
-    before = {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()}
-    done = ganad("prepare", "c.yaml", "--set", "feature.n_fft=2048", cwd=tmp_path, check=2)
+def test_other_settings_than_those_of_the_import_leave_it_untouched(imported, ganad):
+    folder, _ = imported
+    before = {path: path.read_bytes() for path in (folder / "cache").rglob("*") if path.is_file()}
+    done = ganad("prepare", "c.yaml", "--set", "feature.n_fft=2048", cwd=folder, check=2)
     assert "made with other feature settings. Import the log-mels again" in done.stderr
-    assert {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in (folder / "cache").rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,18 @@
 import dataclasses
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import tone, write_machine, write_wav
+from processes import forked
 from test_features import librosa_log_mel
 
 from ganad_tf import audio, datasets
 from ganad_tf.cache import manifest, records
+from ganad_tf.cache import prepare as preparation
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.config import Config
@@ -213,6 +212,12 @@ def test_eight_channels_of_real_recordings(real_data, tmp_path):
     assert all(entry.frames == 313 for entry in Cache(MachineRun(config, listing, "dev"), "test").current().entries)
 
 
+def prepare_in_small_shards(config):
+    """Prepares the cache with a manifest after every eighth clip, if time allows."""
+    preparation.CLIPS_PER_SHARD = 8
+    prepare(config)
+
+
 @pytest.mark.parametrize(
     "seconds", [0.0, *(pytest.param(seconds, marks=pytest.mark.slow) for seconds in (0.05, 0.15, 0.3, 0.6))]
 )
@@ -221,30 +226,14 @@ def test_killed_at_any_moment_nothing_loads_as_complete_and_the_rest_follows(con
     write_machine(
         config.data_directory("dev"), "fan", ids=tuple(f"{number:02d}" for number in range(20)), n_train=10, n_test=0
     )
-    script = (
-        "import sys\n"
-        "from ganad_tf import datasets\n"
-        "from ganad_tf.cache import prepare\n"
-        "from ganad_tf.cache.prepare import prepare_cache\n"
-        "from ganad_tf.run import MachineRun\n"
-        "from ganad_tf.config import Config\n"
-        "config = Config(dev_directory=sys.argv[1], cache_directory=sys.argv[2])\n"
-        "(listing,) = datasets.list_clips(config, 'dev')\n"
-        "prepare.CLIPS_PER_SHARD = 8\n"
-        "print('ready', flush=True)\n"
-        "prepare_cache(MachineRun(config, listing, 'dev'), 'train')\n"
-        "print('done', flush=True)\n"
-    )
-    command = [sys.executable, "-c", script, config.dev_directory, config.cache_directory]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout.readline() == "ready\n"
+    process = forked(prepare_in_small_shards, config)
     deadline = time.monotonic() + 60
     while not (cache_of(config) / "manifest.json").exists() and time.monotonic() < deadline:
         time.sleep(0.001)
     time.sleep(seconds)
-    process.send_signal(signal.SIGKILL)
-    finished = process.communicate()[0] == "done\n"
-    if not finished:
+    process.kill()
+    process.join(60)
+    if process.exitcode:
         with pytest.raises(DataError, match="not finished|no.* cache|there is none"):
             current(config)
         kept = len(json.loads((cache_of(config) / "manifest.json").read_text())["manifest"]["entries"])

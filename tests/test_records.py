@@ -1,12 +1,13 @@
 """Shards of log-mels: what was appended is read, whatever happens to the file is noticed."""
 
 import dataclasses
-import subprocess
-import sys
+import os
+import signal
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from processes import forked
 
 from ganad_tf.cache import manifest, records
 from ganad_tf.cache.manifest import Manifest
@@ -117,23 +118,20 @@ def test_records_are_parsed_in_the_graph_or_refused(cache):
             read(tf.constant(wrong))
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import numpy as np
-from ganad_tf.cache import records
-from ganad_tf.cache.manifest import Manifest
-from ganad_tf.clips import Clip
-def log_mels():
-    yield Clip("fan/train/0.wav", "0.wav", "fan", "00", "train", 0, 1, 1), np.zeros([40, 4], np.float32)
-    os.kill(os.getpid(), signal.SIGKILL)
-records.append(Path(sys.argv[1]), Manifest("f", {}, ""), log_mels(), records.RunningStatistics())
-"""
+def append_until_killed(folder):
+    """Begins to write a shard, and no more."""
+
+    def log_mels():
+        yield clip(0), np.zeros([40, 4], np.float32)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    records.append(folder, Manifest("f", {}, ""), log_mels(), records.RunningStatistics())
 
 
 def test_a_killed_writer_leaves_no_shard(tmp_path):
-    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False, capture_output=True, text=True)
-    assert done.returncode == -9, done.stderr
+    process = forked(append_until_killed, tmp_path)
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
     assert not list(tmp_path.glob("*.tfrecord"))
     current = records.append(tmp_path, Manifest("f", {}, ""), LOG_MELS, records.RunningStatistics())
     assert len(list(records.read(tmp_path, current.entries))) == 3
