@@ -76,7 +76,7 @@ def ganad(tmp_path_factory) -> Iterator[Callable[..., subprocess.CompletedProces
 
 @contextmanager
 def command_lines(place: Path, *launcher: str) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Runs command lines one after another in one process; see commands.py.
+    """A way to run command lines one after another in one process; see commands.py.
 
     Args:
       place: A folder for their output.

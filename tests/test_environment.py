@@ -103,7 +103,7 @@ def foreign(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(recordings, foreign, ganad):
-    """What commands print that one process runs in the foreign environment; the usual one's files are below `plain`."""
+    """Output of commands that one process runs in the foreign environment; the usual one's files are below `plain`."""
     commands = [["run", "machine.yaml"]]
     commands += [["predict", str(ROOT / "exported_models/demo"), f"data/{MACHINE}/normal/0.wav"]]
     done = python("-c", COMMANDS, json.dumps(commands), cwd=recordings, **foreign)

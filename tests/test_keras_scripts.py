@@ -231,15 +231,17 @@ def in_a_script(tmp_path_factory, request, trained):
     numbers than float32 for every detector.
     """
     folder = tmp_path_factory.mktemp("scripts")
-    cases = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
-    goldens = [case["golden"] for case in cases if "golden" in case]
+    asking = {
+        fixture: [item.callspec.params for item in request.session.items if fixture in item.fixturenames]
+        for fixture in ("goldens", "promised")
+    }
+    goldens = [case["golden"] for case in asking["goldens"]]
     for golden in goldens:
         zipfile.ZipFile(golden).extractall(folder / golden.stem)
-    items = [item for item in request.session.items if item.cls is TestEveryDetectorInAScript]
     asked = {
         "goldens": [golden.stem for golden in goldens],
         "trained": [str(trained / "detector.keras")],
-        "promised": sorted({item.callspec.params["name"] for item in items}),
+        "promised": sorted({case["name"] for case in asking["promised"]}),
     }
     # The last one changes what Keras computes in.
     script = "\n".join(["asked = json.loads(sys.argv[1])", GOLDENS_LOADED, TRAINED_LOADED, PROMISED, REFUSED])

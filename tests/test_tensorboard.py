@@ -134,8 +134,8 @@ def wait_until_all_is_read(ask, folder):
     deadline = time.monotonic() + 60
     tags = None
     while time.monotonic() < deadline:
-        before, tags = tags, [ask(f"plugin/{name}/tags") for name in PLUGINS]
-        if tags == before and runs <= set(json.loads(ask("runs"))):
+        before, tags = tags, [json.loads(ask(f"plugin/{name}/tags")) for name in PLUGINS]
+        if tags == before and all(tags) and runs <= set(json.loads(ask("runs"))):
             return
         time.sleep(1)
     raise AssertionError(f"not all runs of {runs}")

@@ -72,7 +72,7 @@ print(json.dumps(found))
 
 @functools.cache
 def help_texts():
-    """What `--help` of each script with options prints, by name; in one process, for TensorFlow's sake."""
+    """The output of each script with `--help`, by name; of one process, for TensorFlow's sake."""
     command = [sys.executable, "-c", ASKING, TOOLS, *WITH_OPTIONS]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
