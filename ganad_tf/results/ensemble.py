@@ -193,6 +193,7 @@ def _digests(run: MachineRun) -> dict[str, str]:
     digests = {}
     for member, results in zip(run.config.ensemble.labels(), _members(run), strict=True):
         paths = [*map(results.scores, by_id(run.listing.clips_of("test"))), results.train_scores]
+        paths += [results.calibration_scores] if run.config.threshold.method == "conformal" else []
         content = [path.read_bytes() for path in paths if path.exists()]
         digests[member] = hashlib.sha256(b"\0".join(content)).hexdigest()
     return digests
