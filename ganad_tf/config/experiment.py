@@ -124,7 +124,7 @@ class Config:
             if isinstance(member, str):
                 continue
             name = member["name"]
-            mapping = layers.merge_member(to_dict(self), member) | {
+            mapping = layers.merge_member(layers.without_weights(to_dict(self)), member) | {
                 "ensemble": {},
                 "model_directory": _below(self.model_directory, name),
                 "result_directory": _below(self.result_directory, name),

@@ -86,6 +86,15 @@ def member_for_machine(member: object, machine: str, outer: Mapping[str, Any]) -
     return merge(merge({key: value for key, value in member.items() if key != "machines"}, inherited), own)
 
 
+def without_weights(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a file without the weights that machine types give the members of an ensemble."""
+    machines = {
+        machine: {key: value for key, value in (sections or {}).items() if key != ENSEMBLE}
+        for machine, sections in mapping["machines"].items()
+    }
+    return {**mapping, "machines": machines}
+
+
 def check_machine_sections(machine: str, sections: object, source: str) -> None:
     """Checks the keys of the settings of one machine type.
 
