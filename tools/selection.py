@@ -114,27 +114,16 @@ def measure(run: MachineRun, detector: str) -> dict[str, np.ndarray]:
 
 def true_areas(run: MachineRun, model: Any, scorers: Sequence[Scorer], fold: Any) -> list[float]:
     """AUC on the test clips by each scorer, fitted to the fold's training clips, the mean over machine IDs."""
+    from ganad_tf.cache import records
     from ganad_tf.cache.directory import Cache
-    from ganad_tf.scoring import clip_values, densities
-    from ganad_tf.scoring.model_directory import FittedScorer
+    from ganad_tf.selection import trials
 
-    functions = [
-        clip_values.residual_function(model, scorer)
-        if scorer.name == "density"
-        else clip_values.scorer_function(model, FittedScorer(scorer, None, ()))
-        for scorer in scorers
-    ]
     machine_ids = {entry.clip.machine_id for entry in fold.training}
     test = [entry for entry in Cache(run, "test").current().entries if entry.clip.machine_id in machine_ids]
-    known = clip_values.apply_to_cache(model, functions, Cache(run, "train").path, fold.training)
-    values = clip_values.apply_to_cache(model, functions, Cache(run, "test").path, test)
+    read = list(records.read(Cache(run, "test").path, test))
     areas = []
-    for scorer, of_known, of_test in zip(scorers, known, values, strict=True):
-        scores = np.stack(list(of_test.values()))
-        if scorer.name == "density":
-            density = densities.fit(np.stack(list(of_known.values())), scorer, run.config.seed)
-            scores = densities.score_in_chunks(density, scores)
-        by_clip = dict(zip(of_test, scores.tolist(), strict=True))
+    for scores in trials.score_log_mels(run, model, scorers, fold, (log_mel for _, log_mel in read)):
+        by_clip = {entry.clip: float(score) for (entry, _), score in zip(read, scores, strict=True)}
         of_ids = [
             auc([clip.label or 0 for clip in clips], [by_clip[clip] for clip in clips])
             for clips in by_id(by_clip).values()

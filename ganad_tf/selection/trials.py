@@ -1,7 +1,8 @@
 """Trials of a system: it is trained without some of the normal clips, and scores these and corrupted copies of them."""
 
+import itertools
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ganad_tf.config.sections import Scorer
 from ganad_tf.features import memory
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import clip_values, densities
+from ganad_tf.scoring.clip_scores import ClipFunction
 from ganad_tf.scoring.folds import Fold, folds, has_enough_clips
 from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory, TrainedDetector
 from ganad_tf.selection.corruptions import KINDS, N_STRENGTHS, Original, corrupt
@@ -88,30 +90,54 @@ def score(run: MachineRun, model: TrainedDetector, scorers: Sequence[Scorer], fo
       scorers: Settings of the scorers.
       fold: The fold.
     """
-    functions = [
-        clip_values.residual_function(model, settings)
-        if settings.name == "density"
-        else clip_values.scorer_function(model, FittedScorer(settings, None, ()))
-        for settings in scorers
-    ]
-    cache = Cache(run, "train").path
-    known = clip_values.apply_to_cache(model, functions, cache, fold.training)
-    compute = clip_values.clip_function(model, functions)
-
-    def values(log_mel: np.ndarray) -> list[np.ndarray]:
-        return [value.numpy() for value in compute(memory.as_tensor(log_mel))]
-
     originals = list(_originals(run, fold))
-    normal = [values(clip.log_mel) for clip in originals]
-    copies = [values(copy) for copy in _copies(originals)]
-    scored = []
-    for number, settings in enumerate(scorers):
-        parts = [np.stack([row[number] for row in rows]) for rows in (normal, copies)]
-        if settings.name == "density":
-            density = densities.fit(np.stack(list(known[number].values())), settings, run.config.seed)
-            parts = [densities.score_in_chunks(density, part) for part in parts]
-        scored.append(TrialScores(parts[0], parts[1].reshape(len(KINDS), N_STRENGTHS, len(originals))))
-    return scored
+    n_clips = len(originals)
+    log_mels = itertools.chain((clip.log_mel for clip in originals), _copies(originals))
+    return [
+        TrialScores(scores[:n_clips], scores[n_clips:].reshape(len(KINDS), N_STRENGTHS, n_clips))
+        for scores in score_log_mels(run, model, scorers, fold, log_mels)
+    ]
+
+
+def score_log_mels(
+    run: MachineRun, model: TrainedDetector, scorers: Sequence[Scorer], fold: Fold, log_mels: Iterable[np.ndarray]
+) -> list[np.ndarray]:
+    """Anomaly scores of clips by each scorer, fitted to the fold's training clips.
+
+    Args:
+      run: The system's run.
+      model: The fold's detector.
+      scorers: Settings of the scorers.
+      fold: The fold.
+      log_mels: `[frames, mels]` in dB, one per clip.
+
+    Returns:
+      `[clips]` per scorer.
+    """
+    functions = {_pooling(settings): _function(model, settings) for settings in scorers}
+    compute = clip_values.clip_function(model, list(functions.values()))
+    rows = [[value.numpy() for value in compute(memory.as_tensor(log_mel))] for log_mel in log_mels]
+    values = {key: np.stack(column) for key, column in zip(functions, zip(*rows, strict=True), strict=True)}
+    known = clip_values.apply_to_cache(model, list(functions.values()), Cache(run, "train").path, fold.training)
+    vectors = {key: np.stack(list(by_clip.values())) for key, by_clip in zip(functions, known, strict=True)}
+    return [_scored(values[_pooling(settings)], vectors[_pooling(settings)], settings, run) for settings in scorers]
+
+
+def _pooling(settings: Scorer) -> tuple[str, str, float]:
+    """Settings of a clip's values before the density; scorers that have them in common share the values."""
+    return settings.name, settings.pooling, settings.decay
+
+
+def _function(model: TrainedDetector, settings: Scorer) -> ClipFunction:
+    if settings.name == "density":
+        return clip_values.residual_function(model, settings)
+    return clip_values.scorer_function(model, FittedScorer(settings, None, ()))
+
+
+def _scored(values: np.ndarray, known: np.ndarray, settings: Scorer, run: MachineRun) -> np.ndarray:
+    if settings.name != "density":
+        return values
+    return densities.score_in_chunks(densities.fit(known, settings, run.config.seed), values)
 
 
 def _copies(originals: Sequence[Original]) -> Iterator[np.ndarray]:
