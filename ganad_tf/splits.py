@@ -80,8 +80,7 @@ def without_relatives(held_out: Iterable[int], *kinships: Sequence[Hashable]) ->
 
     Args:
       held_out: Indices of the clips that are held out.
-      *kinships: One name per clip each, such as its recording, or the checksum of its file; clips of the same name are
-        related. Empty names relate no clips.
+      *kinships: As in `families`.
 
     Returns:
       Indices of those that stay held out.
@@ -89,13 +88,37 @@ def without_relatives(held_out: Iterable[int], *kinships: Sequence[Hashable]) ->
     >>> without_relatives({0, 1, 2}, ["a", "a", "b", "c"], ["x", "y", "z", "x"])
     {2}
     """
-    remaining = set(held_out)
-    while True:
-        known = [{name for index, name in enumerate(names) if name and index not in remaining} for names in kinships]
-        stay = {i for i in remaining if not any(names[i] in has for names, has in zip(kinships, known, strict=True))}
-        if stay == remaining:
-            return stay
-        remaining = stay
+    remaining, numbers = set(held_out), families(*kinships)
+    others = {number for index, number in enumerate(numbers) if index not in remaining}
+    return {index for index in remaining if numbers[index] not in others}
+
+
+def families(*kinships: Sequence[Hashable]) -> list[int]:
+    """Numbers of the families of clips that are related directly or by way of others.
+
+    Args:
+      *kinships: One name per clip each, such as its recording, or the checksum of its file; clips of the same name are
+        related. Empty names relate no clips.
+
+    Returns:
+      One number per clip, equal for the clips of a family: the index of its first clip.
+
+    >>> families(["a", "b", "b", "c"], ["x", "y", "z", "x"])
+    [0, 1, 1, 0]
+    """
+    parents = list(range(len(kinships[0])))
+
+    def first(index: int) -> int:
+        while parents[index] != index:
+            index = parents[index]
+        return index
+
+    for names in kinships:
+        for same in grouped(names):
+            for index in same[1:] if names[same[0]] else []:
+                one, other = first(same[0]), first(index)
+                parents[max(one, other)] = min(one, other)
+    return [first(index) for index in range(len(parents))]
 
 
 def grouped(names: Sequence[Hashable]) -> list[list[int]]:

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 RECOMMENDED = "recommended.yaml"
 N_CLIPS = 3  # of each kind, in the report
 LONGEST_SECONDS = 600.0  # of a clip of the exported models
+# Settings that are selected, or for which no candidate is made.
+_SELECTED = ("scorer.", "model.", "ensemble.members=", "ensemble.weights=", "ensemble.combine=")
 _OUTDATED = "set another `model_directory`"  # advice that the stages give
 _ADVICE = "For a folder of recordings: --fresh begins again, --out DIR keeps both."
 
@@ -46,6 +48,10 @@ def run(options: argparse.Namespace) -> None:
     with _advising():
         _check(runs, fresh=options.fresh)
         _write(project, folder, mapping)
+        if _select(runs, project, mapping, fresh=options.fresh):
+            _write(project, folder, mapping)
+            config = configuration.from_mapping(mapping, source=str(project.config))
+            runs = workflow.runs_of(options, config)
         workflow.run_all(runs, options)
     results = workflow.areas(runs, keep=bool(options.machine))
     print(decisions.table(runs, results))
@@ -109,6 +115,8 @@ def _settings(folder: Path, project: Project, overrides: Sequence[str]) -> dict[
         machines = {name: changes for name, changes in recommended.get("machines", {}).items() if name in names}
         mapping = recommended | directories | {"dataset": {"name": "folder"}, "audio": {"resample": True}}
         mapping["machines"] = machines
+    if any(override.startswith(_SELECTED) for override in overrides):
+        mapping["selection"] = None  # the command line selects
     return layers.overlaid(mapping, overrides, source=str(project.config))
 
 
@@ -128,6 +136,22 @@ def _check(runs: Sequence[MachineRun], *, fresh: bool) -> None:
         directory = ModelDirectory.of(run)
         if directory.exists() and not fresh:
             directory.check_settings(run.config)
+
+
+def _select(runs: Sequence[MachineRun], project: Project, mapping: dict[str, Any], *, fresh: bool) -> bool:
+    """Selects scorer and weights of the machine types that have none yet, or of all if `fresh`; whether any were."""
+    machines = mapping["machines"]
+    runs = [run for run in runs if fresh or "ensemble" not in machines.get(run.machine, {})]
+    if not mapping.get("selection") or not runs:
+        return False
+    from ganad_tf.cli import selecting
+    from ganad_tf.selection import words
+
+    choices = list(selecting.select_all(runs))
+    for choice in choices:
+        machines[choice.machine] = layers.merge(machines.get(choice.machine, {}), choice.settings())
+    words.write(project.selection, choices)
+    return bool(choices)
 
 
 def _write(project: Project, folder: Path, mapping: dict[str, Any]) -> None:

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from ganad_tf import config as configuration
 from ganad_tf import datasets
 from ganad_tf.cli import arguments, export_verbs, folders, interrupts, streams, terminal, workflow
@@ -102,6 +104,20 @@ def train(options: argparse.Namespace) -> None:
     datasets.refuse_foreign(runs)
     stages.check(systems)
     stages.train_all(systems, fresh=options.fresh)
+
+
+def select(options: argparse.Namespace) -> None:
+    """Select scorer and weights of an ensemble for each machine type, without labels, and print them as YAML."""
+    runs = workflow.runs_of(options)
+    if not runs[0].config.selection.scorers and len(runs[0].systems()) < 2:
+        raise ConfigError(
+            f"Expected something to select in {options.config}: `selection.scorers`, or `ensemble.members` that are "
+            "configurations."
+        )
+    terminal.import_tensorflow()
+    from ganad_tf.cli import selecting
+
+    print(yaml.safe_dump({"machines": {choice.machine: choice.settings() for choice in selecting.select_all(runs)}}))
 
 
 def score(options: argparse.Namespace) -> None:
@@ -203,6 +219,7 @@ def _evaluate_others(options: argparse.Namespace) -> None:
 VERBS = {
     "list": list_,
     "prepare": prepare,
+    "select": select,
     "train": train,
     "score": score,
     "evaluate": evaluate,

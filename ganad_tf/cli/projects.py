@@ -28,6 +28,11 @@ class Project:
         return self.path / "config.yaml"
 
     @property
+    def selection(self) -> Path:
+        """File of the candidates among which the settings of each machine type were selected."""
+        return self.path / "selection.csv"
+
+    @property
     def exported(self) -> Path:
         """Folder of the exported models, one per machine type."""
         return self.path / "exported"

@@ -104,7 +104,13 @@ def train_all(runs: Sequence[MachineRun], *, fresh: bool = False) -> None:
         with _training(run), terminal.epochs(run.config.fit, f"{run.title} train") as callbacks:
             train_detector(run, callbacks=callbacks, fresh=fresh)
         with _calibrating(run):
-            calibrate_detector(run, show=partial(_fold, run.config.fit))
+            calibrate_detector(run, show=partial(show_training, run.config.fit))
+
+
+def show_training(fit: Fit, label: str) -> AbstractContextManager[tuple[Any, ...]]:
+    """Shows the progress of a fold's training, in the memory that the models before it took."""
+    runtime.forget_models()
+    return terminal.epochs(fit, label)
 
 
 def score_all(runs: Sequence[MachineRun], *, fresh: bool = False, command: str = "") -> None:
@@ -141,12 +147,6 @@ def _training(run: MachineRun) -> Iterator[None]:
         if directory.exists():  # of an earlier training, or interrupted while scorers were fitted
             kept = "its detector is kept"
         raise StageInterrupt(f"training {run.title}", kept) from error
-
-
-def _fold(fit: Fit, label: str) -> AbstractContextManager[tuple[Any, ...]]:
-    """Shows the progress of a fold's training, in the memory that the models before it took."""
-    runtime.forget_models()
-    return terminal.epochs(fit, label)
 
 
 @contextmanager

@@ -98,7 +98,8 @@ def evaluate(runs: Sequence[MachineRun], *, keep: bool) -> None:
 
 def areas(runs: Sequence[MachineRun], *, keep: bool) -> list[evaluation.MachineResult]:
     """Writes AUC and pAUC of the runs and, for `ganad compare`, of an ensemble's members; returns those of the runs."""
-    for members in zip(*(run.members() for run in runs), strict=True):
+    for name in dict.fromkeys(member.member for run in runs for member in run.members()):
+        members = [member for run in runs for member in run.members() if member.member == name]
         evaluation.evaluate_scores(members, keep=keep)
     return evaluation.evaluate_scores(runs, keep=keep)
 

@@ -23,6 +23,7 @@ from ganad_tf.config.sections import (
     Model,
     RecordingCheck,
     Scorer,
+    Selection,
     TensorBoard,
     Threshold,
 )
@@ -71,6 +72,7 @@ class Config:
     recording_check: RecordingCheck = field(default_factory=RecordingCheck)
     tensorboard: TensorBoard = field(default_factory=TensorBoard)
     ensemble: Ensemble = field(default_factory=Ensemble)
+    selection: Selection = field(default_factory=Selection)
     machines: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -116,12 +118,13 @@ class Config:
         Their models and results go below those of the ensemble. Members with the same features share a cache.
         """
         configs: dict[str, Config] = {}
-        caches: dict[str, str] = {}  # by fingerprint
+        caches: dict[str, str] = {}  # by fingerprint; those of members that are not in use count, so that no path moves
+        labels = self.ensemble.labels()
         for member in self.ensemble.members:
             if isinstance(member, str):
                 continue
             name = member["name"]
-            mapping = layers.merge_member(to_dict(self), member) | {
+            mapping = layers.merge_member(layers.without_weights(to_dict(self)), member) | {
                 "ensemble": {},
                 "model_directory": _below(self.model_directory, name),
                 "result_directory": _below(self.result_directory, name),
@@ -129,14 +132,15 @@ class Config:
             config = from_mapping(mapping, source=f"{source}.{name}")
             cache = _below(self.cache_directory, name) if caches else self.cache_directory
             cache = caches.setdefault(config.feature_fingerprint(), cache)
-            configs[name] = dataclasses.replace(config, cache_directory=cache)
+            if name in labels:
+                configs[name] = dataclasses.replace(config, cache_directory=cache)
         return configs
 
     def member_directories(self) -> list[str]:
         """Result directories of an ensemble's members."""
         return [
             member if isinstance(member, str) else _below(self.result_directory, member["name"])
-            for member in self.ensemble.members
+            for member in self.ensemble.used()
         ]
 
     def with_paper_score(self) -> "Config":
@@ -181,7 +185,8 @@ class Config:
     def score_settings(self) -> dict[str, Any]:
         """Settings that a clip's score depends on, with dotted keys."""
         if self.ensemble.members:
-            chosen = {"combine": self.ensemble.combine, "members": self.ensemble.labels()}
+            chosen: dict[str, Any] = {"combine": self.ensemble.combine, "members": self.ensemble.labels()}
+            chosen |= {"weights": self.ensemble.shares()} if self.ensemble.shares() else {}
             settings = {name: config.score_settings() for name, config in self.member_configs().items()}
             return dict(flatten({"ensemble": chosen, "members": settings}))
         return self.training_settings() | dict(flatten({"scorer": self.scorer.relevant_settings()}))
@@ -225,6 +230,8 @@ def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence
         values["model"] = {"name": name, "arguments": arguments}
     config: Config = reader.read_section(Config, values, source=source)
     config.member_configs(f"{source}: ensemble.members")
+    for change in config.selection.changes():
+        reader.read_section(Scorer, dataclasses.asdict(config.scorer) | change, source=f"{source}: selection.scorers")
     for machine, sections in config.machines.items():
         layers.check_machine_sections(machine, sections, source)
         config.for_machine(machine)

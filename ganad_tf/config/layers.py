@@ -17,6 +17,7 @@ from ganad_tf.errors import ConfigError
 
 # Sections that may differ between machine types within one experiment.
 MACHINE_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold", "calibration", "recording_check")
+ENSEMBLE = "ensemble"  # may differ too, but for its members
 
 # Keys of a member of an ensemble that is a configuration; it has all others from the file around it.
 MEMBER_KEYS = ("name", "seed", "deterministic", "machines", *MACHINE_SECTIONS)
@@ -48,6 +49,9 @@ def overlaid(mapping: Mapping[str, Any], overrides: Sequence[str], *, source: st
             _lay_over_member(values, override, source)
         elif override.split(".")[0] in MACHINE_SECTIONS:  # the command line wins
             _lay_over_sections(values, override)
+        elif override.split(".")[0] == ENSEMBLE and not override.startswith(MEMBERS[:-1]):
+            for sections in _machine_sections(values):
+                _lay_over(sections, override)
     for sections in (values, *_above(values)):
         scorer = sections.get("scorer")
         if isinstance(scorer, dict) and scorer and "name" not in scorer:
@@ -78,7 +82,17 @@ def member_for_machine(member: object, machine: str, outer: Mapping[str, Any]) -
     if not isinstance(member, Mapping):
         return member
     own = (member.get("machines") or {}).get(machine) or {}
-    return merge(merge({key: value for key, value in member.items() if key != "machines"}, outer), own)
+    inherited = {key: value for key, value in outer.items() if key != ENSEMBLE}
+    return merge(merge({key: value for key, value in member.items() if key != "machines"}, inherited), own)
+
+
+def without_weights(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a file without the weights that machine types give the members of an ensemble."""
+    machines = {
+        machine: {key: value for key, value in (sections or {}).items() if key != ENSEMBLE}
+        for machine, sections in mapping["machines"].items()
+    }
+    return {**mapping, "machines": machines}
 
 
 def check_machine_sections(machine: str, sections: object, source: str) -> None:
@@ -89,11 +103,15 @@ def check_machine_sections(machine: str, sections: object, source: str) -> None:
     """
     if not isinstance(sections, dict):
         raise ConfigError(f"{source}: expected a section with keys under `machines.{machine}`. Received: {sections!r}.")
+    known = (*MACHINE_SECTIONS, ENSEMBLE)
     for key in sections:
-        if key not in MACHINE_SECTIONS:
-            raise ConfigError(
-                f"{source}: unknown key `machines.{machine}.{key}`{reader.nearest(str(key), MACHINE_SECTIONS)}"
-            )
+        if key not in known:
+            raise ConfigError(f"{source}: unknown key `machines.{machine}.{key}`{reader.nearest(str(key), known)}")
+    if "members" in (sections.get(ENSEMBLE) or {}):
+        raise ConfigError(
+            f"{source}: expected the same `ensemble.members` for all machine types; a weight of 0 in "
+            f"`machines.{machine}.ensemble.weights` leaves a member out."
+        )
 
 
 def flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -115,9 +133,14 @@ def _members(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _above(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Mappings whose sections win over those of the file: `machines`, members, and the members' `machines`."""
     members = _members(values)
-    machines = [holder.get("machines") for holder in (values, *members)]
-    sections = [section for mapping in machines if isinstance(mapping, dict) for section in mapping.values()]
-    return [*members, *(section for section in sections if isinstance(section, dict))]
+    return [*members, *(section for holder in (values, *members) for section in _machine_sections(holder))]
+
+
+def _machine_sections(holder: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Sections under `machines` of a file or of a member."""
+    machines = holder.get("machines")
+    sections = machines.values() if isinstance(machines, dict) else ()
+    return [section for section in sections if isinstance(section, dict)]
 
 
 def _name_members(values: dict[str, Any], source: str) -> None:

@@ -115,11 +115,9 @@ class SoundScorer(tf.Module):
         for member, weights in zip(self.members, self._weights, strict=True):
             with keras.StatelessScope(weights):
                 scores.append(_member_score(member, log_mel, in_pieces=in_pieces))
-        how = self.config.ensemble.combine if self.config.ensemble.members else None
-        by_calibration = ensemble.combines_by_calibration(self.config)
-        if how is None:
-            return scores[0]
-        return _combined(scores, self.members, how, self.precision, by_calibration=by_calibration)
+        return (
+            _combined(scores, self.members, self.config, self.precision) if self.config.ensemble.members else scores[0]
+        )
 
     def fixed_size_function(self, batch: int, samples: int) -> tf.types.experimental.ConcreteFunction:
         """`score_waveform` for a fixed batch and length, without loops and with operations that small boards have.
@@ -275,7 +273,7 @@ def _used_weights(member: Member, clip: tf.TensorSpec) -> list[tuple[keras.Varia
 
 
 def _combined(
-    scores: Sequence[tf.Tensor], members: Sequence[Member], how: str, precision: Precision, *, by_calibration: bool
+    scores: Sequence[tf.Tensor], members: Sequence[Member], config: Config, precision: Precision
 ) -> tf.Tensor:
     """`ensemble.combine` of one clip, in the graph; float32."""
 
@@ -287,9 +285,11 @@ def _combined(
     )
     values = [tf.cast(score, precision) for score in scores]
     # Sorted, as ever: mean and deviation of the same scores in another order differ in the last bit.
+    by_calibration = ensemble.combines_by_calibration(config)
     normal = [member.fitted.calibration_scores if by_calibration else member.fitted.train_scores for member in members]
     training = [np.sort([clip.score for clip in scores]) for scores in normal]
-    return tf.cast(ensemble.combine(values, training, how, in_graph), tf.float32)
+    how, shares = config.ensemble.combine, config.ensemble.shares()
+    return tf.cast(ensemble.combine(values, training, how, in_graph, shares=shares), tf.float32)
 
 
 def _map(function: Callable[[tf.Tensor], tf.Tensor], clips: tf.Tensor, dtypes: object = tf.float32) -> tf.Tensor:

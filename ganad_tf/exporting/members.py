@@ -100,12 +100,12 @@ class ExportInputs:
     def _combined(self, scores: np.ndarray) -> np.ndarray:
         if not self.config.ensemble.members:
             return scores[0]
-        how = self.config.ensemble.combine
+        how, shares = self.config.ensemble.combine, self.config.ensemble.shares()
         if not ensemble.combines_by_calibration(self.config):
-            return ensemble.combine(scores, self.training, how)
+            return ensemble.combine(scores, self.training, how, shares=shares)
         if scores is self.calibration:
-            return ensemble.combine_each_without_itself(scores, how)
-        return ensemble.combine(scores, self.calibration, how)
+            return ensemble.combine_each_without_itself(scores, how, shares)
+        return ensemble.combine(scores, self.calibration, how, shares=shares)
 
 
 def gather(run: MachineRun) -> ExportInputs:

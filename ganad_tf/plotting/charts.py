@@ -16,7 +16,7 @@ from ganad_tf.files import atomic
 from ganad_tf.plotting import style
 from ganad_tf.results.metrics import auc, roc_curve
 
-NORMAL, ANOMALY, TRAINING = style.COLOURS[:3]
+NORMAL, ANOMALY, REFERENCE = style.COLOURS[:3]
 LIMIT = "#000000"
 WIDE = 20  # times the smallest score: from there on the axis of a histogram is logarithmic
 
@@ -55,7 +55,7 @@ def plot_histograms(
     machines: Mapping[str, Scored],
     thresholds: Mapping[str, float | None],
     *,
-    training: Sequence[float] = (),
+    reference: Sequence[float] = (),
     names: tuple[str, str] = ("normal", "anomaly"),
 ) -> None:
     """Distributions of the scores of normal clips and anomalies, one panel per machine type, as PNG.
@@ -64,7 +64,7 @@ def plot_histograms(
       path: Of the picture.
       machines: Labels and scores by machine type and ID.
       thresholds: Above which a clip is called anomalous, by machine type; None for no line.
-      training: Scores of the normal training clips, drawn as an outline beside the test clips.
+      reference: Scores of the normal clips that the threshold is set by, drawn as an outline beside the test clips.
       names: Of the clips labelled 0 and 1.
     """
 
@@ -72,7 +72,7 @@ def plot_histograms(
         labels = np.concatenate([np.asarray(labels) for labels, _ in machines[machine].values()])
         scores = np.concatenate([np.asarray(scores) for _, scores in machines[machine].values()])
         limits = [limit for limit in (thresholds[machine],) if limit is not None]
-        everything = np.array([*scores, *training, *limits])
+        everything = np.array([*scores, *reference, *limits])
         edges: list[float] = np.histogram_bin_edges(everything, bins=30).tolist()
         if 0 < WIDE * everything.min() < everything.max():
             edges = np.geomspace(everything.min(), everything.max(), len(edges)).tolist()
@@ -80,8 +80,8 @@ def plot_histograms(
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_minor_locator(NullLocator())
-        if len(training):
-            axes.hist(training, edges, histtype="step", color=TRAINING, linewidth=1.5, label="normal, training")
+        if len(reference):
+            axes.hist(reference, edges, histtype="step", color=REFERENCE, linewidth=1.5, label="normal, for threshold")
         for label, name, colour, hatch in ((0, names[0], NORMAL, ""), (1, names[1], ANOMALY, "///")):
             if not (labels == label).any():
                 continue

@@ -103,10 +103,10 @@ def _pictures_of_scores(summary: MachineSummary, directory: Path) -> Iterator[Pi
     path = directory / "scores.png"
     names = ("normal", "anomaly") if summary.is_labelled else ("new recordings", "")
     normal = summary.normal.deciding(summary.config.threshold)
-    charts.plot_histograms(path, {title: by_id}, {title: summary.threshold}, training=normal, names=names)
+    charts.plot_histograms(path, {title: by_id}, {title: summary.threshold}, reference=normal, names=names)
     threshold = format_threshold(summary.threshold, digits=3)
     alt = f"Histogram of the anomaly scores of {title}: {', '.join(medians)}, threshold {threshold}."
-    yield Picture(path, alt, "Scores of the test clips, of the normal training clips, and the threshold")
+    yield Picture(path, alt, "Scores of the test clips, of the normal clips behind the threshold, and the threshold")
     if summary.is_labelled and not math.isnan(summary.rows[-1].auc.value):
         path = directory / "roc.png"
         charts.plot_rocs(path, {title: by_id}, summary.config.max_fpr)

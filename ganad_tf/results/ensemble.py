@@ -119,7 +119,14 @@ IN_NUMPY = Operations(
 )
 
 
-def combine(scores: Iterable[Any], training: Iterable[np.ndarray], how: str, operations: Operations = IN_NUMPY) -> Any:
+def combine(
+    scores: Iterable[Any],
+    training: Iterable[np.ndarray],
+    how: str,
+    operations: Operations = IN_NUMPY,
+    *,
+    shares: Sequence[float] | None = None,
+) -> Any:
     """Combines the members' scores to one score per clip, in score files as in exported graphs.
 
     `mean` and `max` are those of the z-scores `(s - m) / d`, with m and d the mean and standard deviation of the
@@ -133,6 +140,7 @@ def combine(scores: Iterable[Any], training: Iterable[np.ndarray], how: str, ope
       training: `[members, training clips]`, no row is constant; calibration clips where `combines_by_calibration`.
       how: `mean`, `max`, `rank` or `p_value`.
       operations: Of the arrays that the scores are.
+      shares: Weights of the members in the mean, whose sum is 1; None for equal ones.
 
     Returns:
       `[clips]`, or as each of the scores; higher is more anomalous.
@@ -151,13 +159,20 @@ def combine(scores: Iterable[Any], training: Iterable[np.ndarray], how: str, ope
             terms.append(unusual + beyond)
         else:
             terms.append((values - normal.mean()) / normal.std())
-    return operations.max(terms) if how == "max" else operations.mean(terms)
+    if how == "max":
+        return operations.max(terms)
+    if shares is None:
+        return operations.mean(terms)
+    return sum(share * term for share, term in zip(shares, terms, strict=True))
 
 
-def combine_each_without_itself(scores: np.ndarray, how: str) -> np.ndarray:
+def combine_each_without_itself(scores: np.ndarray, how: str, shares: Sequence[float] | None = None) -> np.ndarray:
     """Combines calibration scores `[members, clips]` as `combine` does, each clip by the others."""
     return np.concatenate(
-        [combine(scores[:, [clip]], np.delete(scores, clip, axis=1), how) for clip in range(scores.shape[1])]
+        [
+            combine(scores[:, [clip]], np.delete(scores, clip, axis=1), how, shares=shares)
+            for clip in range(scores.shape[1])
+        ]
     )
 
 
@@ -177,9 +192,9 @@ def _combined(
         member = directories[int(np.ptp(training[1], axis=1).argmin())]
         raise DataError(f"Expected training scores that differ in {member}, to bring it to the others' scale.")
     if values is training[1] and combines_by_calibration(config):
-        combined = combine_each_without_itself(values, settings.combine)
+        combined = combine_each_without_itself(values, settings.combine, settings.shares())
     else:
-        combined = combine(values, training[1], settings.combine)
+        combined = combine(values, training[1], settings.combine, shares=settings.shares())
     return [ClipScore(name, float(value)) for name, value in zip(names, combined, strict=True)]
 
 
@@ -193,6 +208,7 @@ def _digests(run: MachineRun) -> dict[str, str]:
     digests = {}
     for member, results in zip(run.config.ensemble.labels(), _members(run), strict=True):
         paths = [*map(results.scores, by_id(run.listing.clips_of("test"))), results.train_scores]
+        paths += [results.calibration_scores] if run.config.threshold.method == "conformal" else []
         content = [path.read_bytes() for path in paths if path.exists()]
         digests[member] = hashlib.sha256(b"\0".join(content)).hexdigest()
     return digests

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from ganad_tf import splits
 from ganad_tf.cache.manifest import Entry
 from ganad_tf.config.sections import Scorer
 from ganad_tf.scoring import densities
@@ -65,29 +66,13 @@ def has_enough_clips(fold: Fold, settings: Scorer) -> bool:
 
 def _blocks(entries: Sequence[Entry], recordings: Sequence[str], block: int) -> list[tuple[str, int]]:
     """Machine ID and number of the block of each clip."""
-    recordings = _with_twins(recordings, [entry.sha256 for entry in entries])
-    numbers: dict[str, dict[str, int]] = {}
+    families = splits.families(recordings, [entry.sha256 for entry in entries])
+    numbers: dict[str, dict[int, int]] = {}
     blocks = []
-    for entry, recording in zip(entries, recordings, strict=True):
+    for entry, family in zip(entries, families, strict=True):
         of_machine = numbers.setdefault(entry.clip.machine_id, {})
-        blocks.append((entry.clip.machine_id, of_machine.setdefault(recording, len(of_machine)) // block))
+        blocks.append((entry.clip.machine_id, of_machine.setdefault(family, len(of_machine)) // block))
     return blocks
-
-
-def _with_twins(recordings: Sequence[str], checksums: Sequence[str]) -> list[str]:
-    """Names of recordings, one for all that have a file with the same checksum in common."""
-    parent = {name: name for name in recordings}
-
-    def root(name: str) -> str:
-        while parent[name] != name:
-            name = parent[name]
-        return name
-
-    first_with: dict[str, str] = {}
-    for name, checksum in zip(recordings, checksums, strict=True):
-        if checksum:
-            parent[root(name)] = root(first_with.setdefault(checksum, name))
-    return [root(name) for name in recordings]
 
 
 def _dealt(blocks: Sequence[tuple[str, int]], n_folds: int, seed: int) -> dict[tuple[str, int], int]:

@@ -1,0 +1,169 @@
+"""Trials of a system: it is trained without some of the normal clips, and scores these and corrupted copies of them."""
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+
+from ganad_tf.cache import records
+from ganad_tf.cache.directory import Cache
+from ganad_tf.cache.manifest import Entry
+from ganad_tf.clips import evenly_spread
+from ganad_tf.config import Config
+from ganad_tf.config.sections import Scorer
+from ganad_tf.features import memory
+from ganad_tf.run import MachineRun
+from ganad_tf.scoring import clip_values, densities
+from ganad_tf.scoring.clip_scores import ClipFunction
+from ganad_tf.scoring.folds import Fold, folds, has_enough_clips
+from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory, TrainedDetector
+from ganad_tf.selection.corruptions import KINDS, N_STRENGTHS, Original, corrupt
+from ganad_tf.selection.evidence import TrialScores
+from ganad_tf.training.calibrate import train_fold
+
+N_FOLDS = 4
+MOST_HELD_OUT = 40  # clips of a fold that are corrupted
+ENOUGH = 20  # held-out clips; with them in one fold, the others are not tried
+
+# Called with the label of a training; shows its progress by the Keras callbacks that it yields.
+Show = Callable[[str], AbstractContextManager[tuple[Any, ...]]]
+
+
+def trial_folds(run: MachineRun, scorers: Sequence[Scorer]) -> list[Fold]:
+    """Folds of the normal training clips for trials: one of many clips, all four of few.
+
+    Returns:
+      None if there are too few recordings to leave some out.
+    """
+    entries = [entry for entry in Cache(run, "train").current().entries if entry.clip.label == 0]
+    made = folds(entries, N_FOLDS, run.config.calibration.block, run.config.seed)
+    if not all(has_enough_clips(fold, scorer) for fold in made for scorer in scorers):
+        return []
+    return made[:1] if made and len(made[0].held_out) >= ENOUGH else made
+
+
+def trial_scores(run: MachineRun, scorers: Sequence[Scorer], tried: Sequence[Fold], show: Show) -> list[TrialScores]:
+    """Trains a system for each fold, without the fold's held-out clips, and scores these and corrupted copies.
+
+    Args:
+      run: The system's run; its log-mels are in the cache.
+      scorers: Settings of the scorers, which share the trained detectors.
+      tried: The folds.
+      show: Displays the progress of each training.
+
+    Returns:
+      One per scorer, over the held-out clips of all folds.
+    """
+    by_fold = []
+    for number, fold in enumerate(tried, start=1):
+        with show(f"{run.title} trial {number} of {len(tried)}") as callbacks:
+            model = train(run, fold, callbacks)
+        by_fold.append(score(run, model, scorers, fold))
+    return [
+        TrialScores(
+            np.concatenate([scores.normal for scores in of_scorer]),
+            np.concatenate([scores.corrupted for scores in of_scorer], axis=2),
+        )
+        for of_scorer in zip(*by_fold, strict=True)
+    ]
+
+
+def train(run: MachineRun, fold: Fold, callbacks: tuple[Any, ...] = ()) -> TrainedDetector:
+    """Trains a detector without the fold's held-out clips; no file of it stays."""
+    with tempfile.TemporaryDirectory(prefix="ganad-") as scratch:
+        directory = ModelDirectory(Path(scratch, "detector"))
+        train_fold(run, directory, Cache(run, "train").current(), fold.training, callbacks)
+        return directory.load()
+
+
+def score(run: MachineRun, model: TrainedDetector, scorers: Sequence[Scorer], fold: Fold) -> list[TrialScores]:
+    """Scores a fold's held-out clips and corrupted copies of them, by scorers fitted to its training clips.
+
+    Args:
+      run: The system's run.
+      model: The fold's detector.
+      scorers: Settings of the scorers.
+      fold: The fold.
+    """
+    originals = list(_originals(run, fold))
+    n_clips = len(originals)
+    log_mels = itertools.chain((clip.log_mel for clip in originals), _copies(originals))
+    return [
+        TrialScores(scores[:n_clips], scores[n_clips:].reshape(len(KINDS), N_STRENGTHS, n_clips))
+        for scores in score_log_mels(run, model, scorers, fold, log_mels)
+    ]
+
+
+def score_log_mels(
+    run: MachineRun, model: TrainedDetector, scorers: Sequence[Scorer], fold: Fold, log_mels: Iterable[np.ndarray]
+) -> list[np.ndarray]:
+    """Anomaly scores of clips by each scorer, fitted to the fold's training clips.
+
+    Args:
+      run: The system's run.
+      model: The fold's detector.
+      scorers: Settings of the scorers.
+      fold: The fold.
+      log_mels: `[frames, mels]` in dB, one per clip.
+
+    Returns:
+      `[clips]` per scorer.
+    """
+    functions = {_pooling(settings): _function(model, settings) for settings in scorers}
+    compute = clip_values.clip_function(model, list(functions.values()))
+    rows = [[value.numpy() for value in compute(memory.as_tensor(log_mel))] for log_mel in log_mels]
+    values = {key: np.stack(column) for key, column in zip(functions, zip(*rows, strict=True), strict=True)}
+    known = clip_values.apply_to_cache(model, list(functions.values()), Cache(run, "train").path, fold.training)
+    vectors = {key: np.stack(list(by_clip.values())) for key, by_clip in zip(functions, known, strict=True)}
+    return [_scored(values[_pooling(settings)], vectors[_pooling(settings)], settings, run) for settings in scorers]
+
+
+def _pooling(settings: Scorer) -> tuple[str, str, float]:
+    """Settings of a clip's values before the density; scorers that have them in common share the values."""
+    return settings.name, settings.pooling, settings.decay
+
+
+def _function(model: TrainedDetector, settings: Scorer) -> ClipFunction:
+    if settings.name == "density":
+        return clip_values.residual_function(model, settings)
+    return clip_values.scorer_function(model, FittedScorer(settings, None, ()))
+
+
+def _scored(values: np.ndarray, known: np.ndarray, settings: Scorer, run: MachineRun) -> np.ndarray:
+    if settings.name != "density":
+        return values
+    return densities.score_in_chunks(densities.fit(known, settings, run.config.seed), values)
+
+
+def _copies(originals: Sequence[Original]) -> Iterator[np.ndarray]:
+    """Corrupted copies of clips, in the order of `TrialScores.corrupted`."""
+    for number, kind in enumerate(KINDS):
+        for strength in range(N_STRENGTHS):
+            for index, clip in enumerate(originals):
+                yield corrupt(clip, kind, strength, seed=number * len(originals) + index)
+
+
+def _originals(run: MachineRun, fold: Fold) -> Iterator[Original]:
+    """The fold's held-out clips, each with another clip to be mixed in."""
+    held_out = [fold.held_out[index] for index in evenly_spread(len(fold.held_out), MOST_HELD_OUT)]
+    others = [fold.training[index] for index in evenly_spread(len(fold.training), len(held_out))]
+    seconds, hz = _axes(run.config)
+    log_mels = [_log_mels(run, entries) for entries in (held_out, others)]
+    for number, log_mel in enumerate(log_mels[0]):
+        yield Original(log_mel, log_mels[1][number % len(others)], seconds, hz)
+
+
+def _log_mels(run: MachineRun, entries: Sequence[Entry]) -> list[np.ndarray]:
+    return [log_mel for _, log_mel in records.read(Cache(run, "train").path, entries)]
+
+
+def _axes(config: Config) -> tuple[float, np.ndarray]:
+    """Time between spectra in seconds, and centre frequencies of the mel bands in hertz."""
+    rate = config.audio.sample_rate
+    edges = librosa.mel_frequencies(config.feature.n_mels + 2, fmin=0.0, fmax=rate / 2)
+    return config.feature.hop_length / rate, np.asarray(edges[1:-1])
