@@ -216,6 +216,7 @@ def selected(tmp_path_factory, ganad):
     return home, ganad("run", "fan", "--set", *TINY, cwd=home)
 
 
+@pytest.mark.slow
 def test_a_folder_s_run_says_what_was_chosen_and_why(selected):
     home, done = selected
     settings = yaml.safe_load((home / "fan-ganad" / "config.yaml").read_text())["machines"]["fan"]
@@ -235,6 +236,7 @@ def test_a_folder_s_run_says_what_was_chosen_and_why(selected):
     assert float(rows[0]["auc"]) == pytest.approx(np.mean([float(rows[0][kind]) for kind in KINDS]), abs=2e-4)
 
 
+@pytest.mark.slow
 def test_a_second_run_selects_nothing_again(selected, ganad):
     home, done = selected
     before = (home / "fan-ganad" / "config.yaml").read_text()
@@ -244,6 +246,7 @@ def test_a_second_run_selects_nothing_again(selected, ganad):
     assert (home / "fan-ganad" / "config.yaml").read_text() == before
 
 
+@pytest.mark.slow
 def test_settings_on_the_command_line_are_not_overruled(ganad, tmp_path):
     write_folder(tmp_path / "fan")
     done = ganad(

@@ -37,6 +37,7 @@ RUN_BY = {
     "recording_faults.py": "test_faults_of_recordings_are_measured",
     "reference.py": "tests/test_benchmark.py::test_rows_compare_ours_with_plain_code",
     "rooms.py": "test_rooms_and_arrows_are_counted",
+    "selection.py": "test_evidence_is_compared_with_the_true_areas",
     "serving_load.py": "test_an_exported_model_stands_a_second_of_load",
     "serving_many.py": "tests/test_benchmark.py::test_of_many_models_only_so_many_are_in_memory",
     "small_data.py": "test_how_few_recordings_a_network_needs_is_measured",
@@ -124,6 +125,22 @@ def test_how_few_recordings_a_network_needs_is_measured(tmp_path):
     assert cells[:2] == ["6", "1 x 2"]
     assert cells[3] == "100.0 ± 0.0 (+0.0)"  # no network, no seed
     assert run("small_data.py", "out", "--npz", "few.npz", *small, cwd=tmp_path) == first  # nothing is measured again
+
+
+@pytest.mark.slow
+def test_evidence_is_compared_with_the_true_areas(tmp_path):
+    few = ["dataset.synthetic.n_ids=1", "dataset.synthetic.n_train=12", "dataset.synthetic.n_normal=4"]
+    few += ["dataset.synthetic.n_anomaly=4", "dataset.synthetic.seconds=1", "fit.epochs=1", "fit.min_steps=0"]
+    few += ["dev_directory=data", "cache_directory=cache"]
+    chosen = ["out", "--machine", "fan", "--detectors", "spectrum_density", "baseline", "--set", *few]
+    first = run("selection.py", ROOT / "yaml" / "demo.yaml", *chosen, cwd=tmp_path)
+    machine, n_candidates, rank, choice, best, regret, _ = first.splitlines()[-1].strip("| ").split(" | ")
+    assert (machine, n_candidates) == ("fan", "33")
+    assert -1 <= float(rank) <= 1
+    true = float(choice.split()[0])
+    assert 0 <= true <= float(best) <= 100
+    assert float(regret) == pytest.approx(float(best) - true, abs=0.11)
+    assert run("selection.py", ROOT / "yaml" / "demo.yaml", *chosen, cwd=tmp_path) == first  # nothing is measured again
 
 
 @pytest.mark.slow

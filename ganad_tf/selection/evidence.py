@@ -1,4 +1,4 @@
-"""How well candidates tell held-out normal clips from corrupted copies of them.
+"""Evidence for candidates: the separation of held-out normal clips from corrupted copies of them.
 
 No label takes part. Each kind of corruption counts at the strength at which the candidates differ: where it is too
 weak, all of them guess, and where it is too strong, none of them errs.
@@ -29,7 +29,7 @@ class TrialScores:
     corrupted: np.ndarray
 
     def wins(self) -> np.ndarray:
-        """Which corrupted copies score above which normal clips, `[kinds, strengths, copies, clips]`; ties count 1/2.
+        """Comparisons of each copy with each clip, `[kinds, strengths, copies, clips]`: 1 if higher, 1/2 for ties.
 
         The mean over copies and clips is the AUC.
         """
@@ -52,7 +52,7 @@ def combined(members: Sequence[TrialScores], weights: Sequence[float]) -> TrialS
 
 
 def mixtures(n_members: int) -> Iterator[tuple[float, ...]]:
-    """All weights of the members in steps of a quarter, whose sum is 1.
+    """Weights of the members in steps of a quarter, whose sum is 1.
 
     >>> list(mixtures(2))[1:3]
     [(0.25, 0.75), (0.5, 0.5)]

@@ -41,7 +41,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen for a machine type.
+    """Choice for one machine type, with its alternatives.
 
     Attributes:
       machine: The machine type.

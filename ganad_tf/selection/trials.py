@@ -60,9 +60,11 @@ def trial_scores(run: MachineRun, scorers: Sequence[Scorer], tried: Sequence[Fol
       One per scorer, over the held-out clips of all folds.
     """
     by_fold = []
+    model = None
     for number, fold in enumerate(tried, start=1):
-        with show(f"{run.title} trial {number} of {len(tried)}") as callbacks:
-            model = train(run, fold, callbacks)
+        if model is None or _has_seen_clips(model, scorers):
+            with show(f"{run.title} trial {number} of {len(tried)}") as callbacks:
+                model = train(run, fold, callbacks)
         by_fold.append(score(run, model, scorers, fold))
     return [
         TrialScores(
@@ -116,11 +118,18 @@ def score_log_mels(
     """
     functions = {_pooling(settings): _function(model, settings) for settings in scorers}
     compute = clip_values.clip_function(model, list(functions.values()))
-    rows = [[value.numpy() for value in compute(memory.as_tensor(log_mel))] for log_mel in log_mels]
-    values = {key: np.stack(column) for key, column in zip(functions, zip(*rows, strict=True), strict=True)}
-    known = clip_values.apply_to_cache(model, list(functions.values()), Cache(run, "train").path, fold.training)
-    vectors = {key: np.stack(list(by_clip.values())) for key, by_clip in zip(functions, known, strict=True)}
-    return [_scored(values[_pooling(settings)], vectors[_pooling(settings)], settings, run) for settings in scorers]
+
+    def values_of(items: Iterable[np.ndarray]) -> dict[tuple[str, str, float], np.ndarray]:
+        rows = [[value.numpy() for value in compute(memory.as_tensor(item))] for item in items]
+        return {key: np.stack(column) for key, column in zip(functions, zip(*rows, strict=True), strict=True)}
+
+    values, known = values_of(log_mels), values_of(_log_mels(run, fold.training))
+    return [_scored(values[_pooling(settings)], known[_pooling(settings)], settings, run) for settings in scorers]
+
+
+def _has_seen_clips(model: TrainedDetector, scorers: Sequence[Scorer]) -> bool:
+    """Whether scores depend on the clips that the detector was trained on: a density undoes the standardisation."""
+    return bool(model.detector.trainable_variables) or any(settings.name == "paper" for settings in scorers)
 
 
 def _pooling(settings: Scorer) -> tuple[str, str, float]:
@@ -153,13 +162,13 @@ def _originals(run: MachineRun, fold: Fold) -> Iterator[Original]:
     held_out = [fold.held_out[index] for index in evenly_spread(len(fold.held_out), MOST_HELD_OUT)]
     others = [fold.training[index] for index in evenly_spread(len(fold.training), len(held_out))]
     seconds, hz = _axes(run.config)
-    log_mels = [_log_mels(run, entries) for entries in (held_out, others)]
-    for number, log_mel in enumerate(log_mels[0]):
-        yield Original(log_mel, log_mels[1][number % len(others)], seconds, hz)
+    mixed_in = list(_log_mels(run, others))
+    for number, log_mel in enumerate(_log_mels(run, held_out)):
+        yield Original(log_mel, mixed_in[number % len(mixed_in)], seconds, hz)
 
 
-def _log_mels(run: MachineRun, entries: Sequence[Entry]) -> list[np.ndarray]:
-    return [log_mel for _, log_mel in records.read(Cache(run, "train").path, entries)]
+def _log_mels(run: MachineRun, entries: Sequence[Entry]) -> Iterator[np.ndarray]:
+    return (log_mel for _, log_mel in records.read(Cache(run, "train").path, entries))
 
 
 def _axes(config: Config) -> tuple[float, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What was selected, and why: as sentences for people, and as a table of all candidates."""
+"""Sentences about a choice and the evidence for it, and a table of all candidates."""
 
 import csv
 import io
