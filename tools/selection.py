@@ -12,7 +12,6 @@ measured again. Labels choose nothing: they are only counted.
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +100,9 @@ def measure(run: MachineRun, detector: str) -> dict[str, np.ndarray]:
             prepare_cache(run, split)
     scorers = {name: scorer for name, scorer in SCORERS.items() if name != "paper" or detector != WITHOUT_NETWORK}
     fold = trials.trial_folds(run, list(scorers.values()))[0]
-    model = trials.train(run, fold)
-    scores = trials.score(run, model, list(scorers.values()), fold)
-    areas = true_areas(run, model, list(scorers.values()), fold)
+    trial = trials.Trial(run, list(scorers.values()), trials.train(run, fold))
+    scores = trial.score(fold)
+    areas = true_areas(run, trial, fold)
     return {
         "scorers": np.array(list(scorers)),
         "true": np.array(areas),
@@ -112,17 +111,16 @@ def measure(run: MachineRun, detector: str) -> dict[str, np.ndarray]:
     }
 
 
-def true_areas(run: MachineRun, model: Any, scorers: Sequence[Scorer], fold: Any) -> list[float]:
+def true_areas(run: MachineRun, trial: Any, fold: Any) -> list[float]:
     """AUC on the test clips by each scorer, fitted to the fold's training clips, the mean over machine IDs."""
     from ganad_tf.cache import records
     from ganad_tf.cache.directory import Cache
-    from ganad_tf.selection import trials
 
     machine_ids = {entry.clip.machine_id for entry in fold.training}
     test = [entry for entry in Cache(run, "test").current().entries if entry.clip.machine_id in machine_ids]
     read = list(records.read(Cache(run, "test").path, test))
     areas = []
-    for scores in trials.score_log_mels(run, model, scorers, fold, (log_mel for _, log_mel in read)):
+    for scores in trial.score_log_mels(fold, (log_mel for _, log_mel in read)):
         by_clip = {entry.clip: float(score) for (entry, _), score in zip(read, scores, strict=True)}
         of_ids = [
             auc([clip.label or 0 for clip in clips], [by_clip[clip] for clip in clips])

@@ -60,12 +60,12 @@ def trial_scores(run: MachineRun, scorers: Sequence[Scorer], tried: Sequence[Fol
       One per scorer, over the held-out clips of all folds.
     """
     by_fold = []
-    model = None
+    trial = None
     for number, fold in enumerate(tried, start=1):
-        if model is None or _has_seen_clips(model, scorers):
+        if trial is None or trial.depends_on_clips:
             with show(f"{run.title} trial {number} of {len(tried)}") as callbacks:
-                model = train(run, fold, callbacks)
-        by_fold.append(score(run, model, scorers, fold))
+                trial = Trial(run, scorers, train(run, fold, callbacks))
+        by_fold.append(trial.score(fold))
     return [
         TrialScores(
             np.concatenate([scores.normal for scores in of_scorer]),
@@ -83,57 +83,60 @@ def train(run: MachineRun, fold: Fold, callbacks: tuple[Any, ...] = ()) -> Train
         return directory.load()
 
 
-def score(run: MachineRun, model: TrainedDetector, scorers: Sequence[Scorer], fold: Fold) -> list[TrialScores]:
-    """Scores a fold's held-out clips and corrupted copies of them, by scorers fitted to its training clips.
+class Trial:
+    """A detector with several scorers; those with the same pooling share the values of a clip.
 
     Args:
       run: The system's run.
-      model: The fold's detector.
       scorers: Settings of the scorers.
-      fold: The fold.
+      model: The detector.
     """
-    originals = list(_originals(run, fold))
-    n_clips = len(originals)
-    log_mels = itertools.chain((clip.log_mel for clip in originals), _copies(originals))
-    return [
-        TrialScores(scores[:n_clips], scores[n_clips:].reshape(len(KINDS), N_STRENGTHS, n_clips))
-        for scores in score_log_mels(run, model, scorers, fold, log_mels)
-    ]
 
+    def __init__(self, run: MachineRun, scorers: Sequence[Scorer], model: TrainedDetector) -> None:
+        self._run = run
+        self._scorers = scorers
+        # A detector without weights has learned nothing, and a density undoes the standardisation.
+        self.depends_on_clips = bool(model.detector.trainable_variables) or any(s.name == "paper" for s in scorers)
+        self._functions = {_pooling(settings): _function(model, settings) for settings in scorers}
+        self._compute = clip_values.clip_function(model, list(self._functions.values()))
 
-def score_log_mels(
-    run: MachineRun, model: TrainedDetector, scorers: Sequence[Scorer], fold: Fold, log_mels: Iterable[np.ndarray]
-) -> list[np.ndarray]:
-    """Anomaly scores of clips by each scorer, fitted to the fold's training clips.
+    def score(self, fold: Fold) -> list[TrialScores]:
+        """Scores a fold's held-out clips and corrupted copies of them, by each scorer."""
+        originals = list(_originals(self._run, fold))
+        n_clips = len(originals)
+        log_mels = itertools.chain((clip.log_mel for clip in originals), _copies(originals))
+        return [
+            TrialScores(scores[:n_clips], scores[n_clips:].reshape(len(KINDS), N_STRENGTHS, n_clips))
+            for scores in self.score_log_mels(fold, log_mels)
+        ]
 
-    Args:
-      run: The system's run.
-      model: The fold's detector.
-      scorers: Settings of the scorers.
-      fold: The fold.
-      log_mels: `[frames, mels]` in dB, one per clip.
+    def score_log_mels(self, fold: Fold, log_mels: Iterable[np.ndarray]) -> list[np.ndarray]:
+        """Scores clips by each scorer, fitted to the fold's training clips.
 
-    Returns:
-      `[clips]` per scorer.
-    """
-    functions = {_pooling(settings): _function(model, settings) for settings in scorers}
-    compute = clip_values.clip_function(model, list(functions.values()))
+        Args:
+          fold: The fold.
+          log_mels: `[frames, mels]` in dB, one per clip.
 
-    def values_of(items: Iterable[np.ndarray]) -> dict[tuple[str, str, float], np.ndarray]:
-        rows = [[value.numpy() for value in compute(memory.as_tensor(item))] for item in items]
-        return {key: np.stack(column) for key, column in zip(functions, zip(*rows, strict=True), strict=True)}
+        Returns:
+          Anomaly scores `[clips]` per scorer.
+        """
+        values, known = self._values(log_mels), self._values(_log_mels(self._run, fold.training))
+        scores = []
+        for settings in self._scorers:
+            of_clips = values[_pooling(settings)]
+            if settings.name == "density":
+                density = densities.fit(known[_pooling(settings)], settings, self._run.config.seed)
+                of_clips = densities.score_in_chunks(density, of_clips)
+            scores.append(of_clips)
+        return scores
 
-    values, known = values_of(log_mels), values_of(_log_mels(run, fold.training))
-    return [_scored(values[_pooling(settings)], known[_pooling(settings)], settings, run) for settings in scorers]
-
-
-def _has_seen_clips(model: TrainedDetector, scorers: Sequence[Scorer]) -> bool:
-    """Whether scores depend on the clips that the detector was trained on: a density undoes the standardisation."""
-    return bool(model.detector.trainable_variables) or any(settings.name == "paper" for settings in scorers)
+    def _values(self, log_mels: Iterable[np.ndarray]) -> dict[tuple[str, str, float], np.ndarray]:
+        """Values of the clips before the density, by the settings of the pooling."""
+        rows = [[value.numpy() for value in self._compute(memory.as_tensor(log_mel))] for log_mel in log_mels]
+        return {key: np.stack(column) for key, column in zip(self._functions, zip(*rows, strict=True), strict=True)}
 
 
 def _pooling(settings: Scorer) -> tuple[str, str, float]:
-    """Settings of a clip's values before the density; scorers that have them in common share the values."""
     return settings.name, settings.pooling, settings.decay
 
 
@@ -141,12 +144,6 @@ def _function(model: TrainedDetector, settings: Scorer) -> ClipFunction:
     if settings.name == "density":
         return clip_values.residual_function(model, settings)
     return clip_values.scorer_function(model, FittedScorer(settings, None, ()))
-
-
-def _scored(values: np.ndarray, known: np.ndarray, settings: Scorer, run: MachineRun) -> np.ndarray:
-    if settings.name != "density":
-        return values
-    return densities.score_in_chunks(densities.fit(known, settings, run.config.seed), values)
 
 
 def _copies(originals: Sequence[Original]) -> Iterator[np.ndarray]:
