@@ -108,6 +108,7 @@ def test_the_same_command_goes_on_from_there(interrupted, on_terminal, folder):
     assert (folder / "model" / "dev" / "my_fan" / "detector.keras").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_preparing_and_while_scoring(folder, on_terminal):
     assert on_terminal  # the detector is there
     new = folder / "new" / "my_fan"

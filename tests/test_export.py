@@ -56,16 +56,18 @@ CLIPS = [
 # The pooling is the same for all detectors, and one of them stands for the others; IDNN parts its windows.
 QUICK = (
     ("DenseAE", "paper"),
+    ("GANomaly", "knn"),
+    ("GANomaly", "gmm"),
     ("EGBAD", "paper"),
     ("IDNN", "gwrp"),
-    ("SkipGANomaly", "paper"),
+    ("SkipGANomaly", "mahalanobis"),
     ("SpectrumDensity", "knn"),
 )
 COMBINATIONS = [
     pytest.param(
         name,
         scorer,
-        marks=() if name == "GANomaly" or (name, scorer) in QUICK else pytest.mark.slow,
+        marks=() if (name, scorer) in QUICK else pytest.mark.slow,
         id=f"{name}-{scorer}",
     )
     for name in DETECTORS
@@ -97,7 +99,7 @@ def make_member(name: str, settings: Scorer) -> Member:
     return Member(model, FittedScorer(settings, fitted.density, training))
 
 
-def live(members: list[Member], how: str = "mean") -> Callable[[np.ndarray], float]:
+def live(members: list[Member], how: str = "mean", shares: list[float] | None = None) -> Callable[[np.ndarray], float]:
     """The score of a waveform by the way that `ganad score` takes."""
     log_mel_of_batch = log_mel_layer(config_of().audio, config_of().feature)
     functions = [clip_values.clip_function(m.model, [clip_values.scorer_function(m.model, m.fitted)]) for m in members]
@@ -106,7 +108,7 @@ def live(members: list[Member], how: str = "mean") -> Callable[[np.ndarray], flo
     def score(waveform: np.ndarray) -> float:
         log_mel = log_mel_of_batch(waveform[np.newaxis])[0]
         scores = np.array([[float(function(log_mel)[0])] for function in functions])
-        return float(scores[0, 0] if len(members) == 1 else ensemble.combine(scores, training, how)[0])
+        return float(scores[0, 0] if len(members) == 1 else ensemble.combine(scores, training, how, shares=shares)[0])
 
     return score
 
@@ -125,12 +127,19 @@ def test_the_graph_scores_as_the_live_detector(name, scorer):
     assert outputs["threshold"].numpy() == pytest.approx([np.median(expected)])
 
 
-@pytest.mark.parametrize("how", [pytest.param("mean", marks=pytest.mark.slow), "max", "rank"])
-def test_the_graph_of_an_ensemble_combines_as_score_files_are_combined(how):
+@pytest.mark.parametrize(
+    ("how", "weights"),
+    [
+        *(pytest.param(how, None, marks=pytest.mark.slow) for how in ("mean", "max", "rank")),
+        pytest.param("mean", [3.0, 1.0], marks=pytest.mark.slow),
+        ("rank", [1.0, 3.0]),
+    ],
+)
+def test_the_graph_of_an_ensemble_combines_as_score_files_are_combined(how, weights):
     members = [make_member("DenseAE", SCORERS["knn"]), make_member("SpectrumDensity", SCORERS["mahalanobis"])]
-    config = config_of(ensemble={"members": ["a", "b"], "combine": how})
+    config = config_of(ensemble={"members": ["a", "b"], "combine": how, "weights": weights})
     function = SoundScorer(config, members, threshold=0.0).functions["score_waveform"]
-    score_live = live(members, how)
+    score_live = live(members, how, config.ensemble.shares())
     for clip in [*CLIPS, tone(seed=3)]:  # the last is a training clip
         expected = score_live(clip)
         score = float(function(tf.constant(clip[np.newaxis]))["anomaly_score"].numpy()[0])

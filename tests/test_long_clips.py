@@ -82,6 +82,7 @@ def test_bands_are_sorted_some_at_a_time_where_there_are_many_windows():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_exported_graph_scores_and_explains_long_clips_as_the_live_detector():
     """Of several pieces each: 60 s have 7 500 spectra of 256 samples."""
     member = make_member("DenseAE", SCORERS["knn"])

@@ -98,8 +98,8 @@ def steps(folder, tag):
 def watched(tmp_path_factory, recordings):
     """Two experiments that were trained and scored, logs in one directory."""
     folder = tmp_path_factory.mktemp("watched")
-    for latent in (4, 3):
-        model = {"name": "GANomaly", **SMALL, "latent": latent}
+    for name, latent in (("DenseAE", 4), ("GANomaly", 3)):
+        model = {"name": name, **SMALL, "latent": latent}
         config, listing = project(folder, recordings, model=model, model_directory=str(folder / f"model{latent}"))
         run = MachineRun(config, listing, "dev")
         train_detector(run)

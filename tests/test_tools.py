@@ -175,6 +175,7 @@ def test_what_was_measured_becomes_tables(tmp_path):
     assert all(row.count(" / ") == 7 for row in rows)  # six machine types and their mean
 
 
+@pytest.mark.slow
 def test_faults_of_recordings_are_measured(tmp_path):
     small = ["--machines", "pump", "--clips", "7", "--train", "5", "--repeats", "1", "--seconds", "1"]
     lines = run("recording_faults.py", *small, cwd=tmp_path).splitlines()

@@ -219,6 +219,7 @@ def test_ganomaly_by_its_yaml(copied, ganad):
     assert len(rows(copied / "result" / "ganomaly" / "anomaly_score_fan_id_00.csv")) == 6
 
 
+@pytest.mark.slow
 def test_a_folder_of_recordings_and_new_ones(tmp_path, ganad):
     """A user with a fan has normal recordings, a few bad ones, and tomorrow's."""
     for index in range(10):
