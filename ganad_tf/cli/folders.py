@@ -26,8 +26,6 @@ logger = logging.getLogger(__name__)
 RECOMMENDED = "recommended.yaml"
 N_CLIPS = 3  # of each kind, in the report
 LONGEST_SECONDS = 600.0  # of a clip of the exported models
-# Settings that are selected, or for which no candidate is made.
-_SELECTED = ("scorer.", "model.", "ensemble.members=", "ensemble.weights=", "ensemble.combine=")
 _OUTDATED = "set another `model_directory`"  # advice that the stages give
 _ADVICE = "For a folder of recordings: --fresh begins again, --out DIR keeps both."
 
@@ -42,20 +40,20 @@ def run(options: argparse.Namespace) -> None:
     _refuse(folder)
     project = Project(options.out or projects.beside(folder))
     mapping = _settings(folder, project, options.set)
-    config = configuration.from_mapping(mapping, source=str(project.config))
-    runs = workflow.runs_of(options, config)
+    runs = _runs(options, project, mapping)
+    if options.fresh and mapping.get("selection"):
+        _forget_selection(project, mapping, [run.machine for run in runs])
+        runs = _runs(options, project, mapping)
     terminal.import_tensorflow()
     with _advising():
         _check(runs, fresh=options.fresh)
         _write(project, folder, mapping)
-        if _select(runs, project, mapping, fresh=options.fresh):
-            _write(project, folder, mapping)
-            config = configuration.from_mapping(mapping, source=str(project.config))
-            runs = workflow.runs_of(options, config)
+        if _select(runs, project, folder, mapping, fresh=options.fresh):
+            runs = _runs(options, project, mapping)
         workflow.run_all(runs, options)
     results = workflow.areas(runs, keep=bool(options.machine))
     print(decisions.table(runs, results))
-    page = workflow.write_report([Path(config.result_directory)], project.report, N_CLIPS)
+    page = workflow.write_report([Path(mapping["result_directory"])], project.report, N_CLIPS)
     print(f"report: {projects.shown(page)}")
     _export(runs, options)
     machines = list(project.models())
@@ -115,7 +113,7 @@ def _settings(folder: Path, project: Project, overrides: Sequence[str]) -> dict[
         machines = {name: changes for name, changes in recommended.get("machines", {}).items() if name in names}
         mapping = recommended | directories | {"dataset": {"name": "folder"}, "audio": {"resample": True}}
         mapping["machines"] = machines
-    if any(override.startswith(_SELECTED) for override in overrides):
+    if any(map(_is_selected, overrides)):
         mapping["selection"] = None  # the command line selects
     return layers.overlaid(mapping, overrides, source=str(project.config))
 
@@ -138,20 +136,46 @@ def _check(runs: Sequence[MachineRun], *, fresh: bool) -> None:
             directory.check_settings(run.config)
 
 
-def _select(runs: Sequence[MachineRun], project: Project, mapping: dict[str, Any], *, fresh: bool) -> bool:
-    """Selects scorer and weights of the machine types that have none yet, or of all if `fresh`; whether any were."""
-    machines = mapping["machines"]
-    runs = [run for run in runs if fresh or "ensemble" not in machines.get(run.machine, {})]
-    if not mapping.get("selection") or not runs:
+def _runs(options: argparse.Namespace, project: Project, mapping: dict[str, Any]) -> list[MachineRun]:
+    return workflow.runs_of(options, configuration.from_mapping(mapping, source=str(project.config)))
+
+
+def _is_selected(override: str) -> bool:
+    """Whether an override is of a setting that is selected, or of one for which no candidate is made."""
+    section, _, rest = override.partition("=")[0].partition(".")
+    return section in ("scorer", "model", "machines") or (section == "ensemble" and not rest.startswith("members."))
+
+
+def _select(
+    runs: Sequence[MachineRun], project: Project, folder: Path, mapping: dict[str, Any], *, fresh: bool
+) -> bool:
+    """Selects scorer and weights of the machine types that have none yet, and writes them; whether there were any."""
+    if not mapping.get("selection") or runs[0].config.ensemble.combine != "mean":
         return False
     from ganad_tf.cli import selecting
     from ganad_tf.selection import words
 
-    choices = list(selecting.select_all(runs))
-    for choice in choices:
-        machines[choice.machine] = layers.merge(machines.get(choice.machine, {}), choice.settings())
-    words.write(project.selection, choices)
-    return bool(choices)
+    machines = mapping["machines"] = mapping.get("machines") or {}
+    done = set() if fresh else words.selected(project.selection) & machines.keys()
+    n_selected = 0
+    undecided = [run for run in runs if run.machine not in done]
+    for choice in selecting.select_all(undecided):
+        print(words.in_words(choice))
+        machines[choice.machine] = layers.merge(machines.get(choice.machine) or {}, choice.settings())
+        _write(project, folder, mapping)
+        words.write(project.selection, [choice])
+        n_selected += 1
+    return bool(n_selected)
+
+
+def _forget_selection(project: Project, mapping: dict[str, Any], machines: Sequence[str]) -> None:
+    """Removes what was selected for machine types, which then have the recommended settings again."""
+    from ganad_tf.selection import words
+
+    recommended = layers.read_yaml(configuration.shipped(RECOMMENDED)).get("machines", {})
+    for machine in words.selected(project.selection) & mapping["machines"].keys() & set(machines):
+        kept = {key: value for key, value in mapping["machines"][machine].items() if key not in ("scorer", "ensemble")}
+        mapping["machines"][machine] = layers.merge(recommended.get(machine, {}), kept)
 
 
 def _write(project: Project, folder: Path, mapping: dict[str, Any]) -> None:

@@ -109,15 +109,22 @@ def train(options: argparse.Namespace) -> None:
 def select(options: argparse.Namespace) -> None:
     """Select scorer and weights of an ensemble for each machine type, without labels, and print them as YAML."""
     runs = workflow.runs_of(options)
-    if not runs[0].config.selection.scorers and len(runs[0].systems()) < 2:
+    config = runs[0].config
+    has_others = any(isinstance(member, str) for member in config.ensemble.members)
+    if has_others or not (config.selection.scorers or config.ensemble.members):
         raise ConfigError(
-            f"Expected something to select in {options.config}: `selection.scorers`, or `ensemble.members` that are "
-            "configurations."
+            f"Expected something to select in {options.config}: `selection.scorers`, or `ensemble.members`, all of "
+            "them configurations."
         )
     terminal.import_tensorflow()
     from ganad_tf.cli import selecting
+    from ganad_tf.selection import words
 
-    print(yaml.safe_dump({"machines": {choice.machine: choice.settings() for choice in selecting.select_all(runs)}}))
+    machines = {}
+    for choice in selecting.select_all(runs):
+        print(words.in_words(choice), file=sys.stderr)
+        machines[choice.machine] = choice.settings()
+    print(yaml.safe_dump({"machines": machines}), end="")
 
 
 def score(options: argparse.Namespace) -> None:

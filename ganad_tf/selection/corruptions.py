@@ -5,7 +5,7 @@ spectrum changes (`band`, `tilt`, `pitch`), or its course in time (`modulation`,
 What else distinguishes one corruption from another, such as frequency, rate and width, is drawn at random.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +45,7 @@ class Original:
 Corruption = Callable[[Original, int, np.random.Generator], np.ndarray]
 
 
-def corrupt(clip: Original, kind: str, strength: int, seed: int) -> np.ndarray:
+def corrupt(clip: Original, kind: str, strength: int, seed: int | Sequence[int]) -> np.ndarray:
     """Corrupts a clip.
 
     Args:
@@ -168,7 +168,7 @@ def _shifted(log_mel: np.ndarray, hz: np.ndarray, semitones: float) -> np.ndarra
 
 
 def _log_uniform(random: np.random.Generator, low: float, high: float) -> float:
-    return float(np.exp(random.uniform(np.log(low), np.log(high))))
+    return float(np.exp(random.uniform(np.log(min(low, high)), np.log(high))))
 
 
 def _power(db: np.ndarray | float) -> np.ndarray:

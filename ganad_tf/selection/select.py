@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 
 from ganad_tf.config import Config, from_mapping, layers, to_dict
+from ganad_tf.errors import ConfigError
 from ganad_tf.run import MachineRun
 from ganad_tf.selection import evidence
 from ganad_tf.selection.corruptions import KINDS
 from ganad_tf.selection.evidence import TrialScores
 from ganad_tf.selection.trials import Show, trial_folds, trial_scores
 
-N_ERRORS = 2.0  # standard errors that a simpler candidate may be behind the best
+# Another scorer has to be better by two standard errors and by a point of AUC, more weight on the first members by a
+# one-sided test at 10 %.
+SCORER_ERRORS, SCORER_GAIN = 2.0, 0.01
+WEIGHT_ERRORS = 1.28
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,7 @@ def select(run: MachineRun, *, show: Show = lambda _: nullcontext(())) -> Choice
     """Chooses among the scorers of `selection.scorers` and the weights of an ensemble's members.
 
     Each member is trained without some of the normal clips. A candidate is judged by how well it tells these from
-    corrupted copies of them. Among those within `N_ERRORS` standard errors of the best, the simplest wins: with the
-    least weight on the first members, which are networks in `yaml/recommended.yaml`, and then with the scorer that is
-    listed first. With few clips the errors are large, and it takes a clear advantage to prefer a network.
+    corrupted copies of them; see `compare` and `simplest`.
 
     Args:
       run: The machine type's run; the log-mels of its training clips are in the cache.
@@ -80,11 +82,15 @@ def select(run: MachineRun, *, show: Show = lambda _: nullcontext(())) -> Choice
       None if there are too few recordings to leave some out.
 
     Raises:
+      ConfigError: If an ensemble combines its members other than by the mean.
       DataError: If the cache is missing, stale or damaged.
       TrainingError: If a loss becomes NaN or infinite.
     """
-    changes = [{}, *run.config.selection.changes()]
-    variants = [run.with_config(_changed(run.config, change)).systems() for change in changes]
+    if run.config.ensemble.combine != "mean":
+        raise ConfigError(
+            f"Expected `ensemble.combine: mean` to select weights for. Received: {run.config.ensemble.combine}."
+        )
+    changes, variants = _variants(run)
     members = list(zip(*variants, strict=True))  # each with its scorers
     scorers = [[system.config.scorer for system in of_member] for of_member in members]
     tried = trial_folds(members[0][0], [scorer for of_member in scorers for scorer in of_member])
@@ -94,15 +100,13 @@ def select(run: MachineRun, *, show: Show = lambda _: nullcontext(())) -> Choice
         trial_scores(of_member[0], settings, tried, show) for of_member, settings in zip(members, scorers, strict=True)
     ]
     candidates = compare(scores, changes, run.config.seed)
-    chosen = next(candidate for candidate in candidates if candidate.behind[0] <= N_ERRORS * candidate.behind[1])
-    others = sorted((other for other in candidates if other is not chosen), key=lambda other: -other.area)
     names = tuple(of_member[0].member for of_member in members)
-    return Choice(run.machine, names, len(scores[0][0].normal), (chosen, *others))
+    return Choice(run.machine, names, len(scores[0][0].normal), candidates)
 
 
 def compare(
     scores: Sequence[Sequence[TrialScores]], changes: Sequence[Mapping[str, Any]], seed: int
-) -> list[Candidate]:
+) -> tuple[Candidate, ...]:
     """Compares all mixtures of members, with each scorer.
 
     Args:
@@ -111,25 +115,67 @@ def compare(
       seed: Seed of the standard errors.
 
     Returns:
-      The candidates, the simplest first.
+      The candidates: the chosen one, then the others with the highest AUC first.
     """
-    options = [(number, weights) for weights in evidence.mixtures(len(scores)) for number in range(len(changes))]
+    options = [(number, weights) for number in range(len(changes)) for weights in evidence.mixtures(len(scores))]
     wins = evidence.at_chosen_strengths(
         [evidence.combined([of_member[number] for of_member in scores], weights).wins() for number, weights in options]
     )
     areas = wins.mean(axis=(2, 3))  # [candidates, kinds]
     best = int(areas.mean(axis=1).argmax())
     behind = zip((areas[best] - areas).mean(axis=1), evidence.standard_errors(wins, best, seed), strict=True)
-    return [
+    candidates = [
         Candidate(
             changes[number], weights, dict(zip(KINDS, of_kinds.tolist(), strict=True)), (float(far), float(error))
         )
         for (number, weights), of_kinds, (far, error) in zip(options, areas, behind, strict=True)
     ]
+    chosen = candidates[simplest(wins, [number for number, _ in options], seed)]
+    others = sorted((other for other in candidates if other is not chosen), key=lambda other: -other.area)
+    return chosen, *others
+
+
+def simplest(wins: np.ndarray, scorers: Sequence[int], seed: int) -> int:
+    """Index of the simplest candidate that is not clearly worse than the best.
+
+    The scorer is the configured one, number 0, unless another is clearly better, each with its best weights. Of the
+    candidates with that scorer, it is the first that is not clearly worse than the best of them. Few clips have large
+    standard errors, and little is clear.
+
+    Args:
+      wins: As from `evidence.at_chosen_strengths`; those of a scorer with the least weight on the first members first.
+      scorers: Number of each candidate's scorer.
+      seed: Seed of the standard errors.
+    """
+    areas = wins.mean(axis=(1, 2, 3))
+    of_scorer = {number: np.flatnonzero(np.equal(scorers, number)) for number in scorers}
+    best = {number: int(indices[areas[indices].argmax()]) for number, indices in of_scorer.items()}
+    first = int(areas.argmax())
+    gain = areas[first] - areas[best[0]]
+    error = evidence.standard_errors(wins[[first, best[0]]], 0, seed)[1]
+    scorer = scorers[first] if gain > max(SCORER_GAIN, SCORER_ERRORS * error) else 0
+    errors = evidence.standard_errors(wins[of_scorer[scorer]], int(areas[of_scorer[scorer]].argmax()), seed)
+    distances = areas[best[scorer]] - areas[of_scorer[scorer]]
+    return int(of_scorer[scorer][np.argmax(distances <= WEIGHT_ERRORS * errors)])
+
+
+def _variants(run: MachineRun) -> tuple[list[Mapping[str, Any]], list[tuple[MachineRun, ...]]]:
+    """Changes of the scorer, and with each the runs of all members; those that change nothing further are left out."""
+    changes: list[Mapping[str, Any]] = []
+    variants: list[tuple[MachineRun, ...]] = []
+    for change in ({}, *run.config.selection.changes()):
+        systems = run.with_config(_changed(run.config, change)).systems()
+        scorers = [system.config.scorer for system in systems]
+        if scorers not in [[system.config.scorer for system in other] for other in variants]:
+            changes.append(change)
+            variants.append(systems)
+    return changes, variants
 
 
 def _changed(config: Config, change: Mapping[str, Any]) -> Config:
-    """The configuration with changes of the section `scorer`."""
-    if not change:
-        return config
-    return from_mapping(layers.merge(to_dict(config), {"scorer": change}), source="selection.scorers")
+    """The configuration of all members with changes of the section `scorer`, which win over the members' sections."""
+    mapping = layers.merge(to_dict(config), {"scorer": change, "ensemble": {"weights": None}})
+    for member in mapping["ensemble"]["members"] if change else ():
+        if isinstance(member, dict):
+            member["scorer"] = layers.merge(member.get("scorer") or {}, change)
+    return from_mapping(mapping, source="selection.scorers")

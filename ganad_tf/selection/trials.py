@@ -38,7 +38,7 @@ def trial_folds(run: MachineRun, scorers: Sequence[Scorer]) -> list[Fold]:
     """Folds of the normal training clips for trials: one of many clips, all four of few.
 
     Returns:
-      None if there are too few recordings to leave some out.
+      The folds; none if there are too few recordings to leave some out.
     """
     entries = [entry for entry in Cache(run, "train").current().entries if entry.clip.label == 0]
     made = folds(entries, N_FOLDS, run.config.calibration.block, run.config.seed)
@@ -59,13 +59,14 @@ def trial_scores(run: MachineRun, scorers: Sequence[Scorer], tried: Sequence[Fol
     Returns:
       One per scorer, over the held-out clips of all folds.
     """
-    by_fold = []
+    by_fold: list[list[TrialScores]] = []
     trial = None
     for number, fold in enumerate(tried, start=1):
+        fold = _of_cache(fold, Cache(run, "train"))
         if trial is None or trial.depends_on_clips:
             with show(f"{run.title} trial {number} of {len(tried)}") as callbacks:
                 trial = Trial(run, scorers, train(run, fold, callbacks))
-        by_fold.append(trial.score(fold))
+        by_fold.append(trial.score(fold, n_before=sum(len(of_scorer[0].normal) for of_scorer in by_fold)))
     return [
         TrialScores(
             np.concatenate([scores.normal for scores in of_scorer]),
@@ -100,11 +101,18 @@ class Trial:
         self._functions = {_pooling(settings): _function(model, settings) for settings in scorers}
         self._compute = clip_values.clip_function(model, list(self._functions.values()))
 
-    def score(self, fold: Fold) -> list[TrialScores]:
-        """Scores a fold's held-out clips and corrupted copies of them, by each scorer."""
+    def score(self, fold: Fold, *, n_before: int = 0) -> list[TrialScores]:
+        """Scores a fold's held-out clips and corrupted copies of them, by each scorer.
+
+        Args:
+          fold: The fold.
+          n_before: Number of held-out clips of the folds before, whose corruptions are others.
+        """
         originals = list(_originals(self._run, fold))
         n_clips = len(originals)
-        log_mels = itertools.chain((clip.log_mel for clip in originals), _copies(originals))
+        log_mels = itertools.chain(
+            (clip.log_mel for clip in originals), _copies(originals, self._run.config.seed, n_before)
+        )
         return [
             TrialScores(scores[:n_clips], scores[n_clips:].reshape(len(KINDS), N_STRENGTHS, n_clips))
             for scores in self.score_log_mels(fold, log_mels)
@@ -146,12 +154,18 @@ def _function(model: TrainedDetector, settings: Scorer) -> ClipFunction:
     return clip_values.scorer_function(model, FittedScorer(settings, None, ()))
 
 
-def _copies(originals: Sequence[Original]) -> Iterator[np.ndarray]:
+def _of_cache(fold: Fold, cache: Cache) -> Fold:
+    """The fold with the entries of another cache of the same clips, as members with other features have."""
+    entries = {entry.clip.key: entry for entry in cache.current().entries}
+    return Fold(*(tuple(entries[entry.clip.key] for entry in part) for part in (fold.training, fold.held_out)))
+
+
+def _copies(originals: Sequence[Original], seed: int, first: int) -> Iterator[np.ndarray]:
     """Corrupted copies of clips, in the order of `TrialScores.corrupted`."""
     for number, kind in enumerate(KINDS):
         for strength in range(N_STRENGTHS):
             for index, clip in enumerate(originals):
-                yield corrupt(clip, kind, strength, seed=number * len(originals) + index)
+                yield corrupt(clip, kind, strength, seed=(seed, number, first + index))
 
 
 def _originals(run: MachineRun, fold: Fold) -> Iterator[Original]:
@@ -160,8 +174,10 @@ def _originals(run: MachineRun, fold: Fold) -> Iterator[Original]:
     others = [fold.training[index] for index in evenly_spread(len(fold.training), len(held_out))]
     seconds, hz = _axes(run.config)
     mixed_in = list(_log_mels(run, others))
-    for number, log_mel in enumerate(_log_mels(run, held_out)):
-        yield Original(log_mel, mixed_in[number % len(mixed_in)], seconds, hz)
+    # Members are compared clip by clip, and their caches may hold the clips in different orders.
+    by_entry = dict(records.read(Cache(run, "train").path, held_out))
+    for number, entry in enumerate(held_out):
+        yield Original(by_entry[entry], mixed_in[number % len(mixed_in)], seconds, hz)
 
 
 def _log_mels(run: MachineRun, entries: Sequence[Entry]) -> Iterator[np.ndarray]:

@@ -6,36 +6,56 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganad_tf.files import atomic
-from ganad_tf.selection.corruptions import KINDS, N_STRENGTHS
+from ganad_tf.selection.corruptions import KINDS
 from ganad_tf.selection.select import Candidate, Choice
+
+HEAD = ("machine", "chosen", "candidate", "auc", "behind_best", "standard_error", *KINDS)
 
 
 def in_words(choice: Choice) -> str:
-    """The choice and the evidence for it in two lines."""
+    """The choice and the evidence for it in two or three lines."""
     chosen, best = choice.candidates[0], max(choice.candidates, key=lambda candidate: candidate.area)
-    n_copies = choice.n_clips * len(KINDS) * N_STRENGTHS
     lines = [
         f"{choice.machine}: {_name(choice, chosen)}",
-        f"  It ranks {100 * chosen.area:.1f} % of corrupted copies above healthy clips; "
-        f"{choice.n_clips} healthy clips that it had not learned from, {n_copies} copies.",
+        f"  In {100 * chosen.area:.1f} % of pairs of a healthy clip and a corrupted copy, the copy scores higher "
+        f"({choice.n_clips} clips that were held out of training).",
     ]
     if best is not chosen:
         distance, error = chosen.behind
-        lines.append(f"  Best: {_name(choice, best)}, {100 * distance:.1f} ± {100 * error:.1f} more.")
+        lines.append(
+            f"  {_name(choice, best)} is better by {100 * distance:.1f} ± {100 * error:.1f} points, not "
+            "enough to give up the simpler one."
+        )
     return "\n".join(lines)
 
 
+def selected(path: Path) -> set[str]:
+    """Machine types in a table that `write` wrote; none without one."""
+    return {row[0] for row in _rows(path)}
+
+
 def write(path: Path, choices: Sequence[Choice]) -> None:
-    """Writes all candidates as CSV, one row each, the chosen one of each machine type first."""
-    stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow(["machine", "chosen", "candidate", "auc", "behind_best", "standard_error", *KINDS])
+    """Writes all candidates as CSV, one row each, the chosen one of each machine type first.
+
+    Rows of other machine types that are there stay.
+    """
+    machines = {choice.machine for choice in choices}
+    rows = [row for row in _rows(path) if row[0] not in machines]
     for choice in choices:
         for number, candidate in enumerate(choice.candidates):
             numbers = [candidate.area, *candidate.behind, *candidate.separation.values()]
             row = [choice.machine, "yes" if number == 0 else "no", _name(choice, candidate)]
-            table.writerow([*row, *(f"{value:.4f}" for value in numbers)])
+            rows.append([*row, *(f"{value:.4f}" for value in numbers)])
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([HEAD, *rows])
     atomic.write_text(path, stream.getvalue())
+
+
+def _rows(path: Path) -> list[list[str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return [row for row in csv.reader(stream) if row][1:]
 
 
 def _name(choice: Choice, candidate: Candidate) -> str:
@@ -44,4 +64,6 @@ def _name(choice: Choice, candidate: Candidate) -> str:
         f"{100 * weight:g} % {name}" for name, weight in zip(choice.members, candidate.weights, strict=True) if weight
     ]
     settings = [f"{key} {value}" for key, value in candidate.scorer.items() if key != "name"]
+    if candidate.scorer.get("name") == "paper":
+        settings = ["the detector's own score"]
     return ", ".join([*(shares if len(choice.members) > 1 else []), *(settings or ["the configured scorer"])])
