@@ -12,6 +12,7 @@ import numpy as np
 
 N_STRENGTHS = 6
 LOWEST_HZ = 100.0  # of tones and bands
+BACKGROUND = 0.1  # quantile of a band's power over time
 DETUNED_BY = 4.0  # semitones between a sound that is mixed in and the machine's
 
 
@@ -88,19 +89,19 @@ def _bursts(clip: Original, strength: int, random: np.random.Generator) -> np.nd
 
 
 def _modulation(clip: Original, strength: int, random: np.random.Generator) -> np.ndarray:
-    """Modulates the amplitude."""
+    """Modulates the machine's amplitude."""
     depth = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)[strength]
     phase = 2 * np.pi * (_log_uniform(random, 0.3, 8.0) * clip.times + random.random())
-    return clip.log_mel + 20 * np.log10(1 + depth * np.cos(phase))[:, np.newaxis] * _shape(clip, random)
+    gain = 20 * np.log10(1 + depth * np.cos(phase))[:, np.newaxis] * _shape(clip, random)
+    return _machine_amplified(clip, gain)
 
 
 def _missing(clip: Original, strength: int, random: np.random.Generator) -> np.ndarray:
-    """Lowers the sound again and again, down to its quietest moments: strokes that are missing."""
-    gain = (0.5, 1.0, 2.0, 4.0, 8.0, 12.0)[strength]
+    """Lowers the machine's sound again and again: strokes that are weak or missing."""
+    gain = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)[strength]
     rate, share = _log_uniform(random, 0.2, 2.0), random.uniform(0.15, 0.5)
     is_missing = (clip.times * rate + random.random()) % 1 < share
-    lowest = np.minimum(clip.log_mel, np.quantile(clip.log_mel, 0.02, axis=0) - 1.0)
-    return np.where(is_missing[:, np.newaxis], np.maximum(clip.log_mel - gain, lowest), clip.log_mel)
+    return _machine_amplified(clip, np.where(is_missing, -gain, 0.0)[:, np.newaxis])
 
 
 def _tilt(clip: Original, strength: int, random: np.random.Generator) -> np.ndarray:
@@ -134,6 +135,16 @@ KINDS: Mapping[str, Corruption] = {
     "pitch": _pitch,
     "mixing": _mixing,
 }
+
+
+def _machine_amplified(clip: Original, gain: np.ndarray) -> np.ndarray:
+    """Log-mel with a gain in dB, broadcast to `[frames, mels]`, of what exceeds the background in each band.
+
+    The background, the level that a band exceeds in nine tenths of the time, does not change with the machine.
+    """
+    power = _power(clip.log_mel)
+    background = np.minimum(power, np.quantile(power, BACKGROUND, axis=0))
+    return _db(background + (power - background) * _power(gain))
 
 
 def _part(clip: Original, random: np.random.Generator) -> np.ndarray:
