@@ -50,6 +50,7 @@ SMALL = {
     ),
     "ganad list my_fan": "",
     "ganad run yaml/recommended.yaml": "--set fit.epochs=1 ensemble.members.ganomaly.model.hidden=[16]",
+    "ganad select yaml/recommended.yaml": "--set fit.epochs=1 ensemble.members.ganomaly.model.hidden=[16]",
     "ganad evaluate --truth": "",
     **{f"ganad {verb} fan.yaml": f"--set {TINY} threshold.folds=2" for verb in ("run", "score")},
     **{f"ganad {verb} ": f"--set {TINY}" for verb in ("run", "list", "prepare", "train", "score", "evaluate")},
