@@ -88,6 +88,7 @@ def test_every_verb_takes_a_copy_as_it_is(finished, tmp_path, ganad):
         ganad(*verb, cwd=copy)
 
 
+@pytest.mark.slow
 def test_a_copy_s_report_is_of_the_copy(finished, tmp_path, ganad):
     """Though the original is there too. A copy of the results alone goes on speaking of the original."""
     original = shutil.copytree(finished, tmp_path / "original")

@@ -288,6 +288,7 @@ def test_tables_name_their_rows_and_regions_and_no_caption_is_empty(report):
     assert "<figcaption></figcaption>" not in text
 
 
+@pytest.mark.slow
 def test_systems_are_compared_by_the_report_s_own_numbers(copied, ganad):
     (copied / "result" / "density" / "result.csv").unlink()
     path = copied / "result" / "ae" / "result.csv"
