@@ -8,6 +8,7 @@ import pytest
 import sklearn.metrics
 import yaml
 from conftest import tone, write_wav
+from test_folders import TINY, write_folder
 
 from ganad_tf import config as configuration
 from ganad_tf.clips import Listing
@@ -250,28 +251,11 @@ def test_candidates_are_those_that_are_run_even_where_a_member_has_a_scorer():
     assert len(_variants(run)[0]) == 3  # lulls is what it has
 
 
-TINY = [
-    "feature.n_mels=16",
-    "fit.epochs=1",
-    "fit.min_steps=0",
-    "threshold.folds=2",
-    "ensemble.members.ganomaly.model.hidden=[8]",
-]
-
-
-def write_folder(folder: Path) -> Path:
-    for index in range(14):
-        write_wav(folder / "normal" / f"{index}.wav", tone(0.5, seed=index))
-    for index in range(2):
-        write_wav(folder / "anomaly" / f"{index}.wav", tone(0.5, hz=2000, seed=50 + index))
-    return folder
-
-
 @pytest.fixture(scope="module")
 def selected(tmp_path_factory, ganad):
     """A folder of recordings after `ganad run FOLDER`."""
     home = tmp_path_factory.mktemp("selected")
-    write_folder(home / "fan")
+    write_folder(home / "fan", n_normal=14)
     return home, ganad("run", "fan", "--set", *TINY, cwd=home)
 
 
@@ -312,7 +296,7 @@ def test_a_second_run_selects_nothing_again(selected, ganad):
 
 @pytest.mark.slow
 def test_settings_on_the_command_line_are_not_overruled(ganad, tmp_path):
-    write_folder(tmp_path / "fan")
+    write_folder(tmp_path / "fan", n_normal=14)
     done = ganad(
         "run",
         "fan",
@@ -337,7 +321,7 @@ def test_settings_on_the_command_line_are_not_overruled(ganad, tmp_path):
 
 
 def test_the_verb_prints_what_a_configuration_takes(ganad, tmp_path):
-    write_folder(tmp_path / "dev" / "fan")
+    write_folder(tmp_path / "dev" / "fan", n_normal=14)
     config = tmp_path / "fan.yaml"
     config.write_text(
         "dataset: {name: folder}\nmodel: {name: SpectrumDensity}\nfeature: {n_mels: 16}\n"

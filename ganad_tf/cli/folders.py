@@ -163,7 +163,7 @@ def _select(
         print(words.in_words(choice))
         machines[choice.machine] = layers.merge(machines.get(choice.machine) or {}, choice.settings())
         _write(project, folder, mapping)
-        words.write(project.selection, [choice])
+        words.write(project.selection, choice)
         n_selected += 1
     return bool(n_selected)
 

@@ -2,8 +2,7 @@
 
 import itertools
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,11 @@ from ganad_tf.scoring.folds import Fold, folds, has_enough_clips
 from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory, TrainedDetector
 from ganad_tf.selection.corruptions import KINDS, N_STRENGTHS, Original, corrupt
 from ganad_tf.selection.evidence import TrialScores
-from ganad_tf.training.calibrate import train_fold
+from ganad_tf.training.calibrate import Show, depends_on_clips, train_fold
 
 N_FOLDS = 4
 MOST_HELD_OUT = 40  # clips of a fold that are corrupted
 ENOUGH = 20  # held-out clips; with them in one fold, the others are not tried
-
-# Called with the label of a training; shows its progress by the Keras callbacks that it yields.
-Show = Callable[[str], AbstractContextManager[tuple[Any, ...]]]
 
 
 def trial_folds(run: MachineRun, scorers: Sequence[Scorer]) -> list[Fold]:
@@ -96,8 +92,7 @@ class Trial:
     def __init__(self, run: MachineRun, scorers: Sequence[Scorer], model: TrainedDetector) -> None:
         self._run = run
         self._scorers = scorers
-        # A detector without weights has learned nothing, and a density undoes the standardisation.
-        self.depends_on_clips = bool(model.detector.trainable_variables) or any(s.name == "paper" for s in scorers)
+        self.depends_on_clips = depends_on_clips(model, scorers)
         self._functions = {_pooling(settings): _function(model, settings) for settings in scorers}
         self._compute = clip_values.clip_function(model, list(self._functions.values()))
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
 from ganad_tf.files import atomic
@@ -34,18 +33,13 @@ def selected(path: Path) -> set[str]:
     return {row[0] for row in _rows(path)}
 
 
-def write(path: Path, choices: Sequence[Choice]) -> None:
-    """Writes all candidates as CSV, one row each, the chosen one of each machine type first.
-
-    Rows of other machine types that are there stay.
-    """
-    machines = {choice.machine for choice in choices}
-    rows = [row for row in _rows(path) if row[0] not in machines]
-    for choice in choices:
-        for number, candidate in enumerate(choice.candidates):
-            numbers = [candidate.area, *candidate.behind, *candidate.separation.values()]
-            row = [choice.machine, "yes" if number == 0 else "no", _name(choice, candidate)]
-            rows.append([*row, *(f"{value:.4f}" for value in numbers)])
+def write(path: Path, choice: Choice) -> None:
+    """Writes all candidates as CSV, one row each, the chosen one first; rows of other machine types stay."""
+    rows = [row for row in _rows(path) if row[0] != choice.machine]
+    for number, candidate in enumerate(choice.candidates):
+        numbers = [candidate.area, *candidate.behind, *candidate.separation.values()]
+        row = [choice.machine, "yes" if number == 0 else "no", _name(choice, candidate)]
+        rows.append([*row, *(f"{value:.4f}" for value in numbers)])
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows([HEAD, *rows])
     atomic.write_text(path, stream.getvalue())

@@ -13,13 +13,13 @@ from typing import Any
 from ganad_tf.cache import records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry, Manifest
-from ganad_tf.config.sections import TensorBoard
+from ganad_tf.config.sections import Scorer, TensorBoard
 from ganad_tf.files import checksummed, lock
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import calibration
 from ganad_tf.scoring.folds import Fold, folds, has_enough_clips
-from ganad_tf.scoring.model_directory import ModelDirectory
+from ganad_tf.scoring.model_directory import ModelDirectory, TrainedDetector
 from ganad_tf.training.train import train_on
 
 logger = logging.getLogger(__name__)
@@ -76,15 +76,22 @@ def _scores_of_folds(
             "%s: all training clips are of one recording; false alarms hold for sound like that in it.", run.title
         )
     scores = []
-    # A detector without weights has not seen anything, and a density undoes the standardisation.
-    has_learned = config.scorer.name == "paper" or bool(directory.load().detector.trainable_variables)
+    is_trained_anew = depends_on_clips(directory.load(), [config.scorer])
     for number, fold in enumerate(all_folds, start=1):
-        of_fold = directory.fold(_assignment(all_folds), number) if has_learned else directory
+        of_fold = directory.fold(_assignment(all_folds), number) if is_trained_anew else directory
         if not of_fold.exists() or of_fold.unfinished.exists():
             with show(f"{run.title} fold {number} of {len(all_folds)}") as callbacks:
                 train_fold(run, of_fold, current, fold.training, callbacks)
         scores += calibration.held_out_scores(of_fold, cache, fold, config.scorer, config.seed)
     return sorted(scores, key=lambda score: score.name)
+
+
+def depends_on_clips(model: TrainedDetector, scorers: Sequence[Scorer]) -> bool:
+    """Whether scores depend on the clips that a detector was trained on, so that each fold needs one of its own.
+
+    A detector without weights has learned nothing, and a density undoes the standardisation.
+    """
+    return any(settings.name == "paper" for settings in scorers) or bool(model.detector.trainable_variables)
 
 
 def train_fold(
