@@ -320,14 +320,16 @@ def test_settings_on_the_command_line_are_not_overruled(ganad, tmp_path):
     assert len(predicted.stdout.splitlines()) == 3
 
 
+FAN = (
+    "dataset: {name: folder}\nmodel: {name: SpectrumDensity}\nfeature: {n_mels: 16}\nscorer: {pooling: mean}\n"
+    "threshold: {method: quantile}\nselection: {scorers: [{density: knn}]}\ndev_directory: dev\n"
+)
+
+
 def test_the_verb_prints_what_a_configuration_takes(ganad, tmp_path):
     write_folder(tmp_path / "dev" / "fan", n_normal=14)
     config = tmp_path / "fan.yaml"
-    config.write_text(
-        "dataset: {name: folder}\nmodel: {name: SpectrumDensity}\nfeature: {n_mels: 16}\n"
-        "scorer: {pooling: mean}\nthreshold: {method: quantile}\nselection: {scorers: [{density: knn}]}\n"
-        "dev_directory: dev\n"
-    )
+    config.write_text(FAN)
     done = ganad("select", config, cwd=tmp_path)
     printed = yaml.safe_load(done.stdout)
     assert "corrupted copy" in done.stderr
@@ -345,11 +347,7 @@ def test_recordings_that_are_one_block_keep_the_configured_settings(ganad, tmp_p
     for index in range(5):
         write_wav(tmp_path / "dev" / "fan" / "normal" / f"{index}.wav", tone(0.5, seed=index))
     config = tmp_path / "fan.yaml"
-    config.write_text(
-        "dataset: {name: folder}\nmodel: {name: SpectrumDensity}\nscorer: {pooling: mean}\n"
-        "selection: {scorers: [{density: knn}]}\ndev_directory: dev\nthreshold: {method: quantile}\n"
-        "calibration: {block: 5}\n"
-    )
+    config.write_text(f"{FAN}calibration: {{block: 5}}\n")
     done = ganad("select", config, cwd=tmp_path)
     assert "fan: too few recordings to select settings by" in done.stderr
     assert yaml.safe_load(done.stdout) == {"machines": {}}
