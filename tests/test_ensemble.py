@@ -42,7 +42,7 @@ def test_combinations_by_hand(how, expected):
 def test_weights_count_by_hand():
     scores, training = np.array([[3.0], [10.0]]), np.array([[0.0, 2.0], [0.0, 10.0]])  # z-scores 2 and 1
     assert ensemble.combine(scores, training, "mean", shares=[0.25, 0.75]).tolist() == [1.25]
-    unseen = np.array([[0.0, 2.0, 3.0], [0.0, 10.0, 10.0]])
+    unseen = np.array([[0.0, 2.0, 3.0], [0.0, 10.0, 12.0]])
     each = ensemble.combine_each_without_itself(unseen, "mean", [1.0, 0.0])
     assert each[2] == pytest.approx((3 - 1) / 1)
 
