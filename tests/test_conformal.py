@@ -60,6 +60,19 @@ def test_decisions_and_p_values_are_one():
         assert ((scores > limit) == [value <= Fraction(str(false_alarms)) for value in expected]).all()
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_graph_decides_by_the_rate_of_each_clip(dtype):
+    from ganad_tf.exporting.deciding import Decider
+
+    calibration = np.random.default_rng(1).integers(0, 30, 99).astype(np.float32)  # with ties
+    scores, rates = (part.ravel() for part in np.meshgrid(np.arange(-1.0, 32), [0.01, 0.05, 0.1, 0.29, 0.3, 0.99]))
+    decided = Decider(5.0, calibration, dtype).decide_at(np.float32(scores), np.float32(rates))
+    limits = [conformal.threshold(calibration, rate) for rate in rates]
+    assert decided["threshold"].numpy().tolist() == limits
+    assert decided["is_anomaly"].numpy().tolist() == (scores > limits).tolist()
+    assert np.allclose(decided["p_value"], conformal.p_values(scores, calibration), rtol=1e-6)
+
+
 def test_the_promise_holds_over_many_calibrations():
     """False alarms of exchangeable scores of any distribution: in the mean, and with confidence in 95 of 100 sets."""
     random = np.random.default_rng(1)
@@ -218,6 +231,13 @@ def test_the_exported_model_gives_p_values(fan, ganad):
         assert by_name[name]["p_value"] == pytest.approx(p_value, rel=1e-6)
         assert by_name[name]["is_anomaly"] == (p_value <= 0.1)
     assert "p-value  decision" in ganad("predict", "exported_models/fan", "my_fan/anomaly", cwd=fan).stdout
+    of_rate = ganad("predict", "exported_models/fan", "my_fan", "--json", "--false-alarms", "0.5", cwd=fan).stdout
+    calibration = [*rows(fan / "result" / "calibration_score_dev_my_fan.csv").values()]
+    for answer in json.loads(of_rate):
+        assert answer["is_anomaly"] == (answer["p_value"] <= 0.5)
+        assert answer["threshold"] == pytest.approx(conformal.threshold(calibration, 0.5), rel=1e-6)
+    refused = ganad("predict", "exported_models/fan", "my_fan", "--false-alarms", "0.05", cwd=fan, check=2)
+    assert "--false-alarms: expected rates below 1 and at least 1/17, which 16 normal clips allow" in refused.stderr
     metadata = json.loads((fan / "exported_models" / "fan" / "1" / "assets.extra" / "ganad.json").read_text())
     assert metadata["threshold"]["false_alarms"] == 0.1
     assert metadata["threshold"]["n_calibration_scores"] == 16

@@ -46,7 +46,7 @@ SMALL = {
     "ganad run my_fan-": "",
     "ganad run my_fan": (
         "--set feature.n_mels=16 fit.epochs=1 threshold.folds=2 "
-        "'ensemble.members.ganomaly.model={name: SpectrumDensity}'"
+        "'ensemble.members.ganomaly.model={name: SpectrumDensity}' 'selection.scorers=[{pooling: mean}]'"
     ),
     "ganad list my_fan": "",
     "ganad run yaml/recommended.yaml": "--set fit.epochs=1 ensemble.members.ganomaly.model.hidden=[16]",

@@ -176,6 +176,43 @@ def test_ensembles_of_p_values_and_of_ranks(detector, of_arrays):
     assert np.mean(ranks) == 12  # PyOD's names and direction
 
 
+def test_the_weighted_mean_of_an_ensembles_members(tmp_path):
+    clips, new = [tone(seed=seed) for seed in range(12)], HEALTHY + BROKEN
+    scorers = {"near": {"density": "knn"}, "far": {"density": "mahalanobis"}}
+    members = [{"name": name, "scorer": scorer} for name, scorer in scorers.items()]
+    settings = SETTINGS | {"scorer": {}, "ensemble": {"members": members, "weights": [1, 3]}}
+    both = SoundAnomalyDetector(settings).fit(clips)
+    z_scores, unseen = [], []
+    for scorer in scorers.values():
+        single = SoundAnomalyDetector(SETTINGS | {"scorer": scorer}).fit(clips)
+        training = np.array([clip.score for clip in single._fitted.normal_scores.training])
+        z_scores.append((single.anomaly_scores(new) - training.mean()) / training.std())
+        unseen.append((single.decision_scores_ - training.mean()) / training.std())
+    np.testing.assert_allclose(both.anomaly_scores(new), np.average(z_scores, axis=0, weights=[1, 3]), rtol=1e-6)
+    np.testing.assert_allclose(both.decision_scores_, np.average(unseen, axis=0, weights=[1, 3]), rtol=1e-6)
+    assert (both.predict(BROKEN) == -1).all()
+    both.save(tmp_path / "saved")
+    loaded = SoundAnomalyDetector.load(tmp_path / "saved")
+    assert (loaded.anomaly_scores(new) == both.anomaly_scores(new)).all()
+    again = SoundAnomalyDetector(loaded.settings_).fit(clips)
+    np.testing.assert_allclose(again.anomaly_scores(new), both.anomaly_scores(new), rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_without_settings_it_is_the_detector_of_a_folder(tmp_path, ganad):
+    """Scorer and weights are selected by both, from the same recordings."""
+    for number in range(12):
+        write_wav(tmp_path / "my_fan" / f"{number:02}.wav", tone(seed=number))
+    ganad("run", "my_fan", "-q", cwd=tmp_path)
+    exported = tmp_path / "my_fan-ganad" / "exported" / "my_fan"
+    training = rows(tmp_path / "my_fan-ganad" / "result" / "train_score_dev_my_fan.csv")
+    paths = [tmp_path / "my_fan" / name.removeprefix("my_fan/") for name in training]
+    detector = SoundAnomalyDetector(machine="my_fan").fit(paths)
+    new = [write_wav(tmp_path / "new" / f"{number}.wav", samples) for number, samples in enumerate(HEALTHY + BROKEN)]
+    expected = [prediction.anomaly_score for prediction in local.predict(exported, new)]
+    np.testing.assert_allclose(detector.anomaly_scores(new), expected, rtol=1e-4)
+
+
 def test_copies_pickles_and_folders_give_the_same_scores(detector, tmp_path):
     detector.save(tmp_path / "saved")
     detector.save(tmp_path / "saved")
@@ -275,7 +312,7 @@ def test_bad_files_are_named_all(detector, tmp_path):
         ({"settings": "nowhere.yaml"}, "Can't read the configuration nowhere.yaml"),
         ({"settings": 7}, "None, the path of a YAML file or a mapping"),
         ({"settings": {"modle": {}}}, "SoundAnomalyDetector: settings: unknown key `modle`; did you mean `model`"),
-        ({"settings": {"ensemble": {"members": ["a", "b"]}}}, "settings of one detector"),
+        ({"settings": {"ensemble": {"members": ["a", "b"]}}}, "configurations as .* Received: a, a result"),
         ({"false_alarms": 2.0}, "`threshold.false_alarms` between 0 and 1. Received: 2.0"),
         ({"sample_rate": "fast"}, "whole number for `audio.sample_rate`"),
         ({"machine": "../fan"}, "name without slashes"),

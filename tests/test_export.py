@@ -27,7 +27,7 @@ from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError, ExportError, InputError
 from ganad_tf.exporting import examples, litert, onnx, verify
 from ganad_tf.exporting.graph import Member, SoundScorer
-from ganad_tf.exporting.members import ExportInputs, gather
+from ganad_tf.exporting.trained_system import TrainedSystem, gather
 from ganad_tf.features import Normalizer, log_mel_layer
 from ganad_tf.models import DETECTORS
 from ganad_tf.results import ensemble
@@ -276,7 +276,7 @@ def test_a_model_that_scores_otherwise_is_not_kept(exported_project, tmp_path, m
 
 def test_a_score_of_zero_and_a_score_that_is_no_number_are_compared_as_they_should_be():
     run = MachineRun(config_of(), Listing("fan", Path(), ()), "dev")
-    gathered = ExportInputs(run, (), np.ones([1, 3]), threshold=2.0, calibration=np.empty([1, 0]))
+    gathered = TrainedSystem(run, (), np.ones([1, 3]), threshold=2.0, calibration=np.empty([1, 0]))
     example = examples.Example(None, np.zeros([2, 9, 16]), np.array([0.0, 1.0]))
     same = np.array([[0.0, 1.0], [False, False]])
     assert verify._difference(gathered, example, "0.log_mel", same) == 0

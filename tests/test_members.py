@@ -10,7 +10,7 @@ from conftest import write_machine
 from ganad_tf import config as configuration
 from ganad_tf import datasets
 from ganad_tf.errors import ConfigError
-from ganad_tf.exporting import members
+from ganad_tf.exporting import trained_system
 from ganad_tf.results import decisions, score_files
 from ganad_tf.run import machine_runs
 
@@ -188,7 +188,7 @@ def test_it_is_exported_as_the_ensemble_is(project, monkeypatch):
     for name in ("one.yaml", "both.yaml"):
         config = configuration.load(name)
         (run,) = machine_runs(config, datasets.list_clips(config, "dev"), "dev")
-        gathered.append(members.gather(run))
+        gathered.append(trained_system.gather(run))
     one, both = gathered
     assert one.threshold == both.threshold
     assert one.train_scores().tolist() == both.train_scores().tolist()

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import gate_takes, tone, write_machine
+from conftest import tone, write_machine
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from ganad_tf import config as configuration
@@ -229,7 +229,8 @@ def test_logs_are_small(watched):
     assert 10_000 < sum(path.stat().st_size for path in files) < 2_000_000
 
 
-@pytest.mark.parametrize("name", gate_takes(DETECTORS, "DenseAE"))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DETECTORS)
 def test_watching_changes_no_weight_and_needs_no_other_training(tmp_path, recordings, name):
     finals = []
     fit = {"epochs": 2, "batch_size": 32}

@@ -126,6 +126,8 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ca-cert", type=Path, metavar="FILE.pem", help=what)
     what = "say in words how each anomaly differs from the healthy machine; for a folder of `ganad export` only"
     parser.add_argument("--explain", action="store_true", help=what)
+    what = "share of normal recordings that may be called anomalous (default: that of the export)"
+    parser.add_argument("--false-alarms", type=_share, metavar="RATE", help=what)
     forms = parser.add_mutually_exclusive_group()
     parser.set_defaults(form="table")
     for form in ("json", "csv"):
@@ -230,6 +232,13 @@ def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a positive number. Received: {text}.")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a share between 0 and 1. Received: {text}.")
     return value
 
 

@@ -61,13 +61,13 @@ def predict(options: argparse.Namespace) -> None:
     if is_url:
         if options.explain:
             raise _not_explained(options.model)
-        outcomes = list(client.predict(_server(options), files))
+        outcomes = list(client.predict(_server(options), files, options.false_alarms))
     elif options.header or options.ca_cert:
         raise ConfigError(f"Expected the URL of a model with --header and --ca-cert. Received: {options.model}.")
     else:
         is_project = project.exists()
         model = project.choose_model(options.machine, options.files) if is_project else Path(options.model)
-        outcomes = list(_predict_here(model, files, explain=options.explain))
+        outcomes = list(_predict_here(model, files, options))
     write = {"table": predictions.as_table, "json": predictions.as_json, "csv": predictions.as_csv}[options.form]
     predicted = [outcome for outcome in outcomes if isinstance(outcome, predictions.Prediction)]
     print(write(predicted))
@@ -119,21 +119,23 @@ def _not_explained(model: str) -> ConfigError:
     )
 
 
-def _predict_here(model: Path, files: Sequence[Path], *, explain: bool) -> Iterator[predictions.Prediction | DataError]:
+def _predict_here(
+    model: Path, files: Sequence[Path], options: argparse.Namespace
+) -> Iterator[predictions.Prediction | DataError]:
     """Scores in this process: a model for small boards in its own runtime, any other in TensorFlow."""
     from ganad_tf.serving.predict import edge
 
     file = edge.find(model)
     if file:
-        if explain:
+        if options.explain:
             raise _not_explained(str(file))
         with terminal.silenced():  # LiteRT logs its delegates
             loaded = edge.EdgeModel(file)
-        return edge.predict(loaded, files)
+        return edge.predict(loaded, files, options.false_alarms)
     terminal.import_tensorflow(for_serving=True)
     from ganad_tf.serving.predict import local
 
-    return local.predict(model, files, explain=explain)
+    return local.predict(model, files, explain=options.explain, false_alarms=options.false_alarms)
 
 
 def serve(options: argparse.Namespace) -> None:

@@ -4,8 +4,8 @@ import dataclasses
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from ganad_tf import config as configuration
 from ganad_tf.cache.prepare import prepare_cache
+from ganad_tf.config import Config
 from ganad_tf.errors import ConfigError, ThresholdError
 from ganad_tf.estimator import recordings, saved
 from ganad_tf.estimator.fitted import FittedDetector, keep
@@ -26,11 +28,12 @@ from ganad_tf.exporting import savedmodel
 from ganad_tf.results import conformal
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.fit import check_clip_count
+from ganad_tf.selection import select, words
 from ganad_tf.training.build import build
-from ganad_tf.training.calibrate import calibrate_detector
+from ganad_tf.training.calibrate import Show, calibrate_detector
 from ganad_tf.training.train import train_detector
 
-Show = Callable[[str], AbstractContextManager[tuple[Any, ...]]]
+logger = logging.getLogger(__name__)
 
 
 class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
@@ -44,8 +47,9 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
     is -1. `anomaly_scores` and the attributes with PyOD's names are high, as everywhere else in this package.
 
     Args:
-      settings: A YAML file, or a mapping of its sections; None for the recommended settings of a single detector
-        (`yaml/ganomaly_density.yaml`). The threshold is conformal unless they choose another.
+      settings: A YAML file, or a mapping of its sections. None for those of `ganad run FOLDER`: the recommended ones
+        (`yaml/recommended.yaml`), with scorer and weights selected by the normal recordings alone. The threshold is
+        conformal unless they choose another.
       machine: Name of the machine; its section under `machines` in the settings applies.
       sample_rate: Sample rate of arrays and files in Hz; None for that of the settings, 16000 by default.
       false_alarms: Share of normal recordings that may be called anomalous; None for that of the settings, 0.05 by
@@ -54,6 +58,7 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
       verbose: 1 for a progress bar per training.
 
     Attributes:
+      settings_: Settings of the fitted detector, with what was selected; as `settings` they give the same detector.
       decision_scores_: Anomaly scores `[clips]` of the training recordings, in their order; with a conformal threshold
         each by a detector that has not seen it.
       threshold_: Anomaly score above which a recording is an anomaly; None if there are too few recordings for
@@ -94,13 +99,7 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
           DataError: If recordings can't be used, or are too few.
           TrainingError: If a loss becomes NaN or infinite.
         """
-        config = make_config(
-            self.settings,
-            self.machine,
-            sample_rate=self.sample_rate,
-            false_alarms=self.false_alarms,
-            seed=self.seed,
-        )
+        config = self._config()
         with tempfile.TemporaryDirectory(prefix="ganad-") as name:
             scratch = Path(name)
             listing, clips = recordings.list_training(X, config, self.machine, scratch / "recordings", groups)
@@ -108,8 +107,14 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
                 f"{kind}_directory": str(scratch / kind) for kind in ("cache", "model", "result")
             }
             run = MachineRun(dataclasses.replace(config, **folders), listing, "dev")
+            show = partial(_bar, bool(self.verbose))
             with _without_advice():
-                _train(run, partial(_bar, config.fit.epochs, bool(self.verbose)))
+                _prepare(run)
+                if self.settings is None and (choice := select(run, show=show)):
+                    logger.info(words.in_words(choice))
+                    config = self._config(choice.settings())
+                    run = run.with_config(dataclasses.replace(config, **folders))
+                _train(run, show)
             keep(run, scratch / "kept")
             fitted = FittedDetector(config, self.machine, scratch / "kept")
         self._remember(fitted, [clip.name for clip in clips])
@@ -219,11 +224,16 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
         estimator._remember(fitted, clips)
         return estimator
 
+    def _config(self, selected: Mapping[str, Any] | None = None) -> Config:
+        given = {name: getattr(self, name) for name in ("sample_rate", "false_alarms", "seed")}
+        return make_config(self.settings, self.machine, **given, selected=selected)
+
     def _remember(self, fitted: FittedDetector, clips: list[str]) -> None:
         """Sets the attributes of a fitted estimator, in the order of `clips`."""
         normal = fitted.normal_scores
         scores = {clip.name: clip.score for clip in normal.calibration or normal.training}
         self._fitted, self._clips = fitted, clips
+        self.settings_ = configuration.to_dict(fitted.config)
         self.calibration_scores_ = np.array(normal.calibration_values())
         self.decision_scores_ = np.array([scores.get(name, np.nan) for name in clips])
         try:
@@ -235,24 +245,33 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
         self.labels_ = (~(self.decision_scores_ <= self.threshold_)).astype(int)  # also 1 where there is no score
 
 
+def _prepare(run: MachineRun) -> None:
+    """Computes the log-mels, after settings have been refused that no detector can be trained with."""
+    for system in run.systems():
+        build(system.config)
+        check_clip_count(system, len(run.listing.clips))
+    for system in run.systems():
+        prepare_cache(system, "train")
+
+
 def _train(run: MachineRun, show: Show) -> None:
-    """Runs the stages of a training."""
-    build(run.config)  # refuses settings before time is spent on recordings
-    check_clip_count(run, len(run.listing.clips))
-    prepare_cache(run, "train")
-    with show(f"{run.machine} train") as callbacks:
-        train_detector(run, callbacks=callbacks)
-    calibrate_detector(run, show=show)
+    """Trains and calibrates the detector, or the members of an ensemble."""
+    for system in run.systems():
+        with show(f"{system.title} train") as callbacks:
+            train_detector(system, callbacks=callbacks)
+        calibrate_detector(system, show=show)
 
 
 @contextmanager
-def _bar(epochs: int, is_wanted: bool, label: str) -> Iterator[tuple[keras.callbacks.Callback, ...]]:
+def _bar(is_wanted: bool, label: str) -> Iterator[tuple[keras.callbacks.Callback, ...]]:
     """Yields Keras callbacks that show a progress bar, in a terminal or a notebook; none if it is not wanted."""
     if not is_wanted:
         yield ()
         return
-    with tqdm(total=epochs, desc=label, unit="epoch") as bar:
-        yield (keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.update()),)
+    with tqdm(desc=label, unit="epoch") as bar:
+        yield (
+            keras.callbacks.LambdaCallback(on_train_begin=lambda *_: bar.reset(), on_epoch_end=lambda *_: bar.update()),
+        )
 
 
 @contextmanager

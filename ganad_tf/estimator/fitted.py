@@ -4,27 +4,27 @@ import dataclasses
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from ganad_tf import audio
 from ganad_tf.cache.directory import Cache
 from ganad_tf.clips import evenly_spread
 from ganad_tf.config import Config
-from ganad_tf.errors import DataError, ThresholdError
+from ganad_tf.errors import DataError
 from ganad_tf.estimator import recordings
 from ganad_tf.estimator.recordings import Item
-from ganad_tf.exporting.graph import Member, SoundScorer
-from ganad_tf.features import fewest_samples, log_mel_layer, memory
-from ganad_tf.results.thresholds import NormalScores, threshold
+from ganad_tf.exporting import trained_system
+from ganad_tf.exporting.graph import SoundScorer
+from ganad_tf.exporting.trained_system import TrainedSystem
+from ganad_tf.features import fewest_samples, memory
+from ganad_tf.results.thresholds import NormalScores
 from ganad_tf.run import MachineRun
-from ganad_tf.scoring import calibration, clip_values
-from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory, TrainedDetector
+from ganad_tf.scoring.model_directory import ModelDirectory
 
 MODEL, EXAMPLES = "model", "examples"
 N_EXAMPLES, EXAMPLE_SECONDS = 8, 10  # an export is verified by them when the recordings themselves are gone
@@ -54,10 +54,10 @@ class FittedDetector:
         config = dataclasses.replace(self.config, model_directory=str(folder / MODEL))
         return MachineRun(config, recordings.list_written(folder / EXAMPLES, self.machine), "dev")
 
-    @property
+    @cached_property
     def normal_scores(self) -> NormalScores:
         """Scores of the training clips."""
-        return self._scorer.normal_scores
+        return self._system.normal_scores()
 
     def threshold(self) -> float:
         """Score above which a clip is an anomaly.
@@ -65,7 +65,7 @@ class FittedDetector:
         Raises:
           ThresholdError: If the scores of the training clips determine none.
         """
-        return threshold(self.normal_scores.deciding(self.config.threshold), self.config.threshold)
+        return self._system.decision_threshold()
 
     def scores(self, items: Sequence[Item]) -> np.ndarray:
         """Anomaly scores `[clips]` float64, to the last digit those of `ganad score`.
@@ -76,7 +76,7 @@ class FittedDetector:
         scores, faults = [], []
         for number, item in enumerate(items):
             try:
-                scores.append(float(self._score(self._log_mel(item, number)).numpy()))
+                scores.append(self._score(item, number))
             except DataError as error:
                 faults.append(error)
         recordings.refuse_faults(faults, len(items))
@@ -117,46 +117,27 @@ class FittedDetector:
         return Path(folder)
 
     @cached_property
-    def _model(self) -> TrainedDetector:
-        return ModelDirectory.of(self.run).load()
-
-    @cached_property
-    def _scorer(self) -> FittedScorer:
-        return calibration.load_scorer(ModelDirectory.of(self.run), self.config)
-
-    @cached_property
-    def _features(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        layer = log_mel_layer(self.config.audio, self.config.feature)
-        return tf.function(layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
-
-    @cached_property
-    def _functions(self) -> Callable[[tf.Tensor], list[tf.Tensor]]:
-        return clip_values.clip_function(self._model, [clip_values.scorer_function(self._model, self._scorer)])
+    def _system(self) -> TrainedSystem:
+        return trained_system.load(self.run)
 
     @cached_property
     def _graph(self) -> SoundScorer:
-        try:
-            limit = self.threshold()
-        except ThresholdError:
-            limit = np.nan
-        normal = self.normal_scores.calibration_values()
-        return SoundScorer(self.config, [Member(self._model, self._scorer)], limit, calibration=normal)
+        return self._system.graph()
 
-    def _log_mel(self, item: Item, number: int) -> tf.Tensor:
-        """Log-mel `[frames, mels]` in dB."""
+    def _score(self, item: Item, number: int) -> float:
         with memory.enough_for(item if isinstance(item, Path) else Path(f"recording {number}")):
-            return self._features(memory.as_tensor(recordings.waveform(item, number, self.config)))
-
-    def _score(self, log_mel: tf.Tensor) -> tf.Tensor:
-        return self._functions(log_mel)[0]
+            waveform = recordings.waveform(item, number, self.config)
+            (score,) = self._system.live_scores(self._system.live_log_mels([waveform]))
+        return float(score)
 
 
 def keep(run: MachineRun, folder: Path) -> None:
-    """Copies the trained detector of a run to a folder, without its folds, and writes examples of its recordings."""
-    source = ModelDirectory.of(run).path
-    copied = folder / MODEL / source.relative_to(run.config.model_directory)
-    shutil.copytree(source, copied, ignore=shutil.ignore_patterns("folds"))
-    entries, settings = Cache(run, "train").current().entries, run.config.audio
+    """Copies the trained detectors of a run to a folder, without their folds, and writes examples of its recordings."""
+    for system in run.systems():
+        source = ModelDirectory.of(system).path
+        copied = folder / MODEL / source.relative_to(run.config.model_directory)
+        shutil.copytree(source, copied, ignore=shutil.ignore_patterns("folds"))
+    entries, settings = Cache(run.systems()[0], "train").current().entries, run.config.audio
     most = max(EXAMPLE_SECONDS * settings.sample_rate, fewest_samples(run.config.feature))
     for number, index in enumerate(evenly_spread(len(entries), N_EXAMPLES)):
         samples = audio.read(run.listing.directory / entries[index].clip.file, settings)[:most]

@@ -9,36 +9,52 @@ import numpy as np
 
 from ganad_tf import config as configuration
 from ganad_tf import runtime
-from ganad_tf.config import Config
+from ganad_tf.config import Config, layers
 from ganad_tf.errors import ConfigError
 
-RECOMMENDED = "ganomaly_density.yaml"
+RECOMMENDED = "recommended.yaml"
 SOURCE = "SoundAnomalyDetector"  # of parameters, in messages
 
 Settings = str | os.PathLike[str] | Mapping[str, Any] | None
 
 
 def make_config(
-    settings: Settings, machine: str, *, sample_rate: int | None, false_alarms: float | None, seed: int | None
+    settings: Settings,
+    machine: str,
+    *,
+    sample_rate: int | None,
+    false_alarms: float | None,
+    seed: int | None,
+    selected: Mapping[str, Any] | None = None,
 ) -> Config:
     """Configuration of the estimator's parameters; those that are not None win over `settings`.
 
     The recordings count as a folder of one's own (`dataset.name: folder`), so the threshold is conformal unless
     `settings` choose another. Directories in `settings` are ignored.
 
+    Args:
+      settings: A YAML file, a mapping of its sections, or None for the recommended settings.
+      machine: Name of the machine, whose section under `machines` applies.
+      sample_rate: In Hz.
+      false_alarms: Share of normal recordings that may be called anomalous.
+      seed: Seed of training and folds.
+      selected: Sections that were selected for the machine; they win over its sections in `settings`.
+
     Raises:
-      ConfigError: If a parameter or a setting is not valid, or `settings` are those of an ensemble.
+      ConfigError: If a parameter or a setting is not valid, or a member of an ensemble is a result directory.
     """
     if not isinstance(machine, str) or machine in ("", ".", "..") or Path(machine).name != machine:
         raise ConfigError(f"{SOURCE}: expected a name without slashes for `machine`. Received: {machine!r}.")
     mapping, source = _read(settings)
     kept = {key: value for key, value in mapping.items() if not str(key).endswith("_directory")}
     as_folder = {"deterministic": runtime.is_deterministic(), **kept, "dataset": {"name": "folder"}}
+    if selected:
+        as_folder = layers.merge(as_folder, {"machines": {machine: selected}})
     config = configuration.from_mapping(as_folder, source=source).for_machine(machine)
-    if config.ensemble.members:
+    directories = [member for member in config.ensemble.members if isinstance(member, str)]
+    if directories:
         raise ConfigError(
-            f"{source}: expected the settings of one detector. Received: an ensemble; fit a {SOURCE} for each member, "
-            "and average their p-values."
+            f"{source}: expected configurations as `ensemble.members`. Received: {directories[0]}, a result directory."
         )
     changed = configuration.to_dict(config)
     if sample_rate is not None:
@@ -56,7 +72,8 @@ def _read(settings: Settings) -> tuple[dict[str, Any], str]:
         return dict(settings), f"{SOURCE}: settings"
     if isinstance(settings, str | os.PathLike | None):
         path = configuration.shipped(RECOMMENDED) if settings is None else settings
-        return configuration.read_yaml(path), str(path)
+        mapping = configuration.read_yaml(path)
+        return mapping | {"audio": {"resample": True}} if settings is None else mapping, str(path)
     raise ConfigError(
         f"{SOURCE}: expected None, the path of a YAML file or a mapping for `settings`. Received: {settings!r}."
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ganad_tf.errors import DataError
-from ganad_tf.exporting import members, metadata
+from ganad_tf.exporting import metadata, trained_system
 from ganad_tf.run import MachineRun
 from ganad_tf.serving.models import versions
 
@@ -20,7 +20,7 @@ def is_exported(run: MachineRun, name: str) -> bool:
         there = json.loads((version / versions.METADATA).read_text(encoding="utf-8"))
     except (DataError, OSError, ValueError):
         return False
-    here = json.loads(json.dumps(metadata.collect(members.gather(run), name)))
+    here = json.loads(json.dumps(metadata.collect(trained_system.gather(run), name)))
     return bool(_compared(here) == _compared(there))
 
 

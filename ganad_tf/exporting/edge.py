@@ -16,9 +16,9 @@ import numpy as np
 
 from ganad_tf.clips import evenly_spread
 from ganad_tf.errors import ConfigError, DataError, ExportError
-from ganad_tf.exporting import members, metadata, publishing
+from ganad_tf.exporting import metadata, publishing, trained_system
 from ganad_tf.exporting.examples import read_usable_clips
-from ganad_tf.exporting.members import ExportInputs
+from ganad_tf.exporting.trained_system import TrainedSystem
 from ganad_tf.files import atomic
 from ganad_tf.results import metrics
 from ganad_tf.run import MachineRun
@@ -65,7 +65,7 @@ def export(
     n_clips = batch or 1
     with publishing.no_empty_folders(model):
         atomic.check_writable(model / "1")
-        inputs = members.gather(run)
+        inputs = trained_system.gather(run)
         tests = _equal_clips(inputs, "test" if run.listing.clips_of("test") else "train", seconds)
         samples = tests[0][1].shape[0]
         with atomic.temporary_directory(model / "new") as draft:
@@ -96,7 +96,7 @@ def _runtime(form: Format):  # type: ignore[no-untyped-def]  # a module
         ) from error
 
 
-def _equal_clips(inputs: ExportInputs, split: str, seconds: float | None) -> list[tuple[int | None, np.ndarray]]:
+def _equal_clips(inputs: TrainedSystem, split: str, seconds: float | None) -> list[tuple[int | None, np.ndarray]]:
     """Labels and waveforms `[samples]` of a split's clips, cut to one length; shorter clips are left out."""
     config = inputs.config
     if config.dataset.name == "imported":
@@ -114,7 +114,7 @@ def _equal_clips(inputs: ExportInputs, split: str, seconds: float | None) -> lis
     return long_enough
 
 
-def _calibration_clips(inputs: ExportInputs, batch: int, samples: int) -> list[np.ndarray]:
+def _calibration_clips(inputs: TrainedSystem, batch: int, samples: int) -> list[np.ndarray]:
     """Normal training clips for the ranges of 8-bit values, `[batch, samples]` each."""
     seconds = samples / inputs.config.audio.sample_rate
     normal = [waveform for label, waveform in _equal_clips(inputs, "train", seconds) if label == 0]
@@ -139,7 +139,7 @@ def _score_in_batches(run: Callable[[np.ndarray], dict[str, np.ndarray]], batch:
 
 
 def _compare(
-    inputs: ExportInputs, tests: list[tuple[int | None, np.ndarray]], run: Scores, *, is_exact: bool
+    inputs: TrainedSystem, tests: list[tuple[int | None, np.ndarray]], run: Scores, *, is_exact: bool
 ) -> dict[str, float]:
     """Largest relative difference from the live scores and, if all clips are labelled, both AUCs."""
     waveforms = np.stack([waveform for _, waveform in tests])

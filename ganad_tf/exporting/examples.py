@@ -14,7 +14,7 @@ from ganad_tf.cache.directory import Cache
 from ganad_tf.clips import Clip, Listing, evenly_spread
 from ganad_tf.errors import DataError, ExportError
 from ganad_tf.exporting.graph import recording_limits
-from ganad_tf.exporting.members import ExportInputs
+from ganad_tf.exporting.trained_system import TrainedSystem
 from ganad_tf.recording_check.statistics import of_log_mel, of_waveform
 from ganad_tf.scoring import recordings
 from ganad_tf.serving.models import replay
@@ -43,7 +43,7 @@ class Example:
     scores: np.ndarray
 
 
-def from_waveforms(inputs: ExportInputs, clips: list[np.ndarray]) -> list[Example]:
+def from_waveforms(inputs: TrainedSystem, clips: list[np.ndarray]) -> list[Example]:
     """Examples of three lengths: the shortest clip's, two thirds and one third of it.
 
     Raises:
@@ -65,13 +65,13 @@ def from_waveforms(inputs: ExportInputs, clips: list[np.ndarray]) -> list[Exampl
     return _add_scores(inputs, examples)
 
 
-def from_log_mels(inputs: ExportInputs, clips: list[np.ndarray]) -> list[Example]:
+def from_log_mels(inputs: TrainedSystem, clips: list[np.ndarray]) -> list[Example]:
     """Examples of three lengths from imported log-mels `[frames, mels]`."""
     lengths = _lengths(clips, inputs.shortest_clip()[1])
     return _add_scores(inputs, [(None, np.stack([clip[:length] for clip in clips])) for length in lengths])
 
 
-def example_clips(inputs: ExportInputs, longest: int) -> list[Example]:
+def example_clips(inputs: TrainedSystem, longest: int) -> list[Example]:
     """Examples from eight evenly spread recordings; fewer recordings are repeated.
 
     Args:
@@ -108,7 +108,7 @@ def _warn_of_longer(listing: Listing, clips: Sequence[Clip], longest_seconds: fl
 
 
 def read_usable_clips(
-    inputs: ExportInputs, clips: Sequence[Clip], *, most: int | None = None
+    inputs: TrainedSystem, clips: Sequence[Clip], *, most: int | None = None
 ) -> dict[Clip, np.ndarray]:
     """Waveforms of clips, cut to `most` samples; `on_bad_clip: skip` leaves out unusable clips.
 
@@ -128,7 +128,7 @@ def read_usable_clips(
     return waveforms
 
 
-def _judged(inputs: ExportInputs, waveforms: np.ndarray, log_mels: np.ndarray) -> list[int]:
+def _judged(inputs: TrainedSystem, waveforms: np.ndarray, log_mels: np.ndarray) -> list[int]:
     """Indices of the clips that are judged, repeated to eight; none if none is."""
     limits, indices = recording_limits(inputs.members), list(range(len(waveforms)))
     if limits:
@@ -152,7 +152,7 @@ def _repeat_to_eight(clips: list[T]) -> list[T]:
     return [clips[number % len(clips)] for number in range(N_CLIPS)]
 
 
-def _add_scores(inputs: ExportInputs, clips: Sequence[tuple[np.ndarray | None, np.ndarray]]) -> list[Example]:
+def _add_scores(inputs: TrainedSystem, clips: Sequence[tuple[np.ndarray | None, np.ndarray]]) -> list[Example]:
     scores = inputs.live_scores([log_mel for _, log_mels in clips for log_mel in log_mels])
     parts = np.split(scores, len(clips))
     return [Example(waveforms, log_mels, part) for (waveforms, log_mels), part in zip(clips, parts, strict=True)]

@@ -19,6 +19,7 @@ from ganad_tf.audio import LOUDEST
 from ganad_tf.config import Config
 from ganad_tf.exporting import constants
 from ganad_tf.exporting.checks import LengthLimit, expect, expect_finite, require_clips
+from ganad_tf.exporting.deciding import Decider, Tensors, finite
 from ganad_tf.exporting.explaining import explain
 from ganad_tf.exporting.guards import replace_unusable_scores
 from ganad_tf.features import fewest_samples, log_mel_layer, windows_of
@@ -29,8 +30,8 @@ from ganad_tf.scoring import clip_scores, clip_values
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving.models import audio_format
 from ganad_tf.serving.models.audio_format import AudioFormat
+from ganad_tf.serving.models.signature import FALSE_ALARMS
 
-Tensors = dict[str, tf.Tensor]
 Precision = Literal["float64", "float32"]
 FARTHEST_DB = 300.0  # beyond silence, -157 dB, and full scale
 PARALLEL_CLIPS = 8  # clips of a batch that are processed concurrently
@@ -67,6 +68,8 @@ class SoundScorer(tf.Module):
         `score_wav` `[batch]` strings, 16-bit PCM WAV files, possibly of different lengths;
         `score_frames` `[batch, frames, mels]` in dB; all three to `anomaly_score` float32, `is_anomaly` bool,
         `threshold` float32 and, with calibration scores, `p_value` float32.
+        `decide_waveform`, `decide_wav`, `decide_frames` the same, only with calibration scores: they also take
+        `false_alarms` `[batch]` float32, the rate that each clip's threshold is set by.
         `explain` `[batch, samples]` to the outputs of `explain_clip`.
         `audio_format` `[batch]` of any numbers to the audio settings, for clients.
     """
@@ -84,9 +87,8 @@ class SoundScorer(tf.Module):
         super().__init__()
         self.config = config
         self.members = tuple(members)
-        self.threshold = threshold
-        self.calibration = np.asarray(calibration, precision)
         self.precision = precision
+        self._decider = Decider(threshold, calibration, precision)
         self._limits = recording_limits(members)
         feature = config.feature
         self._length_limit = LengthLimit(longest_samples, config.audio.sample_rate, feature.hop_length)
@@ -99,10 +101,11 @@ class SoundScorer(tf.Module):
         self._score_clip = tf.function(self.score_clip, input_signature=[clip])
         waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
         log_mel = tf.TensorSpec([None, None, feature.n_mels], tf.float32, "log_mel")
+        wav_bytes = tf.TensorSpec([None], tf.string, "wav_bytes")
         self.functions = {
-            "score_waveform": tf.function(self._score_waveform, input_signature=[waveform]),
-            "score_wav": tf.function(self._score_wav, input_signature=[tf.TensorSpec([None], tf.string, "wav_bytes")]),
-            "score_frames": tf.function(self._score_frames, input_signature=[log_mel]),
+            **self._scoring_functions("waveform", self._scores_of_waveforms, waveform),
+            **self._scoring_functions("wav", self._scores_of_files, wav_bytes),
+            **self._scoring_functions("frames", self._scores_of_log_mels, log_mel),
             "explain": tf.function(self._explain, input_signature=[waveform]),
             audio_format.SIGNATURE: constants.audio_format_function(
                 AudioFormat(config.audio, self.fewest_samples, longest_samples)
@@ -129,9 +132,7 @@ class SoundScorer(tf.Module):
             log_mels = [features(clip[tf.newaxis])[0] for clip in tf.unstack(waveform)]
             scores = tf.stack([self.score_clip(log_mel, in_pieces=False) for log_mel in log_mels])
             scores = replace_unusable_scores(waveform, scores)
-            threshold = self._threshold_of(scores)
-            decided = {"anomaly_score": scores, "is_anomaly": scores > threshold, "threshold": threshold}
-            return decided | self._p_values(scores)
+            return self._decider.decide(scores)
 
         features = tf.function(self._layer, input_signature=[tf.TensorSpec([1, None], tf.float32)])
         spec = tf.TensorSpec([batch, samples], tf.float32, "waveform")
@@ -148,19 +149,40 @@ class SoundScorer(tf.Module):
             explained = explain(member.model, member.fitted, log_mel)
         return {"log_mel": log_mel, **explained, "anomaly_score": self._score_clip(log_mel)}
 
-    def _score_waveform(self, waveform: tf.Tensor) -> Tensors:
-        waveform = self._check_waveform(waveform)
-        return self._decide("waveform", _map(lambda clip: self._score_clip(self._log_mel("waveform", clip)), waveform))
+    def _scoring_functions(
+        self, kind: str, scores_of: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec
+    ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+        """The signatures `score_<kind>` and, with calibration scores, `decide_<kind>`."""
 
-    def _score_wav(self, wav_bytes: tf.Tensor) -> Tensors:
+        def score(clips: tf.Tensor) -> Tensors:
+            return self._decider.decide(finite(spec.name, scores_of(clips)))
+
+        def decide(clips: tf.Tensor, false_alarms: tf.Tensor) -> Tensors:
+            n_clips, n_rates = tf.shape(clips)[0], tf.shape(false_alarms)[0]
+            sentence = (f"{FALSE_ALARMS}: expected one rate per clip,", n_clips, "received", n_rates)
+            with tf.control_dependencies([expect(tf.equal(n_clips, n_rates), *sentence)]):
+                false_alarms = tf.identity(false_alarms)
+            return self._decider.decide_at(finite(spec.name, scores_of(clips)), false_alarms)
+
+        rates = tf.TensorSpec([None], tf.float32, FALSE_ALARMS)
+        functions = {f"score_{kind}": tf.function(score, input_signature=[spec])}
+        if self._decider.has_p_values:
+            functions[f"decide_{kind}"] = tf.function(decide, input_signature=[spec, rates])
+        return functions
+
+    def _scores_of_waveforms(self, waveform: tf.Tensor) -> tf.Tensor:
+        waveform = self._check_waveform(waveform)
+        return _map(lambda clip: self._score_clip(self._log_mel("waveform", clip)), waveform)
+
+    def _scores_of_files(self, wav_bytes: tf.Tensor) -> tf.Tensor:
         def score_file(file: tf.Tensor) -> tf.Tensor:
             with tf.control_dependencies(self._length_limit.check_file("wav_bytes", file)):
                 decoded = self._decode(tf.identity(file))
             return self._score_clip(self._log_mel("wav_bytes", decoded))
 
-        return self._decide("wav_bytes", _map(score_file, require_clips("wav_bytes", wav_bytes)))
+        return _map(score_file, require_clips("wav_bytes", wav_bytes))
 
-    def _score_frames(self, log_mel: tf.Tensor) -> Tensors:
+    def _scores_of_log_mels(self, log_mel: tf.Tensor) -> tf.Tensor:
         with tf.control_dependencies(self._length_limit.check_spectra("log_mel", log_mel)):
             log_mel = require_clips("log_mel", log_mel)
         n_frames = tf.shape(log_mel)[1]
@@ -173,7 +195,7 @@ class SoundScorer(tf.Module):
         ]
         with tf.control_dependencies(checks):
             log_mel = tf.identity(log_mel)
-        return self._decide("log_mel", _map(self._score_clip, log_mel))
+        return _map(self._score_clip, log_mel)
 
     def _explain(self, waveform: tf.Tensor) -> Tensors:
         names = ("log_mel", "reconstruction", "window_scores", "band_residual", "anomaly_score")
@@ -216,24 +238,6 @@ class SoundScorer(tf.Module):
             checks.append(expect(n_channels > channel, *sentence))
         with tf.control_dependencies(checks):
             return tf.reduce_mean(samples, axis=1) if channel == "mean" else samples[:, channel]
-
-    def _decide(self, name: str, scores: tf.Tensor) -> Tensors:
-        with tf.control_dependencies([expect_finite(name, scores)]):
-            scores = tf.identity(scores)
-        is_anomaly = tf.cast(scores, tf.float64) > self.threshold  # in float64, as in the decision files
-        decided = {"anomaly_score": scores, "is_anomaly": is_anomaly, "threshold": self._threshold_of(scores)}
-        return decided | self._p_values(scores)
-
-    def _p_values(self, scores: tf.Tensor) -> Tensors:
-        """`conformal.p_values` of scores `[batch]`; nothing without calibration scores."""
-        if not len(self.calibration):
-            return {}
-        is_above = tf.cast(scores, self.calibration.dtype)[:, tf.newaxis] <= self.calibration  # [batch, n]
-        n_above = tf.reduce_sum(tf.cast(is_above, tf.float32), axis=1)
-        return {"p_value": (1 + n_above) / float(1 + len(self.calibration))}
-
-    def _threshold_of(self, scores: tf.Tensor) -> tf.Tensor:
-        return tf.fill(tf.shape(scores), tf.constant(self.threshold, tf.float32))
 
 
 def recording_limits(members: Sequence[Member]) -> RecordingLimits | None:

@@ -11,8 +11,8 @@ from typing import Any
 from ganad_tf.config import to_dict
 from ganad_tf.errors import DataError
 from ganad_tf.exporting.graph import recording_limits
-from ganad_tf.exporting.members import ExportInputs
 from ganad_tf.exporting.portable import strip_private_paths
+from ganad_tf.exporting.trained_system import TrainedSystem
 from ganad_tf.files import atomic
 from ganad_tf.results import conformal, evaluate
 from ganad_tf.results.directory import ResultDirectory
@@ -20,7 +20,7 @@ from ganad_tf.run import MachineRun
 from ganad_tf.scoring import model_directory
 
 
-def collect(inputs: ExportInputs, name: str) -> dict[str, Any]:
+def collect(inputs: TrainedSystem, name: str) -> dict[str, Any]:
     """Collects configuration, data, threshold, results, versions, seeds and commit, without private paths."""
     config, model = inputs.config, inputs.members[0].model
     records = [member.model.record for member in inputs.members]
@@ -60,7 +60,7 @@ def collect(inputs: ExportInputs, name: str) -> dict[str, Any]:
     return dict(strip_private_paths(entries, Path.cwd()))
 
 
-def _false_alarms(inputs: ExportInputs) -> dict[str, float]:
+def _false_alarms(inputs: TrainedSystem) -> dict[str, float]:
     """The rate of a conformal threshold, also where it follows from the number of clips."""
     settings, n_scores = inputs.config.threshold, int(inputs.calibration.shape[1])
     if settings.method != "conformal":

@@ -11,9 +11,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from ganad_tf.errors import ConfigError
-from ganad_tf.exporting import examples, members, metadata, publishing, serving_files, verify
+from ganad_tf.exporting import examples, metadata, publishing, serving_files, trained_system, verify
 from ganad_tf.exporting.graph import SoundScorer
-from ganad_tf.exporting.members import ExportInputs
+from ganad_tf.exporting.trained_system import TrainedSystem
 from ganad_tf.files import atomic, tensorflow_errors
 from ganad_tf.run import MachineRun
 from ganad_tf.serving.models.versions import HEALTHY, METADATA
@@ -42,7 +42,7 @@ def export(run: MachineRun, name: str, *, longest_seconds: float = 600.0) -> Pat
     model = Path(run.config.export_directory, name)
     with publishing.no_empty_folders(model):
         atomic.check_writable(model / "1")
-        inputs = members.gather(run)
+        inputs = trained_system.gather(run)
         longest = _longest_samples(inputs, longest_seconds)
         clips = examples.example_clips(inputs, longest)
         with atomic.temporary_directory(model / "new") as draft:
@@ -61,7 +61,7 @@ def export(run: MachineRun, name: str, *, longest_seconds: float = 600.0) -> Pat
     return version
 
 
-def _longest_samples(inputs: ExportInputs, seconds: float) -> int:
+def _longest_samples(inputs: TrainedSystem, seconds: float) -> int:
     rate, fewest = inputs.config.audio.sample_rate, inputs.shortest_clip()[0]
     samples = round(seconds * rate)
     if not fewest <= samples < MOST_SAMPLES:

@@ -9,13 +9,13 @@ import numpy as np
 
 from ganad_tf.errors import ExportError
 from ganad_tf.exporting.examples import Example
-from ganad_tf.exporting.members import ExportInputs
+from ganad_tf.exporting.trained_system import TrainedSystem
 from ganad_tf.serving.models import replay
 
 TOLERANCE = 1e-4  # of the live score
 
 
-def verify(artifact: Path, inputs: ExportInputs, examples: list[Example], scratch: Path) -> float:
+def verify(artifact: Path, inputs: TrainedSystem, examples: list[Example], scratch: Path) -> float:
     """Scores the examples in a new process and compares scores and decisions.
 
     Args:
@@ -25,7 +25,7 @@ def verify(artifact: Path, inputs: ExportInputs, examples: list[Example], scratc
       scratch: Temporary folder for the files that the two processes exchange.
 
     Returns:
-      Largest difference between an exported and a live score, relative to `ExportInputs.scale`.
+      Largest difference between an exported and a live score, relative to `TrainedSystem.scale`.
 
     Raises:
       ExportError: If a score or a decision differs, or the artifact can't be loaded.
@@ -45,7 +45,7 @@ def verify(artifact: Path, inputs: ExportInputs, examples: list[Example], scratc
         return max(_difference(inputs, examples[int(key.split(".")[0])], key, results[key]) for key in results.files)
 
 
-def _difference(inputs: ExportInputs, example: Example, key: str, exported: np.ndarray) -> float:
+def _difference(inputs: TrainedSystem, example: Example, key: str, exported: np.ndarray) -> float:
     """Largest relative difference of one batch; the rows of `exported` are scores and decisions."""
     expected = example.scores[: exported.shape[1]]
     scale = inputs.scale(expected)

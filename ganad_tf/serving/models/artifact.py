@@ -1,7 +1,7 @@
 """An exported SavedModel in this process: named NumPy arrays in, named NumPy arrays out."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from ganad_tf.errors import DataError, InputError
 from ganad_tf.files import checksummed
 from ganad_tf.findings.healthy import Healthy
 from ganad_tf.serving.models import metadata, wav
-from ganad_tf.serving.models.signature import Field, Signature, find_signature
+from ganad_tf.serving.models.signature import FALSE_ALARMS, Field, Signature, find_signature
 from ganad_tf.serving.models.versions import HEALTHY, METADATA, newest
+
+DECIDE = "decide_waveform"  # signature of models with p-values
 
 # The messages of the graph's own checks, and the text that TensorFlow puts around them.
 _ASSERTION = re.compile(r"assertion failed: (.*?)(?:\n|$)")
@@ -81,13 +83,21 @@ class Artifact:
             wav.check_length(inputs["wav_bytes"], self.longest_seconds)
         return self._call(signature, {name: tf.constant(value) for name, value in inputs.items()})
 
-    def score(self, waveform: tf.Tensor) -> dict[str, np.ndarray]:
-        """Calls `score_waveform` on one clip `[samples]` float32 without copying it.
+    def score(self, waveform: tf.Tensor, false_alarms: float | None = None) -> dict[str, np.ndarray]:
+        """Scores one clip `[samples]` float32 without copying it; outputs of `score_waveform`.
+
+        Args:
+          waveform: The clip.
+          false_alarms: The rate that sets the threshold; None for the threshold of the export. The model has the
+            signature `decide_waveform` if it allows any.
 
         Raises:
-          InputError: If the clip does not fit the signature.
+          InputError: If the clip, or the rate, does not fit the signature.
         """
-        return self._call("score_waveform", {"waveform": waveform[tf.newaxis]})
+        clips = {"waveform": waveform[tf.newaxis]}
+        if false_alarms is None:
+            return self._call("score_waveform", clips)
+        return self._call(DECIDE, {**clips, FALSE_ALARMS: tf.constant([false_alarms], tf.float32)})
 
     def log_mel(self, waveform: tf.Tensor) -> np.ndarray:
         """Log-mel `[frames, mels]` in dB of one clip `[samples]` float32, by the signature `explain`."""
@@ -115,9 +125,9 @@ class Artifact:
         try:
             outputs = self._loaded.signatures[signature](**inputs)
         except tf.errors.InvalidArgumentError as error:
-            raise InputError(_sentence(str(error), min(inputs))) from error
+            raise InputError(_sentence(str(error), _clips_of(inputs))) from error
         except UnicodeDecodeError as error:  # TensorFlow's message quotes bytes that are not UTF-8
-            raise InputError(f"{min(inputs)}: expected 16-bit PCM WAV files.") from error
+            raise InputError(f"{_clips_of(inputs)}: expected 16-bit PCM WAV files.") from error
         return {name: value.numpy() for name, value in outputs.items()}
 
 
@@ -133,6 +143,11 @@ def _signature(function: Any) -> Signature:
 
 def _field(spec: tf.TensorSpec) -> Field:
     return Field(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape.as_list()))
+
+
+def _clips_of(inputs: Iterable[str]) -> str:
+    """Name of the input that holds the clips."""
+    return next(name for name in inputs if name != FALSE_ALARMS)
 
 
 def _sentence(message: str, name: str) -> str:

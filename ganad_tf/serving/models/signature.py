@@ -8,6 +8,8 @@ import numpy as np
 
 from ganad_tf.errors import InputError
 
+FALSE_ALARMS = "false_alarms"  # input of the signatures `decide_...`, `[batch]`: the rate that sets the threshold
+
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 

@@ -10,42 +10,55 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ganad_tf.errors import DataError
 from ganad_tf.serving.models import audio_format
 from ganad_tf.serving.models.audio_format import AudioFormat
+from ganad_tf.serving.models.signature import FALSE_ALARMS
 from ganad_tf.serving.predict.http_client import CONCURRENT_REQUESTS, Ask
-from ganad_tf.serving.predict.predictions import Prediction, refused
+from ganad_tf.serving.predict.predictions import Prediction, no_p_values, refused
 
 # Server and input name before the reason why a clip is refused; removed, so that the message reads as in process.
-_OF_THE_MODEL = re.compile(r"^\S+ answered (?:400|INVALID_ARGUMENT): (?:wav_bytes|waveform)(?:\[0\])?: ")
+_OF_THE_MODEL = re.compile(
+    r"^\S+ answered (?:400|INVALID_ARGUMENT): (?:(?:wav_bytes|waveform)(?:\[0\])?: |(?=false_alarms: ))"
+)
 
 
-def predict(ask: Ask, paths: Sequence[Path]) -> Iterator[Prediction | DataError]:
+def predict(ask: Ask, paths: Sequence[Path], false_alarms: float | None = None) -> Iterator[Prediction | DataError]:
     """Scores files on a server, with several requests at a time.
 
     Args:
       ask: Calls the model on the server; made by `http_client.connect` or `grpc_client.connect`.
       paths: Audio files in any format that `ganad prepare` reads.
+      false_alarms: The rate that sets the threshold; None for the threshold of the export.
 
     Yields:
       One per file, in order: its prediction, or the error that prevented it.
 
     Raises:
-      DataError: If the server does not return the model's audio format.
+      DataError: If the server does not return the model's audio format, or the model lacks the p-values that a rate
+        needs.
+      InputError: If the rate is lower than the model allows.
     """
     clip_format = audio_format.fetch(ask)
     with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
-        yield from pool.map(partial(_predict_one, ask, clip_format), paths)
+        yield from pool.map(partial(_predict_one, ask, clip_format, false_alarms), paths)
 
 
-def _predict_one(ask: Ask, clip_format: AudioFormat, path: Path) -> Prediction | DataError:
+def _predict_one(ask: Ask, clip_format: AudioFormat, false_alarms: float | None, path: Path) -> Prediction | DataError:
     try:
         signature, inputs = audio_format.read_request(path, clip_format)
     except DataError as error:
         return error
+    if false_alarms is not None:
+        signature = signature.replace("score", "decide")
+        inputs[FALSE_ALARMS] = np.full(1, false_alarms, np.float32)
     try:
         return _prediction(path, ask(signature, inputs))
     except DataError as error:
+        if false_alarms is not None and signature in str(error):  # the server doesn't know it
+            raise no_p_values("the server's") from error
         return refused(path, _OF_THE_MODEL.sub("", str(error)))
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ganad_tf.config.sections import Audio
-from ganad_tf.errors import ConfigError, DataError
+from ganad_tf.errors import ConfigError, DataError, InputError
 from ganad_tf.serving.models import audio_format, metadata
-from ganad_tf.serving.predict.predictions import Prediction
+from ganad_tf.serving.predict.predictions import Prediction, no_p_values
 
 ONNX, LITERT = "model.onnx", "model.tflite"
 METADATA = "ganad.json"
@@ -32,6 +32,7 @@ class EdgeModel:
       audio: Audio settings of its clips.
       samples: Length of a clip; the model takes no other.
       batch: Number of clips per call; None for any number.
+      n_calibration_scores: Number of normal clips that p-values count; 0 without p-values.
 
     Raises:
       ConfigError: If its runtime is not installed.
@@ -44,6 +45,7 @@ class EdgeModel:
         self.audio = Audio(**model_metadata["config"]["audio"])
         self.samples: int = model_metadata["samples"]
         self.batch: int | None = model_metadata["batch"]
+        self.n_calibration_scores = int(model_metadata["threshold"].get("n_calibration_scores", 0))
         try:
             self._run = load(path)
             self(np.zeros(self.samples, np.float32))  # a model that loads may still fail in its first call
@@ -82,18 +84,30 @@ def find(path: Path) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def predict(model: EdgeModel, clips: Sequence[Path]) -> Iterator[Prediction | DataError]:
+def predict(
+    model: EdgeModel, clips: Sequence[Path], false_alarms: float | None = None
+) -> Iterator[Prediction | DataError]:
     """Scores files, read with the audio settings of training.
 
     Args:
       model: Loaded model.
       clips: Audio files in any format that `ganad prepare` reads, of the length that the model takes.
+      false_alarms: The rate at or below which a p-value is that of an anomaly; None for the threshold of the export.
 
     Yields:
       One per file, in order: its prediction, or the error that prevented it.
+
+    Raises:
+      DataError: If the model lacks the p-values that a rate needs.
+      InputError: If the rate is lower than the model allows.
     """
+    if false_alarms is not None:
+        _check_rate(model, false_alarms)
     for clip in clips:
-        yield _predict_one(model, clip)
+        prediction = _predict_one(model, clip)
+        if false_alarms is not None and isinstance(prediction, Prediction):
+            prediction = prediction.decided_at(false_alarms)
+        yield prediction
 
 
 def load(path: Path) -> Runtime:
@@ -114,6 +128,17 @@ def _load_litert(path: Path) -> Runtime:
 
     runner = Interpreter(model_path=os.fspath(path)).get_signature_runner()
     return lambda waveform: dict(runner(waveform=waveform))
+
+
+def _check_rate(model: EdgeModel, false_alarms: float) -> None:
+    if not model.n_calibration_scores:
+        raise no_p_values(model.path)
+    n_ranks = model.n_calibration_scores + 1
+    if np.float32(false_alarms) < np.float32(1 / n_ranks):
+        raise InputError(
+            f"--false-alarms: expected rates below 1 and at least 1/{n_ranks}, which {n_ranks - 1} normal clips allow, "
+            f"received {false_alarms}."
+        )
 
 
 def _predict_one(model: EdgeModel, path: Path) -> Prediction | DataError:

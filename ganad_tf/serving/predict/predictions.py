@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ganad_tf.errors import DataError
+from ganad_tf.errors import DataError, InputError
 from ganad_tf.findings.finding import Finding, in_words
 from ganad_tf.recording_check import NOT_JUDGED
+from ganad_tf.serving.models.signature import FALSE_ALARMS
 
 OUTPUTS = ("anomaly_score", "is_anomaly", "threshold")
 
@@ -25,9 +26,10 @@ class Prediction:
       file: Path as the user gave it.
       anomaly_score: Higher is more anomalous.
       is_anomaly: Whether the score is above the threshold.
-      threshold: Threshold of the model.
+      threshold: Threshold of the model, or of the false-alarm rate that was asked for; None if the model doesn't say.
       p_value: Share of normal clips at least as unusual; None if the model has no calibration.
-      not_judged: Reason why there is no score; all of the above are None then. None if there is a score.
+      not_judged: Reason why there is no score; score, decision, threshold and p-value are None then. None if there is
+        a score.
       findings: Differences from the healthy machine, none for a normal clip; None if they were not asked for.
     """
 
@@ -54,6 +56,11 @@ class Prediction:
         p_value = float(np.ravel(outputs["p_value"])[0]) if "p_value" in outputs else None
         return cls(str(file), float(score), bool(is_anomaly), float(threshold), p_value)
 
+    def decided_at(self, false_alarms: float) -> "Prediction":
+        """The prediction with the decision of a false-alarm rate, by the p-value."""
+        is_anomaly = bool(np.float32(self.p_value) <= np.float32(false_alarms))
+        return replace(self, is_anomaly=is_anomaly, threshold=None)
+
     def explained(self, findings: Sequence[Finding]) -> "Prediction":
         """The prediction with findings."""
         return replace(self, findings=tuple(findings))
@@ -67,13 +74,26 @@ class Prediction:
         return values
 
 
+def no_p_values(model: object) -> DataError:
+    """The error of a model without calibration scores for which a false-alarm rate is asked for."""
+    return DataError(
+        f"Expected a model with `threshold.method: conformal` with --false-alarms, but {model} has no p-values; train "
+        "and export it with that method, or an older version's model again."
+    )
+
+
 def refused(file: Path, sentence: str) -> Prediction | DataError:
     """The answer for a file that a model has refused.
 
     Args:
       file: The file.
       sentence: The model's message, without the name of the input: `not judged:` and the reason, or an error.
+
+    Raises:
+      InputError: If it is the false-alarm rate that is refused, and so with every file.
     """
+    if sentence.startswith(f"{FALSE_ALARMS}: "):
+        raise InputError(f"--false-alarms: {sentence.removeprefix(f'{FALSE_ALARMS}: ')}")
     if sentence.startswith(NOT_JUDGED):
         return Prediction(
             str(file), None, None, None, not_judged=sentence.removeprefix(NOT_JUDGED).strip().removesuffix(".")

@@ -1,8 +1,9 @@
-"""Detectors, fitted scorers and training scores of one machine type, read from disk for an export."""
+"""Detectors, fitted scorers and scores of normal clips of one machine type, read from disk to score sound by them."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,26 @@ from ganad_tf.config import Config, reader
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import ExportError, ThresholdError
 from ganad_tf.exporting.graph import Member, Precision, SoundScorer, shortest_clip
-from ganad_tf.features import log_mel_layer
+from ganad_tf.features import log_mel_layer, memory
 from ganad_tf.findings.healthy import Healthy
 from ganad_tf.results import ensemble, score_files
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.score_files import ClipScore
-from ganad_tf.results.thresholds import threshold
+from ganad_tf.results.thresholds import NormalScores, threshold
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import calibration, clip_values, score
 from ganad_tf.scoring.model_directory import ModelDirectory
 
 
 @dataclass(frozen=True)
-class ExportInputs:
-    """Detectors of one machine type with everything that their common graph needs.
+class TrainedSystem:
+    """Detectors of one machine type, or those of an ensemble, with all that turns sound into scores and decisions.
 
     Attributes:
       run: Run of the machine type, with the members' audio and feature settings.
       members: One detector, or those of an ensemble.
       training: Scores of the normal training clips, `[members, clips]`.
-      threshold: Clips with a higher score are anomalies.
+      threshold: Clips with a higher score are anomalies; NaN if it is not set.
       calibration: Scores of normal clips that the members have not seen, `[members, clips]`; no clips without
         calibration.
       healthy: Sound of the healthy machine, with the first member's features; None if it was not described.
@@ -62,6 +63,22 @@ class ExportInputs:
             longest_samples=longest_samples,
         )
 
+    def normal_scores(self) -> NormalScores:
+        """Scores of the normal training clips and of those for calibration, by name."""
+        first = self.members[0].fitted
+        return NormalScores(
+            _named(first.train_scores, self.train_scores()),
+            _named(first.calibration_scores, self.calibration_scores()),
+        )
+
+    def decision_threshold(self) -> float:
+        """The threshold of the section `threshold`.
+
+        Raises:
+          ThresholdError: If the scores of normal clips determine none.
+        """
+        return threshold(self.normal_scores().deciding(self.config.threshold), self.config.threshold)
+
     def shortest_clip(self) -> tuple[int, int]:
         """Number of samples and of spectra of the shortest clip that can be scored."""
         return shortest_clip(self.config, self.members)
@@ -76,18 +93,14 @@ class ExportInputs:
 
     def live_scores(self, log_mels: Sequence[np.ndarray]) -> np.ndarray:
         """Scores `[clips]` of log-mels `[frames, mels]` in dB, by the code of `ganad score`."""
-        functions = [
-            clip_values.clip_function(member.model, [clip_values.scorer_function(member.model, member.fitted)])
-            for member in self.members
+        scores = [
+            [function(memory.as_tensor(log_mel))[0].numpy() for log_mel in log_mels] for function in self._functions
         ]
-        scores = [[function(tf.constant(log_mel))[0].numpy() for log_mel in log_mels] for function in functions]
         return self._combined(np.array(scores, np.float64))
 
     def live_log_mels(self, waveforms: Iterable[np.ndarray]) -> list[np.ndarray]:
         """Log-mels `[frames, mels]` in dB of waveforms `[samples]`, by the code of `ganad prepare`."""
-        layer = log_mel_layer(self.config.audio, self.config.feature)
-        log_mel = tf.function(layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
-        return [log_mel(waveform).numpy() for waveform in waveforms]
+        return [self._log_mel(memory.as_tensor(waveform)).numpy() for waveform in waveforms]
 
     def scale(self, scores: np.ndarray) -> np.ndarray:
         """Denominators of relative score differences: |score|, with a floor near zero.
@@ -96,6 +109,19 @@ class ExportInputs:
         """
         least = 1.0 if self.config.ensemble.members else max(1e-6 * abs(self.threshold), 1e-30)
         return np.maximum(np.abs(scores), least)
+
+    @cached_property
+    def _functions(self) -> list[Callable[[tf.Tensor], list[tf.Tensor]]]:
+        """Functions from log-mels to scores, of the members."""
+        return [
+            clip_values.clip_function(member.model, [clip_values.scorer_function(member.model, member.fitted)])
+            for member in self.members
+        ]
+
+    @cached_property
+    def _log_mel(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        layer = log_mel_layer(self.config.audio, self.config.feature)
+        return tf.function(layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
 
     def _combined(self, scores: np.ndarray) -> np.ndarray:
         if not self.config.ensemble.members:
@@ -108,13 +134,27 @@ class ExportInputs:
         return ensemble.combine(scores, self.calibration, how, shares=shares)
 
 
-def gather(run: MachineRun) -> ExportInputs:
-    """Reads the detector of one machine type, or the detectors of an ensemble.
+def gather(run: MachineRun) -> TrainedSystem:
+    """As `load`, with the threshold.
+
+    Raises:
+      ExportError: If the scores of normal clips give no threshold, or the members do not fit together.
+      DataError, ConfigError: As `load`.
+    """
+    system = load(run)
+    try:
+        return dataclasses.replace(system, threshold=system.decision_threshold())
+    except ThresholdError as error:
+        raise ExportError(f"An exported model of {run.machine} needs a threshold. {error}") from error
+
+
+def load(run: MachineRun) -> TrainedSystem:
+    """Reads the detector of one machine type, or the detectors of an ensemble, without a threshold.
 
     Raises:
       DataError: If a file is missing or can't be read.
       ConfigError: If the detector was trained with different settings.
-      ExportError: If the members do not fit together, or the training scores give no threshold.
+      ExportError: If the members do not fit together.
     """
     if not run.config.ensemble.members:
         gathered = [_trained(run)]
@@ -124,14 +164,7 @@ def gather(run: MachineRun) -> ExportInputs:
     members = [member for _, member, _ in gathered]
     training = _aligned([member.fitted.train_scores for member in members], run.config)
     unseen = _aligned([member.fitted.calibration_scores for member in members], run.config)
-    inputs = ExportInputs(run, tuple(members), training, np.nan, calibration=unseen, healthy=gathered[0][2])
-    is_conformal = run.config.threshold.method == "conformal"
-    try:
-        deciding = inputs.calibration_scores() if is_conformal else inputs.train_scores()
-        limit = threshold(list(deciding), run.config.threshold)
-    except ThresholdError as error:
-        raise ExportError(f"An exported model of {run.machine} needs a threshold. {error}") from error
-    return dataclasses.replace(inputs, threshold=limit)
+    return TrainedSystem(run, tuple(members), training, np.nan, calibration=unseen, healthy=gathered[0][2])
 
 
 def _members(run: MachineRun) -> list[tuple[Config, Member, Healthy | None]]:
@@ -205,6 +238,11 @@ def _log_mel_settings(config: Config) -> dict[str, Any]:
     settings = config.feature_settings()
     del settings["feature"]["frames"]
     return settings
+
+
+def _named(clips: Sequence[ClipScore], scores: np.ndarray) -> list[ClipScore]:
+    """Scores with the names of clips."""
+    return [ClipScore(clip.name, float(score)) for clip, score in zip(clips, scores, strict=True)]
 
 
 def _aligned(scores: Sequence[Sequence[ClipScore]], config: Config) -> np.ndarray:
