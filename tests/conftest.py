@@ -32,9 +32,9 @@ SAMPLE_RATE = 16000
 FIRST = (
     "test_export.py",
     "test_detectors.py",
-    "test_documents.py",
-    "test_edge_predict.py",
     "test_keras_scripts.py",
+    "test_edge_predict.py",
+    "test_documents.py",
     "test_training.py",
     "test_workflow.py",
     "test_fused_steps.py",

@@ -101,6 +101,7 @@ def test_without_a_terminal_there_are_plain_lines_alone(interrupted):
     assert [line for line in err.splitlines() if line.startswith("my_fan train: 32 clips prepared")]
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_from_there(interrupted, on_terminal, folder):
     n_kept = re.search(r"(\d+) of", interrupted[0].splitlines()[-1])[1]
     shown, _ = on_terminal
@@ -164,6 +165,7 @@ def test_ctrl_c_that_python_drops_ends_the_command_all_the_same(monkeypatch, cap
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("label", "unit"), [("my_fan train", "clip"), ("my_fan train", "epoch"), ("my_fan score", "clip")]
 )
@@ -173,10 +175,12 @@ def test_bars_have_rate_and_remaining_time(on_terminal, label, unit):
     assert [bar for bar in bars if re.search(rf"\d+/\d+ \[\d\d:\d\d<\d\d:\d\d, +[\d.]+({unit}/s|s/{unit})", bar)], bars
 
 
+@pytest.mark.slow
 def test_without_anomalies_there_is_a_table_all_the_same(on_terminal):
     assert "undefined: my_fan id 00" in on_terminal[1]
 
 
+@pytest.mark.slow
 def test_lines_are_not_written_into_a_bar(on_terminal):
     shown, _ = on_terminal
     for line in ("my_fan: trained on", "my_fan: scored"):

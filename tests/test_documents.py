@@ -1,10 +1,9 @@
 """Every command, every script and every settings file that README.md and docs/ show, run as far as a gate can.
 
-`ganad` lines and Python blocks run for real, page after page, in one folder with a few small recordings: those of
-README.md in the gate, the other pages' by `-m slow`. What is made smaller for that is in `SMALL` and `PRELUDE` and
-nowhere else. What needs a cluster, a night or
-data that aren't here is checked for what can be: files, options and extras exist. A block that no rule covers is an
-error, so that a new kind of command needs a rule first.
+`ganad` lines and Python blocks run for real, page after page, in one folder with a few small recordings, by `-m slow`.
+What is made smaller for that is in `SMALL` and `PRELUDE` and nowhere else. What needs a cluster, a night or data that
+aren't here is checked for what can be: files, options and extras exist. A block that no rule covers is an error, so
+that a new kind of command needs a rule first.
 """
 
 import configparser
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, gate_takes, tone, write_machine, write_wav
+from conftest import ROOT, tone, write_machine, write_wav
 from test_config import OFFICIAL
 from test_serving import Server
 from test_tools import help_texts
@@ -28,7 +27,6 @@ from test_tools import help_texts
 from ganad_tf import config as configuration
 
 DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
-RUN = gate_takes(DOCUMENTS, "README.md")
 ADDRESS, GRPC_ADDRESS = "127.0.0.1:8501", "127.0.0.1:8500"
 
 TINY = "fit.epochs=1 fit.min_steps=0 model.hidden=[16]"
@@ -247,7 +245,8 @@ def reduced(command: str) -> list[str]:
     return shlex.split(f"{command} {more}")
 
 
-@pytest.mark.parametrize("document", RUN)
+@pytest.mark.slow
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_commands_and_scripts_run(document, ran):
     assert len(ran[document]) == len(jobs_of(document, 0))
     for command, output in ran[document]:
@@ -295,7 +294,8 @@ def test_no_block_is_of_an_unknown_kind(document, folder):
                 rule(command, words, folder)
 
 
-@pytest.mark.parametrize("document", RUN)
+@pytest.mark.slow
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_commands_find_what_those_before_have_written(document, folder, ran):
     assert len(ran[document]) == len(jobs_of(document, 0))
     for block in BLOCKS[document]:

@@ -114,6 +114,7 @@ def finished(recordings, foreign, ganad):
     return {"run": table, "predict": predicted}
 
 
+@pytest.mark.slow
 def test_however_keras_is_set_a_command_gives_the_same_scores(finished, recordings):
     assert rb"gr\xf6\xdfe" in finished["run"]
     files = {path.name: path.read_text() for path in (recordings / "result").glob("*.csv")}
@@ -126,6 +127,7 @@ def test_however_keras_is_set_a_command_gives_the_same_scores(finished, recordin
     assert len(records[0]["history"]["loss"]) == 3
 
 
+@pytest.mark.slow
 def test_predictions_name_their_recordings_as_the_terminal_can(finished):
     assert rb"gr\xf6\xdfe" in finished["predict"]
     assert finished["predict"].isascii()
@@ -139,6 +141,7 @@ def test_a_report_is_announced_as_the_terminal_can(finished, recordings, foreign
     assert out.isascii()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "written"),
     [

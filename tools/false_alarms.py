@@ -1,13 +1,15 @@
 """Realised false alarms of thresholds, over repeated random splits of normal clips.
 
     python tools/false_alarms.py CONFIG.yaml [--machine M ...] [--clips 20 60 250] [--repetitions 200]
-        [--set key=value ...]
+        [--selected] [--set key=value ...]
 
 Each repetition draws normal clips of one machine ID at random, calibrates on them as `ganad train` does, and counts the
 clips above the threshold among all other normal clips and among the anomalies. Without a network (SpectrumDensity) the
 clips' vectors are computed once; with one, every fold of every repetition is trained, on training clips only. `gamma`
 and `conformal` are the two methods, `confident` is `conformal` with `confidence: 0.95`, whose column `broken` has the
-share of repetitions with more false alarms than asked for. Labels choose nothing: they are only counted.
+share of repetitions with more false alarms than asked for. With `--selected`, each repetition first selects the scorer
+among those of `selection.scorers` by the clips that it calibrates on, as `ganad run FOLDER` does; without a network
+only. Labels choose nothing: they are only counted.
 """
 
 import argparse
@@ -40,10 +42,14 @@ def main() -> int:
     parser.add_argument("--machine", nargs="+", default=[])
     parser.add_argument("--clips", type=int, nargs="+", default=[20, 60, 250])
     parser.add_argument("--repetitions", type=int, default=200)
+    parser.add_argument("--selected", action="store_true", help="select the scorer in each repetition")
     parser.add_argument("--set", nargs="+", default=[], metavar="key=value")
     options = parser.parse_args()
     terminal.import_tensorflow()
+    from scorer_selection import PooledClips
+
     from ganad_tf import datasets
+    from ganad_tf.cache.directory import Cache
     from ganad_tf.cache.prepare import prepare_cache
     from ganad_tf.run import machine_runs
 
@@ -57,15 +63,19 @@ def main() -> int:
         if config.dataset.name != "imported":
             for split in ("train", "test"):
                 prepare_cache(run, split)
+        pooled = None
+        if run.config.model.name == "SpectrumDensity":
+            splits = [Cache(run, split).current().entries for split in ("train", "test")]
+            pooled = PooledClips(run, splits, is_selected=options.selected)
         for machine_id in sorted({clip.machine_id for clip in run.listing.clips}):
             for count in options.clips:
-                rates = _rates(run, machine_id, count, options.repetitions)
+                rates = _rates(run, pooled, machine_id, count, options)
                 _print(f"{run.machine} {machine_id}", count, rates)
     return 0
 
 
 def _rates(
-    run: Any, machine_id: str, count: int, repetitions: int
+    run: Any, pooled: Any, machine_id: str, count: int, options: argparse.Namespace
 ) -> dict[tuple[float, str], list[tuple[float, float]]]:
     """Shares of normal clips and of anomalies above the threshold, per rate and method, one pair per repetition."""
     from ganad_tf.cache.directory import Cache
@@ -75,14 +85,11 @@ def _rates(
     splits = [Cache(run, split).current().entries for split in ("train", "test")]
     entries = [entry for split in splits for entry in split if entry.clip.machine_id == machine_id]
     normal = [entry for entry in entries if entry.clip.label == 0]
-    if run.config.model.name == "SpectrumDensity":
-        vectors = _vectors(run, splits)
-    else:
+    if pooled is None:
         normal = [entry for entry in normal if entry.clip.split == "train"]
-        vectors = {}
-    anomalies = [entry for entry in entries if entry.clip.label == 1] if vectors else []
+    anomalies = [entry for entry in entries if entry.clip.label == 1] if pooled else []
     rates: dict[tuple[float, str], list[tuple[float, float]]] = {}
-    for repetition in range(repetitions if count < len(normal) else 0):
+    for repetition in range(options.repetitions if count < len(normal) else 0):
         order = np.random.default_rng((repetition, count)).permutation(len(normal))
         training, others = ([normal[index] for index in part] for part in (order[:count], order[count:]))
         training = sorted(training, key=lambda entry: entry.clip.file)
@@ -90,8 +97,9 @@ def _rates(
         scorer, seed = run.config.scorer, repetition
         made = folds(training, scorer.folds, scorer.block, seed)
         limits = {}
-        if vectors:
-            arrays = [np.stack([vectors[entry.clip] for entry in part]) for part in (training, scored)]
+        if pooled:
+            scorer = pooled.select(training, seed) if options.selected else scorer
+            arrays = [pooled.vectors(scorer, part) for part in (training, scored)]
             limits["gamma"] = densities.cross_validated_scores(arrays[0], scorer, seed)
         else:
             limits["conformal"] = np.concatenate([_trained(run, fold.training, fold)[0] for fold in made])
@@ -124,24 +132,6 @@ def _limits(scores: dict[str, np.ndarray]) -> list[tuple[float, str, float]]:
             except ThresholdError:
                 continue
     return limits
-
-
-def _vectors(run: Any, splits: Sequence[Sequence[Any]]) -> dict[Any, np.ndarray]:
-    """Pooled residual of each clip."""
-    from ganad_tf.cache.directory import Cache
-    from ganad_tf.scoring import clip_values
-    from ganad_tf.scoring.model_directory import ModelDirectory
-    from ganad_tf.training.train import train_on
-
-    with tempfile.TemporaryDirectory() as folder:
-        directory = ModelDirectory(Path(folder, "detector"))
-        train_on(run, directory, Cache(run, "train").current(), splits[0], ())
-        model = directory.load()
-        residuals = clip_values.residual_function(model, run.config.scorer)
-        vectors: dict[Any, np.ndarray] = {}
-        for split, entries in zip(("train", "test"), splits, strict=True):
-            vectors |= clip_values.apply_to_cache(model, [residuals], Cache(run, split).path, entries)[0]
-    return vectors
 
 
 def _trained(run: Any, training: Sequence[Any], fold: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

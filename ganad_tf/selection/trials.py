@@ -167,7 +167,7 @@ def _originals(run: MachineRun, fold: Fold) -> Iterator[Original]:
     """The fold's held-out clips, each with another clip to be mixed in."""
     held_out = [fold.held_out[index] for index in evenly_spread(len(fold.held_out), MOST_HELD_OUT)]
     others = [fold.training[index] for index in evenly_spread(len(fold.training), len(held_out))]
-    seconds, hz = _axes(run.config)
+    seconds, hz = axes(run.config)
     mixed_in = list(_log_mels(run, others))
     # Members are compared clip by clip, and their caches may hold the clips in different orders.
     by_entry = dict(records.read(Cache(run, "train").path, held_out))
@@ -179,7 +179,7 @@ def _log_mels(run: MachineRun, entries: Sequence[Entry]) -> Iterator[np.ndarray]
     return (log_mel for _, log_mel in records.read(Cache(run, "train").path, entries))
 
 
-def _axes(config: Config) -> tuple[float, np.ndarray]:
+def axes(config: Config) -> tuple[float, np.ndarray]:
     """Time between spectra in seconds, and centre frequencies of the mel bands in hertz."""
     rate = config.audio.sample_rate
     edges = librosa.mel_frequencies(config.feature.n_mels + 2, fmin=0.0, fmax=rate / 2)
