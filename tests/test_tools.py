@@ -153,7 +153,9 @@ def test_false_alarms_are_counted(tmp_path):
     few = ["dataset.synthetic.n_ids=1", "dataset.synthetic.n_train=12", "dataset.synthetic.n_normal=6"]
     few += ["dataset.name=synthetic", "threshold.method=conformal", "dataset.synthetic.seconds=1"]
     chosen = ["--machine", "fan", "--clips", 10, "--repetitions", 2]
-    printed = run("false_alarms.py", ROOT / "yaml" / "spectrum_density.yaml", *chosen, "--set", *few, cwd=tmp_path)
+    few += ["selection.scorers=[{pooling: mean}, {density: mahalanobis}]"]
+    chosen += ["--selected", "--set", *few]
+    printed = run("false_alarms.py", ROOT / "yaml" / "spectrum_density.yaml", *chosen, cwd=tmp_path)
     (line,) = (line for line in printed.splitlines() if "conformal" in line)  # 10 clips allow 0.1, and nothing lower
     name, machine_id, count, rate, _, alarms, *_, detected = line.split()
     assert (name, machine_id, count, rate) == ("fan", "00", "10", "0.1")

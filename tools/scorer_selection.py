@@ -20,9 +20,10 @@ from ganad_tf.features import memory
 from ganad_tf.scoring import clip_values, densities
 from ganad_tf.scoring.folds import folds, has_enough_clips
 from ganad_tf.scoring.model_directory import ModelDirectory
-from ganad_tf.selection import select, trials
+from ganad_tf.selection import trials
 from ganad_tf.selection.corruptions import KINDS, N_STRENGTHS, Original, corrupt
 from ganad_tf.selection.evidence import TrialScores
+from ganad_tf.selection.select import compare
 from ganad_tf.training.train import train_on
 
 
@@ -68,7 +69,7 @@ class PooledClips:
             return self.scorers[0]
         tried = made[:1] if made and len(made[0].held_out) >= trials.ENOUGH else made
         scores = [self._trial_scores(scorer, tried, seed) for scorer in self.scorers]
-        chosen = select.compare([scores], self._changes, seed)[0]
+        chosen = compare([scores], self._changes, seed)[0]
         return self.scorers[self._changes.index(dict(chosen.scorer))]
 
     def _trial_scores(self, scorer: Scorer, tried: Sequence[Any], seed: int) -> TrialScores:
