@@ -37,6 +37,7 @@ RUN_BY = {
     "recording_faults.py": "test_faults_of_recordings_are_measured",
     "reference.py": "tests/test_benchmark.py::test_rows_compare_ours_with_plain_code",
     "rooms.py": "test_rooms_and_arrows_are_counted",
+    "scorer_selection.py": "test_false_alarms_are_counted",
     "selection.py": "test_evidence_is_compared_with_the_true_areas",
     "serving_load.py": "test_an_exported_model_stands_a_second_of_load",
     "serving_many.py": "tests/test_benchmark.py::test_of_many_models_only_so_many_are_in_memory",
