@@ -16,6 +16,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from conftest import SAMPLE_RATE, tone, write_wav
 from google.protobuf import text_format
+from small_detectors import arguments
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -83,8 +84,7 @@ def config_of(**sections: object) -> configuration.Config:
 def make_member(name: str, settings: Scorer) -> Member:
     """An untrained detector with a scorer fitted to tones; nobody changes it."""
     tf.keras.utils.set_random_seed(1)
-    arguments = {} if name == "SpectrumDensity" else {"hidden": [12, 8]}
-    detector = DETECTORS[name](input_dim=48, **arguments, **({"frames": 3} if name == "IDNN" else {}))
+    detector = DETECTORS[name](input_dim=48, **arguments(name, [12, 8], frames=3))
     normalizer = Normalizer(np.linspace(-40, -30, 16), np.linspace(5, 9, 16))
     model = TrainedDetector(detector, normalizer, 3, 16, {})
     features = log_mel_layer(config_of().audio, config_of().feature)

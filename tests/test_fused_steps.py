@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import gate_takes
+from small_detectors import LEARNERS, LOSS, arguments
 
 from ganad_tf.models import DETECTORS
 from ganad_tf.models.detector import LossMean
@@ -17,15 +18,13 @@ from ganad_tf.training.fused_steps import FusedSteps
 BATCH, PER_BLOCK = 16, 8
 N_WINDOWS = 3 * PER_BLOCK * BATCH + 2 * BATCH + 7  # three full blocks, one of two batches, and a smaller batch
 WHOLE = 3 * PER_BLOCK * BATCH  # of them, in full blocks
-LEARNERS = [name for name in DETECTORS if name != "SpectrumDensity"]
 RATE = 1e-3
-LOSS = {"DenseAE": {"loss": "mse"}, "IDNN": {"loss": "mse"}}
 
 
 def make(name):
     keras.utils.set_random_seed(1)
-    detector = DETECTORS[name](input_dim=20, hidden=[8], latent=3)
-    detector.compile(optimizer=keras.optimizers.Adam(RATE), **LOSS.get(name, {}))
+    detector = DETECTORS[name](input_dim=20, **arguments(name, [8], latent=3))
+    detector.compile(optimizer=keras.optimizers.Adam(RATE), **LOSS[name])
     return detector
 
 
@@ -130,7 +129,7 @@ def test_rows_of_a_block_may_be_numbers_of_windows():
 def test_nothing_that_a_step_counts_is_int32(name):
     """TensorFlow keeps int32 variables out of a GPU's memory, and a compiled step there may not reach for them."""
     detector = DETECTORS[name](input_dim=20)
-    detector.compile(optimizer=keras.optimizers.Adam(), **LOSS.get(name, {}))
+    detector.compile(optimizer=keras.optimizers.Adam(), **LOSS[name])
     counted = [variable for metric in detector.metrics for variable in metric.variables]
     kinds = {variable.dtype for variable in [*counted, *optimizers.state(detector)]}
     assert kinds == {"float32", "int64"}

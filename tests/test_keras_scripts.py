@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, gate_takes, write_machine
+from small_detectors import ADVERSARIAL, TAKES_LOSS, arguments
 
 from ganad_tf import config as configuration
 from ganad_tf.errors import ConfigError
@@ -17,24 +18,22 @@ from ganad_tf.training import build as building
 
 GOLDENS = sorted((ROOT / "tests" / "goldens").glob("*.zip"))
 # A detector of each kind; those that resemble one of them have their turn by `-m slow`.
-GANS = ("EGBAD", "GANomaly", "SkipGANomaly")
-TAKES_LOSS = ("DenseAE", "IDNN")
 
 HEAD = """
-import json, sys, warnings
+import json, os, sys, warnings
 import keras, numpy as np
 import ganad_tf.models
 from ganad_tf.models import DETECTORS
 
 warnings.simplefilter("error")
 warnings.filterwarnings("ignore", message="__array__ implementation")
-SMALL = {name: {"hidden": [4], "latent": 2} for name in DETECTORS} | {"SpectrumDensity": {}}
+SMALL = @SMALL@
 found = {}
 
 
 def make(name, **compiled):
     keras.utils.set_random_seed(0)
-    detector = DETECTORS[name](input_dim=12, **SMALL[name], **({"frames": 3} if name == "IDNN" else {}))
+    detector = DETECTORS[name](input_dim=12, **SMALL[name])
     loss = {"loss": "mean_squared_error"} if name in ("DenseAE", "IDNN") else {}
     detector.compile(**{"optimizer": keras.optimizers.Adam(0.01), "jit_compile": False, **loss, **compiled})
     return detector
@@ -48,7 +47,7 @@ def sentence(call):
 
 
 WINDOWS = np.random.default_rng(0).normal(size=[32, 12]).astype(np.float32)
-"""
+""".replace("@SMALL@", repr({name: arguments(name, [4], latent=2, frames=3) for name in DETECTORS}))
 
 
 def run(script, folder, *arguments):
@@ -68,7 +67,7 @@ for folder in asked["goldens"]:
         expected = json.load(stream)
     windows = np.array(expected["windows"], np.float32)
     facts = found["goldens"][folder] = {}
-    for name in DETECTORS:
+    for name in filter(lambda name: os.path.exists(f"{folder}/{name}.keras"), DETECTORS):
         detector = keras.models.load_model(f"{folder}/{name}.keras")
         facts[name] = {
             "scores": detector.anomaly_score(windows).numpy().tolist(),
@@ -272,7 +271,7 @@ def refused(in_a_script):
 def test_what_earlier_versions_have_trained_loads_scores_and_trains_on(golden, goldens):
     folder, found = goldens
     expected = json.loads((folder / golden.stem / "expected.json").read_text())
-    assert found[golden.stem].keys() == DETECTORS.keys()
+    assert found[golden.stem].keys() == {path.stem for path in (folder / golden.stem).glob("*.keras")}
     for name, facts in found[golden.stem].items():
         for key, value in facts.items():
             tolerance = 2e-3 if key == "scores after" else 1e-4  # those steps were an Adam's that rounded otherwise
@@ -325,14 +324,14 @@ class TestEveryDetectorInAScript:
                 assert sentence.startswith("no error")
 
     def test_a_changing_learning_rate_moves_both_optimizers(self, promised, name):
-        facts, count = promised[name], 2 if name in GANS else 1
+        facts, count = promised[name], 2 if name in ADVERSARIAL else 1
         is_learner = name != "SpectrumDensity"  # what learns nothing counts no steps
         assert facts["scheduler"] == pytest.approx([0.01 / 8] * count)
         assert facts["scheduler after loading"] == pytest.approx([0.01 / 16] * count)
         assert facts["plateau"] == pytest.approx([facts["plateau"][0]] * count)
         assert facts["plateau"][0] < 0.0011
         assert facts["schedule"] == pytest.approx([0.01 / 2**3 if is_learner else 0.01] * count)
-        if name in GANS:
+        if name in ADVERSARIAL:
             assert facts["separate"] == pytest.approx([0.01 / 8, 0.02])
 
 
@@ -447,7 +446,7 @@ def test_the_command_line_throws_them(switched):
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_loss_in_the_yaml_is_used_or_refused(name):
-    model = {"name": name} | ({"hidden": [4], "latent": 2} if name != "SpectrumDensity" else {})
+    model = {"name": name} | arguments(name, [4], latent=2)
 
     def build(loss):
         fit = {"compile": {"loss": loss}} if loss else {}

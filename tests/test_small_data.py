@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import sklearn.mixture
 import sklearn.model_selection
+import small_detectors
 import tensorflow as tf
 from test_training import config, prepared  # noqa: F401 - a fixture
 
@@ -27,8 +28,7 @@ WINDOWS = np.random.default_rng(0).normal(2, 3, [50, 12]).astype(np.float32)
 
 def small(name, **arguments):
     keras.utils.set_random_seed(1)
-    arguments |= {"frames": 3} if name == "IDNN" else {}
-    detector = DETECTORS[name](input_dim=12, hidden=[6, 5], latent=2, **arguments)
+    detector = DETECTORS[name](input_dim=12, **small_detectors.arguments(name, [6, 5], 2, frames=3) | arguments)
     for weight in detector.trainable_variables:  # no bias is 0 any more
         weight.assign_add(0.3 * keras.random.normal(weight.shape, seed=3))
     return detector
@@ -66,7 +66,7 @@ def test_batches_of_any_size_are_put_together_by_the_law_of_total_variance():
     np.testing.assert_allclose(first.moving_variance.numpy(), seen.var(axis=0), rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", sorted(DETECTORS.keys() - {"SpectrumDensity"}))
+@pytest.mark.parametrize("name", small_detectors.WITH_BOTTLENECK)
 def test_a_settled_network_reconstructs_as_in_a_step_and_nothing_else_has_changed(name):
     with_dropout = {} if name in ("DenseAE", "IDNN") else {"dropout": 0.5}
     detector = small(name, **with_dropout)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import tone, write_machine
+from small_detectors import ADVERSARIAL, LOSS, WITH_BOTTLENECK, arguments
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from ganad_tf import config as configuration
@@ -46,7 +47,6 @@ from ganad_tf.training.train import train_detector
 
 SMALL = {"hidden": [16], "latent": 4}
 PLUGINS = ("scalars", "images", "audio", "histograms", "pr_curves")  # whose tags are asked for
-ADVERSARIAL = ("EGBAD", "GANomaly", "SkipGANomaly")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -70,7 +70,7 @@ def project(folder, recordings, name="GANomaly", **changes):
         "model_directory": str(folder / "model"),
         "result_directory": str(folder / "result"),
         "feature": {"standardize": True},
-        "model": {"name": name, **(SMALL if name != "SpectrumDensity" else {})},
+        "model": {"name": name, **arguments(name)},
         "fit": {"epochs": 3, "batch_size": 32, "compile": {"learning_rate": 3e-4}},
         "tensorboard": {"directory": str(folder / "logs"), "clips": 2, "every": 2},
     }
@@ -336,12 +336,12 @@ def log_dir(config):
 
 def small(name, **changes):
     keras.utils.set_random_seed(1)
-    detector = DETECTORS[name](input_dim=24, **SMALL, **({"frames": 3} if name == "IDNN" else {}), **changes)
-    detector.compile("adam", **({} if name in ADVERSARIAL else {"loss": "mean_squared_error"}))
+    detector = DETECTORS[name](input_dim=24, **arguments(name, frames=3), **changes)
+    detector.compile("adam", **LOSS[name])
     return detector
 
 
-@pytest.mark.parametrize("name", [name for name in DETECTORS if name != "SpectrumDensity"])
+@pytest.mark.parametrize("name", WITH_BOTTLENECK)
 def test_measuring_a_detector_changes_nothing_and_comes_out_the_same(name):
     detector = small(name, **({} if name in ("DenseAE", "IDNN") else {"dropout": 0.1}))
     windows = tf.constant(np.random.default_rng(0).normal(size=[32, 24]), tf.float32)

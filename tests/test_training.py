@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import gate_takes, write_machine
+from small_detectors import arguments
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
@@ -220,7 +221,7 @@ def scored(config):
 
 @pytest.mark.parametrize("name", gate_takes(DETECTORS, "DenseAE"))
 def test_every_detector_trains_streamed_from_the_cache(config, name):
-    model = Model(name, {"hidden": [16], "latent": 4} if name != "SpectrumDensity" else {})
+    model = Model(name, arguments(name))
     fit = dataclasses.replace(config.fit, epochs=2, memory_budget_mb=0)
     config = dataclasses.replace(config, model=model, fit=fit)
     listing = prepared(config)
@@ -233,7 +234,7 @@ def test_every_detector_trains_streamed_from_the_cache(config, name):
 @pytest.mark.parametrize("name", gate_takes(DETECTORS, "DenseAE", "GANomaly", "SpectrumDensity"))
 def test_every_detector_scores_a_corrupted_clip_higher_than_its_original(copied, name):
     config, listing = copied
-    model = Model(name, {"hidden": [16], "latent": 4} if name != "SpectrumDensity" else {})
+    model = Model(name, arguments(name))
     density = Scorer(name="density", density="knn", whiten=True, pooling="lulls")
     if name != config.model.name:  # that one is trained
         config = dataclasses.replace(config, model=model, model_directory=f"{config.model_directory} of {name}")

@@ -8,6 +8,7 @@ an earlier version wrote, which every later one must read.
 """
 
 import argparse
+import inspect
 import json
 import sys
 import tempfile
@@ -56,10 +57,12 @@ def train(directory: Path, name: str) -> Path:
     from ganad_tf import datasets
     from ganad_tf.cli import stages
     from ganad_tf.datasets import synthetic
+    from ganad_tf.models import DETECTORS
     from ganad_tf.run import machine_runs
     from ganad_tf.scoring.model_directory import ModelDirectory
 
-    model = {"name": name} | ({"hidden": [4], "latent": 2} if name != "SpectrumDensity" else {})
+    known = inspect.signature(DETECTORS[name]).parameters
+    model = {"name": name} | {key: value for key, value in {"hidden": [4], "latent": 2}.items() if key in known}
     folders = {
         "dev_directory": "data",
         "cache_directory": "cache",

@@ -25,6 +25,7 @@ DETECTORS = {
     "GANomaly": "ganomaly_density",
     "DenseAE": "baseline",
     "SkipGANomaly": "skip_ganomaly",
+    "GMADE": "gmade",
     "IDNN": "idnn",
     "EGBAD": "egbad",
     "GANomaly as in the paper": "ganomaly",

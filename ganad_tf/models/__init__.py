@@ -9,6 +9,7 @@ from ganad_tf.models.dense_ae import DenseAE
 from ganad_tf.models.detector import Detector
 from ganad_tf.models.egbad import EGBAD
 from ganad_tf.models.ganomaly import GANomaly
+from ganad_tf.models.gmade import GMADE
 from ganad_tf.models.idnn import IDNN
 from ganad_tf.models.skip_ganomaly import SkipGANomaly
 from ganad_tf.models.spectrum_density import SpectrumDensity
@@ -17,9 +18,21 @@ DETECTORS: dict[str, type[Detector]] = {
     "DenseAE": DenseAE,
     "EGBAD": EGBAD,
     "GANomaly": GANomaly,
+    "GMADE": GMADE,
     "IDNN": IDNN,
     "SkipGANomaly": SkipGANomaly,
     "SpectrumDensity": SpectrumDensity,
 }
 
-__all__ = ["DETECTORS", "EGBAD", "IDNN", "Adam", "DenseAE", "Detector", "GANomaly", "SkipGANomaly", "SpectrumDensity"]
+__all__ = [
+    "DETECTORS",
+    "EGBAD",
+    "GMADE",
+    "IDNN",
+    "Adam",
+    "DenseAE",
+    "Detector",
+    "GANomaly",
+    "SkipGANomaly",
+    "SpectrumDensity",
+]
