@@ -61,15 +61,27 @@ def test_what_a_clip_is_cut_into_depends_on_its_length_alone():
     assert ranges == [(0, 4)]
 
 
-@pytest.mark.parametrize("scorer", SCORERS)
-def test_a_score_in_pieces_is_that_in_one_go(scorer):
+@pytest.mark.parametrize(("scorer", "hop"), [*((scorer, 1) for scorer in SCORERS), ("knn", 4)])
+def test_a_score_in_pieces_is_that_in_one_go(scorer, hop):
     member = make_member("GANomaly", SCORERS[scorer])
-    function = clip_values.scorer_function(member.model, member.fitted)
+    model = dataclasses.replace(member.model, hop=hop)
+    function = clip_values.scorer_function(model, member.fitted)
     log_mel = tf.constant(np.random.default_rng(0).normal(-35, 7, [3000, 16]), tf.float32)
-    (expected,) = clip_values.apply_to_clip(member.model, [function], log_mel, at_once=None)
+    (expected,) = clip_values.apply_to_clip(model, [function], log_mel, at_once=None)
     for at_once in (1, 64, 1000):
-        (found,) = clip_values.clip_function(member.model, [function], at_once=at_once)(log_mel)
+        (found,) = clip_values.clip_function(model, [function], at_once=at_once)(log_mel)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_windows_a_hop_apart_are_scored():
+    """The mean score of the windows at 0, 4, 8 ... of 11 spectra, by hand."""
+    member = make_member("GANomaly", SCORERS["paper"])
+    model = dataclasses.replace(member.model, hop=4)
+    log_mel = np.random.default_rng(0).normal(-35, 7, [11, 16]).astype(np.float32)
+    standardised = model.normalizer(log_mel).numpy()
+    windows = np.stack([standardised[start : start + 3].ravel() for start in (0, 4, 8)])
+    (score,) = clip_values.clip_function(model, [clip_values.scorer_function(model, member.fitted)])(log_mel)
+    assert float(score) == pytest.approx(float(np.mean(model.detector.anomaly_score(windows))), rel=1e-5)
 
 
 def test_bands_are_sorted_some_at_a_time_where_there_are_many_windows():

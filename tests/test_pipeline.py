@@ -55,7 +55,7 @@ def stacked_by_hand(source):
     mean, std = np.float32(source.normalizer.mean), np.float32(source.normalizer.std)
     for _, log_mel in records.read(source.cache, source.entries):
         values = (log_mel - mean) / std
-        windows += [values[start : start + FRAMES].ravel() for start in range(len(values) - FRAMES + 1)]
+        windows += [values[start : start + FRAMES].ravel() for start in range(0, len(values) - FRAMES + 1, source.hop)]
     return np.stack(windows)
 
 
@@ -63,8 +63,9 @@ def in_order(windows):
     return windows[np.lexsort(windows.T[:8])]
 
 
-@pytest.mark.parametrize("batch_size", [16, 512, 100_000])
-def test_every_window_once_per_epoch(source, budget_mb, batch_size):
+@pytest.mark.parametrize(("batch_size", "hop"), [(16, 1), (512, 1), (100_000, 1), (16, 4)])
+def test_every_window_once_per_epoch(source, budget_mb, batch_size, hop):
+    source = dataclasses.replace(source, hop=hop)
     expected = stacked_by_hand(source)
     assert len(expected) == source.n_windows
     dataset = pipeline.window_batches(source, batch_size=batch_size, seed=3, memory_budget_mb=budget_mb)

@@ -39,6 +39,7 @@ class Source:
       n_mels: Mel bands of a spectrum.
       frames: Spectra of a window.
       normalizer: Standardises every spectrum; None for none.
+      hop: Spectra from one window of a clip to the next.
     """
 
     cache: Path
@@ -46,11 +47,12 @@ class Source:
     n_mels: int
     frames: int
     normalizer: Normalizer | None
+    hop: int = 1
 
     @property
     def n_windows(self) -> int:
         """Total number of windows."""
-        return sum(entry.frames - self.frames + 1 for entry in self.entries)
+        return sum((entry.frames - self.frames) // self.hop + 1 for entry in self.entries)
 
     @property
     def n_bytes(self) -> int:
@@ -252,7 +254,9 @@ def reserve(source: Source, device: str = "CPU:0") -> HeldSpectra:
     with tf.device(device):
         # A variable is filled in place; a constant made from an array would take twice the memory.
         spectra = tf.Variable(tf.raw_ops.Empty(shape=shape, dtype=tf.float32, init=False), trainable=False)
-    starts = [begin + np.arange(entry.frames - source.frames + 1) for entry, begin in _begins(source).items()]
+    starts = [
+        begin + np.arange(0, entry.frames - source.frames + 1, source.hop) for entry, begin in _begins(source).items()
+    ]
     with tf.device("CPU:0"):
         return HeldSpectra(spectra, tf.constant(np.concatenate(starts), tf.int64), source.frames)
 
@@ -294,7 +298,7 @@ def _streamed(
                 return _windows_at(clips.values, starts, source.frames)
 
             batch_seed = epoch_seed + number if seed is not None else None
-            return _batches(_starts(clips, source.frames), windows_at, batch_size, batch_seed)
+            return _batches(_starts(clips, source), windows_at, batch_size, batch_seed)
 
         numbers = tf.range(n_shards)
         if seed is not None:
@@ -326,11 +330,13 @@ def _records_in_use(source: Source) -> Callable[[tf.Tensor], tf.data.Dataset]:
     return of_shard
 
 
-def _starts(clips: tf.RaggedTensor, frames: int) -> tf.Tensor:
-    """Rows of `clips.values` at which a window of `frames` rows starts that lies within one clip, `[windows]`."""
-    ends = tf.gather(clips.row_limits(), clips.value_rowids())  # for each row
+def _starts(clips: tf.RaggedTensor, source: Source) -> tf.Tensor:
+    """Rows of `clips.values` at which a window starts that lies within one clip, `[windows]`."""
+    of_row = clips.value_rowids()
+    begins, ends = (tf.gather(edges, of_row) for edges in (clips.row_starts(), clips.row_limits()))
     rows = tf.range(tf.size(ends, tf.int64))
-    return tf.boolean_mask(rows, rows + frames <= ends)
+    is_start = (rows + source.frames <= ends) & ((rows - begins) % source.hop == 0)
+    return tf.boolean_mask(rows, is_start)
 
 
 def _pass_seeds(seed: int, first_pass: int) -> tf.data.Dataset:

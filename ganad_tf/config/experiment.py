@@ -168,7 +168,8 @@ class Config:
 
     def feature_settings(self) -> dict[str, Any]:
         """Settings that a cached log-mel depends on."""
-        stored = {key: value for key, value in dataclasses.asdict(self.feature).items() if key != "standardize"}
+        of_windows = ("standardize", "window_hop")
+        stored = {key: value for key, value in dataclasses.asdict(self.feature).items() if key not in of_windows}
         return {"version": FEATURE_VERSION, "audio": self.audio.as_recorded(), "feature": stored}
 
     def feature_fingerprint(self) -> str:
@@ -178,7 +179,7 @@ class Config:
     def training_settings(self) -> dict[str, Any]:
         """Settings that a trained detector depends on, with dotted keys."""
         settings = to_dict(self)
-        settings |= {"audio": self.audio.as_recorded(), "fit": self.fit.as_recorded()}
+        settings |= {name: getattr(self, name).as_recorded() for name in ("audio", "feature", "fit")}
         chosen = ("seed", "deterministic", "audio", "feature", "model", "fit")
         return dict(flatten({key: settings[key] for key in chosen}))
 

@@ -74,6 +74,7 @@ class Feature:
       log: `baseline` for absolute decibels, `relative_80db` for decibels below the clip's maximum, floored 80 below.
       standardize: Whether each mel band is standardised by its mean and standard deviation over the training clips;
         None leaves it to the dataset, as `automatic.py` says.
+      window_hop: Spectra from one window to the next, in training and scoring.
     """
 
     n_mels: int = 128
@@ -84,9 +85,10 @@ class Feature:
     pad_mode: Literal["reflect", "constant"] = "reflect"
     log: Literal["baseline", "relative_80db"] = "baseline"
     standardize: bool | None = None
+    window_hop: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("n_mels", "frames", "n_fft", "hop_length"):
+        for name in ("n_mels", "frames", "n_fft", "hop_length", "window_hop"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected a positive `feature.{name}`. Received: {getattr(self, name)}.")
         if self.n_fft % 2 or self.n_fft > LONGEST_SPECTRUM:
@@ -103,6 +105,13 @@ class Feature:
             )
         if not 0 < self.power <= 4:
             raise ValueError(f"expected `feature.power` above 0 and at most 4. Received: {self.power}.")
+
+    def as_recorded(self) -> dict[str, Any]:
+        """Settings that identify detectors; settings added later only where they are not the default."""
+        recorded = asdict(self)
+        if self.window_hop == Feature.window_hop:
+            del recorded["window_hop"]
+        return recorded
 
     @property
     def dims(self) -> int:

@@ -1,5 +1,6 @@
 """The signature `explain` in the graph: reconstruction, window scores and residual of a clip."""
 
+import dataclasses
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -19,14 +20,12 @@ def explain(model: TrainedDetector, fitted: FittedScorer, log_mel: tf.Tensor) ->
       `band_residual` `[mels]` in dB, the input of the densities.
     """
     detector, n_mels = model.detector, model.n_mels
-    functions = [
-        _window_function(lambda windows: reconstruct.middle_spectra(detector, windows, n_mels), [n_mels]),
-        _window_function(detector.anomaly_score, []),
-        clip_values.residual_function(model, fitted.settings),
-    ]
-    middles, scores, residual = clip_values.apply_to_clip(
-        model, functions, log_mel, at_once=clip_scores.windows_at_once(detector)
-    )
+    at_once = clip_scores.windows_at_once(detector)
+    at_every_spectrum = dataclasses.replace(model, hop=1)
+    middle = _window_function(lambda windows: reconstruct.middle_spectra(detector, windows, n_mels), [n_mels])
+    (middles,) = clip_values.apply_to_clip(at_every_spectrum, [middle], log_mel, at_once=at_once)
+    functions = [_window_function(detector.anomaly_score, []), clip_values.residual_function(model, fitted.settings)]
+    scores, residual = clip_values.apply_to_clip(model, functions, log_mel, at_once=at_once)
     first, last = (
         tf.ensure_shape(windows_of(spectra, model.frames, model.normalizer), [1, detector.input_dim])
         for spectra in (log_mel[: model.frames], log_mel[-model.frames :])

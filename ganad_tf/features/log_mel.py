@@ -216,46 +216,50 @@ def usable_deviation(deviation: np.ndarray) -> np.ndarray:
     return np.where(deviation < SMALLEST_DEVIATION_DB, np.ones_like(deviation), deviation)
 
 
-def stack_frames(log_mel: tf.Tensor, frames: int) -> tf.Tensor:
-    """Concatenates each run of `frames` consecutive spectra into one vector.
+def stack_frames(log_mel: tf.Tensor, frames: int, hop: int = 1) -> tf.Tensor:
+    """Concatenates runs of `frames` consecutive spectra into one vector each.
 
     Oldest frame first, as in the DCASE 2020 Task 2 baseline.
 
     Args:
       log_mel: `[batch, time, mels]` float32, in dB; `time` counts the clip's spectra.
       frames: Spectra per vector; at least 1.
+      hop: Spectra from the beginning of a run to that of the next.
 
     Returns:
-      `[batch, time - frames + 1, frames * mels]`, same dtype and unit.
+      `[batch, (time - frames) // hop + 1, frames * mels]`, same dtype and unit.
 
     Raises:
       ValueError: If `frames` exceeds `time`, where `time` is known statically.
 
     >>> stack_frames(tf.zeros([2, 10, 128]), frames=5).shape
     TensorShape([2, 6, 640])
+    >>> stack_frames(tf.zeros([2, 10, 128]), frames=4, hop=3).shape
+    TensorShape([2, 3, 512])
     """
     time = log_mel.shape[1]
     if frames < 1 or (time is not None and frames > time):
         raise ValueError(f"Expected from 1 to {time} frames per window. Received: frames={frames}.")
-    n_windows = tf.shape(log_mel)[1] - frames + 1
-    rows = tf.range(n_windows)[:, tf.newaxis] + tf.range(frames)  # [windows, frames]
+    n_windows = (tf.shape(log_mel)[1] - frames) // hop + 1
+    rows = hop * tf.range(n_windows)[:, tf.newaxis] + tf.range(frames)  # [windows, frames]
     shape = tf.shape(log_mel)
     return tf.reshape(tf.gather(log_mel, rows, axis=1), [shape[0], n_windows, frames * log_mel.shape[2]])
 
 
-def windows_of(log_mel: tf.Tensor, frames: int, normalizer: Normalizer | None) -> tf.Tensor:
+def windows_of(log_mel: tf.Tensor, frames: int, normalizer: Normalizer | None, hop: int = 1) -> tf.Tensor:
     """Standardised, stacked windows of one clip, the input of a detector.
 
     Args:
       log_mel: `[time, mels]` float32, in dB.
       frames: Spectra per window.
       normalizer: Standardises the spectra; None for none.
+      hop: Spectra from one window to the next.
 
     Returns:
-      `[time - frames + 1, frames * mels]` float32.
+      `[(time - frames) // hop + 1, frames * mels]` float32.
     """
     values = log_mel if normalizer is None else normalizer(log_mel)
-    return stack_frames(values[tf.newaxis], frames)[0]
+    return stack_frames(values[tf.newaxis], frames, hop)[0]
 
 
 def n_frames(samples: int, hop_length: int) -> int:

@@ -77,6 +77,7 @@ def apply_to_clip(
     frames: int,
     normalizer: Normalizer | None,
     *,
+    hop: int = 1,
     at_once: int | None,
 ) -> list[tf.Tensor]:
     """Applies functions to one clip, with a limited number of windows in memory.
@@ -87,6 +88,7 @@ def apply_to_clip(
       log_mel: `[time, mels]` in dB.
       frames: Spectra of a window.
       normalizer: Standardises the windows; None for none.
+      hop: Spectra from one window to the next.
       at_once: Windows per piece, such as `windows_at_once`; None for all windows at once, without a loop.
 
     Returns:
@@ -94,12 +96,13 @@ def apply_to_clip(
     """
 
     def rows(begin: tf.Tensor, end: tf.Tensor) -> list[tf.Tensor]:
-        windows = windows_of(log_mel[begin : end + frames - 1], frames, normalizer)
+        windows = windows_of(log_mel[hop * begin : hop * (end - 1) + frames], frames, normalizer, hop)
         windows = tf.ensure_shape(windows, [None, detector.input_dim])
         return [values for function in functions for values in function.window_step(windows)]
 
     shapes = [shape for function in functions for shape in function.shapes]
-    window_values = iter(pieces.concat_ranges(rows, tf.shape(log_mel)[0] - frames + 1, at_once, shapes))
+    n_windows = (tf.shape(log_mel)[0] - frames) // hop + 1
+    window_values = iter(pieces.concat_ranges(rows, n_windows, at_once, shapes))
     values = []
     for function in functions:
         inputs = [next(window_values)[tf.newaxis] for _ in function.shapes]

@@ -38,7 +38,7 @@ def apply_to_clip(
 ) -> list[tf.Tensor]:
     """Applies functions to one clip, `[time, mels]` in dB, as `clip_scores.apply_to_clip`; for use in a graph."""
     return clip_scores.apply_to_clip(
-        model.detector, functions, log_mel, model.frames, model.normalizer, at_once=at_once
+        model.detector, functions, log_mel, model.frames, model.normalizer, hop=model.hop, at_once=at_once
     )
 
 

@@ -49,6 +49,7 @@ class TrainedDetector:
       frames: Spectra per window.
       n_mels: Mel bands per spectrum.
       record: Contents of `training.json`.
+      hop: Spectra from one window to the next.
     """
 
     detector: Detector
@@ -56,6 +57,7 @@ class TrainedDetector:
     frames: int
     n_mels: int
     record: dict[str, Any]
+    hop: int = 1
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ class ModelDirectory:
             detector = keras.saving.load_model(self.detector, compile=False)
             normalizer = record["normalizer"] and Normalizer(**record["normalizer"])
             feature = record["config"]["feature"]
-            return TrainedDetector(detector, normalizer, feature["frames"], feature["n_mels"], record)
+            hop = feature.get("window_hop", 1)  # version 0.1 has none
+            return TrainedDetector(detector, normalizer, feature["frames"], feature["n_mels"], record, hop)
         except checksummed.READ_ERRORS as error:
             raise training_record.unreadable(self.path, error) from error
 

@@ -144,7 +144,9 @@ def _latent(
 
     @tf.function(input_signature=[tf.TensorSpec([None, model.n_mels], tf.float32)], autograph=False)
     def mean_latent(log_mel: tf.Tensor) -> tf.Tensor:
-        windows = tf.ensure_shape(windows_of(log_mel, model.frames, model.normalizer), [None, model.detector.input_dim])
+        windows = tf.ensure_shape(
+            windows_of(log_mel, model.frames, model.normalizer, model.hop), [None, model.detector.input_dim]
+        )
         return tf.reduce_mean(model.detector.encode(windows), axis=0)
 
     vectors: list[np.ndarray] = []

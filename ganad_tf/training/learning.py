@@ -52,7 +52,7 @@ def explained_share(detector: Detector, source: Source) -> float | None:
     chosen = [ordered[index] for index in evenly_spread(len(ordered), CLIPS)]
     sums = np.zeros([4, detector.input_dim])  # of ones, values, squares, squared residuals
     for _, log_mel in records.read(source.cache, chosen):
-        windows = windows_of(tf.constant(log_mel[:SPECTRA]), source.frames, source.normalizer)
+        windows = windows_of(tf.constant(log_mel[:SPECTRA]), source.frames, source.normalizer, source.hop)
         try:
             residual = np.asarray(detector.residual(windows), np.float64)
         except (ValueError, NotImplementedError, tf.errors.OpError):  # what it returns is no reconstruction

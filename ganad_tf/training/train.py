@@ -110,7 +110,14 @@ def train_on(
     seed_everything(config)
     normalizer = _normalizer(current.statistics) if config.feature.standardize else None
     training, validation = (
-        Source(Cache(run, "train").path, part, config.feature.n_mels, config.feature.frames, normalizer)
+        Source(
+            Cache(run, "train").path,
+            part,
+            config.feature.n_mels,
+            config.feature.frames,
+            normalizer,
+            config.feature.window_hop,
+        )
         for part in windows.split_by_file(entries, config.fit.validation_share, config.seed)
     )
     checkpoint = Checkpoint(unfinished, _made_with(config, current.digest(), training), _stopping(run, validation))
@@ -145,7 +152,8 @@ def train_on(
         **learned,
     )
     directory.last_good.unlink(missing_ok=True)
-    directory.save(TrainedDetector(detector, normalizer, config.feature.frames, config.feature.n_mels, record))
+    feature = config.feature
+    directory.save(TrainedDetector(detector, normalizer, feature.frames, feature.n_mels, record, feature.window_hop))
     unfinished.unlink(missing_ok=True)
     logger.info("%s: trained on %d clips in %.0f s", run.title, len(training.entries), checkpoint.seconds)
 
