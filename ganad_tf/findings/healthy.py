@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import librosa
 import numpy as np
 
 from ganad_tf.config.sections import Audio, Feature
 from ganad_tf.files import checksummed
+from ganad_tf.mel_scale import mel_edges
 
 QUANTILES = (0.1, 0.5, 0.9, 0.97)  # of a mel band's level over time
 LULL, MEDIAN, MEAN = 0, 1, 4  # rows of a profile; the last is the mean power
@@ -105,9 +105,9 @@ class Healthy:
 
     @property
     def edges(self) -> np.ndarray:
-        """Edges and centres of the mel bands, `[mels + 2]` in hertz, as `plotting.style.mel_edges`."""
+        """Edges and centres of the mel bands, `[mels + 2]` in hertz; see `mel_edges`."""
         n_mels = next(iter(self.machines.values())).mean.shape[1]
-        return np.asarray(librosa.mel_frequencies(n_mels + 2, fmin=0.0, fmax=self.sample_rate / 2))
+        return mel_edges(n_mels, self.sample_rate)
 
     @property
     def spectra_per_second(self) -> float:

@@ -6,6 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ganad_tf.features import LogMel
+from ganad_tf.mel_scale import mel_edges
 from ganad_tf.plotting import style
 
 SHADES = 20  # with more, the files of noisy sounds grow
@@ -28,7 +29,7 @@ class Spectrograms:
         level = ((low, max(high, low + 1)), colormaps["magma"].resampled(SHADES))
         change = ((-RESIDUAL_DB, RESIDUAL_DB), colormaps["RdBu_r"].resampled(SHADES))
         seconds = axes_of.hop_length / axes_of.sample_rate
-        ticks, marked = style.mel_ticks(style.mel_edges(axes_of.n_mels, axes_of.sample_rate)[1:-1])
+        ticks, marked = style.mel_ticks(mel_edges(axes_of.n_mels, axes_of.sample_rate)[1:-1])
         panels = (("log-mel, dB", level), ("reconstruction, dB", level), ("residual, dB", change))
         self._images = []
         with style.font_size(style.IMAGE_FONT_SIZE):

@@ -6,7 +6,6 @@ Needs no TensorFlow.
 from contextlib import AbstractContextManager
 from typing import Any
 
-import librosa
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,11 +32,6 @@ def line_style(number: int) -> dict[str, Any]:
     30
     """
     return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
-
-
-def mel_edges(n_mels: int, sample_rate: int) -> np.ndarray:
-    """Edges and centres of mel bands, `[mels + 2]` in hertz: band k has edges k and k + 2, and its centre at k + 1."""
-    return np.asarray(librosa.mel_frequencies(n_mels + 2, fmin=0.0, fmax=sample_rate / 2))
 
 
 def mel_ticks(centres: np.ndarray) -> tuple[np.ndarray, list[int]]:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import librosa
 import numpy as np
 
 from ganad_tf.config.sections import Audio, Feature
+from ganad_tf.mel_scale import mel_edges
 from ganad_tf.recording_check.statistics import SOUND_STATISTICS
 
 DEAD_BELOW_DB = 50.0  # below the level of others, a recording has no sound; nothing is learned from it
@@ -78,7 +78,7 @@ class RecordingLimits:
             band_high_db=_rounded(np.max(levels, axis=0)),
             examples_db=tuple(map(_rounded, levels[_most_different(levels)])),
             roughness=round(float(np.abs(levels - levels @ smoothing(feature.n_mels)).mean(axis=1).min()), 3),
-            band_hz=_rounded(librosa.mel_frequencies(feature.n_mels + 2, fmin=0.0, fmax=audio.sample_rate / 2)[:-2]),
+            band_hz=_rounded(mel_edges(feature.n_mels, audio.sample_rate)[:-2]),
             is_relative=is_relative,
         )
 

@@ -14,7 +14,8 @@ from ganad_tf.features import windows_of
 from ganad_tf.findings.explain import explain
 from ganad_tf.findings.finding import in_words
 from ganad_tf.findings.healthy import Healthy
-from ganad_tf.plotting import charts, style
+from ganad_tf.mel_scale import mel_edges
+from ganad_tf.plotting import charts
 from ganad_tf.plotting.charts import Band, ClipView
 from ganad_tf.report.audio_embedder import AudioEmbedder
 from ganad_tf.report.facts import MachineSummary, ScoredClip
@@ -91,7 +92,7 @@ def read_views(summary: MachineSummary, clips: Sequence[Clip]) -> Iterator[tuple
 def _view(summary: MachineSummary, model: TrainedDetector | None, log_mel: np.ndarray) -> ClipView:
     """View of one clip's log-mel `[frames, mels]` in dB."""
     feature, sample_rate = summary.feature, summary.audio.sample_rate
-    edges = style.mel_edges(feature.n_mels, sample_rate)
+    edges = mel_edges(feature.n_mels, sample_rate)
     reproduced: np.ndarray | None = None
     bands: tuple[Band, ...] = ()
     if model is not None:

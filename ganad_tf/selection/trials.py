@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import librosa
 import numpy as np
 
 from ganad_tf.cache import records
@@ -16,6 +15,7 @@ from ganad_tf.clips import evenly_spread
 from ganad_tf.config import Config
 from ganad_tf.config.sections import Scorer
 from ganad_tf.features import memory
+from ganad_tf.mel_scale import mel_edges
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import clip_values, densities
 from ganad_tf.scoring.clip_scores import ClipFunction
@@ -182,5 +182,4 @@ def _log_mels(run: MachineRun, entries: Sequence[Entry]) -> Iterator[np.ndarray]
 def axes(config: Config) -> tuple[float, np.ndarray]:
     """Time between spectra in seconds, and centre frequencies of the mel bands in hertz."""
     rate = config.audio.sample_rate
-    edges = librosa.mel_frequencies(config.feature.n_mels + 2, fmin=0.0, fmax=rate / 2)
-    return config.feature.hop_length / rate, np.asarray(edges[1:-1])
+    return config.feature.hop_length / rate, mel_edges(config.feature.n_mels, rate)[1:-1]
