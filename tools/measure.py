@@ -27,6 +27,7 @@ DETECTORS = {
     "SkipGANomaly": "skip_ganomaly",
     "GMADE": "gmade",
     "IDNN": "idnn",
+    "MPDR": "mpdr",
     "EGBAD": "egbad",
     "GANomaly as in the paper": "ganomaly",
 }

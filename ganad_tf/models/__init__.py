@@ -11,6 +11,7 @@ from ganad_tf.models.egbad import EGBAD
 from ganad_tf.models.ganomaly import GANomaly
 from ganad_tf.models.gmade import GMADE
 from ganad_tf.models.idnn import IDNN
+from ganad_tf.models.mpdr import MPDR
 from ganad_tf.models.skip_ganomaly import SkipGANomaly
 from ganad_tf.models.spectrum_density import SpectrumDensity
 
@@ -20,6 +21,7 @@ DETECTORS: dict[str, type[Detector]] = {
     "GANomaly": GANomaly,
     "GMADE": GMADE,
     "IDNN": IDNN,
+    "MPDR": MPDR,
     "SkipGANomaly": SkipGANomaly,
     "SpectrumDensity": SpectrumDensity,
 }
@@ -29,6 +31,7 @@ __all__ = [
     "EGBAD",
     "GMADE",
     "IDNN",
+    "MPDR",
     "Adam",
     "DenseAE",
     "Detector",
