@@ -23,8 +23,11 @@ RATE = 1e-3
 
 def make(name):
     keras.utils.set_random_seed(1)
-    detector = DETECTORS[name](input_dim=20, **arguments(name, [8], latent=3))
+    same_rate = {"energy_rate": 1.0} if name == "MPDR" else {}
+    detector = DETECTORS[name](input_dim=20, **arguments(name, [8], latent=3), **same_rate)
     detector.compile(optimizer=keras.optimizers.Adam(RATE), **LOSS[name])
+    if name == "MPDR":
+        detector.begin_energy_stage()
     return detector
 
 

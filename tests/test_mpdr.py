@@ -140,14 +140,17 @@ def test_the_energy_stage_moves_the_energy_away_from_the_projecting_autoencoder(
     assert detector.test_on_batch(WINDOWS) == detector.test_on_batch(WINDOWS)
 
 
-def test_noise_is_of_its_levels_and_of_the_seed():
-    levels, codes, steps = make()._draw(np.zeros([4000, 6]))
+def test_noise_is_of_its_levels_and_follows_from_seed_and_step():
+    detector = make()
+    levels, codes, steps = detector._draw(np.zeros([4000, 6]), step=7)
     assert 0.05 <= np.min(levels) < 0.06
     assert 0.29 < np.max(levels) < 0.3
     assert [np.std(codes), np.std(steps)] == pytest.approx([1, 1], abs=0.03)
     assert steps.shape == [2, 4000, 6]
-    assert is_same(make()._draw(WINDOWS), make()._draw(WINDOWS))
-    assert not is_same(make()._draw(WINDOWS), make(seed=1)._draw(WINDOWS))
+    noise = detector._draw(WINDOWS, step=7)
+    assert is_same(noise, make()._draw(WINDOWS, step=7))
+    assert not is_same(noise, detector._draw(WINDOWS, step=8))
+    assert not is_same(noise, make(seed=1)._draw(WINDOWS, step=7))
 
 
 class Stages(keras.callbacks.Callback):

@@ -36,7 +36,9 @@ from ganad_tf.training import checkpoint, fused_steps
 from ganad_tf.training.train import train_detector
 
 KILLS = int(os.environ.get("GANAD_KILLS", "6"))  # shared by all detectors
-SMALL = {name: arguments(name) for name in DETECTORS} | {"GANomaly": arguments("GANomaly") | {"dropout": 0.1}}
+SMALL = {name: arguments(name) for name in DETECTORS}
+SMALL["GANomaly"] |= {"dropout": 0.1}
+SMALL["MPDR"] |= {"pretraining_share": 0.25}  # killed in its second stage
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -117,6 +119,8 @@ class Kill(keras.callbacks.Callback):
                 ("IDNN", 64, False),
                 ("SkipGANomaly", 64, False),
                 ("SpectrumDensity", 64, False),
+                ("MPDR", 0, False),
+                ("MPDR", 64, True),
                 ("EGBAD", 0, False),
                 ("EGBAD", 64, True),
             )

@@ -125,7 +125,6 @@ class MPDR(Detector):
         self.is_pretrained = self.add_weight(
             shape=(), dtype="int64", initializer="zeros", trainable=False, name="is_pretrained"
         )
-        self.noise_seeds = keras.random.SeedGenerator(seed)
         self.built = True
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:  # noqa: ARG002
@@ -193,7 +192,9 @@ class MPDR(Detector):
         windows = batch_of(data)
         losses, gradients = tf.cond(
             self.is_pretrained > 0,
-            lambda: self._differentiated(windows, self.negatives(windows, self._draw(windows))),
+            lambda: self._differentiated(
+                windows, self.negatives(windows, self._draw(windows, self.optimizer.iterations))
+            ),
             lambda: self._differentiated(windows, None),
         )
         self.optimizer.apply(gradients, self.trainable_variables)
@@ -255,23 +256,21 @@ class MPDR(Detector):
     def _repeatable_losses(self, windows: tf.Tensor) -> dict[str, tf.Tensor]:
         return tf.cond(
             self.is_pretrained > 0,
-            lambda: self.compute_losses(windows, self.negatives(windows, self._same_noise(windows))),
+            lambda: self.compute_losses(windows, self.negatives(windows, self._draw(windows, 0))),
             lambda: self.compute_losses(windows),
         )
 
-    def _draw(self, windows: tf.Tensor) -> Noise:
-        return self._noise(windows, [self.noise_seeds] * 3)
-
-    def _same_noise(self, windows: tf.Tensor) -> Noise:
-        """Noise that is the same every time."""
-        return self._noise(windows, [self.seed, self.seed + 1, self.seed + 2])
-
-    def _noise(self, windows: tf.Tensor, seeds: Sequence[Any]) -> Noise:
+    def _draw(self, windows: tf.Tensor, step: Any) -> Noise:
+        """Noise of a step, which follows from the seed and the step's number: nothing else is to be saved."""
+        first = 3 * tf.cast(step, tf.int64)
+        of_levels, of_codes, of_steps = (
+            tf.stack([tf.constant(self.seed, tf.int64), first + part]) for part in range(3)
+        )
         batch = tf.shape(windows)[0]
         return Noise(
-            keras.random.uniform([batch, 1], *self.noise, seed=seeds[0]),
-            keras.random.normal([batch, self.latent], seed=seeds[1]),
-            keras.random.normal([self.steps, batch, self.input_dim], seed=seeds[2]),
+            tf.random.stateless_uniform([batch, 1], of_levels, *self.noise),
+            tf.random.stateless_normal([batch, self.latent], of_codes),
+            tf.random.stateless_normal([self.steps, batch, self.input_dim], of_steps),
         )
 
     def _make_encoder(self, name: str) -> keras.Sequential:
