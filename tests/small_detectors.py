@@ -25,6 +25,8 @@ def arguments(name: str, hidden: Sequence[int] = (16,), latent: int = 4, frames:
     """
     if name in WITHOUT_WEIGHTS:
         return {}
-    sizes = {"hidden": list(hidden)} | ({"components": 2} if name in DENSITY else {"latent": latent})
+    sizes: dict[str, Any] = {"hidden": list(hidden)} | ({"components": 2} if name in DENSITY else {"latent": latent})
+    if name == "MPDR":
+        sizes["steps"] = 2  # of which each is traced
     takes_frames = frames is not None and name in ("IDNN", *DENSITY)
     return sizes | ({"frames": frames} if takes_frames else {})

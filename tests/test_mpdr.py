@@ -18,6 +18,9 @@ NOISE = Noise(
 ENERGY, PROJECTION = ("encoder", "decoder"), ("projecting_encoder", "projecting_decoder")
 
 
+TINY = {"hidden": [4], "steps": 0}
+
+
 def make(**changes):
     """A compiled detector whose biases are not 0."""
     keras.utils.set_random_seed(1)
@@ -168,10 +171,10 @@ class Stages(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("interrupted_after", gate_takes([2, 3, 4], 3))
 def test_stages_have_their_epochs_also_where_a_training_is_resumed(tmp_path, interrupted_after):
-    whole, stages = make(pretraining_share=0.6), Stages()
+    whole, stages = make(pretraining_share=0.6, **TINY), Stages()
     whole.fit(WINDOWS, None, 4, 5, 0, stages)
     assert stages.seen == 3 * [("pre-training", 0.01)] + 2 * [("energy", 0.001)]
-    begun, first, rest = make(pretraining_share=0.6), Stages(interrupted_after - 1), Stages()
+    begun, first, rest = make(pretraining_share=0.6, **TINY), Stages(interrupted_after - 1), Stages()
     begun.fit(WINDOWS, epochs=5, verbose=0, callbacks=[first])
     begun.save(tmp_path / "begun.keras")
     resumed = keras.models.load_model(tmp_path / "begun.keras")
@@ -182,7 +185,7 @@ def test_stages_have_their_epochs_also_where_a_training_is_resumed(tmp_path, int
 
 
 def test_a_detector_that_is_fitted_again_goes_on_with_its_energy_stage():
-    detector, stages = make(), Stages()
+    detector, stages = make(**TINY), Stages()
     detector.fit(WINDOWS, epochs=2, verbose=0)
     detector.fit(WINDOWS, epochs=2, verbose=0, callbacks=[stages])
     assert stages.seen == 2 * [("energy", 0.001)]

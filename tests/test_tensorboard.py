@@ -16,8 +16,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tone, write_machine
-from small_detectors import ADVERSARIAL, LOSS, WITH_BOTTLENECK, arguments
+from conftest import gate_takes, tone, write_machine
+from small_detectors import ADVERSARIAL, LOSS, TAKES_LOSS, WITH_BOTTLENECK, arguments
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from ganad_tf import config as configuration
@@ -341,7 +341,7 @@ def small(name, **changes):
     return detector
 
 
-@pytest.mark.parametrize("name", WITH_BOTTLENECK)
+@pytest.mark.parametrize("name", gate_takes(WITH_BOTTLENECK, *TAKES_LOSS, *ADVERSARIAL))
 def test_measuring_a_detector_changes_nothing_and_comes_out_the_same(name):
     detector = small(name, **({"dropout": 0.1} if name in ADVERSARIAL else {}))
     windows = tf.constant(np.random.default_rng(0).normal(size=[32, 24]), tf.float32)
