@@ -134,6 +134,10 @@ class GMADE(Detector):
         windows = batch_of(data)
         return self._report(self._loss(windows), windows)
 
+    def losses_and_variables(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:
+        """The loss on one batch, with all weights."""
+        return {"loss": (self._loss(as_float32(windows)), self.trainable_variables)}
+
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """Negative log-density of each window's last frame, or of the window, in nats, `[batch]`."""
         scores = []
