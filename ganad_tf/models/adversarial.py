@@ -101,17 +101,29 @@ class TwoOptimizers(Detector):
           ValueError: For `loss`, `metrics` and their weights, which nothing would look at.
         """
         super().compile(optimizer=optimizer, **kwargs)
-        self.has_twins = discriminator_optimizer is None
-        twin = self.optimizer.__class__.from_config(self.optimizer.get_config())
-        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer or twin)
         self.optimizer.build(self.generator_variables)
-        self.discriminator_optimizer.build(self.discriminator_variables)
+        self.is_twin: dict[str, bool] = {}
+        self.add_optimizer("discriminator_optimizer", discriminator_optimizer, self.discriminator_variables)
+
+    def add_optimizer(self, name: str, given: Any, variables: Sequence[keras.Variable]) -> None:
+        """Sets another optimizer, to be called by `compile`.
+
+        Args:
+          name: Name of the attribute, and of the argument of `compile`.
+          given: As Keras takes optimizers; None for a twin of the generator's.
+          variables: Weights that it steps.
+        """
+        self.is_twin[name] = given is None
+        twin = self.optimizer.__class__.from_config(self.optimizer.get_config())
+        optimizer = keras.optimizers.get(given or twin)
+        optimizer.build(variables)
+        setattr(self, name, optimizer)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """The optimizers, so that `load_model` restores both; nothing where the detector is not compiled."""
+        """The optimizers, so that `load_model` restores all; nothing where the detector is not compiled."""
         if not self.compiled:
             return {}
-        names = ("optimizer",) if self.has_twins else ("optimizer", "discriminator_optimizer")
+        names = ("optimizer", *(name for name, is_twin in self.is_twin.items() if not is_twin))
         return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -122,13 +134,14 @@ class TwoOptimizers(Detector):
             self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
 
     def follow_learning_rate(self) -> None:
-        """Gives the discriminator's optimizer the learning rate that its twin has by now; each step begins with it.
+        """Gives twins the learning rate that the generator's optimizer has by now; each step begins with it.
 
-        Callbacks set the generator's alone. A schedule needs no help: each twin has it, and both count the same steps.
+        Callbacks set the generator's alone. A schedule needs no help: each twin has it, and each counts its own steps.
         """
         rate = self.optimizer.learning_rate
-        if self.has_twins and isinstance(rate, keras.Variable):
-            self.discriminator_optimizer.learning_rate = tf.convert_to_tensor(rate)  # a variable would become its own
+        if isinstance(rate, keras.Variable):
+            for name in (name for name, is_twin in self.is_twin.items() if is_twin):
+                getattr(self, name).learning_rate = tf.convert_to_tensor(rate)  # a variable would become its own
 
 
 class ReconstructionGAN(TwoOptimizers):

@@ -154,6 +154,10 @@ class Detector(keras.Model):
         """
         raise NotImplementedError
 
+    def warm_up(self, epochs: int) -> int:  # noqa: ARG002
+        """Epochs, of all `epochs` of a training, before the validation loss says how good the detector is."""
+        return 0
+
     def run_batch_norm(self, windows: tf.Tensor) -> Iterator[keras.Model]:
         """Runs what has batch normalisation in training mode, as a step does; its averages are estimated anew by this.
 

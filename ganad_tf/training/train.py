@@ -203,6 +203,8 @@ def fit(
         )
     if checkpoint.epoch:
         logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
+    if checkpoint.stopping:
+        checkpoint.stopping.start_from_epoch = detector.warm_up(settings.epochs)
     steps, held = _fused_steps(config, training, pairs=pairs)
     order: dict[str, Any] = {"seed": config.seed if settings.shuffle else None, "pairs": pairs}
     order |= {"first_epoch": checkpoint.epoch, "passes": passes}
