@@ -7,7 +7,7 @@ from ganad_tf.models import DETECTORS
 
 WITHOUT_WEIGHTS = ("SpectrumDensity",)
 TAKES_LOSS = ("DenseAE", "IDNN")
-ADVERSARIAL = ("EGBAD", "GANomaly", "SkipGANomaly")
+ADVERSARIAL = ("EGBAD", "FAnoGAN", "GANomaly", "SkipGANomaly")
 DENSITY = ("GMADE",)  # no bottleneck; the score is a negative log-density, of either sign
 LEARNERS = [name for name in DETECTORS if name not in WITHOUT_WEIGHTS]
 WITH_BOTTLENECK = [name for name in LEARNERS if name not in DENSITY]
@@ -26,7 +26,7 @@ def arguments(name: str, hidden: Sequence[int] = (16,), latent: int = 4, frames:
     if name in WITHOUT_WEIGHTS:
         return {}
     sizes: dict[str, Any] = {"hidden": list(hidden)} | ({"components": 2} if name in DENSITY else {"latent": latent})
-    if name == "MPDR":
-        sizes["steps"] = 2  # of which each is traced
+    # Two of each, because each is traced.
+    sizes |= {"MPDR": {"steps": 2}, "FAnoGAN": {"critic_steps": 2}}.get(name, {})
     takes_frames = frames is not None and name in ("IDNN", *DENSITY)
     return sizes | ({"frames": frames} if takes_frames else {})

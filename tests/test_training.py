@@ -257,6 +257,17 @@ def test_every_detector_scores_a_corrupted_clip_higher_than_its_original(copied,
             assert after > before
 
 
+@pytest.mark.slow
+def test_early_stopping_waits_for_the_epochs_whose_validation_loss_counts(config):
+    model = Model("FAnoGAN", arguments("FAnoGAN"))
+    fit = dataclasses.replace(config.fit, epochs=6, patience=1, restore_best=True)
+    config = dataclasses.replace(config, model=model, fit=fit)
+    assert train_detector(MachineRun(config, prepared(config), "dev"))
+    trained = ModelDirectory(Path(config.model_directory, "dev", "fan")).load()
+    assert len(trained.record["history"]["loss"]) > trained.detector.warm_up(6) == 4
+    assert int(trained.detector.stage) == 2
+
+
 def test_another_scorer_is_fitted_without_training_again(copied):
     config, listing = copied
     directory = Path(config.model_directory, "dev", "fan")

@@ -29,6 +29,7 @@ DETECTORS = {
     "IDNN": "idnn",
     "MPDR": "mpdr",
     "EGBAD": "egbad",
+    "FAnoGAN": "fanogan",
     "GANomaly as in the paper": "ganomaly",
 }
 

@@ -26,7 +26,17 @@ from ganad_tf.results.metrics import auc
 from ganad_tf.run import MachineRun, machine_runs
 
 ROOT = Path(__file__).resolve().parents[1]
-DETECTORS = ("baseline", "idnn", "egbad", "ganomaly_density", "gmade", "mpdr", "skip_ganomaly", "spectrum_density")
+DETECTORS = (
+    "baseline",
+    "idnn",
+    "egbad",
+    "fanogan",
+    "ganomaly_density",
+    "gmade",
+    "mpdr",
+    "skip_ganomaly",
+    "spectrum_density",
+)
 # As a folder of recordings has them, so that every detector learns something from few clips.
 SETTINGS = (
     "feature.standardize=true",

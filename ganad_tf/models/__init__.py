@@ -8,6 +8,7 @@ from ganad_tf.models.adam import Adam
 from ganad_tf.models.dense_ae import DenseAE
 from ganad_tf.models.detector import Detector
 from ganad_tf.models.egbad import EGBAD
+from ganad_tf.models.fanogan import FAnoGAN
 from ganad_tf.models.ganomaly import GANomaly
 from ganad_tf.models.gmade import GMADE
 from ganad_tf.models.idnn import IDNN
@@ -18,6 +19,7 @@ from ganad_tf.models.spectrum_density import SpectrumDensity
 DETECTORS: dict[str, type[Detector]] = {
     "DenseAE": DenseAE,
     "EGBAD": EGBAD,
+    "FAnoGAN": FAnoGAN,
     "GANomaly": GANomaly,
     "GMADE": GMADE,
     "IDNN": IDNN,
@@ -35,6 +37,7 @@ __all__ = [
     "Adam",
     "DenseAE",
     "Detector",
+    "FAnoGAN",
     "GANomaly",
     "SkipGANomaly",
     "SpectrumDensity",

@@ -1,6 +1,5 @@
 """MPDR: an autoencoder's reconstruction error as an energy that is low on windows and high close beside them."""
 
-import inspect
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +8,8 @@ import tensorflow as tf
 from keras import layers
 
 from ganad_tf.models.adversarial import update_means
-from ganad_tf.models.detector import Detector, LossMean, as_float32, batch_of
+from ganad_tf.models.detector import LossMean, as_float32, batch_of
+from ganad_tf.models.stages import TwoStageDetector
 
 LOSSES = ("loss", "energy", "negative_energy")
 LARGEST_COSINE = 1 - 1e-6  # the arccosine's gradient is infinite at 1
@@ -30,7 +30,7 @@ class Noise(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
-class MPDR(Detector):
+class MPDR(TwoStageDetector):
     """Manifold projection-diffusion recovery: an energy-based model whose negatives lie close to the normal windows.
 
     Yoon, Jin, Noh and Park 2023, "Energy-based models for anomaly detection: a manifold diffusion recovery approach"
@@ -53,8 +53,8 @@ class MPDR(Detector):
     One `fit` has both stages: pre-training for a share of its epochs, then the energy stage; each has at least one
     epoch, but that a single epoch is one of pre-training. `is_pretrained` is saved with the weights, so a detector that
     is fitted again goes on with its energy stage. Losses have the same names in both stages, and `negative_energy` is 0
-    in pre-training; early stopping compares `loss` across stages, in which it differs. The losses of validation are
-    those of noise that is the same every time.
+    in pre-training. `loss` differs between the stages, so early stopping waits for the second (`warm_up`). The losses
+    of validation are those of noise that is the same every time.
 
     The energy, its negatives, their numbers and 50 epochs before 12 are the authors'. Our choice: `hidden`, which is
     1024, 1024 in theirs; one optimizer for both stages, which keeps its memory, where theirs begins anew with the tenth
@@ -209,24 +209,18 @@ class MPDR(Detector):
         """The loss on one batch, with noise that is the same every time, with the weights that it moves."""
         return {"loss": (self._repeatable_losses(as_float32(windows))["loss"], self.trainable_variables)}
 
-    def fit(self, *arguments: Any, **named: Any) -> keras.callbacks.History:
-        """Trains, as Keras does, in both stages.
-
-        Raises:
-          ValueError: For weights of windows or classes.
-        """
-        given = inspect.signature(keras.Model.fit).bind(self, *arguments, **named).arguments
-        given.pop("self")
-        callbacks = [_Stages(), *tf.nest.flatten(given.pop("callbacks", None) or [])]  # a scheduler's rate comes later
-        return super().fit(callbacks=callbacks, **given)
-
-    def pretraining_epochs(self, epochs: int) -> int:
+    def warm_up(self, epochs: int) -> int:
         """Epochs of pre-training among all epochs of a training.
 
-        >>> [MPDR().pretraining_epochs(epochs) for epochs in (1, 2, 3, 10)]
+        >>> [MPDR().warm_up(epochs) for epochs in (1, 2, 3, 10)]
         [1, 1, 2, 8]
         """
         return max(1, min(round(self.pretraining_share * epochs), epochs - 1))
+
+    def begin_epoch(self, *, is_first_stage: bool) -> None:
+        """Ends pre-training when its epochs are over."""
+        if not is_first_stage:
+            self.begin_energy_stage()
 
     def begin_energy_stage(self) -> None:
         """Ends pre-training: makes the projecting autoencoder a copy, and lowers the learning rate. Once."""
@@ -286,12 +280,3 @@ class MPDR(Detector):
         for units in widths:
             stack += [layers.Dense(units, kernel_initializer=self.kernel_initializer), layers.LeakyReLU(0.2)]
         return [*stack, layers.Dense(output_dim, kernel_initializer=self.kernel_initializer)]
-
-
-class _Stages(keras.callbacks.Callback):
-    """Begins the energy stage of an MPDR at its epoch, also in a training that is resumed."""
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Keras counts epochs from 0, those before a resumption with them."""
-        if epoch >= self.model.pretraining_epochs(self.params["epochs"]):
-            self.model.begin_energy_stage()
