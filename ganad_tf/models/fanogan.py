@@ -1,7 +1,7 @@
 """f-AnoGAN: a Wasserstein GAN of normal windows, and an encoder that is trained afterwards to invert its generator."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
@@ -10,6 +10,7 @@ from keras import layers
 from ganad_tf.models.adversarial import TwoOptimizers, total, update_means
 from ganad_tf.models.detector import as_float32, batch_of
 from ganad_tf.models.networks import dense_blocks
+from ganad_tf.models.refusals import refuse_unknown
 from ganad_tf.models.stages import TwoStageDetector
 
 EncoderLoss = Literal["izi_f", "izi", "ziz"]
@@ -96,13 +97,9 @@ class FAnoGAN(TwoStageDetector, TwoOptimizers):
     ) -> None:
         common: dict[str, Any] = {"dropout": dropout, "kernel_initializer": kernel_initializer}
         super().__init__(LOSSES, input_dim=input_dim, hidden=hidden, latent=latent, seed=seed, **common, **kwargs)
-        for name, value, known in (
-            ("encoder_loss", encoder_loss, EncoderLoss),
-            ("encoder_output", encoder_output, EncoderOutput),
-            ("score", score, Score),
-        ):
-            if value not in get_args(known):
-                raise ValueError(f"Expected {name} to be one of {', '.join(get_args(known))}. Received: {value!r}.")
+        refuse_unknown("encoder_loss", encoder_loss, EncoderLoss)
+        refuse_unknown("encoder_output", encoder_output, EncoderOutput)
+        refuse_unknown("score", score, Score)
         if not 0 <= encoder_share <= 1 or critic_steps < 1:
             raise ValueError(
                 "Expected encoder_share from 0 to 1, and critic_steps of 1 or more. "

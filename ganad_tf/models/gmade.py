@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ganad_tf.models.detector import Detector, LossMean, as_float32, batch_of
 from ganad_tf.models.masked_dense import MaskedDense
+from ganad_tf.models.refusals import refuse_unknown
 
 Ordering = Literal["past_to_future", "future_to_past", "middle_last", "mean"]
 Mixture = Literal["frame", "bin"]
@@ -77,13 +78,9 @@ class GMADE(Detector):
             )
         if components < 1 or not hidden:
             raise ValueError(f"Expected a component and a hidden layer. Received: {components} and {list(hidden)}.")
-        for name, value, known in (
-            ("mixture", mixture, Mixture),
-            ("ordering", ordering, Ordering),
-            ("score", score, Score),
-        ):
-            if value not in get_args(known):
-                raise ValueError(f"Expected {name} to be one of {', '.join(get_args(known))}. Received: {value!r}.")
+        refuse_unknown("mixture", mixture, Mixture)
+        refuse_unknown("ordering", ordering, Ordering)
+        refuse_unknown("score", score, Score)
         self.input_dim, self.frames, self.n_mels = input_dim, frames, input_dim // frames
         self.hidden, self.components, self.mixture = list(hidden), components, mixture
         self.ordering, self.score = ordering, score

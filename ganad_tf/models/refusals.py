@@ -1,12 +1,22 @@
-"""Sentences for what Keras would take from a script and no detector would look at."""
+"""Sentences for arguments that a detector does not know, and for those that Keras takes and no detector looks at."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import keras
 
 ALL_ALIKE = "expected no weights, for windows all count alike; leave some out, or give some more than once. Received:"
+
+
+def refuse_unknown(name: str, value: str, choices: Any) -> None:
+    """Refuses a constructor's argument that is none of a `Literal`'s values.
+
+    Raises:
+      ValueError: Names the argument and its choices.
+    """
+    if value not in get_args(choices):
+        raise ValueError(f"Expected {name} to be one of {', '.join(get_args(choices))}. Received: {value!r}.")
 
 
 def refuse_other_than_float32(detector: keras.Model) -> None:
