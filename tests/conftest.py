@@ -1,5 +1,6 @@
 """Fixtures for all tests: real recordings, small trees of real WAV files, and the real command line."""
 
+import fcntl
 import gc
 import json
 import os
@@ -25,16 +26,14 @@ ROOT = Path(__file__).parents[1]
 SAMPLE_RATE = 16000
 
 
-# The files that take longest go first, so that no worker is left alone with one at the end. Two workers get them in
-# turns, and the first takes longest, so the first and the fourth, which share `exported_project`, go to the same one.
-# The last two make operations deterministic for their whole process: from then on Keras refuses to compile by XLA,
-# which those before them do.
+# The files that take longest go first, so that no worker is left alone with one at the end. The last two make
+# operations deterministic for their whole process: from then on Keras refuses to compile by XLA, which those before
+# them do.
 FIRST = (
     "test_export.py",
     "test_detectors.py",
     "test_keras_scripts.py",
     "test_edge_predict.py",
-    "test_documents.py",
     "test_training.py",
     "test_workflow.py",
     "test_fused_steps.py",
@@ -138,8 +137,25 @@ def private_settings(project: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def exported_project(tmp_path_factory, ganad) -> Path:
-    """Two trained systems and an ensemble of them, each exported; for tests that leave them as they are."""
-    place = tmp_path_factory.mktemp("exported") / "project"
+    """Two trained systems and an ensemble of them, each exported; for tests that leave them as they are.
+
+    The worker of xdist that is first makes them, and the others get a copy.
+    """
+    place = tmp_path_factory.mktemp("exported")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return make_exported(place / "project", ganad)
+    original = tmp_path_factory.getbasetemp().parent / "exported"  # the folder of all workers of this run
+    original.mkdir(exist_ok=True)
+    with (original / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (original / "done").exists():
+            make_exported(original / "project", ganad)
+            (original / "done").touch()
+    return Path(shutil.copytree(original, place, dirs_exist_ok=True)) / "project"
+
+
+def make_exported(place: Path, ganad: Callable[..., object]) -> Path:
+    """Trains and exports the systems of `exported_project`."""
     write_machine(place / "dev")
     (place / "gan.yaml").write_text(SYSTEM.format(name="gan", model="GANomaly, hidden: [24, 16]"))
     (place / "spectrum.yaml").write_text(SYSTEM.format(name="spectrum", model="SpectrumDensity"))
