@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from conftest import tone, write_wav
+from test_serving import Server
 
 from ganad_tf import config as configuration
 from ganad_tf.cache.manifest import Entry
@@ -238,6 +239,24 @@ def test_the_exported_model_gives_p_values(fan, ganad):
         assert answer["threshold"] == pytest.approx(conformal.threshold(calibration, 0.5), rel=1e-6)
     refused = ganad("predict", "exported_models/fan", "my_fan", "--false-alarms", "0.05", cwd=fan, check=2)
     assert "--false-alarms: expected rates below 1 and at least 1/17, which 16 normal clips allow" in refused.stderr
+    server = Server(fan / "exported_models")
+    try:
+        url = f"http://127.0.0.1:{server.port}/v1/models/fan"
+        told = ganad("predict", url, "my_fan", "--json", "--false-alarms", "0.5", cwd=fan).stdout
+        said = ganad("predict", url, "my_fan", "--false-alarms", "0.05", cwd=fan, check=2).stderr
+        inputs = {"waveform": [tone().tolist(), tone(hz=2000).tolist()], "false_alarms": [0.5, 0.06]}
+        body = {"signature_name": "decide_waveform", "inputs": inputs}
+        _, answer = server.ask("POST", "/v1/models/fan:predict", body)
+        body["inputs"]["false_alarms"] = [0.5]
+        status, mismatch = server.ask("POST", "/v1/models/fan:predict", body)
+    finally:
+        assert server.stop() == 0
+    sentence = "false_alarms: expected one entry per clip in all inputs. Received: "
+    assert (status, mismatch["error"].startswith(sentence)) == (400, True), mismatch
+    assert [row["is_anomaly"] for row in json.loads(told)] == [row["is_anomaly"] for row in json.loads(of_rate)]
+    assert said == refused.stderr
+    thresholds_of = [conformal.threshold(calibration, rate) for rate in (0.5, 0.06)]
+    assert answer["outputs"]["threshold"] == pytest.approx(thresholds_of, rel=1e-6)
     metadata = json.loads((fan / "exported_models" / "fan" / "1" / "assets.extra" / "ganad.json").read_text())
     assert metadata["threshold"]["false_alarms"] == 0.1
     assert metadata["threshold"]["n_calibration_scores"] == 16

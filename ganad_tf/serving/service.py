@@ -185,7 +185,8 @@ class Service:
         find_signature(artifact.signatures, signature).check(inputs)
         self._check_size(artifact, inputs)
         if "wav_bytes" in inputs:
-            inputs = {"wav_bytes": self._to_canonical(inputs["wav_bytes"], artifact.audio.unknown_length)}
+            files = self._to_canonical(inputs["wav_bytes"], artifact.audio.unknown_length)
+            inputs = {**inputs, "wav_bytes": files}
         return self._batcher.submit(batching.Request(artifact, signature, inputs))
 
     def _check_size(self, artifact: Artifact, inputs: Arrays) -> None:

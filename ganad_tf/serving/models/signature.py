@@ -47,6 +47,10 @@ class Signature:
                 raise InputError(
                     f"{name}: expected at least one clip, none of them empty. Received: {_text(array.shape)}."
                 )
+        counts = {name: len(inputs[name]) for name in self.inputs}
+        if len(set(counts.values())) > 1:  # requests that are scored together would get one another's entries
+            received = ", ".join(f"{count} in {name}" for name, count in counts.items())
+            raise InputError(f"{min(counts)}: expected one entry per clip in all inputs. Received: {received}.")
 
 
 def find_signature(signatures: Mapping[str, Signature], name: object, parameter: str = "signature_name") -> Signature:
