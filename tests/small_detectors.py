@@ -1,5 +1,6 @@
 """Arguments of small detectors, for tests that go through all of them."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,10 +24,7 @@ def arguments(name: str, hidden: Sequence[int] = (16,), latent: int = 4, frames:
       latent: Units of its bottleneck, if it has one.
       frames: Spectra of a window, for detectors that take them; None for their default, as `build` gives them.
     """
-    if name in WITHOUT_WEIGHTS:
-        return {}
-    sizes: dict[str, Any] = {"hidden": list(hidden)} | ({"components": 2} if name in DENSITY else {"latent": latent})
-    # Two of each, because each is traced.
-    sizes |= {"MPDR": {"steps": 2}, "FAnoGAN": {"critic_steps": 2}}.get(name, {})
-    takes_frames = frames is not None and name in ("IDNN", *DENSITY)
-    return sizes | ({"frames": frames} if takes_frames else {})
+    # Two of what is traced one by one.
+    sizes = {"hidden": list(hidden), "latent": latent, "frames": frames, "components": 2, "steps": 2, "critic_steps": 2}
+    known = inspect.signature(DETECTORS[name]).parameters
+    return {key: value for key, value in sizes.items() if key in known and value is not None}
