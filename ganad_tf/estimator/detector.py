@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from ganad_tf import config as configuration
+from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.config import Config
 from ganad_tf.errors import ConfigError, ThresholdError
@@ -250,7 +251,8 @@ def _prepare(run: MachineRun) -> None:
     for system in run.systems():
         build(system.config)
         check_clip_count(system, len(run.listing.clips))
-    for system in run.systems():
+    by_cache = {Cache(system, "train").path: system for system in run.systems()}  # members share caches
+    for system in by_cache.values():
         prepare_cache(system, "train")
 
 

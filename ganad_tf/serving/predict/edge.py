@@ -45,7 +45,7 @@ class EdgeModel:
         self.audio = Audio(**model_metadata["config"]["audio"])
         self.samples: int = model_metadata["samples"]
         self.batch: int | None = model_metadata["batch"]
-        self.n_calibration_scores = int(model_metadata["threshold"].get("n_calibration_scores", 0))
+        self.n_calibration_scores = int(model_metadata.get("threshold", {}).get("n_calibration_scores", 0))
         try:
             self._run = load(path)
             self(np.zeros(self.samples, np.float32))  # a model that loads may still fail in its first call
