@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import soundfile
@@ -26,14 +27,14 @@ from ganad_tf.cli import main
 from ganad_tf.clips import Listing
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError, ExportError, InputError
-from ganad_tf.exporting import examples, litert, onnx, verify
+from ganad_tf.exporting import current, examples, litert, onnx, verify
 from ganad_tf.exporting.graph import Member, SoundScorer
 from ganad_tf.exporting.trained_system import TrainedSystem, gather
 from ganad_tf.features import Normalizer, log_mel_layer
 from ganad_tf.models import DETECTORS
 from ganad_tf.results import ensemble
 from ganad_tf.results.score_files import ClipScore
-from ganad_tf.run import MachineRun
+from ganad_tf.run import MachineRun, machine_runs
 from ganad_tf.scoring import clip_values, densities
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving.models import wav
@@ -235,6 +236,20 @@ def test_versions_count_up(exported_project, monkeypatch, capsys):
     assert {path: path.stat().st_mtime_ns for path in (folder / "1").rglob("*")} == before
     assert sorted(path.name for path in folder.iterdir()) == ["1", "2"]
     shutil.rmtree(folder / "2")
+
+
+def test_a_detector_with_other_weights_is_not_the_exported_one(exported_project, tmp_path, monkeypatch):
+    shutil.copytree(exported_project, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    config = configuration.load("gan.yaml")
+    (run,) = machine_runs(config, datasets.list_clips(config, "dev"), "dev")
+    assert current.is_exported(run, "gan_fan")
+    path = tmp_path / "model/gan/dev/fan/detector.keras"
+    detector = keras.saving.load_model(path, compile=False)
+    weight = detector.trainable_variables[0]
+    weight.assign(weight + 1e-6)
+    detector.save(path)
+    assert not current.is_exported(run, "gan_fan")
 
 
 def test_a_refused_export_leaves_nothing(exported_project, monkeypatch, capsys):

@@ -290,6 +290,9 @@ def test_a_second_run_selects_nothing_again(selected, ganad):
     table = (home / "fan-ganad" / "selection.csv").read_text()
     fresh = ganad("run", "fan", "--fresh", cwd=home)
     assert "corrupted copy" in fresh.stdout
+    recomputed = [line for line in fresh.stderr.splitlines() if "clips prepared" in line]
+    assert len(recomputed) == len([line for line in done.stderr.splitlines() if "clips prepared" in line])
+    assert all("0 kept" in line for line in recomputed)
     assert (home / "fan-ganad" / "config.yaml").read_text() == before
     assert (home / "fan-ganad" / "selection.csv").read_text() == table
 

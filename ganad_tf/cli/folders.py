@@ -15,6 +15,7 @@ from ganad_tf import __version__, datasets
 from ganad_tf import config as configuration
 from ganad_tf.cli import projects, terminal, workflow
 from ganad_tf.cli.projects import Project
+from ganad_tf.clips import SPLITS
 from ganad_tf.config import Config, layers
 from ganad_tf.errors import ConfigError, DataError, GanadError
 from ganad_tf.files import atomic
@@ -45,12 +46,16 @@ def run(options: argparse.Namespace) -> None:
         _forget_selection(project, mapping, [run.machine for run in runs])
         runs = _runs(options, project, mapping)
     terminal.import_tensorflow()
+    from ganad_tf.cli import stages
+
     with _advising():
         _check(runs, fresh=options.fresh)
         _write(project, folder, mapping)
+        if options.fresh:
+            stages.prepare_all(workflow.systems(runs), SPLITS, fresh=True)  # before anything is selected by them
         if _select(runs, project, folder, mapping, fresh=options.fresh):
             runs = _runs(options, project, mapping)
-        workflow.run_all(runs, options)
+        workflow.run_all(runs, options, has_fresh_caches=options.fresh)
     results = workflow.areas(runs, keep=bool(options.machine))
     print(decisions.table(runs, results))
     page = workflow.write_report([Path(mapping["result_directory"])], project.report, N_CLIPS)

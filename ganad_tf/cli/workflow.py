@@ -35,8 +35,14 @@ def is_ensemble(runs: Sequence[MachineRun]) -> bool:
     return bool(runs[0].config.ensemble.members)
 
 
-def run_all(runs: Sequence[MachineRun], options: argparse.Namespace) -> None:
-    """Runs all stages up to the scores; for an ensemble of mere result directories without TensorFlow."""
+def run_all(runs: Sequence[MachineRun], options: argparse.Namespace, *, has_fresh_caches: bool = False) -> None:
+    """Runs all stages up to the scores; for an ensemble of mere result directories without TensorFlow.
+
+    Args:
+      runs: The machine types.
+      options: Of the command line.
+      has_fresh_caches: Whether --fresh has recomputed the caches already.
+    """
     trained = systems(runs)
     if trained:
         terminal.import_tensorflow()
@@ -45,7 +51,7 @@ def run_all(runs: Sequence[MachineRun], options: argparse.Namespace) -> None:
         stages.check(trained)
         for run in runs:
             run.listing.require_clips("test")
-        stages.prepare_all(trained, SPLITS, fresh=options.fresh)
+        stages.prepare_all(trained, SPLITS, fresh=options.fresh and not has_fresh_caches)
         warn_of_oddities(runs)
         stages.train_all(trained, fresh=options.fresh)
         stages.score_all(trained, command=options.command)

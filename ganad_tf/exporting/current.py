@@ -10,7 +10,7 @@ from ganad_tf.run import MachineRun
 from ganad_tf.serving.models import versions
 
 _PARTS = ("machine", "input", "threshold", "results", "seeds", "versions")
-_OF_MEMBERS = ("detector", "scorer", "training_data", "n_clips")
+_OF_MEMBERS = ("detector", "scorer", "training_data", "n_clips", "weights_sha256")
 
 
 def is_exported(run: MachineRun, name: str) -> bool:

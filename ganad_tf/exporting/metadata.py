@@ -49,6 +49,7 @@ def collect(inputs: TrainedSystem, name: str) -> dict[str, Any]:
                 "config": record["config"],
                 "training_data": record["cache"],
                 "n_clips": record["n_clips"],
+                "weights_sha256": member.model.weights_checksum(),
             }
             for record, member in zip(records, inputs.members, strict=True)
         ],

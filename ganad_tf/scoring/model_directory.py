@@ -7,6 +7,7 @@ settings: the scores of the training clips in `train_scores.csv` and, for a dens
 sound of the normal training clips, for words about anomalies, and `recording_limits.json` their recording conditions.
 """
 
+import hashlib
 import json
 import platform
 from dataclasses import dataclass
@@ -58,6 +59,13 @@ class TrainedDetector:
     n_mels: int
     record: dict[str, Any]
     hop: int = 1
+
+    def weights_checksum(self) -> str:
+        """SHA-256 of the detector's weights, in hexadecimal digits."""
+        checksum = hashlib.sha256()
+        for weight in self.detector.weights:
+            checksum.update(weight.numpy().tobytes())
+        return checksum.hexdigest()
 
 
 @dataclass(frozen=True)
