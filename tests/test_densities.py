@@ -69,6 +69,15 @@ def test_knn_is_scikit_learn_s(neighbors, whiten):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("neighbors", [1, 3])
+def test_cosine_knn_is_scikit_learn_s(neighbors):
+    nearest = sklearn.neighbors.NearestNeighbors(n_neighbors=neighbors, metric="cosine").fit(TRAIN)
+    expected = nearest.kneighbors(TEST)[0].mean(axis=1)
+    np.testing.assert_allclose(
+        scored(TRAIN, TEST, density="cosine_knn", neighbors=neighbors), expected, rtol=1e-4, atol=1e-6
+    )
+
+
 @pytest.mark.parametrize("whiten", [False, True])
 @pytest.mark.parametrize("components", [1, 2, 5])
 def test_gmm_is_scikit_learn_s_but_for_a_constant_and_never_negative(components, whiten):

@@ -49,6 +49,7 @@ SCORERS = {
     "gmm": Scorer(name="density", pooling="max", density="gmm"),
     "knn": Scorer(**DENSITY),
     "gwrp": Scorer(name="density", pooling="gwrp"),
+    "embedding": Scorer(name="density", of="embedding", density="cosine_knn", neighbors=2),
 }
 # What a 16-bit file can hold.
 CLIPS = [
@@ -60,6 +61,7 @@ QUICK = (
     ("DenseAE", "paper"),
     ("GANomaly", "knn"),
     ("GANomaly", "gmm"),
+    ("GANomaly", "embedding"),
     ("EGBAD", "paper"),
     ("IDNN", "gwrp"),
     ("SkipGANomaly", "mahalanobis"),
@@ -74,6 +76,7 @@ COMBINATIONS = [
     )
     for name in DETECTORS
     for scorer in SCORERS
+    if scorer != "embedding" or hasattr(DETECTORS[name], "encode")
 ]
 
 
@@ -92,7 +95,7 @@ def make_member(name: str, settings: Scorer) -> Member:
     log_mels = [features(tone(seed=seed)[np.newaxis])[0] for seed in range(8)]
     fitted = FittedScorer(settings, None, ())
     if settings.name == "density":
-        residuals = clip_values.clip_function(model, [clip_values.residual_function(model, settings)])
+        residuals = clip_values.clip_function(model, [clip_values.vector_function(model, settings)])
         vectors = np.stack([residuals(log_mel)[0] for log_mel in log_mels])
         fitted = FittedScorer(settings, densities.fit(vectors, settings, 0), ())
     score = clip_values.clip_function(model, [clip_values.scorer_function(model, fitted)])

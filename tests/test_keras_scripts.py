@@ -461,6 +461,19 @@ def test_a_loss_in_the_yaml_is_used_or_refused(name):
             build("mean_absolute_error")
 
 
+def test_a_scorer_of_embeddings_asks_for_a_detector_that_has_them():
+    scorer = {"of": "embedding", "density": "cosine_knn"}
+    for name in ("DenseAE", "SpectrumDensity"):
+        config = configuration.from_mapping({"model": {"name": name}, "scorer": scorer}, source="test")
+        if name == "DenseAE":
+            assert building.build(config).compiled
+        else:
+            with pytest.raises(ConfigError, match="an embedding for `scorer.of: embedding`. Received: SpectrumDensity"):
+                building.build(config)
+    with pytest.raises(ConfigError, match="`scorer.pooling: mean` for `scorer.of: embedding`.*Received: lulls"):
+        configuration.from_mapping({"scorer": scorer | {"pooling": "lulls"}}, source="test")
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "yaml").glob("*.yaml")), ids=lambda path: path.name)
 def test_the_files_of_this_repository_still_make_their_detectors(path: Path):
     config = configuration.load(path)

@@ -49,6 +49,17 @@ def test_the_pooled_residual_is_in_decibels_per_mel_band():
     np.testing.assert_allclose(pooled, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_embeddings_are_averaged_over_a_clip_s_windows():
+    keras.utils.set_random_seed(0)
+    detector = DenseAE(input_dim=12, hidden=[8], latent=3)
+    windows = np.random.default_rng(0).normal(size=[2, 7, 12]).astype(np.float32)
+    expected = [np.mean(detector.encode(clip), axis=0) for clip in windows]
+    assert np.any(expected)
+    function = clip_scores.mean_embeddings(detector)
+    np.testing.assert_allclose(function(tf.constant(windows)), expected, rtol=1e-5)
+    assert function.shapes == [[3]]
+
+
 def test_without_a_network_the_residual_is_the_sound():
     windows = np.random.default_rng(0).normal(size=[2, 7, 12]).astype(np.float32)
     settings = Scorer(name="density")

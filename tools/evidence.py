@@ -84,7 +84,7 @@ def main() -> int:
         train.fit(detector, config, *sources, (), Checkpoint(Path(folder, "unfinished.npz"), {}))
     model = model_directory.TrainedDetector(detector, normalizer, config.feature.frames, config.feature.n_mels, {})
     scorers = [Scorer(name="density", **pooling) for pooling in POOLINGS.values()]
-    functions = [clip_values.residual_function(model, scorer) for scorer in scorers]
+    functions = [clip_values.vector_function(model, scorer) for scorer in scorers]
 
     of_clip = clip_values.clip_function(model, functions)
 

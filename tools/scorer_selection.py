@@ -45,7 +45,7 @@ class PooledClips:
             directory = ModelDirectory(Path(folder, "detector"))
             train_on(run, directory, Cache(run, "train").current(), splits[0], ())
             model = directory.load()
-        functions = {_pooling(scorer): clip_values.residual_function(model, scorer) for scorer in self.scorers}
+        functions = {_pooling(scorer): clip_values.vector_function(model, scorer) for scorer in self.scorers}
         self._poolings = list(functions)
         self._compute = clip_values.clip_function(model, list(functions.values()))
         log_mels = {

@@ -209,7 +209,9 @@ class Scorer:
 
     Attributes:
       name: `paper` for the detector's own score equation, averaged over the windows; `density` for the distance of
-        the clip's residual from those of the normal training clips.
+        the clip's vector from those of the normal training clips.
+      of: Vector of a clip for `density`: `residual`, one value per mel band, pooled over time; `embedding`, the mean of
+        the windows' embeddings, of detectors that have some.
       pooling: Reduction of each mel band's residual over time: `mean`; `max` of the excess of the sound over its
         reconstruction; `gwrp` (global weighted rank pooling), the weighted mean of the excess from the largest value
         down, each weight being `decay` times the one before; `lulls`, the same of the residual from the band's
@@ -218,22 +220,24 @@ class Scorer:
       whiten: Whether the pooled residuals are decorrelated (PCA whitening) before the density is fitted.
       shrinkage: Shrinkage of covariances towards a multiple of the identity; `auto` for the Ledoit-Wolf estimate.
       density: `mahalanobis` for the squared distance from the mean, `gmm` for the negative log-likelihood
-        of a Gaussian mixture, `knn` for the mean distance to the nearest training clips.
+        of a Gaussian mixture, `knn` for the mean distance to the nearest training clips, `cosine_knn` for the same by
+        one minus the cosine of the angle between the vectors, as they are.
       components: Components of the Gaussian mixture.
       regularization: Value added to the variances of the Gaussian mixture; `auto` for the one under which normal
         clips that were left out of the fit are most likely.
-      neighbors: Number of nearest training clips for `knn`.
+      neighbors: Number of nearest training clips for `knn` and `cosine_knn`.
       folds: Number of densities whose scores are averaged, each fitted without the clips of one fold; 0 for one density
         of all clips. With `threshold.method: conformal` it is `threshold.folds`.
       block: As in `calibration`.
     """
 
     name: Literal["paper", "density"] = "paper"
+    of: Literal["residual", "embedding"] = "residual"
     pooling: Literal["mean", "max", "gwrp", "lulls"] = "mean"
     decay: float = 0.98
     whiten: bool = False
     shrinkage: float | Literal["auto"] = "auto"
-    density: Literal["mahalanobis", "gmm", "knn"] = "mahalanobis"
+    density: Literal["mahalanobis", "gmm", "knn", "cosine_knn"] = "mahalanobis"
     components: int = 2
     regularization: float | Literal["auto"] = "auto"
     neighbors: int = 1
@@ -248,6 +252,11 @@ class Scorer:
             )
         if self.regularization != "auto" and self.regularization <= 0:
             raise ValueError(f"expected `auto` or a positive `scorer.regularization`. Received: {self.regularization}.")
+        if self.of == "embedding" and self.pooling != "mean":
+            raise ValueError(
+                "expected `scorer.pooling: mean` for `scorer.of: embedding`; the others pool mel bands. "
+                f"Received: {self.pooling}."
+            )
         for name in ("components", "neighbors"):
             if not 1 <= getattr(self, name) <= LARGEST_COUNT:
                 raise ValueError(f"expected a positive `scorer.{name}`. Received: {getattr(self, name)}.")
@@ -256,9 +265,12 @@ class Scorer:
         """The settings that have an effect with the chosen scorer, pooling and density."""
         if self.name == "paper":
             return {"name": self.name}
-        chosen = ["name", "pooling", "whiten", "shrinkage", "density"]
+        chosen = ["name", "pooling", "density"]
+        chosen += ["of"] if self.of != Scorer.of else []
+        chosen += ["whiten", "shrinkage"] if self.density != "cosine_knn" else []
         chosen += ["decay"] if self.pooling in ("gwrp", "lulls") else []
-        chosen += {"mahalanobis": [], "gmm": ["components", "regularization"], "knn": ["neighbors"]}[self.density]
+        chosen += ["components", "regularization"] if self.density == "gmm" else []
+        chosen += ["neighbors"] if self.density in ("knn", "cosine_knn") else []
         chosen += ["folds", "block"] if self.folds else []
         return {key: getattr(self, key) for key in chosen}
 

@@ -6,7 +6,7 @@ Importing this package registers every name that a saved detector may have in it
 import ganad_tf.keras_backend  # noqa: F401 - before Keras
 from ganad_tf.models.adam import Adam
 from ganad_tf.models.dense_ae import DenseAE
-from ganad_tf.models.detector import Detector
+from ganad_tf.models.detector import Detector, HasEmbedding
 from ganad_tf.models.egbad import EGBAD
 from ganad_tf.models.fanogan import FAnoGAN
 from ganad_tf.models.ganomaly import GANomaly
@@ -39,6 +39,7 @@ __all__ = [
     "Detector",
     "FAnoGAN",
     "GANomaly",
+    "HasEmbedding",
     "SkipGANomaly",
     "SpectrumDensity",
 ]

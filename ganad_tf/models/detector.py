@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 import tensorflow as tf
@@ -174,6 +174,16 @@ class Detector(keras.Model):
         """Reconstruction minus window, the part that was not reproduced: `[batch, dims]` float32."""
         windows = as_float32(windows)
         return self(windows, training=False) - windows
+
+
+@runtime_checkable
+class HasEmbedding(Protocol):
+    """A detector with vectors that describe windows, such as the output of a bottleneck, for `scorer.of: embedding`."""
+
+    input_dim: int
+
+    def encode(self, windows: tf.Tensor) -> tf.Tensor:
+        """Windows `[batch, dims]` → their embeddings, `[batch, units]` float32, in inference mode."""
 
 
 def as_float32(windows: Any) -> tf.Tensor:

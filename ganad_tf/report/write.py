@@ -66,7 +66,7 @@ def _about(summary: MachineSummary) -> str:
     if summary.config.ensemble.members:
         return f"Ensemble of {' and '.join(Path(member).name for member in summary.config.ensemble.labels())}."
     scorer = summary.config.scorer
-    by = "its own score equation" if scorer.name == "paper" else f"the density of its residual ({scorer.density})"
+    by = "its own score equation" if scorer.name == "paper" else f"the density of its {scorer.of} ({scorer.density})"
     return f"{summary.config.model.name}, judged by {by}."
 
 

@@ -86,7 +86,7 @@ def held_out_scores(
     model = directory.load()
     if settings.name == "paper":
         return scores_by(directory, FittedScorer(settings, None, ()), cache, fold.held_out)
-    residuals = clip_values.residual_function(model, settings)
+    residuals = clip_values.vector_function(model, settings)
     (values,) = clip_values.apply_to_cache(model, [residuals], cache.path, (*fold.training, *fold.held_out))
     density = densities.fit(np.stack([values[entry.clip] for entry in fold.training]), settings, seed)
     scores = densities.score_in_chunks(density, np.stack([values[entry.clip] for entry in fold.held_out]))

@@ -1,4 +1,4 @@
-"""From a detector's windows to one value per clip: the mean of the paper's score, or the pooled residual.
+"""From a detector's windows to one value per clip: mean score or embedding, or the pooled residual.
 
 All values are computed by TensorFlow operations, so that training, scoring and exported models run the same code. Each
 value has two steps, one for single windows and one over the windows of a clip, so that the windows of a long clip need
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ganad_tf.config.sections import Scorer
 from ganad_tf.features import Normalizer, pieces, windows_of
-from ganad_tf.models import Detector
+from ganad_tf.models import Detector, HasEmbedding
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,16 @@ def pooled_residuals(detector: Detector, normalizer: Normalizer | None, n_mels: 
         return pool(residual, level, settings, in_pieces=in_pieces)
 
     return ClipFunction(window_step, clip_step, [[n_mels]] * (2 if needs_level else 1))
+
+
+def mean_embeddings(detector: HasEmbedding) -> ClipFunction:
+    """The detector's embedding, averaged over each clip's windows: `[batch, units]`."""
+    units = detector.encode(tf.zeros([1, detector.input_dim])).shape[-1]
+
+    def clip_step(embeddings: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:  # noqa: ARG001
+        return tf.reduce_mean(embeddings, axis=1)
+
+    return ClipFunction(lambda windows: [detector.encode(windows)], clip_step, [[units]])
 
 
 def apply_to_clip(

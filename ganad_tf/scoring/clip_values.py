@@ -24,8 +24,15 @@ def scorer_function(model: TrainedDetector, scorer: FittedScorer) -> ClipFunctio
     density = scorer.density
     if density is None:
         return clip_scores.paper_scores(model.detector)
-    residuals = residual_function(model, scorer.settings)
-    return dataclasses.replace(residuals, clip_step=lambda *rows, **how: density(residuals.clip_step(*rows, **how)))
+    vectors = vector_function(model, scorer.settings)
+    return dataclasses.replace(vectors, clip_step=lambda *rows, **how: density(vectors.clip_step(*rows, **how)))
+
+
+def vector_function(model: TrainedDetector, settings: Scorer) -> ClipFunction:
+    """Function from windows of clips, `[batch, n_windows, dims]`, to the vectors of the density, `[batch, dims]`."""
+    if settings.of == "embedding":
+        return clip_scores.mean_embeddings(model.detector)
+    return residual_function(model, settings)
 
 
 def residual_function(model: TrainedDetector, settings: Scorer) -> ClipFunction:

@@ -1,7 +1,7 @@
 """Densities of normal clips' vectors, by which new vectors are scored: fitted by scikit-learn, run by TensorFlow.
 
-Three densities, which need nothing but the vectors: no labels, no machine IDs. All standardise the vectors first;
-with `whiten`, they decorrelate them too.
+Four densities, which need nothing but the vectors: no labels, no machine IDs. All but `cosine_knn` standardise the
+vectors first; with `whiten`, they decorrelate them too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,20 +23,23 @@ SMALLEST_VARIANCE = 1e-6  # of standardised values; smaller ones are within the 
 AT_ONCE = 32  # vectors scored together
 FOLDS = 10  # of the cross-validation on training vectors
 
+Kind = Literal["mahalanobis", "gmm", "knn", "cosine_knn"]
+
 
 @dataclass(frozen=True)
 class Density:
     """A fitted density: a TensorFlow function with constants.
 
     Attributes:
-      kind: `mahalanobis`, `gmm` or `knn`.
+      kind: `mahalanobis`, `gmm`, `knn` or `cosine_knn`.
       arrays: Constants, float32. `mean` `[dims]` and `projection` `[dims, dims]` standardise (and whiten) a
         vector; `factors` `[components, dims, dims]`, `means` `[components, dims]` and `offsets`
         `[components]` are those of `mahalanobis` (one component) and `gmm`; `neighbors` `[clips, dims]` and
-        `count` `[]` are those of `knn`. `regularization` `[]`, with which `gmm` was fitted, is only recorded.
+        `count` `[]` are those of `knn` and, with neighbors of unit length, of `cosine_knn`. `regularization` `[]`, with
+        which `gmm` was fitted, is only recorded.
     """
 
-    kind: Literal["mahalanobis", "gmm", "knn"]
+    kind: Kind
     arrays: Mapping[str, np.ndarray]
 
     def __call__(self, vectors: tf.Tensor) -> tf.Tensor:
@@ -44,7 +47,8 @@ class Density:
 
         mahalanobis: `|F' (z - m)|^2`, the squared distance; gmm: `-log sum_k exp(o_k - |F_k' (z - m_k)|^2 / 2)`,
         the negative log-likelihood relative to an upper bound of the mixture's density, so that it is never
-        negative; knn: the mean Euclidean distance to the nearest training vectors.
+        negative; knn: the mean Euclidean distance to the nearest training vectors; cosine_knn: the mean of one minus
+        the cosine of the angle to them.
 
         Args:
           vectors: `[batch, dims]` float32.
@@ -52,17 +56,24 @@ class Density:
         Returns:
           `[batch]` float32, at least 0; higher is more unusual.
         """
+        if self.kind == "cosine_knn":
+            cosines = tf.matmul(tf.math.l2_normalize(vectors, axis=-1), self.arrays["neighbors"], transpose_b=True)
+            return tf.maximum(self._mean_of_nearest(1 - cosines), 0.0)
         projected = tf.matmul(vectors - self.arrays["mean"], self.arrays["projection"])
         if self.kind == "knn":
             offsets = projected[:, tf.newaxis] - self.arrays["neighbors"]  # [batch, clips, dims]
             distances = tf.sqrt(tf.reduce_sum(tf.square(offsets), axis=-1))
-            return -tf.reduce_mean(tf.math.top_k(-distances, k=int(self.arrays["count"])).values, axis=-1)
+            return self._mean_of_nearest(distances)
         centred = projected[:, tf.newaxis] - self.arrays["means"]  # [batch, components, dims]
         whitened = tf.einsum("bkd,kde->bke", centred, self.arrays["factors"])
         squared = tf.reduce_sum(tf.square(whitened), axis=-1)  # [batch, components]
         if self.kind == "mahalanobis":
             return squared[:, 0]
         return -tf.reduce_logsumexp(self.arrays["offsets"] - squared / 2, axis=-1)
+
+    def _mean_of_nearest(self, distances: tf.Tensor) -> tf.Tensor:
+        """`[batch, clips]` → `[batch]`."""
+        return -tf.reduce_mean(tf.math.top_k(-distances, k=int(self.arrays["count"])).values, axis=-1)
 
 
 @dataclass(frozen=True)
@@ -91,11 +102,9 @@ class AveragedDensity:
         }
 
 
-def from_arrays(
-    kind: Literal["mahalanobis", "gmm", "knn"], arrays: Mapping[str, np.ndarray]
-) -> Density | AveragedDensity:
+def from_arrays(kind: Kind, arrays: Mapping[str, np.ndarray]) -> Density | AveragedDensity:
     """The density with these constants, averaged if their names say so."""
-    if "mean" in arrays:
+    if not any("." in name for name in arrays):
         return Density(kind, arrays)
     numbers = sorted({int(name.partition(".")[0]) for name in arrays})
     parts = []
@@ -117,14 +126,15 @@ def min_training_clips(settings: Scorer) -> int:
 
 def fewest_vectors(settings: Scorer) -> int:
     """Minimum number of vectors that the density can be fitted to."""
-    return {"mahalanobis": 2, "gmm": max(2, settings.components), "knn": max(2, settings.neighbors)}[settings.density]
+    needed = {"mahalanobis": 2, "gmm": settings.components, "knn": settings.neighbors, "cosine_knn": settings.neighbors}
+    return max(2, needed[settings.density])
 
 
 def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
     """Fits the density that the section `scorer` describes.
 
     Args:
-      vectors: Of normal clips, `[clips, dims]`, in dB.
+      vectors: Of normal clips, `[clips, dims]`; residuals are in dB.
       settings: Which density.
       seed: Of the Gaussian mixture's starting point.
 
@@ -137,6 +147,9 @@ def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
 
 
 def _fit(values: np.ndarray, settings: Scorer, seed: int) -> Density:
+    if settings.density == "cosine_knn":
+        lengths = np.maximum(np.linalg.norm(values, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        return _frozen("cosine_knn", {"neighbors": values / lengths, "count": np.asarray(settings.neighbors)})
     mean, deviation = values.mean(axis=0), usable_deviation(values.std(axis=0))
     projection = np.diag(1 / deviation)
     if settings.whiten:
@@ -268,5 +281,5 @@ def _largest_fold(clips: int) -> int:
     return -(-clips // min(FOLDS, clips))
 
 
-def _frozen(kind: Literal["mahalanobis", "gmm", "knn"], arrays: Mapping[str, np.ndarray]) -> Density:
+def _frozen(kind: Kind, arrays: Mapping[str, np.ndarray]) -> Density:
     return Density(kind, {name: np.asarray(array, np.float32) for name, array in arrays.items()})

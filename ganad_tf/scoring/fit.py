@@ -34,6 +34,7 @@ def check_clip_count(run: MachineRun, n_clips: int) -> None:
         requirement = {
             "gmm": f" with `scorer.components: {settings.components}`",
             "knn": f" with `scorer.neighbors: {settings.neighbors}`",
+            "cosine_knn": f" with `scorer.neighbors: {settings.neighbors}`",
         }
         raise DataError(
             f"Expected at least {densities.min_training_clips(settings)} normal training clips of {run.machine} for "
@@ -122,7 +123,7 @@ def fit_scorers(
     functions = [
         clip_values.scorer_function(model, FittedScorer(settings, None, ()))
         if settings.name == "paper"
-        else clip_values.residual_function(model, settings)
+        else clip_values.vector_function(model, settings)
         for settings in missing
     ]
     results = clip_values.apply_to_cache(model, functions, cache.path, entries)

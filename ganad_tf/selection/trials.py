@@ -133,19 +133,19 @@ class Trial:
             scores.append(of_clips)
         return scores
 
-    def _values(self, log_mels: Iterable[np.ndarray]) -> dict[tuple[str, str, float], np.ndarray]:
+    def _values(self, log_mels: Iterable[np.ndarray]) -> dict[tuple[str, str, str, float], np.ndarray]:
         """Values of the clips before the density, by the settings of the pooling."""
         rows = [[value.numpy() for value in self._compute(memory.as_tensor(log_mel))] for log_mel in log_mels]
         return {key: np.stack(column) for key, column in zip(self._functions, zip(*rows, strict=True), strict=True)}
 
 
-def _pooling(settings: Scorer) -> tuple[str, str, float]:
-    return settings.name, settings.pooling, settings.decay
+def _pooling(settings: Scorer) -> tuple[str, str, str, float]:
+    return settings.name, settings.of, settings.pooling, settings.decay
 
 
 def _function(model: TrainedDetector, settings: Scorer) -> ClipFunction:
     if settings.name == "density":
-        return clip_values.residual_function(model, settings)
+        return clip_values.vector_function(model, settings)
     return clip_values.scorer_function(model, FittedScorer(settings, None, ()))
 
 

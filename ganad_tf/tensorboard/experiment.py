@@ -25,9 +25,9 @@ from ganad_tf.clips import LABELS, Clip, evenly_spread, labels_and_scores
 from ganad_tf.errors import DataError
 from ganad_tf.features import fewest_samples, log_mel_layer, windows_of
 from ganad_tf.files import atomic
+from ganad_tf.models import HasEmbedding
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
-from ganad_tf.tensorboard.monitoring import HasLatentVectors
 from ganad_tf.tensorboard.writer import remove_events
 
 logger = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ def _latent(
     run: MachineRun, model: TrainedDetector, parts: Mapping[str, Sequence[Entry]]
 ) -> tuple[np.ndarray, dict[str, list[str]]] | None:
     """Mean latent vectors of some clips, `[clips, latent]`, with their columns in the projector; None for none."""
-    if not isinstance(model.detector, HasLatentVectors):
+    if not isinstance(model.detector, HasEmbedding):
         logger.info("%s: %s has no latent vectors to show", run.machine, run.config.model.name)
         return None
 

@@ -1,7 +1,8 @@
 """Optional methods of a detector that TensorBoard looks for; one without them trains, and the rest is shown.
 
 They are no part of the detectors' contract: no step of training and no score depends on them. All compute in inference
-mode, with the weights that are being trained, and change nothing: no average, no state of random numbers.
+mode, with the weights that are being trained, and change nothing: no average, no state of random numbers. TensorBoard
+also looks for `models.HasEmbedding`: active units are counted, and the projector shows a vector of each clip.
 """
 
 from collections.abc import Sequence
@@ -9,14 +10,6 @@ from typing import Protocol, runtime_checkable
 
 import keras
 import tensorflow as tf
-
-
-@runtime_checkable
-class HasLatentVectors(Protocol):
-    """A detector with a bottleneck: its active units are counted, and the projector shows a vector of each clip."""
-
-    def encode(self, windows: tf.Tensor) -> tf.Tensor:
-        """Windows `[batch, dims]` → latent vectors `[batch, latent]` float32."""
 
 
 @runtime_checkable

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf.models import Detector
-from ganad_tf.tensorboard.monitoring import HasDiscriminator, HasLatentVectors, HasOptimizedLosses
+from ganad_tf.models import Detector, HasEmbedding
+from ganad_tf.tensorboard.monitoring import HasDiscriminator, HasOptimizedLosses
 from ganad_tf.tensorboard.writer import TRAINING, VALIDATION, PeriodicSummaryCallback, SummaryCallback
 
 ACTIVE = 0.01  # of the standard deviation of the most active unit
@@ -82,7 +82,7 @@ def measure(detector: Detector, windows: tf.Tensor) -> dict[str, tf.Tensor]:
         real_logit, fake_logit = detector.discriminate(windows)
         values["discriminator accuracy/real"] = tf.reduce_mean(tf.cast(real_logit > 0, tf.float32))
         values["discriminator accuracy/fake"] = tf.reduce_mean(tf.cast(fake_logit <= 0, tf.float32))
-    if isinstance(detector, HasLatentVectors):
+    if isinstance(detector, HasEmbedding):
         values["active latent units"] = active_units(detector.encode(windows))
     return values
 

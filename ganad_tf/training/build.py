@@ -10,7 +10,7 @@ from ganad_tf.config import Config
 from ganad_tf.config.reader import nearest
 from ganad_tf.config.sections import Compile
 from ganad_tf.errors import ConfigError
-from ganad_tf.models import DETECTORS, Detector
+from ganad_tf.models import DETECTORS, Detector, HasEmbedding
 
 
 def build(config: Config) -> Detector:
@@ -47,6 +47,8 @@ def build(config: Config) -> Detector:
     except (TypeError, ValueError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"The sections `model` and `fit.compile` can't be used together: {reason}") from error
+    if config.scorer.name == "density" and config.scorer.of == "embedding" and not isinstance(detector, HasEmbedding):
+        raise ConfigError(f"Expected a detector with an embedding for `scorer.of: embedding`. Received: {name}.")
     return detector
 
 
