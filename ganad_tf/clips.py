@@ -88,6 +88,12 @@ class Listing:
         """The clips of one split."""
         return tuple(clip for clip in self.clips if clip.split == split)
 
+    @property
+    def machine_ids(self) -> tuple[str, ...]:
+        """IDs of the normal training clips, sorted; of all clips if none is for training."""
+        training = [clip for clip in self.clips_of("train") if clip.label == 0]
+        return tuple(sorted({clip.machine_id for clip in training or self.clips}))
+
     def require_clips(self, split: str) -> tuple[Clip, ...]:
         """The clips of one split, at least one.
 

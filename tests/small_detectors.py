@@ -6,13 +6,15 @@ from typing import Any
 
 from ganad_tf.models import DETECTORS
 
+LABELLED = [name for name, kind in DETECTORS.items() if kind.takes_machine_ids]  # see test_machine_ids.py
+UNLABELLED = [name for name in DETECTORS if name not in LABELLED]
 WITHOUT_WEIGHTS = ("SpectrumDensity",)
 TAKES_LOSS = ("DenseAE", "IDNN")
 ADVERSARIAL = ("EGBAD", "FAnoGAN", "GANomaly", "SkipGANomaly")
 DENSITY = ("GMADE",)  # no bottleneck; the score is a negative log-density, of either sign
-LEARNERS = [name for name in DETECTORS if name not in WITHOUT_WEIGHTS]
+LEARNERS = [name for name in UNLABELLED if name not in WITHOUT_WEIGHTS]
 WITH_BOTTLENECK = [name for name in LEARNERS if name not in DENSITY]
-LOSS = {name: {"loss": "mean_squared_error"} if name in TAKES_LOSS else {} for name in DETECTORS}
+LOSS = {name: {"loss": "mean_squared_error"} if name in TAKES_LOSS else {} for name in UNLABELLED}
 
 
 def arguments(name: str, hidden: Sequence[int] = (16,), latent: int = 4, frames: int | None = None) -> dict[str, Any]:

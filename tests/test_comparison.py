@@ -47,9 +47,18 @@ def test_seeds_are_averaged_and_their_deviation_stands_beside(tmp_path):
     assert system.areas["fan"] == pytest.approx((83.0, 60.0))
     assert system.deviation("fan").auc == pytest.approx(math.sqrt((9 + 1 + 16) / 2))
     head, row = compare.table([system])
-    assert head == ["system", "origin", "seeds", "fan", "pump", "mean", "weighted mean ± deviation over machines"]
-    assert row[:4] == ["ours", "measured", "3", "83.00 ± 3.61 / 60.00 ± 0.00"]
-    assert row[5] == "86.50 ± 1.80 / 65.00 ± 0.00"  # of 85, 86 and 88.5
+    assert head == [
+        "system",
+        "origin",
+        "labels",
+        "seeds",
+        "fan",
+        "pump",
+        "mean",
+        "weighted mean ± deviation over machines",
+    ]
+    assert row[:5] == ["ours", "measured", "none", "3", "83.00 ± 3.61 / 60.00 ± 0.00"]
+    assert row[6] == "86.50 ± 1.80 / 65.00 ± 0.00"  # of 85, 86 and 88.5
 
 
 def test_the_paper_s_score_is_a_row_of_its_own(tmp_path):
@@ -77,7 +86,7 @@ def test_the_best_of_all_is_called_an_oracle(tmp_path):
 
 def test_both_means_are_over_the_machines_that_were_measured():
     ours = System("ours", "measured", ({"ToyCar": Areas(98.0, 90.0)},))
-    rows = {row[0]: row[3:] for row in compare.table([*compare.published_systems(), ours])}
+    rows = {row[0]: row[4:] for row in compare.table([*compare.published_systems(), ours])}
     assert rows["system"][0] == "ToyCar"
     assert rows["GANomaly (paper)"] == ["91.00 / 78.10", "91.00 / 78.10", "91.00 ± 0.00 / 78.10 ± 0.00"]
     assert rows["ours"] == ["98.00 / 90.00", "98.00 / 90.00", "98.00 ± 0.00 / 90.00 ± 0.00"]
@@ -85,10 +94,28 @@ def test_both_means_are_over_the_machines_that_were_measured():
 
 def test_a_machine_that_the_paper_lacks_has_no_weight():
     ours = System("ours", "measured", ({"my_fan": Areas(98.0, 90.0), "fan": Areas(90.0, 80.0)},))
-    rows = {row[0]: row[3:] for row in compare.table([*compare.published_systems(), ours])}
+    rows = {row[0]: row[4:] for row in compare.table([*compare.published_systems(), ours])}
     assert rows["ours"] == ["90.00 / 80.00", "98.00 / 90.00", "94.00 / 85.00", ""]
     assert rows["GANomaly (paper)"] == ["91.00 / 80.00", "", "", ""]
     assert "mean" in compare.bars([ours])
+
+
+def test_labels_and_what_was_chosen_by_test_labels_stand_beside(tmp_path):
+    write_result(tmp_path / "ids", fan=(0.9, 0.8), ToyConveyor=(0.9, 0.7))
+    origin = {"settings": {}, "takes_machine_ids": True}
+    score_files.write_origin(tmp_path / "ids" / "score_origin_dev_fan.json", origin)
+    systems = [*compare.read_systems([str(tmp_path / "ids")]), *compare.published_systems()]
+    rows = {row[0]: row[1:] for row in compare.table(systems)}
+    assert rows["ids"][:4] == ["measured", "machine ID", "1", "90.00 / 80.00"]
+    assert rows["GMADE (paper)"][:2] == ["published", "machine ID"]
+    assert rows["GANomaly (paper)"][:2] == ["published", "none"]
+    assert rows["AEGAN-AD (its README)"] == ["published (oracle)", "none", "", "(77.01)", "(73.27)", "(75.14)", ""]
+    assert rows["STgram-MFN (its README)"] == ["published", "machine ID", "", "", "74.57 / 63.60", "", ""]
+    compare.write(tmp_path, systems)
+    with (tmp_path / "comparison.csv").open(newline="") as stream:
+        of_both = {(row["system"], row["machine"]): row["mean of AUC and pAUC"] for row in csv.DictReader(stream)}
+    assert of_both["ids", "fan"] == "85.0000"
+    assert of_both["AEGAN-AD (its README)", "pump"] == "81.2600"
 
 
 def test_a_paper_s_score_left_from_another_detector_is_no_row(tmp_path):

@@ -17,7 +17,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from conftest import SAMPLE_RATE, tone, write_wav
 from google.protobuf import text_format
-from small_detectors import arguments
+from small_detectors import UNLABELLED, arguments
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -74,7 +74,7 @@ COMBINATIONS = [
         marks=() if (name, scorer) in QUICK else pytest.mark.slow,
         id=f"{name}-{scorer}",
     )
-    for name in DETECTORS
+    for name in UNLABELLED
     for scorer in SCORERS
     if scorer != "embedding" or hasattr(DETECTORS[name], "encode")
 ]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import gate_takes
-from small_detectors import LEARNERS, LOSS, arguments
+from small_detectors import LEARNERS, LOSS, UNLABELLED, arguments
 
 from ganad_tf.models import DETECTORS
 from ganad_tf.models.detector import LossMean
@@ -121,14 +121,14 @@ def test_rows_of_a_block_may_be_numbers_of_windows():
     detector, (expected, _) = make("DenseAE"), by_keras("DenseAE")
     windows = tf.stack(list(data(detector)))
     numbers = tf.data.Dataset.range(len(windows))
-    steps = FusedSteps(BATCH, PER_BLOCK, windows_of=lambda rows: tf.gather(windows, rows), jit_compile=False)
+    steps = FusedSteps(BATCH, PER_BLOCK, batch_at=lambda rows: tf.gather(windows, rows), jit_compile=False)
     with detector.training_by(steps.train_function):
         detector.fit(numbers.batch(steps.block_size), verbose=0, shuffle=False)
     for one, other in zip(detector.get_weights(), expected.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", UNLABELLED)
 def test_nothing_that_a_step_counts_is_int32(name):
     """TensorFlow keeps int32 variables out of a GPU's memory, and a compiled step there may not reach for them."""
     detector = DETECTORS[name](input_dim=20)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, gate_takes, write_machine
-from small_detectors import ADVERSARIAL, TAKES_LOSS, arguments
+from small_detectors import ADVERSARIAL, TAKES_LOSS, UNLABELLED, arguments
 
 from ganad_tf import config as configuration
 from ganad_tf.errors import ConfigError
@@ -47,7 +47,7 @@ def sentence(call):
 
 
 WINDOWS = np.random.default_rng(0).normal(size=[32, 12]).astype(np.float32)
-""".replace("@SMALL@", repr({name: arguments(name, [4], latent=2, frames=3) for name in DETECTORS}))
+""".replace("@SMALL@", repr({name: arguments(name, [4], latent=2, frames=3) for name in UNLABELLED}))
 
 
 def run(script, folder, *arguments):
@@ -298,7 +298,7 @@ def test_what_the_command_line_has_trained_loads_compiled(trained, in_a_script):
     assert found["discriminator_optimizer"] == found["optimizer"]
 
 
-@pytest.mark.parametrize("name", gate_takes(DETECTORS, "GANomaly", "SpectrumDensity"))
+@pytest.mark.parametrize("name", gate_takes(UNLABELLED, "GANomaly", "SpectrumDensity"))
 class TestEveryDetectorInAScript:
     def test_export_after_fit_gives_what_calling_gives(self, promised, name):
         assert promised[name]["export"] < 1e-5
@@ -445,7 +445,7 @@ def test_the_command_line_throws_them(switched):
     assert not switched["TF32 of a command"]
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", UNLABELLED)
 def test_a_loss_in_the_yaml_is_used_or_refused(name):
     model = {"name": name} | arguments(name, [4], latent=2)
 

@@ -79,6 +79,25 @@ def test_every_window_once_per_epoch(source, budget_mb, batch_size, hop):
     assert not np.array_equal(first, expected)
 
 
+@pytest.mark.parametrize("seed", [None, 3])
+def test_labelled_windows_are_the_same_with_the_numbers_of_their_machine_ids(source, budget_mb, seed):
+    order = {"batch_size": 64, "seed": seed, "memory_budget_mb": budget_mb}
+    plain = np.concatenate(list(pipeline.window_batches(source, **order)))
+    labelled = dataclasses.replace(source, machine_ids=("02", "00", "01"))
+    batches = list(pipeline.window_batches(labelled, **order))
+    windows, numbers = (np.concatenate(part) for part in zip(*batches, strict=True))
+    np.testing.assert_array_equal(windows, plain)
+    entries = sorted(source.entries, key=lambda entry: (entry.shard, entry.index))
+    of_clips = [("02", "00", "01").index(entry.clip.machine_id) for entry in entries]
+    expected = np.repeat(of_clips, [entry.frames - FRAMES + 1 for entry in entries])
+    by_window = {window.tobytes(): number for window, number in zip(stacked_by_hand(source), expected, strict=True)}
+    known = [by_window[window.tobytes()] == number for window, number in zip(windows, numbers, strict=True)
+             if window.tobytes() in by_window]  # fmt: skip
+    assert all(known)
+    assert len(known) > 0.5 * len(expected)
+    assert numbers.dtype == np.int32
+
+
 def test_passes_of_one_epoch_are_as_epochs_of_one_pass(source, budget_mb):
     """Resumed or not, in one epoch or in several, the third pass over the windows has the third order."""
     order = {"batch_size": 512, "seed": 3, "memory_budget_mb": budget_mb}

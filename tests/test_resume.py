@@ -17,7 +17,7 @@ import pytest
 import yaml
 from conftest import write_machine
 from processes import Command
-from small_detectors import arguments
+from small_detectors import UNLABELLED, arguments
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets, runtime
@@ -26,7 +26,6 @@ from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.errors import ConfigError
 from ganad_tf.files.throttle import Throttle
-from ganad_tf.models import DETECTORS
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import score
 from ganad_tf.scoring.model_directory import ModelDirectory
@@ -36,7 +35,7 @@ from ganad_tf.training import checkpoint, fused_steps
 from ganad_tf.training.train import train_detector
 
 KILLS = int(os.environ.get("GANAD_KILLS", "6"))  # shared by all detectors
-SMALL = {name: arguments(name) for name in DETECTORS}
+SMALL = {name: arguments(name) for name in UNLABELLED}
 SMALL["GANomaly"] |= {"dropout": 0.1}
 SMALL["MPDR"] |= {"pretraining_share": 0.25}  # killed in its second stage
 

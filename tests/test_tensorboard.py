@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import gate_takes, tone, write_machine
-from small_detectors import ADVERSARIAL, LOSS, TAKES_LOSS, WITH_BOTTLENECK, arguments
+from small_detectors import ADVERSARIAL, LOSS, TAKES_LOSS, UNLABELLED, WITH_BOTTLENECK, arguments
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from ganad_tf import config as configuration
@@ -230,7 +230,7 @@ def test_logs_are_small(watched):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", UNLABELLED)
 def test_watching_changes_no_weight_and_needs_no_other_training(tmp_path, recordings, name):
     finals = []
     fit = {"epochs": 2, "batch_size": 32}

@@ -281,7 +281,7 @@ def _bare_loop(config, source, batch_size: int) -> float:
     n_batches = source.n_windows // batch_size
 
     def batch(chosen):
-        return tf.reshape(held.windows_at(tf.gather(held.starts, chosen)), [batch_size, 640])
+        return tf.reshape(held.batch_at(tf.gather(held.starts, chosen)), [batch_size, 640])
 
     @tf.function
     def epoch(seed):

@@ -28,6 +28,9 @@ AHEAD = 1  # prefetched batches
 LARGEST_VALIDATION = 0.25  # of the clips, where recordings are too long for the share that is wanted
 THREADS = os.cpu_count() or 1
 
+# From the rows at which windows begin, `[batch]`, to the windows, or to the windows and their labels.
+BatchAt = Callable[[tf.Tensor], tf.Tensor | tuple[tf.Tensor, tf.Tensor]]
+
 
 @dataclass(frozen=True)
 class Source:
@@ -40,6 +43,7 @@ class Source:
       frames: Spectra of a window.
       normalizer: Standardises every spectrum; None for none.
       hop: Spectra from one window of a clip to the next.
+      machine_ids: The IDs by whose numbers windows are labelled; None for windows without labels.
     """
 
     cache: Path
@@ -48,6 +52,11 @@ class Source:
     frames: int
     normalizer: Normalizer | None
     hop: int = 1
+    machine_ids: tuple[str, ...] | None = None
+
+    def label(self, entry: Entry) -> int:
+        """Number of a clip's machine ID; 0 without labels."""
+        return self.machine_ids.index(entry.clip.machine_id) if self.machine_ids else 0
 
     @property
     def n_windows(self) -> int:
@@ -122,7 +131,8 @@ def window_batches(
 ) -> tf.data.Dataset:
     """Dataset of batches of windows, `[batch, dims]` float32; the last batch may be smaller.
 
-    For any `fit`; fused steps take `HeldSpectra.blocks`.
+    With `machine_ids`, an element is `(windows, numbers)`, numbers of machine IDs, `[batch]` int32. For any `fit`;
+    fused steps take `HeldSpectra.blocks`.
 
     Args:
       source: The clips.
@@ -136,7 +146,7 @@ def window_batches(
     first_pass = first_epoch * passes
     if source.fits(memory_budget_mb):
         held = hold(source)
-        dataset = _from_memory(held.starts, held.windows_at, batch_size, seed, pairs, first_pass)
+        dataset = _from_memory(held.starts, held.batch_at, batch_size, seed, pairs, first_pass)
     else:
         dataset = _from_shards(source, batch_size, seed, pairs, first_pass)
     return _finished(dataset, source, batch_size, passes)
@@ -151,15 +161,18 @@ class HeldSpectra:
         on the history of the cache.
       starts: Rows of `spectra` at which windows begin, `[windows]` int64.
       frames: Spectra of a window.
+      labels: Number of the machine ID of each row of `spectra`, `[frames]` int32; None for windows without labels.
     """
 
     spectra: tf.Variable
     starts: tf.Tensor
     frames: int
+    labels: tf.Tensor | None = None
 
-    def windows_at(self, starts: tf.Tensor) -> tf.Tensor:
-        """The windows that begin at `starts`, `[batch]` → `[batch, frames * mels]`."""
-        return _windows_at(self.spectra, starts, self.frames)
+    def batch_at(self, starts: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        """The windows that begin at `starts`, `[batch]` → `[batch, frames * mels]`, with their labels, if any."""
+        windows = _windows_at(self.spectra, starts, self.frames)
+        return windows if self.labels is None else (windows, tf.gather(self.labels, starts))
 
     def blocks(
         self, block_size: int, *, seed: int | None, pairs: bool = False, first_epoch: int = 0, passes: int = 1
@@ -184,17 +197,17 @@ def _finished(dataset: tf.data.Dataset, source: Source | HeldSpectra, batch_size
 
 def _from_memory(
     starts: tf.Tensor,
-    windows_at: Callable[[tf.Tensor], tf.Tensor] | None,
+    batch_at: BatchAt | None,
     batch_size: int,
     seed: int | None,
     pairs: bool,
     first_pass: int,
 ) -> tf.data.Dataset:
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
-        one = _batches(starts, windows_at, batch_size, epoch_seed if seed is not None else None)
+        one = _batches(starts, batch_at, batch_size, epoch_seed if seed is not None else None)
         if not pairs:
             return one
-        return _paired(one, _batches(starts, windows_at, batch_size, epoch_seed[::-1]))
+        return _paired(one, _batches(starts, batch_at, batch_size, epoch_seed[::-1]))
 
     return _pass_seeds(seed or 0, first_pass).flat_map(epoch)
 
@@ -213,19 +226,19 @@ def _paired(one: tf.data.Dataset, other: tf.data.Dataset) -> tf.data.Dataset:
 
 def _batches(
     starts: tf.Tensor,
-    windows_at: Callable[[tf.Tensor], tf.Tensor] | None,
+    batch_at: BatchAt | None,
     batch_size: int,
     seed: tf.Tensor | None,
 ) -> tf.data.Dataset:
     """Dataset of batches of `starts`, or of the windows there; shuffled if a seed, `[2]` int64, is given."""
     n_windows = tf.size(starts, tf.int64)
 
-    def batch(number: tf.Tensor) -> tf.Tensor:
+    def batch(number: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         chosen = tf.range(number * batch_size, tf.minimum((number + 1) * batch_size, n_windows))
         if seed is not None:
             chosen = tf.random.experimental.index_shuffle(chosen, seed=seed, max_index=n_windows - 1)
         drawn = tf.gather(starts, chosen)
-        return windows_at(drawn) if windows_at else drawn
+        return batch_at(drawn) if batch_at else drawn
 
     numbers = tf.data.Dataset.range(-(-n_windows // batch_size))
     return numbers.map(batch, num_parallel_calls=THREADS, deterministic=True)
@@ -257,8 +270,13 @@ def reserve(source: Source, device: str = "CPU:0") -> HeldSpectra:
     starts = [
         begin + np.arange(0, entry.frames - source.frames + 1, source.hop) for entry, begin in _begins(source).items()
     ]
+    of_rows = [np.full(entry.frames, source.label(entry)) for entry in _begins(source)] if source.machine_ids else None
+    labels = None
+    if of_rows:
+        with tf.device(device):
+            labels = tf.constant(np.concatenate(of_rows), tf.int32)
     with tf.device("CPU:0"):
-        return HeldSpectra(spectra, tf.constant(np.concatenate(starts), tf.int64), source.frames)
+        return HeldSpectra(spectra, tf.constant(np.concatenate(starts), tf.int64), source.frames, labels)
 
 
 def fill(held: HeldSpectra, source: Source) -> None:
@@ -289,30 +307,40 @@ def _streamed(
 ) -> tf.data.Dataset:
     n_shards = len({entry.shard for entry in source.entries})
 
-    def normalized(record: tf.Tensor, prefix: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
-        return source.normalized(records.parse_spectra(record, prefix, frames, source.n_mels))
+    def parsed(
+        record: tf.Tensor, prefix: tf.Tensor, frames: tf.Tensor, label: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return source.normalized(records.parse_spectra(record, prefix, frames, source.n_mels)), label
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
-        def windows_of(number: tf.Tensor, clips: tf.RaggedTensor) -> tf.data.Dataset:
-            def windows_at(starts: tf.Tensor) -> tf.Tensor:
-                return _windows_at(clips.values, starts, source.frames)
+        def windows_of(number: tf.Tensor, of_clips: tuple[tf.RaggedTensor, tf.Tensor]) -> tf.data.Dataset:
+            clips, labels = of_clips
+
+            def batch_at(starts: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+                windows = _windows_at(clips.values, starts, source.frames)
+                if not source.machine_ids:
+                    return windows
+                return windows, tf.gather(labels, tf.gather(clips.value_rowids(), starts))
 
             batch_seed = epoch_seed + number if seed is not None else None
-            return _batches(_starts(clips, source), windows_at, batch_size, batch_seed)
+            return _batches(_starts(clips, source), batch_at, batch_size, batch_seed)
 
         numbers = tf.range(n_shards)
         if seed is not None:
             numbers = tf.random.experimental.index_shuffle(numbers, seed=epoch_seed, max_index=n_shards - 1)
         drawn = tf.data.Dataset.from_tensor_slices(numbers)
         clips = drawn.interleave(records_of, cycle_length=1 if seed is None else SHARDS_AT_ONCE)
-        spectra = clips.map(normalized, num_parallel_calls=THREADS, deterministic=True)
+        spectra = clips.map(parsed, num_parallel_calls=THREADS, deterministic=True)
         return spectra.ragged_batch(CLIPS_AT_ONCE).prefetch(1).enumerate().flat_map(windows_of)
 
     return _pass_seeds(seed or 0, first_pass).flat_map(epoch).rebatch(batch_size)
 
 
 def _records_in_use(source: Source) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    """Function from a shard's number to the dataset of its used records, each with its prefix and number of spectra."""
+    """Function from a shard's number to the dataset of its used records.
+
+    Each comes with its prefix, its number of spectra and its label.
+    """
     shards = records.by_shard(source.entries)
     groups = shards.values()
     paths = tf.constant([os.fspath(source.cache / shard) for shard in shards])
@@ -321,11 +349,13 @@ def _records_in_use(source: Source) -> Callable[[tf.Tensor], tf.data.Dataset]:
         [[records.record_prefix(entry, source.n_mels) for entry in group] for group in groups]
     )
     frames = tf.ragged.constant([[entry.frames for entry in group] for group in groups])
+    labels = tf.ragged.constant([[source.label(entry) for entry in group] for group in groups], tf.int32)
 
     def of_shard(number: tf.Tensor) -> tf.data.Dataset:
         numbered = tf.data.TFRecordDataset(paths[number]).enumerate()
         used = numbered.filter(lambda index, _: tf.reduce_any(index == indices[number])).map(lambda _, record: record)
-        return tf.data.Dataset.zip(used, *(tf.data.Dataset.from_tensor_slices(of[number]) for of in (prefixes, frames)))
+        facts = (tf.data.Dataset.from_tensor_slices(of[number]) for of in (prefixes, frames, labels))
+        return tf.data.Dataset.zip(used, *facts)
 
     return of_shard
 

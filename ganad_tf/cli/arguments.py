@@ -128,6 +128,8 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--explain", action="store_true", help=what)
     what = "share of normal recordings that may be called anomalous (default: that of the export)"
     parser.add_argument("--false-alarms", type=_share, metavar="RATE", help=what)
+    what = "machine that the files are of, for models that need it (default: that in each file's name, as id_00)"
+    parser.add_argument("--machine-id", metavar="ID", help=what)
     forms = parser.add_mutually_exclusive_group()
     parser.set_defaults(form="table")
     for form in ("json", "csv"):

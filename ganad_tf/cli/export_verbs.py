@@ -61,7 +61,7 @@ def predict(options: argparse.Namespace) -> None:
     if is_url:
         if options.explain:
             raise _not_explained(options.model)
-        outcomes = list(client.predict(_server(options), files, options.false_alarms))
+        outcomes = list(client.predict(_server(options), files, options.false_alarms, options.machine_id))
     elif options.header or options.ca_cert:
         raise ConfigError(f"Expected the URL of a model with --header and --ca-cert. Received: {options.model}.")
     else:
@@ -135,7 +135,8 @@ def _predict_here(
     terminal.import_tensorflow(for_serving=True)
     from ganad_tf.serving.predict import local
 
-    return local.predict(model, files, explain=options.explain, false_alarms=options.false_alarms)
+    asked = {"false_alarms": options.false_alarms, "machine_id": options.machine_id}
+    return local.predict(model, files, explain=options.explain, **asked)
 
 
 def serve(options: argparse.Namespace) -> None:

@@ -135,7 +135,7 @@ def _check(runs: Sequence[MachineRun], *, fresh: bool) -> None:
     for run in runs:
         run.listing.require_clips("train")
     for run in workflow.systems(runs):
-        check_clip_count(run, len(run.listing.clips_of("train")))
+        check_clip_count(run, run.listing.clips_of("train"))
         directory = ModelDirectory.of(run)
         if directory.exists() and not fresh:
             directory.check_settings(run.config)

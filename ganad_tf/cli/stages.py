@@ -34,9 +34,9 @@ def check(runs: Sequence[MachineRun]) -> None:
       DataError: If there are too few training clips for the density.
     """
     for run in runs:
-        build(run.config)
+        build(run.config, run.listing.machine_ids)
         if run.listing.clips_of("train"):
-            check_clip_count(run, sum(clip.label == 0 for clip in run.listing.clips_of("train")))
+            check_clip_count(run, run.listing.clips_of("train"))
 
 
 def prepare_all(runs: Sequence[MachineRun], splits: Sequence[str], *, fresh: bool = False) -> None:

@@ -221,8 +221,9 @@ class Scorer:
       shrinkage: Shrinkage of covariances towards a multiple of the identity; `auto` for the Ledoit-Wolf estimate.
       density: `mahalanobis` for the squared distance from the mean, `gmm` for the negative log-likelihood
         of a Gaussian mixture, `knn` for the mean distance to the nearest training clips, `cosine_knn` for the same by
-        one minus the cosine of the angle between the vectors, as they are.
-      components: Components of the Gaussian mixture.
+        one minus the cosine of the angle between the vectors, as they are, `cosine_kmeans` for that to the centres of
+        clusters of training clips.
+      components: Components of the Gaussian mixture, or clusters of `cosine_kmeans`.
       regularization: Value added to the variances of the Gaussian mixture; `auto` for the one under which normal
         clips that were left out of the fit are most likely.
       neighbors: Number of nearest training clips for `knn` and `cosine_knn`.
@@ -237,7 +238,7 @@ class Scorer:
     decay: float = 0.98
     whiten: bool = False
     shrinkage: float | Literal["auto"] = "auto"
-    density: Literal["mahalanobis", "gmm", "knn", "cosine_knn"] = "mahalanobis"
+    density: Literal["mahalanobis", "gmm", "knn", "cosine_knn", "cosine_kmeans"] = "mahalanobis"
     components: int = 2
     regularization: float | Literal["auto"] = "auto"
     neighbors: int = 1
@@ -267,9 +268,10 @@ class Scorer:
             return {"name": self.name}
         chosen = ["name", "pooling", "density"]
         chosen += ["of"] if self.of != Scorer.of else []
-        chosen += ["whiten", "shrinkage"] if self.density != "cosine_knn" else []
+        chosen += ["whiten", "shrinkage"] if not self.density.startswith("cosine") else []
         chosen += ["decay"] if self.pooling in ("gwrp", "lulls") else []
         chosen += ["components", "regularization"] if self.density == "gmm" else []
+        chosen += ["components"] if self.density == "cosine_kmeans" else []
         chosen += ["neighbors"] if self.density in ("knn", "cosine_knn") else []
         chosen += ["folds", "block"] if self.folds else []
         return {key: getattr(self, key) for key in chosen}

@@ -26,6 +26,7 @@ from ganad_tf.estimator.fitted import FittedDetector, keep
 from ganad_tf.estimator.recordings import Recordings
 from ganad_tf.estimator.settings import Settings, make_config
 from ganad_tf.exporting import savedmodel
+from ganad_tf.models import DETECTORS
 from ganad_tf.results import conformal
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.fit import check_clip_count
@@ -249,8 +250,13 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
 def _prepare(run: MachineRun) -> None:
     """Computes the log-mels, after settings have been refused that no detector can be trained with."""
     for system in run.systems():
+        if DETECTORS[system.config.model.name].takes_machine_ids:
+            raise ConfigError(
+                f"Expected a detector without labels: `fit` takes no machine IDs, as {system.config.model.name} needs "
+                "them; `ganad train` does."
+            )
         build(system.config)
-        check_clip_count(system, len(run.listing.clips))
+        check_clip_count(system, run.listing.clips)
     by_cache = {Cache(system, "train").path: system for system in run.systems()}  # members share caches
     for system in by_cache.values():
         prepare_cache(system, "train")

@@ -18,6 +18,7 @@ from ganad_tf.clips import evenly_spread
 from ganad_tf.errors import ConfigError, DataError, ExportError
 from ganad_tf.exporting import metadata, publishing, trained_system
 from ganad_tf.exporting.examples import read_usable_clips
+from ganad_tf.exporting.graph import known_machine_ids
 from ganad_tf.exporting.trained_system import TrainedSystem
 from ganad_tf.files import atomic
 from ganad_tf.results import metrics
@@ -66,6 +67,8 @@ def export(
     with publishing.no_empty_folders(model):
         atomic.check_writable(model / "1")
         inputs = trained_system.gather(run)
+        if known_machine_ids(inputs.members):
+            raise ExportError(f"Expected a detector without labels for --format {form}, which has no input for them.")
         tests = _equal_clips(inputs, "test" if run.listing.clips_of("test") else "train", seconds)
         samples = tests[0][1].shape[0]
         with atomic.temporary_directory(model / "new") as draft:

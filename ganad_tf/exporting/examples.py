@@ -13,7 +13,7 @@ from ganad_tf.cache import records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.clips import Clip, Listing, evenly_spread
 from ganad_tf.errors import DataError, ExportError
-from ganad_tf.exporting.graph import recording_limits
+from ganad_tf.exporting.graph import known_machine_ids, recording_limits
 from ganad_tf.exporting.trained_system import TrainedSystem
 from ganad_tf.recording_check.statistics import of_log_mel, of_waveform
 from ganad_tf.scoring import recordings
@@ -36,15 +36,24 @@ class Example:
       waveforms: `[8, samples]` float32; None for imported log-mels.
       log_mels: `[8, frames, mels]` in dB.
       scores: `[8]` live anomaly scores.
+      machine_ids: Machine ID of each clip; None if the detectors need none.
     """
 
     waveforms: np.ndarray | None
     log_mels: np.ndarray
     scores: np.ndarray
+    machine_ids: tuple[str, ...] | None = None
 
 
-def from_waveforms(inputs: TrainedSystem, clips: list[np.ndarray]) -> list[Example]:
+def from_waveforms(
+    inputs: TrainedSystem, clips: list[np.ndarray], machine_ids: Sequence[str] | None = None
+) -> list[Example]:
     """Examples of three lengths: the shortest clip's, two thirds and one third of it.
+
+    Args:
+      inputs: Detectors to export.
+      clips: Eight waveforms `[samples]`.
+      machine_ids: Machine ID of each; None if the detectors need none.
 
     Raises:
       ExportError: If no clip of any length is judged.
@@ -56,7 +65,7 @@ def from_waveforms(inputs: TrainedSystem, clips: list[np.ndarray]) -> list[Examp
         log_mels = np.stack(inputs.live_log_mels(waveforms))
         judged = _judged(inputs, waveforms, log_mels)
         if judged:
-            examples.append((waveforms[judged], log_mels[judged]))
+            examples.append((waveforms[judged], log_mels[judged], _chosen(machine_ids, judged)))
     if not examples:
         raise ExportError(
             f"Expected recordings of {inputs.run.machine} that are judged, to verify the export; all that were sampled "
@@ -65,10 +74,12 @@ def from_waveforms(inputs: TrainedSystem, clips: list[np.ndarray]) -> list[Examp
     return _add_scores(inputs, examples)
 
 
-def from_log_mels(inputs: TrainedSystem, clips: list[np.ndarray]) -> list[Example]:
-    """Examples of three lengths from imported log-mels `[frames, mels]`."""
-    lengths = _lengths(clips, inputs.shortest_clip()[1])
-    return _add_scores(inputs, [(None, np.stack([clip[:length] for clip in clips])) for length in lengths])
+def from_log_mels(
+    inputs: TrainedSystem, clips: list[np.ndarray], machine_ids: Sequence[str] | None = None
+) -> list[Example]:
+    """Examples of three lengths from imported log-mels `[frames, mels]`; otherwise as `from_waveforms`."""
+    lengths, machines = _lengths(clips, inputs.shortest_clip()[1]), _chosen(machine_ids, range(len(clips)))
+    return _add_scores(inputs, [(None, np.stack([clip[:length] for clip in clips]), machines) for length in lengths])
 
 
 def example_clips(inputs: TrainedSystem, longest: int) -> list[Example]:
@@ -79,18 +90,23 @@ def example_clips(inputs: TrainedSystem, longest: int) -> list[Example]:
       longest: Maximum number of samples that the model will take; longer clips are cut.
     """
     config, listing = inputs.config, inputs.run.listing
+    known = known_machine_ids(inputs.members)
     split = "test" if listing.clips_of("test") else "train"
     if config.dataset.name == "imported":
         cache = Cache(inputs.run, split)
-        log_mels = [values for _, values in records.read(cache.path, _spread(cache.current().entries))]
+        usable = [entry for entry in cache.current().entries if not known or entry.clip.machine_id in known]
+        read = _repeat_to_eight(list(records.read(cache.path, _spread(usable))))
         n_frames = features.n_frames(min(longest, MOST_SAMPLES), config.feature.hop_length)
-        return from_log_mels(inputs, _repeat_to_eight([log_mel[:n_frames] for log_mel in log_mels]))
-    chosen = _spread(listing.require_clips(split))
+        machines = [entry.clip.machine_id for entry, _ in read] if known else None
+        return from_log_mels(inputs, [log_mel[:n_frames] for _, log_mel in read], machines)
+    clips = listing.require_clips(split)
+    chosen = _spread([clip for clip in clips if not known or clip.machine_id in known])
     _warn_of_longer(listing, chosen, longest / config.audio.sample_rate)
     waveforms = read_usable_clips(inputs, chosen, most=min(longest, MOST_SAMPLES))
     if not waveforms:
         raise DataError(f"Expected {split} clips of {listing.machine} that can be read, to verify the export.")
-    return from_waveforms(inputs, _repeat_to_eight(list(waveforms.values())))
+    machines = _repeat_to_eight([clip.machine_id for clip in waveforms]) if known else None
+    return from_waveforms(inputs, _repeat_to_eight(list(waveforms.values())), machines)
 
 
 def _warn_of_longer(listing: Listing, clips: Sequence[Clip], longest_seconds: float) -> None:
@@ -152,7 +168,14 @@ def _repeat_to_eight(clips: list[T]) -> list[T]:
     return [clips[number % len(clips)] for number in range(N_CLIPS)]
 
 
-def _add_scores(inputs: TrainedSystem, clips: Sequence[tuple[np.ndarray | None, np.ndarray]]) -> list[Example]:
-    scores = inputs.live_scores([log_mel for _, log_mels in clips for log_mel in log_mels])
-    parts = np.split(scores, len(clips))
-    return [Example(waveforms, log_mels, part) for (waveforms, log_mels), part in zip(clips, parts, strict=True)]
+def _chosen(machine_ids: Sequence[str] | None, indices: Sequence[int]) -> tuple[str, ...] | None:
+    return tuple(machine_ids[index] for index in indices) if machine_ids else None
+
+
+def _add_scores(
+    inputs: TrainedSystem, clips: Sequence[tuple[np.ndarray | None, np.ndarray, tuple[str, ...] | None]]
+) -> list[Example]:
+    return [
+        Example(waveforms, log_mels, inputs.live_scores(list(log_mels), machine_ids), machine_ids)
+        for waveforms, log_mels, machine_ids in clips
+    ]

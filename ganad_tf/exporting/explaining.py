@@ -11,8 +11,16 @@ from ganad_tf.scoring.clip_scores import ClipFunction
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 
 
-def explain(model: TrainedDetector, fitted: FittedScorer, log_mel: tf.Tensor) -> dict[str, tf.Tensor]:
+def explain(
+    model: TrainedDetector, fitted: FittedScorer, log_mel: tf.Tensor, machine: tf.Tensor | None = None
+) -> dict[str, tf.Tensor]:
     """Explains a clip's log-mel `[frames, mels]` in dB; long clips are processed in pieces.
+
+    Args:
+      model: The detector.
+      fitted: Its scorer.
+      log_mel: The clip.
+      machine: Number of the clip's machine ID, `[]` int32, for detectors that take machine IDs.
 
     Returns:
       `reconstruction` `[frames, mels]` in dB, each spectrum taken from the window that has it in its middle (from the
@@ -21,10 +29,15 @@ def explain(model: TrainedDetector, fitted: FittedScorer, log_mel: tf.Tensor) ->
     """
     detector, n_mels = model.detector, model.n_mels
     at_once = clip_scores.windows_at_once(detector)
+
+    def scores_of(windows: tf.Tensor) -> tf.Tensor:
+        scores = detector.anomaly_score(windows)
+        return tf.gather(scores, machine, axis=1) if detector.takes_machine_ids else scores
+
     at_every_spectrum = dataclasses.replace(model, hop=1)
     middle = _window_function(lambda windows: reconstruct.middle_spectra(detector, windows, n_mels), [n_mels])
     (middles,) = clip_values.apply_to_clip(at_every_spectrum, [middle], log_mel, at_once=at_once)
-    functions = [_window_function(detector.anomaly_score, []), clip_values.residual_function(model, fitted.settings)]
+    functions = [_window_function(scores_of, []), clip_values.residual_function(model, fitted.settings)]
     scores, residual = clip_values.apply_to_clip(model, functions, log_mel, at_once=at_once)
     first, last = (
         tf.ensure_shape(windows_of(spectra, model.frames, model.normalizer), [1, detector.input_dim])

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from ganad_tf.audio import LOUDEST
 from ganad_tf.config import Config
+from ganad_tf.errors import ExportError
 from ganad_tf.exporting import constants
 from ganad_tf.exporting.checks import LengthLimit, expect, expect_finite, require_clips
 from ganad_tf.exporting.deciding import Decider, Tensors, finite
@@ -30,7 +31,7 @@ from ganad_tf.scoring import clip_scores, clip_values
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving.models import audio_format
 from ganad_tf.serving.models.audio_format import AudioFormat
-from ganad_tf.serving.models.signature import FALSE_ALARMS
+from ganad_tf.serving.models.signature import FALSE_ALARMS, MACHINE_ID
 
 Precision = Literal["float64", "float32"]
 FARTHEST_DB = 300.0  # beyond silence, -157 dB, and full scale
@@ -61,6 +62,7 @@ class SoundScorer(tf.Module):
       longest_samples: Maximum length of a clip, checked before memory for it is allocated; None for no limit.
 
     Attributes:
+      machine_ids: Machine IDs of which clips can be scored; none if no member needs to know.
       fewest_samples: Minimum length of a clip.
       fewest_frames: Minimum length of a log-mel.
       functions: By signature name; each takes one named tensor and returns named tensors, all `[batch, ...]`:
@@ -71,6 +73,7 @@ class SoundScorer(tf.Module):
         `decide_waveform`, `decide_wav`, `decide_frames` the same, only with calibration scores: they also take
         `false_alarms` `[batch]` float32, the rate that each clip's threshold is set by.
         `explain` `[batch, samples]` to the outputs of `explain_clip`.
+        If a member takes machine IDs, all of these also take `machine_id`, `[batch]` strings.
         `audio_format` `[batch]` of any numbers to the audio settings, for clients.
     """
 
@@ -90,6 +93,7 @@ class SoundScorer(tf.Module):
         self.precision = precision
         self._decider = Decider(threshold, calibration, precision)
         self._limits = recording_limits(members)
+        self.machine_ids = known_machine_ids(members)
         feature = config.feature
         self._length_limit = LengthLimit(longest_samples, config.audio.sample_rate, feature.hop_length)
         self.fewest_samples, self.fewest_frames = shortest_clip(config, members)
@@ -98,7 +102,8 @@ class SoundScorer(tf.Module):
         # All signatures share one copy of features and networks.
         self._layer = log_mel_layer(config.audio, feature, fft=precision)
         self._features = tf.function(self._layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
-        self._score_clip = tf.function(self.score_clip, input_signature=[clip])
+        machine_id = tf.TensorSpec([], tf.string)
+        self._score_clip = tf.function(self.score_clip, input_signature=[clip, machine_id])
         waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
         log_mel = tf.TensorSpec([None, None, feature.n_mels], tf.float32, "log_mel")
         wav_bytes = tf.TensorSpec([None], tf.string, "wav_bytes")
@@ -106,18 +111,24 @@ class SoundScorer(tf.Module):
             **self._scoring_functions("waveform", self._scores_of_waveforms, waveform),
             **self._scoring_functions("wav", self._scores_of_files, wav_bytes),
             **self._scoring_functions("frames", self._scores_of_log_mels, log_mel),
-            "explain": tf.function(self._explain, input_signature=[waveform]),
+            "explain": tf.function(self._explain, input_signature=[waveform, *self._machine_id_input()]),
             audio_format.SIGNATURE: constants.audio_format_function(
                 AudioFormat(config.audio, self.fewest_samples, longest_samples)
             ),
         }
 
-    def score_clip(self, log_mel: tf.Tensor, *, in_pieces: bool = True) -> tf.Tensor:
-        """Anomaly score, float32, of a log-mel `[frames, mels]` in dB; `in_pieces` bounds the memory of long clips."""
+    def score_clip(self, log_mel: tf.Tensor, machine_id: tf.Tensor, *, in_pieces: bool = True) -> tf.Tensor:
+        """Anomaly score of one clip, float32.
+
+        Args:
+          log_mel: `[frames, mels]` in dB.
+          machine_id: The clip's machine, one of `machine_ids`; any string if there are none.
+          in_pieces: Whether the memory of long clips is bounded.
+        """
         scores = []
         for member, weights in zip(self.members, self._weights, strict=True):
             with keras.StatelessScope(weights):
-                scores.append(_member_score(member, log_mel, in_pieces=in_pieces))
+                scores.append(_member_score(member, log_mel, machine_id, in_pieces=in_pieces))
         return (
             _combined(scores, self.members, self.config, self.precision) if self.config.ensemble.members else scores[0]
         )
@@ -130,7 +141,7 @@ class SoundScorer(tf.Module):
 
         def score_waveform(waveform: tf.Tensor) -> Tensors:
             log_mels = [features(clip[tf.newaxis])[0] for clip in tf.unstack(waveform)]
-            scores = tf.stack([self.score_clip(log_mel, in_pieces=False) for log_mel in log_mels])
+            scores = tf.stack([self.score_clip(log_mel, tf.constant(""), in_pieces=False) for log_mel in log_mels])
             scores = replace_unusable_scores(waveform, scores)
             return self._decider.decide(scores)
 
@@ -138,51 +149,76 @@ class SoundScorer(tf.Module):
         spec = tf.TensorSpec([batch, samples], tf.float32, "waveform")
         return tf.function(score_waveform, input_signature=[spec]).get_concrete_function()
 
-    def explain_clip(self, log_mel: tf.Tensor) -> Tensors:
-        """Explains one clip by the first member.
+    def explain_clip(self, log_mel: tf.Tensor, machine_id: tf.Tensor) -> Tensors:
+        """Explains one clip, `score_clip`'s arguments, by the first member.
 
         Returns:
           `log_mel` `[frames, mels]` in dB, `anomaly_score`, and the outputs of `explaining.explain`.
         """
         member = self.members[0]
         with keras.StatelessScope(self._weights[0]):
-            explained = explain(member.model, member.fitted, log_mel)
-        return {"log_mel": log_mel, **explained, "anomaly_score": self._score_clip(log_mel)}
+            machine = _number(machine_id, member.model.detector.machine_ids)
+            explained = explain(member.model, member.fitted, log_mel, machine)
+        return {"log_mel": log_mel, **explained, "anomaly_score": self._score_clip(log_mel, machine_id)}
 
     def _scoring_functions(
-        self, kind: str, scores_of: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec
+        self, kind: str, scores_of: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], spec: tf.TensorSpec
     ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
         """The signatures `score_<kind>` and, with calibration scores, `decide_<kind>`."""
 
-        def score(clips: tf.Tensor) -> Tensors:
-            return self._decider.decide(finite(spec.name, scores_of(clips)))
+        def score(clips: tf.Tensor, *machine_ids: tf.Tensor) -> Tensors:
+            return self._decider.decide(finite(spec.name, scores_of(clips, self._machines(clips, *machine_ids))))
 
-        def decide(clips: tf.Tensor, false_alarms: tf.Tensor) -> Tensors:
+        def decide(clips: tf.Tensor, false_alarms: tf.Tensor, *machine_ids: tf.Tensor) -> Tensors:
             n_clips, n_rates = tf.shape(clips)[0], tf.shape(false_alarms)[0]
             sentence = (f"{FALSE_ALARMS}: expected one rate per clip,", n_clips, "received", n_rates)
             with tf.control_dependencies([expect(tf.equal(n_clips, n_rates), *sentence)]):
                 false_alarms = tf.identity(false_alarms)
-            return self._decider.decide_at(finite(spec.name, scores_of(clips)), false_alarms)
+            scores = scores_of(clips, self._machines(clips, *machine_ids))
+            return self._decider.decide_at(finite(spec.name, scores), false_alarms)
 
         rates = tf.TensorSpec([None], tf.float32, FALSE_ALARMS)
-        functions = {f"score_{kind}": tf.function(score, input_signature=[spec])}
+        machine = self._machine_id_input()
+        functions = {f"score_{kind}": tf.function(score, input_signature=[spec, *machine])}
         if self._decider.has_p_values:
-            functions[f"decide_{kind}"] = tf.function(decide, input_signature=[spec, rates])
+            functions[f"decide_{kind}"] = tf.function(decide, input_signature=[spec, rates, *machine])
         return functions
 
-    def _scores_of_waveforms(self, waveform: tf.Tensor) -> tf.Tensor:
-        waveform = self._check_waveform(waveform)
-        return _map(lambda clip: self._score_clip(self._log_mel("waveform", clip)), waveform)
+    def _machine_id_input(self) -> list[tf.TensorSpec]:
+        """The input `machine_id`, if a member needs it."""
+        return [tf.TensorSpec([None], tf.string, MACHINE_ID)] if self.machine_ids else []
 
-    def _scores_of_files(self, wav_bytes: tf.Tensor) -> tf.Tensor:
-        def score_file(file: tf.Tensor) -> tf.Tensor:
+    def _machines(self, clips: tf.Tensor, machine_ids: tf.Tensor | None = None) -> tf.Tensor:
+        """The machine ID of each clip, `[batch]`, checked; empty strings if no member needs it."""
+        n_clips = tf.shape(clips)[0]
+        if machine_ids is None:
+            return tf.fill([n_clips], "")
+        n_ids = tf.shape(machine_ids)[0]
+        is_known = tf.reduce_any(tf.equal(machine_ids[:, tf.newaxis], self.machine_ids), axis=1)
+        unknown = tf.boolean_mask(machine_ids, ~is_known)[:1]
+        known = ", ".join(self.machine_ids)
+        checks = [
+            expect(tf.equal(n_clips, n_ids), f"{MACHINE_ID}: expected one per clip,", n_clips, "received", n_ids),
+            expect(tf.reduce_all(is_known), f"{MACHINE_ID}: expected one of {known}, received", unknown),
+        ]
+        with tf.control_dependencies(checks):
+            return tf.identity(machine_ids)
+
+    def _scores_of_waveforms(self, waveform: tf.Tensor, machine_ids: tf.Tensor) -> tf.Tensor:
+        def score_waveform(clip: tf.Tensor, machine_id: tf.Tensor) -> tf.Tensor:
+            return self._score_clip(self._log_mel("waveform", clip), machine_id)
+
+        return _map(score_waveform, self._check_waveform(waveform), machine_ids)
+
+    def _scores_of_files(self, wav_bytes: tf.Tensor, machine_ids: tf.Tensor) -> tf.Tensor:
+        def score_file(file: tf.Tensor, machine_id: tf.Tensor) -> tf.Tensor:
             with tf.control_dependencies(self._length_limit.check_file("wav_bytes", file)):
                 decoded = self._decode(tf.identity(file))
-            return self._score_clip(self._log_mel("wav_bytes", decoded))
+            return self._score_clip(self._log_mel("wav_bytes", decoded), machine_id)
 
-        return _map(score_file, require_clips("wav_bytes", wav_bytes))
+        return _map(score_file, require_clips("wav_bytes", wav_bytes), machine_ids)
 
-    def _scores_of_log_mels(self, log_mel: tf.Tensor) -> tf.Tensor:
+    def _scores_of_log_mels(self, log_mel: tf.Tensor, machine_ids: tf.Tensor) -> tf.Tensor:
         with tf.control_dependencies(self._length_limit.check_spectra("log_mel", log_mel)):
             log_mel = require_clips("log_mel", log_mel)
         n_frames = tf.shape(log_mel)[1]
@@ -195,13 +231,16 @@ class SoundScorer(tf.Module):
         ]
         with tf.control_dependencies(checks):
             log_mel = tf.identity(log_mel)
-        return _map(self._score_clip, log_mel)
+        return _map(self._score_clip, log_mel, machine_ids)
 
-    def _explain(self, waveform: tf.Tensor) -> Tensors:
+    def _explain(self, waveform: tf.Tensor, *machine_ids: tf.Tensor) -> Tensors:
+        def explain_waveform(clip: tf.Tensor, machine_id: tf.Tensor) -> Tensors:
+            return self.explain_clip(self._log_mel("waveform", clip), machine_id)
+
         names = ("log_mel", "reconstruction", "window_scores", "band_residual", "anomaly_score")
         dtypes = dict.fromkeys(names, tf.float32)
-        waveform = self._check_waveform(waveform)
-        return _map(lambda clip: self.explain_clip(self._log_mel("waveform", clip)), waveform, dtypes)
+        machines = self._machines(waveform, *machine_ids)
+        return _map(explain_waveform, self._check_waveform(waveform), machines, dtypes)
 
     def _check_waveform(self, waveform: tf.Tensor) -> tf.Tensor:
         with tf.control_dependencies(self._length_limit.check_samples("waveform", tf.shape(waveform)[1])):
@@ -251,10 +290,31 @@ def shortest_clip(config: Config, members: Sequence[Member]) -> tuple[int, int]:
     return fewest_samples(dataclasses.replace(config.feature, frames=frames)), frames
 
 
-def _member_score(member: Member, log_mel: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:
+def known_machine_ids(members: Sequence[Member]) -> tuple[str, ...]:
+    """Machine IDs that all members know which need one; none if no member does.
+
+    Raises:
+      ExportError: If there is no machine that all of them know.
+    """
+    of_members = [member.model.detector.machine_ids for member in members if member.model.detector.machine_ids]
+    if not of_members:
+        return ()
+    known = tuple(name for name in of_members[0] if all(name in machine_ids for machine_ids in of_members))
+    if not known:
+        raise ExportError("Expected members that know the same machine IDs.")
+    return known
+
+
+def _number(machine_id: tf.Tensor, machine_ids: Sequence[str]) -> tf.Tensor | None:
+    """Number of a machine ID, `[]`; None for a detector that takes none."""
+    return tf.argmax(tf.cast(tf.equal(machine_id, machine_ids), tf.int32)) if machine_ids else None
+
+
+def _member_score(member: Member, log_mel: tf.Tensor, machine_id: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:
     at_once = clip_scores.windows_at_once(member.model.detector) if in_pieces else None
     function = clip_values.scorer_function(member.model, member.fitted)
-    return clip_values.apply_to_clip(member.model, [function], log_mel, at_once=at_once)[0]
+    score = clip_values.apply_to_clip(member.model, [function], log_mel, at_once=at_once)[0]
+    return tf.gather(score, _number(machine_id, function.machine_ids)) if function.machine_ids else score
 
 
 def _used_weights(member: Member, clip: tf.TensorSpec) -> list[tuple[keras.Variable, np.ndarray]]:
@@ -265,9 +325,9 @@ def _used_weights(member: Member, clip: tf.TensorSpec) -> list[tuple[keras.Varia
         windows = windows_of(log_mel, model.frames, model.normalizer)
         windows = tf.ensure_shape(windows, [None, detector.input_dim])
         return [
-            _member_score(member, log_mel, in_pieces=False),
+            _member_score(member, log_mel, tf.constant(""), in_pieces=False),
             detector.anomaly_score(windows),
-            detector(windows, training=False),
+            detector.reconstruct(windows),
         ]
 
     probe = tf.function(all_outputs, input_signature=[clip]).get_concrete_function()
@@ -296,10 +356,18 @@ def _combined(
     return tf.cast(ensemble.combine(values, training, how, in_graph, shares=shares), tf.float32)
 
 
-def _map(function: Callable[[tf.Tensor], tf.Tensor], clips: tf.Tensor, dtypes: object = tf.float32) -> tf.Tensor:
-    """Applies a function to each clip; results `[batch, ...]`."""
+def _map(
+    function: Callable[[tf.Tensor, tf.Tensor], Any],
+    clips: tf.Tensor,
+    machine_ids: tf.Tensor,
+    dtypes: object = tf.float32,
+) -> Any:
+    """Applies a function to each clip and its machine ID; results `[batch, ...]`."""
     # Maps over indices, because mapping over clips copies each of them, and an hour takes 230 MB.
     indices = tf.range(tf.shape(clips)[0])
     return tf.map_fn(
-        lambda index: function(clips[index]), indices, fn_output_signature=dtypes, parallel_iterations=PARALLEL_CLIPS
+        lambda index: function(clips[index], machine_ids[index]),
+        indices,
+        fn_output_signature=dtypes,
+        parallel_iterations=PARALLEL_CLIPS,
     )

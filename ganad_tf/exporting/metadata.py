@@ -10,7 +10,7 @@ from typing import Any
 
 from ganad_tf.config import to_dict
 from ganad_tf.errors import DataError
-from ganad_tf.exporting.graph import recording_limits
+from ganad_tf.exporting.graph import known_machine_ids, recording_limits
 from ganad_tf.exporting.portable import strip_private_paths
 from ganad_tf.exporting.trained_system import TrainedSystem
 from ganad_tf.files import atomic
@@ -34,6 +34,7 @@ def collect(inputs: TrainedSystem, name: str) -> dict[str, Any]:
             "fewest_samples": inputs.shortest_clip()[0],
             "mels": model.n_mels,
             "recording_check": recording_limits(inputs.members) is not None,
+            "machine_ids": list(known_machine_ids(inputs.members)),
         },
         "threshold": {
             "value": inputs.threshold,

@@ -23,6 +23,7 @@ from ganad_tf.results.score_files import ClipScore
 from ganad_tf.results.thresholds import NormalScores, threshold
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import calibration, clip_values, score
+from ganad_tf.scoring.clip_scores import ClipFunction
 from ganad_tf.scoring.model_directory import ModelDirectory
 
 
@@ -91,11 +92,19 @@ class TrainedSystem:
         """Scores `[clips]` for calibration, those of an ensemble combined."""
         return self._combined(self.calibration) if self.calibration.size else np.empty(0)
 
-    def live_scores(self, log_mels: Sequence[np.ndarray]) -> np.ndarray:
-        """Scores `[clips]` of log-mels `[frames, mels]` in dB, by the code of `ganad score`."""
-        scores = [
-            [function(memory.as_tensor(log_mel))[0].numpy() for log_mel in log_mels] for function in self._functions
-        ]
+    def live_scores(self, log_mels: Sequence[np.ndarray], machine_ids: Sequence[str] | None = None) -> np.ndarray:
+        """Scores `[clips]` of log-mels `[frames, mels]` in dB, by the code of `ganad score`.
+
+        Args:
+          log_mels: The clips.
+          machine_ids: Machine ID of each clip; None if no member needs them.
+        """
+        scores = []
+        for scorer, compute in self._functions:
+            values = [compute(memory.as_tensor(log_mel))[0].numpy() for log_mel in log_mels]
+            machines = machine_ids or [""] * len(values)
+            pairs = zip(values, machines, strict=True)
+            scores.append([clip_values.of_machine(value, scorer, machine_id) for value, machine_id in pairs])
         return self._combined(np.array(scores, np.float64))
 
     def live_log_mels(self, waveforms: Iterable[np.ndarray]) -> list[np.ndarray]:
@@ -111,11 +120,12 @@ class TrainedSystem:
         return np.maximum(np.abs(scores), least)
 
     @cached_property
-    def _functions(self) -> list[Callable[[tf.Tensor], list[tf.Tensor]]]:
-        """Functions from log-mels to scores, of the members."""
+    def _functions(self) -> list[tuple[ClipFunction, Callable[[tf.Tensor], list[tf.Tensor]]]]:
+        """Scorers of the members, each with its compiled function from log-mels."""
+        scorers = [clip_values.scorer_function(member.model, member.fitted) for member in self.members]
         return [
-            clip_values.clip_function(member.model, [clip_values.scorer_function(member.model, member.fitted)])
-            for member in self.members
+            (scorer, clip_values.clip_function(member.model, [scorer]))
+            for member, scorer in zip(self.members, scorers, strict=True)
         ]
 
     @cached_property

@@ -11,6 +11,7 @@ from ganad_tf.errors import ExportError
 from ganad_tf.exporting.examples import Example
 from ganad_tf.exporting.trained_system import TrainedSystem
 from ganad_tf.serving.models import replay
+from ganad_tf.serving.models.signature import MACHINE_ID
 
 TOLERANCE = 1e-4  # of the live score
 
@@ -35,6 +36,8 @@ def verify(artifact: Path, inputs: TrainedSystem, examples: list[Example], scrat
         arrays[f"{number}.log_mel"] = example.log_mels
         if example.waveforms is not None:
             arrays[f"{number}.waveform"] = example.waveforms
+        if example.machine_ids:
+            arrays[f"{number}.{MACHINE_ID}"] = np.array(example.machine_ids)
     inputs_path, outputs_path = scratch / "inputs.npz", scratch / "outputs.npz"
     np.savez(inputs_path, **arrays)
     command = [sys.executable, "-m", replay.__name__, str(artifact), str(inputs_path), str(outputs_path)]

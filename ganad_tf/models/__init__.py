@@ -8,9 +8,11 @@ from ganad_tf.models.adam import Adam
 from ganad_tf.models.dense_ae import DenseAE
 from ganad_tf.models.detector import Detector, HasEmbedding
 from ganad_tf.models.egbad import EGBAD
+from ganad_tf.models.embedding_knn import EmbeddingKNN
 from ganad_tf.models.fanogan import FAnoGAN
 from ganad_tf.models.ganomaly import GANomaly
 from ganad_tf.models.gmade import GMADE
+from ganad_tf.models.id_classifier import IDClassifier
 from ganad_tf.models.idnn import IDNN
 from ganad_tf.models.mpdr import MPDR
 from ganad_tf.models.skip_ganomaly import SkipGANomaly
@@ -19,9 +21,11 @@ from ganad_tf.models.spectrum_density import SpectrumDensity
 DETECTORS: dict[str, type[Detector]] = {
     "DenseAE": DenseAE,
     "EGBAD": EGBAD,
+    "EmbeddingKNN": EmbeddingKNN,
     "FAnoGAN": FAnoGAN,
     "GANomaly": GANomaly,
     "GMADE": GMADE,
+    "IDClassifier": IDClassifier,
     "IDNN": IDNN,
     "MPDR": MPDR,
     "SkipGANomaly": SkipGANomaly,
@@ -37,9 +41,11 @@ __all__ = [
     "Adam",
     "DenseAE",
     "Detector",
+    "EmbeddingKNN",
     "FAnoGAN",
     "GANomaly",
     "HasEmbedding",
+    "IDClassifier",
     "SkipGANomaly",
     "SpectrumDensity",
 ]

@@ -1,6 +1,6 @@
 """The contract that every detector keeps. It sees tensors and plain numbers: no files, no settings, no clips."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -21,6 +21,10 @@ class Detector(keras.Model):
 
     Attributes:
       input_dim: Length of a window.
+      takes_machine_ids: Whether training and scoring need the machine ID of each window. Then the constructor takes
+        `machine_ids`, the known IDs; a step wants `(windows, numbers)`, numbers of IDs, `[batch]` int32; and
+        `anomaly_score` gives one score per known ID, `[batch, ids]`: how abnormal the window is for that machine.
+      reconstructs: Whether calling it gives a reconstruction, `[batch, dims]`; otherwise that is taken to be zero.
       takes_pairs: Whether training wants two independently shuffled batches per step, `((windows, others),)`.
       takes_loss: Whether `compile(loss=...)` says what training lowers; otherwise it is refused.
 
@@ -29,6 +33,9 @@ class Detector(keras.Model):
     """
 
     input_dim: int
+    takes_machine_ids = False
+    machine_ids: Sequence[str] = ()
+    reconstructs = True
     takes_pairs = False
     takes_loss = True
     train_function: Any  # Keras'
@@ -150,7 +157,8 @@ class Detector(keras.Model):
           windows: `[batch, dims]` numbers.
 
         Returns:
-          `[batch]` float32; higher is more anomalous. Does not depend on the other windows of the batch.
+          `[batch]` float32, or `[batch, ids]` if it `takes_machine_ids`; higher is more anomalous. Does not depend on
+          the other windows of the batch.
         """
         raise NotImplementedError
 
@@ -170,10 +178,14 @@ class Detector(keras.Model):
         self(windows, training=True)
         yield self
 
+    def reconstruct(self, windows: tf.Tensor) -> tf.Tensor:
+        """Reconstruction of windows, `[batch, dims]` float32, in inference mode."""
+        windows = as_float32(windows)
+        return self(windows, training=False) if self.reconstructs else tf.zeros_like(windows)
+
     def residual(self, windows: tf.Tensor) -> tf.Tensor:
         """Reconstruction minus window, the part that was not reproduced: `[batch, dims]` float32."""
-        windows = as_float32(windows)
-        return self(windows, training=False) - windows
+        return self.reconstruct(windows) - as_float32(windows)
 
 
 @runtime_checkable
@@ -210,6 +222,21 @@ def batch_of(data: Any) -> Any:
     if weights is not None:
         raise ValueError(f"A detector's step: {ALL_ALIKE} weights of shape {weights.shape}.")
     return tf.nest.map_structure(as_float32, windows)
+
+
+def labelled_batch_of(data: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """The windows and the numbers of their machine IDs of `(x, y)`, which `fit` hands to a step.
+
+    Returns:
+      `[batch, dims]` float32 and `[batch]` int32.
+
+    Raises:
+      ValueError: If there are no numbers, or windows have weights.
+    """
+    _, numbers, _ = keras.utils.unpack_x_y_sample_weight(data)
+    if numbers is None:
+        raise ValueError("Expected `(windows, numbers)`, numbers of the windows' machine IDs. Received: windows alone.")
+    return batch_of(data), tf.cast(tf.reshape(numbers, [-1]), tf.int32)
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")

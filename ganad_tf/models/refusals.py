@@ -19,6 +19,16 @@ def refuse_unknown(name: str, value: str, choices: Any) -> None:
         raise ValueError(f"Expected {name} to be one of {', '.join(get_args(choices))}. Received: {value!r}.")
 
 
+def refuse_machine_ids(machine_ids: Sequence[str]) -> None:
+    """Refuses IDs that nothing can be told apart by.
+
+    Raises:
+      ValueError: If there are fewer than two IDs, or one twice.
+    """
+    if len(set(machine_ids)) < max(2, len(machine_ids)):
+        raise ValueError(f"Expected two or more different machine_ids. Received: {', '.join(machine_ids) or 'none'}.")
+
+
 def refuse_other_than_float32(detector: keras.Model) -> None:
     """Refuses to compute in other numbers, whichever of Keras' three settings asks for them.
 

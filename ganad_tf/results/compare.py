@@ -6,7 +6,7 @@ Areas are in percent in this module, as papers print them.
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,13 @@ from ganad_tf.results.evaluate import Areas, read_areas
 UNITS = "AUC / pAUC in %; ± over seeds but for the last column."
 NOTE = (
     f"{UNITS} A measured row can be compared with a published one only if it was measured on the challenge's own "
-    "split; those of the paper may have been chosen on the test clips."
+    "split; those of the paper may have been chosen on the test clips. Those in brackets are the mean of AUC and pAUC, "
+    "which is all that was published; epoch and score were chosen by the labels of the test clips (oracle)."
 )
+
+
+MACHINE_ID = "machine ID"
+MEAN_OF_BOTH = "mean of AUC and pAUC"
 
 
 @dataclass(frozen=True)
@@ -32,19 +37,22 @@ class System:
       name: Name in the table.
       origin: `measured` by this package, `published` elsewhere, or `oracle` where test labels chose it.
       runs: AUC and pAUC in percent by machine type, one mapping per seed.
+      labels: Labels that the system needs: `none` or `machine ID`.
+      means_of_both: Mean of AUC and pAUC in percent by machine type, of a system of which no more is known.
     """
 
     name: str
     origin: str
     runs: tuple[Mapping[str, Areas], ...]
+    labels: str = "none"
+    means_of_both: Mapping[str, float] = field(default_factory=dict)
 
     def restricted_to(self, machines: Sequence[str]) -> "System | None":
         """The same system with these machine types only; None if it lacks one of them."""
         if not all(machine in self.runs[0] for machine in machines):
             return None
-        return System(
-            self.name, self.origin, tuple({machine: run[machine] for machine in machines} for run in self.runs)
-        )
+        runs = tuple({machine: run[machine] for machine in machines} for run in self.runs)
+        return dataclasses.replace(self, runs=runs)
 
     @property
     def areas(self) -> dict[str, Areas]:
@@ -97,10 +105,13 @@ def read_systems(arguments: Sequence[str]) -> list[System]:
 def published_systems() -> list[System]:
     """The published systems: other work first, then the paper's Table 7."""
     rows = published.OTHERS | {f"{name} (paper)": row for name, row in published.TABLE_7.items()}
-    return [
-        System(name, "published", ({machine: Areas(*areas) for machine, areas in row.items()},))
+    systems = [
+        System(name, "published", ({machine: Areas(*areas) for machine, areas in row.items()},), _labels(name))
         for name, row in rows.items()
     ]
+    for name, means in published.MEANS_OF_BOTH.items():
+        systems.append(System(name, "published (oracle)", ({},), means_of_both=means))
+    return systems
 
 
 def best_system(systems: Sequence[System]) -> System:
@@ -136,17 +147,21 @@ def table(systems: Sequence[System]) -> list[list[str]]:
     The weighted mean is also empty where the paper lacks one of them.
     """
     machines = _machines(systems)
-    rows = [["system", "origin", "seeds", *machines, "mean", "weighted mean ± deviation over machines"]]
+    rows = [["system", "origin", "labels", "seeds", *machines, "mean", "weighted mean ± deviation over machines"]]
     for system in systems:
         cells = [
-            _cell(system.areas[machine], system.deviation(machine)) if machine in system.areas else ""
+            _cell(system.areas[machine], system.deviation(machine))
+            if machine in system.areas
+            else _bracketed(system.means_of_both.get(machine))
             for machine in machines
         ]
         whole = system.restricted_to(machines)
         mean = _cell(whole.mean, whole.mean_deviation) if whole else ""
+        if system.means_of_both.keys() >= set(machines):
+            mean = _bracketed(float(np.mean([system.means_of_both[machine] for machine in machines])))
         weighted = _cell(*weighted_mean(whole.areas)) if whole and published.TEST_CLIPS.keys() >= set(machines) else ""
         seeds = str(len(system.runs)) if system.origin == "measured" else ""
-        rows.append([system.name, system.origin, seeds, *cells, mean, weighted])
+        rows.append([system.name, system.origin, system.labels, seeds, *cells, mean, weighted])
     return rows
 
 
@@ -170,7 +185,7 @@ def write_csv(path: Path, systems: Sequence[System]) -> None:
         "pAUC",
         *(f"{area} deviation over {what}" for what in ("seeds", "machines") for area in ("AUC", "pAUC")),
     ]
-    rows: list[list[object]] = [["system", "origin", "seeds", "machine", *numbers]]
+    rows: list[list[object]] = [["system", "origin", "labels", "seeds", "machine", *numbers, MEAN_OF_BOTH]]
     for system in systems:
         none = Areas(math.nan, math.nan)
         lines = [(machine, areas, system.deviation(machine), none) for machine, areas in system.areas.items()]
@@ -181,7 +196,11 @@ def write_csv(path: Path, systems: Sequence[System]) -> None:
             lines.append(("weighted mean", weighted, none, spread))
         for machine, *pairs in lines:
             cells = ["" if math.isnan(value) else f"{value:.4f}" for pair in pairs for value in pair]
-            rows.append([system.name, system.origin, len(system.runs), machine, *cells])
+            both = f"{np.mean(pairs[0]):.4f}"
+            rows.append([system.name, system.origin, system.labels, len(system.runs), machine, *cells, both])
+        for machine, value in system.means_of_both.items():
+            empty = [""] * len(numbers)
+            rows.append([system.name, system.origin, system.labels, "", machine, *empty, f"{value:.4f}"])
     score_files.write_rows(path, rows)
 
 
@@ -233,7 +252,17 @@ def _read_system(name: str, directories: Sequence[Path]) -> System:
                     f"Expected an AUC of {machine} in {ResultDirectory(directory).table}. Received: {areas.auc}."
                 )
     percent = ({machine: Areas(*(100 * value for value in areas)) for machine, areas in run.items()} for run in runs)
-    return System(name, "measured", tuple(percent))
+    origins = [machine.read_origin() for directory in directories for machine in ResultDirectory(directory).machines()]
+    takes_machine_ids = any((origin or {}).get("takes_machine_ids", False) for origin in origins)
+    return System(name, "measured", tuple(percent), MACHINE_ID if takes_machine_ids else "none")
+
+
+def _labels(name: str) -> str:
+    return MACHINE_ID if name in published.WITH_MACHINE_IDS else "none"
+
+
+def _bracketed(value: float | None) -> str:
+    return "" if value is None else f"({value:.2f})"
 
 
 def _machines(systems: Sequence[System]) -> list[str]:

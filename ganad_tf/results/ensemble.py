@@ -39,8 +39,8 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
       DataError: If a member lacks scores or lists other clips than the first; no file is written then.
     """
     config, members = run.config, _members(run)
-    for member in members:
-        member.read_origin()
+    origins = [member.read_origin() or {} for member in members]
+    takes_machine_ids = any(origin.get("takes_machine_ids", False) for origin in origins)
     training = aligned([member.train_scores for member in members])
     calibration = _calibration(run, members)
     reference = calibration if combines_by_calibration(config) else training
@@ -55,7 +55,7 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
     unseen = _combined(calibration, reference, config) if calibration[0] else []
     normal = NormalScores(_combined(training, reference, config), unseen)
     limit = threshold_or_none(normal.deciding(config.threshold), config.threshold, run.machine)
-    origin = config.origin(command) | {"members": _digests(run)}
+    origin = config.origin(command) | {"members": _digests(run), "takes_machine_ids": takes_machine_ids}
     MachineResults.of(run).write(combined, normal, origin, threshold=limit, not_judged=not_judged)
     logger.info("%s: combined %d members, threshold %s", run.machine, len(members), format_threshold(limit))
     return limit

@@ -86,10 +86,17 @@ def held_out_scores(
     model = directory.load()
     if settings.name == "paper":
         return scores_by(directory, FittedScorer(settings, None, ()), cache, fold.held_out)
-    residuals = clip_values.vector_function(model, settings)
-    (values,) = clip_values.apply_to_cache(model, [residuals], cache.path, (*fold.training, *fold.held_out))
-    density = densities.fit(np.stack([values[entry.clip] for entry in fold.training]), settings, seed)
-    scores = densities.score_in_chunks(density, np.stack([values[entry.clip] for entry in fold.held_out]))
+    vectors = clip_values.vector_function(model, settings)
+    (values,) = clip_values.apply_to_cache(model, [vectors], cache.path, (*fold.training, *fold.held_out))
+    known, held_out = (np.stack([values[entry.clip] for entry in part]) for part in (fold.training, fold.held_out))
+    machine_ids = model.detector.machine_ids
+    if not machine_ids:
+        scores = densities.score_in_chunks(densities.fit(known, settings, seed), held_out)
+    else:
+        of_clips = [entry.clip.machine_id for entry in fold.training]
+        density = densities.fit_by_machine(known, of_clips, machine_ids, settings, seed)
+        columns = [machine_ids.index(entry.clip.machine_id) for entry in fold.held_out]
+        scores = densities.score_in_chunks(density, held_out)[np.arange(len(columns)), columns]
     return [ClipScore(entry.clip.name, float(score)) for entry, score in zip(fold.held_out, scores, strict=True)]
 
 

@@ -23,11 +23,14 @@ class ClipFunction:
       window_step: `[windows, dims]` float32 → tensors with one row per window, which depends on that window alone.
       clip_step: Those tensors, `[batch, n_windows, ...]` each, and `in_pieces` → `[batch, ...]`.
       shapes: Shape of a row of each tensor.
+      machine_ids: The machine IDs for each of which there is a value, on the last axis; none if the value is the same
+        for all.
     """
 
     window_step: Callable[[tf.Tensor], Sequence[tf.Tensor]]
     clip_step: Callable[..., tf.Tensor]
     shapes: Sequence[Sequence[int]]
+    machine_ids: Sequence[str] = ()
 
     def __call__(self, windows: tf.Tensor) -> tf.Tensor:
         """Computes the value of clips of equal length, `[batch, n_windows, dims]` → `[batch, ...]`."""
@@ -38,12 +41,17 @@ class ClipFunction:
 
 
 def paper_scores(detector: Detector) -> ClipFunction:
-    """The paper's score equation, averaged over each clip's windows: `[batch]`, higher is more anomalous."""
+    """The paper's score equation, averaged over each clip's windows; higher is more anomalous.
+
+    `[batch]`, or `[batch, ids]` of a detector that takes machine IDs.
+    """
 
     def clip_step(scores: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:  # noqa: ARG001
         return tf.reduce_mean(scores, axis=1)
 
-    return ClipFunction(lambda windows: [detector.anomaly_score(windows)], clip_step, [[]])
+    machine_ids = detector.machine_ids
+    shape = [len(machine_ids)] if machine_ids else []
+    return ClipFunction(lambda windows: [detector.anomaly_score(windows)], clip_step, [shape], machine_ids)
 
 
 def pooled_residuals(detector: Detector, normalizer: Normalizer | None, n_mels: int, settings: Scorer) -> ClipFunction:

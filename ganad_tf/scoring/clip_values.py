@@ -20,12 +20,35 @@ from ganad_tf.scoring.partial_scores import PartialScores
 
 
 def scorer_function(model: TrainedDetector, scorer: FittedScorer) -> ClipFunction:
-    """Function from windows of clips, `[batch, n_windows, dims]`, to anomaly scores, `[batch]`."""
+    """Function from windows of clips, `[batch, n_windows, dims]`, to anomaly scores.
+
+    `[batch]`, or `[batch, ids]` of a detector that takes machine IDs; a clip's score is that of its machine.
+    """
     density = scorer.density
     if density is None:
         return clip_scores.paper_scores(model.detector)
     vectors = vector_function(model, scorer.settings)
-    return dataclasses.replace(vectors, clip_step=lambda *rows, **how: density(vectors.clip_step(*rows, **how)))
+    return dataclasses.replace(
+        vectors,
+        clip_step=lambda *rows, **how: density(vectors.clip_step(*rows, **how)),
+        machine_ids=model.detector.machine_ids,
+    )
+
+
+def of_machine(values: np.ndarray, function: ClipFunction, machine_id: str) -> np.ndarray:
+    """The value for a clip of one machine, of all that `function` gives, `[..., ids]` → `[...]`.
+
+    Raises:
+      DataError: If the detector does not know the machine.
+    """
+    if not function.machine_ids:
+        return values
+    if machine_id not in function.machine_ids:
+        raise DataError(
+            f"Expected clips of the machine IDs that the detector was trained on, {', '.join(function.machine_ids)}. "
+            f"Received: {machine_id}."
+        )
+    return values[..., function.machine_ids.index(machine_id)]
 
 
 def vector_function(model: TrainedDetector, settings: Scorer) -> ClipFunction:
@@ -104,8 +127,9 @@ def apply_to_cache(
     ]
     todo = [entry for entry in entries if entry.clip.key not in scored]
     for entry, log_mel in progress(records.read(cache, todo), len(todo)):
-        for result, value in zip(results, compute(memory.as_tensor(log_mel)), strict=True):
-            result[entry.clip] = value.numpy()
+        values = compute(memory.as_tensor(log_mel))
+        for result, function, value in zip(results, functions, values, strict=True):
+            result[entry.clip] = of_machine(value.numpy(), function, entry.clip.machine_id)
             if not np.isfinite(result[entry.clip]).all():
                 raise DataError(
                     f"The anomaly score of {entry.clip.key} is {result[entry.clip]}, not a number; "

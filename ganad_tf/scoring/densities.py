@@ -1,7 +1,7 @@
 """Densities of normal clips' vectors, by which new vectors are scored: fitted by scikit-learn, run by TensorFlow.
 
-Four densities, which need nothing but the vectors: no labels, no machine IDs. All but `cosine_knn` standardise the
-vectors first; with `whiten`, they decorrelate them too.
+Densities need nothing but the vectors: no labels, no machine IDs. Those of distances and likelihoods standardise the
+vectors first; with `whiten`, they decorrelate them too. Those of cosines take them as they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import sklearn.cluster
 import sklearn.covariance
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
@@ -23,7 +24,7 @@ SMALLEST_VARIANCE = 1e-6  # of standardised values; smaller ones are within the 
 AT_ONCE = 32  # vectors scored together
 FOLDS = 10  # of the cross-validation on training vectors
 
-Kind = Literal["mahalanobis", "gmm", "knn", "cosine_knn"]
+Kind = Literal["mahalanobis", "gmm", "knn", "cosine_knn", "cosine_kmeans"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,12 @@ class Density:
     """A fitted density: a TensorFlow function with constants.
 
     Attributes:
-      kind: `mahalanobis`, `gmm`, `knn` or `cosine_knn`.
+      kind: `mahalanobis`, `gmm`, `knn`, `cosine_knn` or `cosine_kmeans`.
       arrays: Constants, float32. `mean` `[dims]` and `projection` `[dims, dims]` standardise (and whiten) a
         vector; `factors` `[components, dims, dims]`, `means` `[components, dims]` and `offsets`
         `[components]` are those of `mahalanobis` (one component) and `gmm`; `neighbors` `[clips, dims]` and
         `count` `[]` are those of `knn` and, with neighbors of unit length, of `cosine_knn`. `regularization` `[]`, with
-        which `gmm` was fitted, is only recorded.
+        which `gmm` was fitted, is only recorded. `neighbors` of `cosine_kmeans` are the centres of clusters.
     """
 
     kind: Kind
@@ -48,7 +49,8 @@ class Density:
         mahalanobis: `|F' (z - m)|^2`, the squared distance; gmm: `-log sum_k exp(o_k - |F_k' (z - m_k)|^2 / 2)`,
         the negative log-likelihood relative to an upper bound of the mixture's density, so that it is never
         negative; knn: the mean Euclidean distance to the nearest training vectors; cosine_knn: the mean of one minus
-        the cosine of the angle to them.
+        the cosine of the angle to them; cosine_kmeans: one minus the largest scalar product of the vector, at length 1,
+        and a centre, whose length is below 1 (Wilkinghoff 2023).
 
         Args:
           vectors: `[batch, dims]` float32.
@@ -56,7 +58,7 @@ class Density:
         Returns:
           `[batch]` float32, at least 0; higher is more unusual.
         """
-        if self.kind == "cosine_knn":
+        if self.kind in ("cosine_knn", "cosine_kmeans"):
             cosines = tf.matmul(tf.math.l2_normalize(vectors, axis=-1), self.arrays["neighbors"], transpose_b=True)
             return tf.maximum(self._mean_of_nearest(1 - cosines), 0.0)
         projected = tf.matmul(vectors - self.arrays["mean"], self.arrays["projection"])
@@ -102,17 +104,55 @@ class AveragedDensity:
         }
 
 
-def from_arrays(kind: Kind, arrays: Mapping[str, np.ndarray]) -> Density | AveragedDensity:
-    """The density with these constants, averaged if their names say so."""
+@dataclass(frozen=True)
+class DensityByMachine:
+    """One density per machine ID, each fitted to the clips of one machine.
+
+    Attributes:
+      parts: One density per machine ID.
+    """
+
+    parts: tuple[Density | AveragedDensity, ...]
+
+    def __call__(self, vectors: tf.Tensor) -> tf.Tensor:
+        """Scores vectors by each density, `[batch, dims]` float32 → `[batch, ids]` float32."""
+        return tf.stack([part(vectors) for part in self.parts], axis=-1)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Constants of all parts, by `machine_<part>/<name>`."""
+        return {
+            f"machine_{number}/{name}": array
+            for number, part in enumerate(self.parts)
+            for name, array in part.arrays.items()
+        }
+
+
+AnyDensity = Density | AveragedDensity | DensityByMachine
+
+
+def from_arrays(kind: Kind, arrays: Mapping[str, np.ndarray]) -> AnyDensity:
+    """The density with these constants, averaged or by machine if their names say so."""
+    if any("/" in name for name in arrays):
+        by_machine = _parted(arrays, "/")
+        return DensityByMachine(tuple(_density(kind, by_machine[f"machine_{n}"]) for n in range(len(by_machine))))
+    return _density(kind, arrays)
+
+
+def _density(kind: Kind, arrays: Mapping[str, np.ndarray]) -> Density | AveragedDensity:
     if not any("." in name for name in arrays):
         return Density(kind, arrays)
-    numbers = sorted({int(name.partition(".")[0]) for name in arrays})
-    parts = []
-    for number in numbers:
-        prefix = f"{number}."
-        of_part = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        parts.append(Density(kind, of_part))
-    return AveragedDensity(tuple(parts))
+    by_fold = _parted(arrays, ".")
+    return AveragedDensity(tuple(Density(kind, by_fold[str(number)]) for number in range(len(by_fold))))
+
+
+def _parted(arrays: Mapping[str, np.ndarray], mark: str) -> dict[str, dict[str, np.ndarray]]:
+    """Arrays by what stands before the mark in their names, then by the rest."""
+    parts: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in arrays.items():
+        part, _, rest = name.partition(mark)
+        parts.setdefault(part, {})[rest] = array
+    return parts
 
 
 def min_training_clips(settings: Scorer) -> int:
@@ -126,8 +166,9 @@ def min_training_clips(settings: Scorer) -> int:
 
 def fewest_vectors(settings: Scorer) -> int:
     """Minimum number of vectors that the density can be fitted to."""
-    needed = {"mahalanobis": 2, "gmm": settings.components, "knn": settings.neighbors, "cosine_knn": settings.neighbors}
-    return max(2, needed[settings.density])
+    if settings.density in ("gmm", "cosine_kmeans"):
+        return max(2, settings.components)
+    return max(2, settings.neighbors) if settings.density in ("knn", "cosine_knn") else 2
 
 
 def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
@@ -147,15 +188,34 @@ def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
 
 
 def _fit(values: np.ndarray, settings: Scorer, seed: int) -> Density:
-    if settings.density == "cosine_knn":
-        lengths = np.maximum(np.linalg.norm(values, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        return _frozen("cosine_knn", {"neighbors": values / lengths, "count": np.asarray(settings.neighbors)})
+    if settings.density in ("cosine_knn", "cosine_kmeans"):
+        units = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        if settings.density == "cosine_knn":
+            return _frozen("cosine_knn", {"neighbors": units, "count": np.asarray(settings.neighbors)})
+        clusters = sklearn.cluster.KMeans(settings.components, n_init=10, random_state=seed).fit(units)
+        return _frozen("cosine_kmeans", {"neighbors": clusters.cluster_centers_, "count": np.asarray(1)})
     mean, deviation = values.mean(axis=0), usable_deviation(values.std(axis=0))
     projection = np.diag(1 / deviation)
     if settings.whiten:
         projection = projection @ _factor(_covariance((values - mean) @ projection, settings))
     projected = (values - mean) @ projection
     return _frozen(settings.density, {"mean": mean, "projection": projection, **_fitted(projected, settings, seed)})
+
+
+def fit_by_machine(
+    vectors: np.ndarray, machine_ids: Sequence[str], known: Sequence[str], settings: Scorer, seed: int
+) -> DensityByMachine:
+    """Fits one density per machine.
+
+    Args:
+      vectors: Of normal clips, `[clips, dims]`.
+      machine_ids: Machine ID of each clip.
+      known: The machine IDs, of each of which there are enough clips.
+      settings: Which density.
+      seed: As in `fit`.
+    """
+    of_clips = np.array(machine_ids)
+    return DensityByMachine(tuple(fit(vectors[of_clips == machine_id], settings, seed) for machine_id in known))
 
 
 def with_regularization(vectors: np.ndarray, settings: Scorer, seed: int) -> Scorer:
@@ -188,8 +248,11 @@ def fit_averaged(
     return AveragedDensity(tuple(parts)), scores
 
 
-def score_in_chunks(density: Density | AveragedDensity, vectors: np.ndarray) -> np.ndarray:
-    """Scores many vectors, `[clips, dims]` → `[clips]`, in chunks, because nearest neighbours take much memory."""
+def score_in_chunks(density: AnyDensity, vectors: np.ndarray) -> np.ndarray:
+    """Scores many vectors, `[clips, dims]` → `[clips]` or `[clips, ids]`.
+
+    In chunks, because nearest neighbours take much memory.
+    """
     parts = [vectors[start : start + AT_ONCE] for start in range(0, len(vectors), AT_ONCE)]
     return np.concatenate([density(tf.constant(part, tf.float32)).numpy() for part in parts])
 

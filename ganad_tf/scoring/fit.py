@@ -8,36 +8,47 @@ import numpy as np
 from ganad_tf.cache import records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry
-from ganad_tf.clips import Clip
+from ganad_tf.clips import Clip, by_id
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError
 from ganad_tf.findings.healthy import Healthy
+from ganad_tf.models import DETECTORS
 from ganad_tf.results import conformal
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import clip_values, densities
-from ganad_tf.scoring.densities import AveragedDensity, Density
+from ganad_tf.scoring.densities import AnyDensity, AveragedDensity, Density, DensityByMachine
 from ganad_tf.scoring.folds import folds, has_enough_clips
 from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory
 
 logger = logging.getLogger(__name__)
 
 
-def check_clip_count(run: MachineRun, n_clips: int) -> None:
+def check_clip_count(run: MachineRun, clips: Sequence[Clip]) -> None:
     """Checks that there are enough normal training clips for the configured density.
+
+    Args:
+      run: The machine type's run.
+      clips: Its training clips that can be used.
 
     Raises:
       DataError: If there are too few; says how many are needed.
     """
     settings = run.config.scorer
+    normal = [clip for clip in clips if clip.label == 0]
+    n_clips, subject = len(normal), run.machine
+    if DETECTORS[run.config.model.name].takes_machine_ids and normal:  # there is one density per machine
+        machine_id, of_machine = min(by_id(normal).items(), key=lambda item: len(item[1]))
+        n_clips, subject = len(of_machine), f"{run.machine} {machine_id}"
     if settings.name == "density" and n_clips < densities.min_training_clips(settings):
         requirement = {
             "gmm": f" with `scorer.components: {settings.components}`",
             "knn": f" with `scorer.neighbors: {settings.neighbors}`",
             "cosine_knn": f" with `scorer.neighbors: {settings.neighbors}`",
+            "cosine_kmeans": f" with `scorer.components: {settings.components}`",
         }
         raise DataError(
-            f"Expected at least {densities.min_training_clips(settings)} normal training clips of {run.machine} for "
+            f"Expected at least {densities.min_training_clips(settings)} normal training clips of {subject} for "
             f"`scorer.density: {settings.density}`{requirement.get(settings.density, '')}. Received: {n_clips}."
         )
 
@@ -130,9 +141,31 @@ def fit_scorers(
     for settings, values in zip(missing, results, strict=True):
         by_clip = sorted(values.items(), key=lambda item: item[0].key)
         clips, array = [clip for clip, _ in by_clip], np.stack([value for _, value in by_clip])
-        density, scores = _fitted_density(clips, array, settings, entries, seed) if array.ndim > 1 else (None, array)
+        density, scores = None, array
+        if array.ndim > 1:
+            density, scores = _fitted_to_all(clips, array, settings, entries, seed, model.detector.machine_ids)
         named = tuple(ClipScore(clip.name, float(score)) for clip, score in zip(clips, scores, strict=True))
         directory.save_scorer(FittedScorer(settings, density, named))
+
+
+def _fitted_to_all(
+    clips: Sequence[Clip],
+    vectors: np.ndarray,
+    settings: Scorer,
+    entries: Sequence[Entry],
+    seed: int,
+    machine_ids: Sequence[str],
+) -> tuple[AnyDensity, np.ndarray]:
+    """Density of the clips' vectors, or one per machine ID; with the score of each clip, as `_fitted_density`."""
+    if not machine_ids:
+        return _fitted_density(clips, vectors, settings, entries, seed)
+    parts, scores = [], np.empty(len(clips))
+    for machine_id in machine_ids:
+        rows = [number for number, clip in enumerate(clips) if clip.machine_id == machine_id]
+        of_machine = [entry for entry in entries if entry.clip.machine_id == machine_id]
+        part, scores[rows] = _fitted_density([clips[row] for row in rows], vectors[rows], settings, of_machine, seed)
+        parts.append(part)
+    return DensityByMachine(tuple(parts)), scores
 
 
 def _fitted_density(

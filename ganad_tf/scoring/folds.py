@@ -1,5 +1,6 @@
 """Folds of the training clips for calibration: each is scored by a detector that was trained on the others."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -59,9 +60,13 @@ def folds(entries: Sequence[Entry], n_folds: int | Literal["auto"], block: int, 
     ]
 
 
-def has_enough_clips(fold: Fold, settings: Scorer) -> bool:
-    """Whether the fold's training clips are enough for the configured density."""
-    return settings.name == "paper" or len(fold.training) >= densities.fewest_vectors(settings)
+def has_enough_clips(fold: Fold, settings: Scorer, *, by_machine: bool = False) -> bool:
+    """Whether the fold's training clips, or those of each machine ID, are enough for the configured density."""
+    fewest = 1 if settings.name == "paper" else densities.fewest_vectors(settings)
+    if not by_machine:
+        return len(fold.training) >= fewest
+    counts = Counter(entry.clip.machine_id for entry in fold.training)
+    return all(counts[entry.clip.machine_id] >= fewest for entry in (*fold.training, *fold.held_out))
 
 
 def _blocks(entries: Sequence[Entry], recordings: Sequence[str], block: int) -> list[tuple[str, int]]:

@@ -32,7 +32,7 @@ from ganad_tf.results.score_files import ClipScore
 from ganad_tf.results.thresholds import NormalScores
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import densities, training_record
-from ganad_tf.scoring.densities import AveragedDensity, Density
+from ganad_tf.scoring.densities import AnyDensity
 
 DETECTOR = "detector.keras"
 HEALTHY = "healthy.json"
@@ -80,7 +80,7 @@ class FittedScorer:
     """
 
     settings: Scorer
-    density: Density | AveragedDensity | None
+    density: AnyDensity | None
     train_scores: tuple[ClipScore, ...]
     calibration_scores: tuple[ClipScore, ...] = ()
 

@@ -12,7 +12,7 @@ def reconstruction(detector: Detector, windows: tf.Tensor, n_mels: int, normaliz
     Each spectrum is taken from the window that has it in the middle; those at the ends, from the first and last window.
 
     Args:
-      detector: A detector that reconstructs its input.
+      detector: The detector.
       windows: Windows of one clip, `[n_windows, dims]`, from `features.windows_of`.
       n_mels: Mel bands of a spectrum.
       normalizer: Standardised the windows; None for none.
@@ -26,7 +26,7 @@ def reconstruction(detector: Detector, windows: tf.Tensor, n_mels: int, normaliz
 
 def spectra(detector: Detector, windows: tf.Tensor, n_mels: int) -> tf.Tensor:
     """Reconstructed spectra of windows, `[windows, dims]` → `[windows, frames, mels]`."""
-    return tf.reshape(detector(windows, training=False), [-1, windows.shape[1] // n_mels, n_mels])
+    return tf.reshape(detector.reconstruct(windows), [-1, windows.shape[1] // n_mels, n_mels])
 
 
 def middle_spectra(detector: Detector, windows: tf.Tensor, n_mels: int) -> tf.Tensor:

@@ -95,6 +95,7 @@ def _score(
             "cache": current.digest(),
             "detector": str(directory.path),
             "trained_on": model.record["cache"],
+            "takes_machine_ids": model.detector.takes_machine_ids,
         }
         limit = threshold if variant is variants[0] else None
         MachineResults.of(variant).write(

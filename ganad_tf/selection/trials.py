@@ -14,8 +14,10 @@ from ganad_tf.cache.manifest import Entry
 from ganad_tf.clips import evenly_spread
 from ganad_tf.config import Config
 from ganad_tf.config.sections import Scorer
+from ganad_tf.errors import ConfigError
 from ganad_tf.features import memory
 from ganad_tf.mel_scale import mel_edges
+from ganad_tf.models import DETECTORS
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import clip_values, densities
 from ganad_tf.scoring.clip_scores import ClipFunction
@@ -36,6 +38,8 @@ def trial_folds(run: MachineRun, scorers: Sequence[Scorer]) -> list[Fold]:
     Returns:
       The folds; none if there are too few recordings to leave some out.
     """
+    if DETECTORS[run.config.model.name].takes_machine_ids:
+        raise ConfigError(f"Expected a detector without labels, to be selected by. Received: {run.config.model.name}.")
     entries = [entry for entry in Cache(run, "train").current().entries if entry.clip.label == 0]
     made = folds(entries, N_FOLDS, run.config.calibration.block, run.config.seed)
     if not all(has_enough_clips(fold, scorer) for fold in made for scorer in scorers):

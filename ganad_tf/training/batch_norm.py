@@ -6,6 +6,7 @@ variance are exact, and the batches are put together by the law of total varianc
 'Batch' in BatchNorm", arXiv 2105.07576, section 3) propose; where all windows fit one batch, the result is exact.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,9 +34,10 @@ def settle(detector: Detector, training: Source, *, seed: int, memory_budget_mb:
         return
     n_batches = -(-training.n_windows // LARGEST_BATCH)
     batch_size = -(-training.n_windows // n_batches)
+    unlabelled = dataclasses.replace(training, machine_ids=None)
     settle_on(
         detector,
-        windows.window_batches(training, batch_size=batch_size, seed=seed, memory_budget_mb=memory_budget_mb),
+        windows.window_batches(unlabelled, batch_size=batch_size, seed=seed, memory_budget_mb=memory_budget_mb),
     )
 
 

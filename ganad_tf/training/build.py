@@ -1,6 +1,7 @@
 """The sections `model` and `fit.compile` → a compiled detector, or one sentence about what does not fit."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,21 +10,32 @@ import tensorflow as tf
 from ganad_tf.config import Config
 from ganad_tf.config.reader import nearest
 from ganad_tf.config.sections import Compile
-from ganad_tf.errors import ConfigError
+from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.models import DETECTORS, Detector, HasEmbedding
 
 
-def build(config: Config) -> Detector:
+def build(config: Config, machine_ids: Sequence[str] = ()) -> Detector:
     """Builds the detector of the section `model` and compiles it with the settings of `fit.compile`.
 
+    Args:
+      config: The settings.
+      machine_ids: Those of the training clips, for detectors that need them.
+
     Raises:
+      DataError: If the detector tells machine IDs apart and there are fewer than two.
       ConfigError: If the detector, an argument of its constructor, the optimizer or the loss is unknown or can't be
         used.
     """
     name, arguments = config.model.name, dict(config.model.arguments)
     if name not in DETECTORS:
         raise ConfigError(f"Unknown `model.name` {name!r}{nearest(name, DETECTORS)}")
-    given = {"input_dim": config.feature.dims, "frames": config.feature.frames, "seed": config.seed}
+    if DETECTORS[name].takes_machine_ids and len(machine_ids) < 2:
+        raise DataError(
+            f"Expected training clips of at least two machine IDs for {name}, which learns to tell them apart. "
+            f"Received: {', '.join(machine_ids) or 'none'}."
+        )
+    given: dict[str, Any] = {"input_dim": config.feature.dims, "frames": config.feature.frames, "seed": config.seed}
+    given |= {"machine_ids": tuple(machine_ids)}
     parameters = inspect.signature(DETECTORS[name]).parameters
     known = [key for key in parameters if key not in (*given, "kwargs")]
     for key in arguments:
@@ -42,7 +54,10 @@ def build(config: Config) -> Detector:
             loss=_loss(config.fit.compile, detector),
             jit_compile=False,  # `fused_steps.py` does it, where it pays
         )
-        detector.test_step(tf.zeros([2, config.feature.dims]))  # what can't be computed shows here, not hours later
+        windows, numbers = tf.zeros([2, config.feature.dims]), tf.zeros([2], tf.int32)
+        detector.test_step(
+            (windows, numbers) if detector.takes_machine_ids else windows
+        )  # what can't be computed shows here, not hours later
         detector.reset_metrics()
     except (TypeError, ValueError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())

@@ -15,6 +15,7 @@ from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry, Manifest
 from ganad_tf.config.sections import Scorer, TensorBoard
 from ganad_tf.files import checksummed, lock
+from ganad_tf.models import DETECTORS
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import calibration
@@ -68,7 +69,8 @@ def _scores_of_folds(
 ) -> list[ClipScore]:
     """Scores of all training clips, each by the detector of the fold that leaves it out."""
     config, cache = run.config, Cache(run, "train")
-    if not all_folds or not all(has_enough_clips(fold, config.scorer) for fold in all_folds):
+    by_machine = DETECTORS[config.model.name].takes_machine_ids
+    if not all_folds or not all(has_enough_clips(fold, config.scorer, by_machine=by_machine) for fold in all_folds):
         logger.warning("%s: too few recordings to leave some out for calibration; there are no decisions.", run.title)
         return []
     if len({entry.clip.recording for fold in all_folds for entry in fold.held_out}) == 1:

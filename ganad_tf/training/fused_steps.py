@@ -12,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from ganad_tf.cache.windows import BatchAt
 from ganad_tf.models import Detector
 from ganad_tf.training import optimizers
 
@@ -76,7 +77,8 @@ class FusedSteps:
     Attributes:
       batch_size: Windows of a step.
       n_steps: Batches of a full block.
-      windows_of: Rows of a batch, `[batch]` int64, → windows `[batch, dims]` float32; None where the rows are windows.
+      batch_at: Rows of a batch, `[batch]` int64, → windows `[batch, dims]` float32, with their labels, if any; None
+        where the elements are batches already.
       pairs: Whether an element is `((rows, other rows),)`.
       jit_compile: Whether XLA compiles a full block; it takes from 2 to 20 s.
       compiles_rest: Whether it compiles what is left of an epoch too, where calling single operations is slow.
@@ -84,7 +86,7 @@ class FusedSteps:
 
     batch_size: int
     n_steps: int
-    windows_of: Callable[[tf.Tensor], tf.Tensor] | None = None
+    batch_at: BatchAt | None = None
     pairs: bool = False
     jit_compile: bool = True
     compiles_rest: bool = False
@@ -103,9 +105,11 @@ class FusedSteps:
           Iterator over blocks → losses, as `train_step` returns them after the last batch of the next block.
         """
         optimizers.build(detector)  # a function that creates variables is traced twice
-        windows = tf.TensorSpec([None, detector.input_dim], tf.float32)
-        step = _traced(detector.train_step, self._paired(windows))
-        row = tf.TensorSpec([None], tf.int64) if self.windows_of else windows
+        batch: Any = tf.TensorSpec([None, detector.input_dim], tf.float32)
+        if detector.takes_machine_ids:
+            batch = (batch, tf.TensorSpec([None], tf.int32))
+        step = _traced(detector.train_step, self._paired(batch))
+        row = tf.TensorSpec([None], tf.int64) if self.batch_at else batch
 
         is_real = tf.TensorSpec([], tf.bool)
 
@@ -130,8 +134,9 @@ class FusedSteps:
 
         @functools.cache
         def compiled(n_rows: int) -> Any:
-            rows = tf.zeros([n_rows, *row.shape[1:]], row.dtype)
-            function = _traced(stacked, self._paired(tf.TensorSpec.from_tensor(rows)), is_real, jit_compile=True)
+            rows = _each(lambda spec: tf.zeros([n_rows, *spec.shape[1:]], spec.dtype), row)
+            specs = _each(tf.TensorSpec.from_tensor, rows)
+            function = _traced(stacked, self._paired(specs), is_real, jit_compile=True)
             function(self._paired(rows), tf.constant(False))  # compiles, and takes no step
             return function
 
@@ -165,7 +170,7 @@ class FusedSteps:
         def body(number: tf.Tensor, logs: Logs) -> tuple[tf.Tensor, Logs]:
             del logs  # of the step before
             rows = batch(number)
-            return number + 1, step(_each(self.windows_of, rows) if self.windows_of else rows)
+            return number + 1, step(_each(self.batch_at, rows) if self.batch_at else rows)
 
         start = (tf.constant(0), _nothing(step))
         return tf.while_loop(lambda number, _: number < n_steps, body, start, parallel_iterations=1)[1]
@@ -183,6 +188,6 @@ def _nothing(step: Any) -> Logs:
     return {name: tf.zeros(value.shape, value.dtype) for name, value in step.structured_outputs.items()}
 
 
-def _each(function: Callable[[tf.Tensor], tf.Tensor], block: Any) -> Any:
-    """A block with each of its tensors changed: `rows`, or `((rows, other rows),)`."""
+def _each(function: Callable[[Any], Any], block: Any) -> Any:
+    """A block with each of its tensors changed: `rows`, `((rows, other rows),)`, or `(rows, labels)`."""
     return tf.nest.map_structure(function, block)

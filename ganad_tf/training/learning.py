@@ -48,6 +48,8 @@ def explained_share(detector: Detector, source: Source) -> float | None:
       1 for perfect reconstructions, 0 for what the mean of the windows would reach, or less; None for a detector that
       does not reconstruct its windows.
     """
+    if not detector.reconstructs:
+        return None
     ordered = sorted(source.entries, key=lambda entry: entry.clip.file)
     chosen = [ordered[index] for index in evenly_spread(len(ordered), CLIPS)]
     sums = np.zeros([4, detector.input_dim])  # of ones, values, squares, squared residuals

@@ -17,7 +17,7 @@ from ganad_tf.config import Config
 from ganad_tf.errors import DataError, TrainingError
 from ganad_tf.features import Normalizer
 from ganad_tf.files import atomic, lock
-from ganad_tf.models import Detector
+from ganad_tf.models import DETECTORS, Detector
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import model_directory, recordings
 from ganad_tf.scoring.fit import check_clip_count, describe_healthy, fit_scorers, warn_of_missing_threshold
@@ -62,7 +62,7 @@ def train_detector(
     directory, cache = ModelDirectory.of(run), Cache(run, "train")
     current = cache.current()
     entries = tuple(entry for entry in current.entries if entry.clip.label == 0)
-    check_clip_count(run, len(entries))
+    check_clip_count(run, [entry.clip for entry in entries])
     with lock.exclusive(directory.path):
         is_new = fresh or not directory.exists() or directory.unfinished.exists()
         if is_new:
@@ -117,13 +117,14 @@ def train_on(
             config.feature.frames,
             normalizer,
             config.feature.window_hop,
+            run.listing.machine_ids if DETECTORS[config.model.name].takes_machine_ids else None,
         )
         for part in windows.split_by_file(entries, config.fit.validation_share, config.seed)
     )
     checkpoint = Checkpoint(unfinished, _made_with(config, current.digest(), training), _stopping(run, validation))
     checkpoint.read()
     shown = experiment.of_training(run, training, validation, is_new=not checkpoint.epoch)
-    detector = build(config)
+    detector = build(config, run.listing.machine_ids)
     if not detector.trainable_variables:  # nothing to learn, so no floor of steps
         config = dataclasses.replace(config, fit=dataclasses.replace(config.fit, min_steps=0))
     try:
@@ -250,7 +251,7 @@ def _fused_steps(config: Config, training: Source, *, pairs: bool) -> tuple[Fuse
     steps = FusedSteps(
         settings.batch_size,
         fused_steps.steps_per_block(settings.batch_size, training.n_windows, limits.steps, most_windows),
-        windows_of=held.windows_at if held else None,
+        batch_at=held.batch_at if held else None,
         pairs=pairs,
         jit_compile=n_batches >= fused_steps.WORTH_COMPILING,
         compiles_rest=bool(gpus),

@@ -13,7 +13,7 @@ from ganad_tf.errors import DataError, InputError
 from ganad_tf.files import checksummed
 from ganad_tf.findings.healthy import Healthy
 from ganad_tf.serving.models import metadata, wav
-from ganad_tf.serving.models.signature import FALSE_ALARMS, Field, Signature, find_signature
+from ganad_tf.serving.models.signature import FALSE_ALARMS, MACHINE_ID, Field, Signature, find_signature
 from ganad_tf.serving.models.versions import HEALTHY, METADATA, newest
 
 DECIDE = "decide_waveform"  # signature of models with p-values
@@ -36,6 +36,7 @@ class Artifact:
       audio: Audio settings of its clips: sample rate, channel, resampling.
       fewest_samples: Minimum length of a clip.
       longest_seconds: Maximum length of a clip; None without a limit.
+      machine_ids: Machine IDs of which it scores clips; none if it needs none.
       signatures: Callable signatures by name.
 
     Raises:
@@ -47,6 +48,7 @@ class Artifact:
         self.metadata = metadata.read(self.directory / METADATA, _check_metadata)
         self.audio = Audio(**self.metadata["config"]["audio"])
         self.fewest_samples = int(self.metadata["input"]["fewest_samples"])
+        self.machine_ids: list[str] = self.metadata["input"].get("machine_ids", [])
         longest = self.metadata["input"].get("longest_samples")
         self.longest_seconds = longest and int(longest) / self.audio.sample_rate
         try:
@@ -83,25 +85,29 @@ class Artifact:
             wav.check_length(inputs["wav_bytes"], self.longest_seconds)
         return self._call(signature, {name: tf.constant(value) for name, value in inputs.items()})
 
-    def score(self, waveform: tf.Tensor, false_alarms: float | None = None) -> dict[str, np.ndarray]:
+    def score(
+        self, waveform: tf.Tensor, false_alarms: float | None = None, machine_id: str | None = None
+    ) -> dict[str, np.ndarray]:
         """Scores one clip `[samples]` float32 without copying it; outputs of `score_waveform`.
 
         Args:
           waveform: The clip.
           false_alarms: The rate that sets the threshold; None for the threshold of the export. The model has the
             signature `decide_waveform` if it allows any.
+          machine_id: One of `machine_ids`, if there are any.
 
         Raises:
           InputError: If the clip, or the rate, does not fit the signature.
         """
-        clips = {"waveform": waveform[tf.newaxis]}
+        clips = {"waveform": waveform[tf.newaxis], **self._of_machine(machine_id)}
         if false_alarms is None:
             return self._call("score_waveform", clips)
         return self._call(DECIDE, {**clips, FALSE_ALARMS: tf.constant([false_alarms], tf.float32)})
 
-    def log_mel(self, waveform: tf.Tensor) -> np.ndarray:
+    def log_mel(self, waveform: tf.Tensor, machine_id: str | None = None) -> np.ndarray:
         """Log-mel `[frames, mels]` in dB of one clip `[samples]` float32, by the signature `explain`."""
-        return self._call("explain", {"waveform": waveform[tf.newaxis]})["log_mel"][0]
+        inputs = {"waveform": waveform[tf.newaxis], **self._of_machine(machine_id)}
+        return self._call("explain", inputs)["log_mel"][0]
 
     def healthy(self) -> Healthy:
         """Sound of the healthy machine, from `assets.extra/healthy.json`.
@@ -120,6 +126,10 @@ class Artifact:
             ) from error
         except checksummed.READ_ERRORS as error:
             raise DataError(f"{path} can't be read ({error}); export the model again.") from error
+
+    def _of_machine(self, machine_id: str | None) -> dict[str, tf.Tensor]:
+        """The input `machine_id` of one clip, if the model needs it."""
+        return {MACHINE_ID: tf.constant([machine_id])} if self.machine_ids else {}
 
     def _call(self, signature: str, inputs: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
         try:
@@ -147,7 +157,7 @@ def _field(spec: tf.TensorSpec) -> Field:
 
 def _clips_of(inputs: Iterable[str]) -> str:
     """Name of the input that holds the clips."""
-    return next(name for name in inputs if name != FALSE_ALARMS)
+    return next(name for name in inputs if name not in (FALSE_ALARMS, MACHINE_ID))
 
 
 def _sentence(message: str, name: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ganad_tf.serving.models import wav
 from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.models.signature import MACHINE_ID
 
 BATCHES = (1, 8)
 
@@ -21,13 +22,20 @@ def score_all(artifact: Artifact, arrays: dict[str, np.ndarray]) -> Iterator[tup
 
     Args:
       artifact: Exported model.
-      arrays: Arrays `[clips, ...]` by `<number>.waveform` or `<number>.log_mel`.
+      arrays: Arrays `[clips, ...]` by `<number>.waveform` or `<number>.log_mel`, and machines of the clips, `[clips]`
+        strings, by `<number>.machine_id`, if the model needs them.
 
     Yields:
       Key `<array>.<signature>.<batch>`, and scores and decisions `[2, batch]`.
     """
     rate = artifact.audio.sample_rate
-    for key, values in arrays.items():
+
+    def machines(key: str, size: int) -> dict[str, np.ndarray]:
+        names = arrays.get(f"{key.split('.')[0]}.{MACHINE_ID}")
+        return {} if names is None else {MACHINE_ID: names[:size].astype("S").astype(object)}
+
+    clips = {key: values for key, values in arrays.items() if not key.endswith(MACHINE_ID)}
+    for key, values in clips.items():
         kind = key.split(".")[1]
         names = {"log_mel": ["score_frames"], "waveform": ["score_waveform", "serving_default", "score_wav"]}[kind]
         for signature in names:
@@ -35,14 +43,15 @@ def score_all(artifact: Artifact, arrays: dict[str, np.ndarray]) -> Iterator[tup
                 batch = values[:size]
                 if signature == "score_wav":
                     files = np.array([wav.encode(waveform, rate) for waveform in batch], dtype=object)
-                    outputs = artifact(signature, {"wav_bytes": files})
+                    outputs = artifact(signature, {"wav_bytes": files, **machines(key, size)})
                 else:
-                    outputs = artifact(signature, {kind: batch})
+                    outputs = artifact(signature, {kind: batch, **machines(key, size)})
                 yield f"{key}.{signature}.{size}", np.stack([outputs["anomaly_score"], outputs["is_anomaly"]])
-    for key, values in arrays.items():
+    for key, values in clips.items():
         if key.endswith("waveform"):
-            scores = artifact("explain", {"waveform": values[:2]})["anomaly_score"]
-            decisions = artifact("score_waveform", {"waveform": values[:2]})["is_anomaly"]
+            inputs = {"waveform": values[:2], **machines(key, 2)}
+            scores = artifact("explain", inputs)["anomaly_score"]
+            decisions = artifact("score_waveform", inputs)["is_anomaly"]
             yield f"{key}.explain.2", np.stack([scores, decisions])
 
 

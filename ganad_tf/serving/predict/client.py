@@ -15,7 +15,7 @@ import numpy as np
 from ganad_tf.errors import DataError
 from ganad_tf.serving.models import audio_format
 from ganad_tf.serving.models.audio_format import AudioFormat
-from ganad_tf.serving.models.signature import FALSE_ALARMS
+from ganad_tf.serving.models.signature import FALSE_ALARMS, MACHINE_ID
 from ganad_tf.serving.predict.http_client import CONCURRENT_REQUESTS, Ask
 from ganad_tf.serving.predict.predictions import Prediction, no_p_values, refused
 
@@ -25,13 +25,16 @@ _OF_THE_MODEL = re.compile(
 )
 
 
-def predict(ask: Ask, paths: Sequence[Path], false_alarms: float | None = None) -> Iterator[Prediction | DataError]:
+def predict(
+    ask: Ask, paths: Sequence[Path], false_alarms: float | None = None, machine_id: str | None = None
+) -> Iterator[Prediction | DataError]:
     """Scores files on a server, with several requests at a time.
 
     Args:
       ask: Calls the model on the server; made by `http_client.connect` or `grpc_client.connect`.
       paths: Audio files in any format that `ganad prepare` reads.
       false_alarms: The rate that sets the threshold; None for the threshold of the export.
+      machine_id: The machine that the files are of, for models that need it.
 
     Yields:
       One per file, in order: its prediction, or the error that prevented it.
@@ -43,10 +46,12 @@ def predict(ask: Ask, paths: Sequence[Path], false_alarms: float | None = None) 
     """
     clip_format = audio_format.fetch(ask)
     with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
-        yield from pool.map(partial(_predict_one, ask, clip_format, false_alarms), paths)
+        yield from pool.map(partial(_predict_one, ask, clip_format, false_alarms, machine_id), paths)
 
 
-def _predict_one(ask: Ask, clip_format: AudioFormat, false_alarms: float | None, path: Path) -> Prediction | DataError:
+def _predict_one(
+    ask: Ask, clip_format: AudioFormat, false_alarms: float | None, machine_id: str | None, path: Path
+) -> Prediction | DataError:
     try:
         signature, inputs = audio_format.read_request(path, clip_format)
     except DataError as error:
@@ -54,6 +59,8 @@ def _predict_one(ask: Ask, clip_format: AudioFormat, false_alarms: float | None,
     if false_alarms is not None:
         signature = signature.replace("score", "decide")
         inputs[FALSE_ALARMS] = np.full(1, false_alarms, np.float32)
+    if machine_id is not None:
+        inputs[MACHINE_ID] = np.array([machine_id.encode()], dtype=object)
     try:
         return _prediction(path, ask(signature, inputs))
     except DataError as error:

@@ -3,20 +3,23 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.features import memory
 from ganad_tf.findings.explain import explain as explain_clip
-from ganad_tf.findings.finding import Finding
 from ganad_tf.findings.healthy import Healthy
 from ganad_tf.serving.models import audio_format
 from ganad_tf.serving.models.artifact import DECIDE, Artifact
+from ganad_tf.serving.predict.machine_ids import machine_of
 from ganad_tf.serving.predict.predictions import Prediction, no_p_values, refused
 
 
 def predict(
-    model: Path, paths: Sequence[Path], *, explain: bool = False, false_alarms: float | None = None
+    model: Path,
+    paths: Sequence[Path],
+    *,
+    explain: bool = False,
+    false_alarms: float | None = None,
+    machine_id: str | None = None,
 ) -> Iterator[Prediction | DataError]:
     """Scores files, read with the audio settings of training.
 
@@ -25,6 +28,7 @@ def predict(
       paths: Audio files in any format that `ganad prepare` reads.
       explain: Whether anomalies are explained in words.
       false_alarms: The rate that sets the threshold; None for the threshold of the export.
+      machine_id: The machine that the files are of, for models that need it; None for that in each file's name.
 
     Yields:
       One per file, in order: its prediction, or the error that prevented it.
@@ -32,20 +36,26 @@ def predict(
     Raises:
       DataError: If there is no model, or it can't be loaded, or it lacks the healthy sound to explain anomalies by, or
         the p-values that a rate needs.
-      InputError: If the rate is lower than the model allows.
+      InputError: If the rate is lower than the model allows, or the machine is unknown to it or not needed.
     """
     artifact = Artifact(model)
     if false_alarms is not None and DECIDE not in artifact.signatures:
         raise no_p_values(artifact.directory)
+    if machine_id is not None and not artifact.machine_ids:
+        raise InputError(
+            f"--machine-id: not an input of {artifact.directory}, which needs none. Received: {machine_id}."
+        )
     healthy = artifact.healthy() if explain else None
     for path in paths:
-        yield _predict_one(artifact, path, healthy, false_alarms)
+        yield _predict_one(artifact, path, healthy, false_alarms, machine_id)
 
 
 def _predict_one(
-    artifact: Artifact, path: Path, healthy: Healthy | None, false_alarms: float | None
+    artifact: Artifact, path: Path, healthy: Healthy | None, false_alarms: float | None, machine_id: str | None
 ) -> Prediction | DataError:
     try:
+        if artifact.machine_ids:
+            machine_id = machine_of(path, artifact.machine_ids, machine_id)
         with memory.enough_for(path):
             waveform = audio_format.read_clip(
                 path,
@@ -53,15 +63,13 @@ def _predict_one(
                 fewest_samples=artifact.fewest_samples,
                 longest_seconds=artifact.longest_seconds,
             )
-            prediction = Prediction.from_outputs(path, artifact.score(memory.as_tensor(waveform), false_alarms))
-            if healthy is None:
-                return prediction
-            return prediction.explained(_explain(artifact, healthy, waveform) if prediction.is_anomaly else ())
+            outputs = artifact.score(memory.as_tensor(waveform), false_alarms, machine_id)
+            prediction = Prediction.from_outputs(path, outputs)
+            if healthy is None or not prediction.is_anomaly:
+                return prediction if healthy is None else prediction.explained(())
+            log_mel = artifact.log_mel(memory.as_tensor(waveform), machine_id)
+            return prediction.explained(explain_clip(healthy, log_mel, waveform))
     except DataError as error:
         return error
     except InputError as error:
         return refused(path, str(error).removeprefix("waveform: "))
-
-
-def _explain(artifact: Artifact, healthy: Healthy, waveform: np.ndarray) -> list[Finding]:
-    return explain_clip(healthy, artifact.log_mel(memory.as_tensor(waveform)), waveform)

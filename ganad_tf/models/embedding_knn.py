@@ -1,0 +1,217 @@
+"""EmbeddingKNN: embeddings learned by telling machines of one type apart, for a density per machine."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from ganad_tf.models.adacos import Scale, SubClusterAdaCos
+from ganad_tf.models.adversarial import update_means
+from ganad_tf.models.detector import Detector, LossMean, as_float32, labelled_batch_of
+from ganad_tf.models.refusals import refuse_machine_ids
+
+SHORTEST = 11  # spectra, and mel bands, that the first convolution and pooling leave something of
+
+
+@keras.saving.register_keras_serializable(package="ganad_tf")
+class EmbeddingKNN(Detector):
+    """Two networks whose joint embedding tells machine IDs apart, for one density per machine. It takes labels.
+
+    Wilkinghoff 2023 (ICASSP, "Design choices for learning embeddings from auxiliary tasks for domain generalization in
+    anomalous sound detection") and the author's code. One network sees the window as an image, without its mean over
+    time, so that no steady level counts; the other sees that mean, the spectrum. The embedding e of a window is both
+    outputs, one after the other; `SubClusterAdaCos` gives class probabilities p of it.
+
+        loss  = mean over windows of -sum over classes c of y_c log p_c + l2 |kernels|^2
+        score = -log p_k for a window of ID k
+
+    The published score is the distance of e from those of the machine's normal clips, `scorer: {of: embedding, density:
+    cosine_kmeans, components: 16}`; `cosine_knn` compares with all of them. With `mixup`, a step is taken on windows
+    x = r x_i + (1 - r) x_j, with r ~ U(0, 1) for each window and j from the same batch in reverse, and the labels are
+    y = max(r y_i, (1 - r) y_j), value by value, as in the author's code.
+
+    Networks without bias, fixed random centres, mixture and loss are the author's, whose networks see the spectrogram
+    and the waveform's spectrum of a whole clip of 10 s. Our choice: both see log-mels of a window, because the cache
+    holds no waveforms; classes are machine IDs and, with `pseudo_classes`, those of windows with the mel axis reversed,
+    which half of the windows of a step are: two or four IDs alone are too easy to tell apart.
+
+    Args:
+      input_dim: Length of a window.
+      frames: Spectra of a window.
+      machine_ids: The machine IDs, at least two.
+      width: Channels of the first convolution; 2, 4 and 8 times as many later.
+      units: Length of each network's output.
+      sub_clusters: Centres per class.
+      scale: `published` or `fixed`, of `SubClusterAdaCos`.
+      mixup: Whether windows are mixed while training.
+      pseudo_classes: Whether reversed windows are classes of their own.
+      l2: Weight of the squared kernels.
+      seed: Of mixtures and reversals.
+
+    Raises:
+      ValueError: If there are fewer than two IDs or one twice, or windows are too small.
+
+    >>> EmbeddingKNN(machine_ids=["00", "02"]).encode(tf.zeros([3, 200 * 128])).shape
+    TensorShape([3, 256])
+    """
+
+    takes_loss = False
+    takes_machine_ids = True
+    reconstructs = False
+
+    def __init__(
+        self,
+        input_dim: int = 25600,
+        frames: int = 200,
+        machine_ids: Sequence[str] = (),
+        width: int = 16,
+        units: int = 128,
+        sub_clusters: int = 16,
+        scale: Scale = "published",
+        mixup: bool = True,
+        pseudo_classes: bool = True,
+        l2: float = 1e-5,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        refuse_machine_ids(machine_ids)
+        n_mels = input_dim // frames
+        if input_dim % frames or min(frames, n_mels) < SHORTEST:
+            raise ValueError(
+                f"Expected windows of {SHORTEST} spectra and mel bands or more. Received: input_dim {input_dim}, "
+                f"frames {frames}."
+            )
+        self.input_dim, self.frames, self.machine_ids = input_dim, frames, tuple(machine_ids)
+        self.width, self.units, self.sub_clusters, self.scale = width, units, sub_clusters, scale
+        self.mixup, self.pseudo_classes, self.l2, self.seed = mixup, pseudo_classes, l2, seed
+        self.loss_means = {name: LossMean(name=name) for name in ("loss", "accuracy")}
+        self.image_network = image_network(frames, n_mels, width, units)
+        self.spectrum_network = spectrum_network(n_mels, units)
+        self.classifier = SubClusterAdaCos(len(machine_ids) * (1 + pseudo_classes), sub_clusters, scale)
+        self.classifier.build([None, 2 * units])
+        self.built = True
+
+    def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Embeddings, `[batch, dims]` → `[batch, 2 * units]`."""
+        image = tf.reshape(as_float32(windows), [-1, self.frames, self.input_dim // self.frames])
+        spectrum = tf.reduce_mean(image, axis=1)
+        varying = (image - spectrum[:, tf.newaxis])[..., tf.newaxis]
+        parts = [self.image_network(varying, training=training), self.spectrum_network(spectrum, training=training)]
+        return tf.concat(parts, axis=-1)
+
+    def encode(self, windows: tf.Tensor) -> tf.Tensor:
+        """Embeddings of length 1, `[batch, 2 * units]`."""
+        return tf.math.l2_normalize(self(windows, training=False), axis=-1)
+
+    def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
+        """Score of each window as one of each machine, `[batch, ids]`."""
+        return -self.classifier(self(windows, training=False))[:, : len(self.machine_ids)]
+
+    def compute_losses(self, windows: tf.Tensor, labels: tf.Tensor, *, training: bool) -> dict[str, tf.Tensor]:
+        """Loss and accuracy on one batch of windows `[batch, dims]` with labels `[batch, classes]`: scalars."""
+        return self._losses_of(self(windows, training=training), labels)
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One step of the optimizer on one batch of windows and the numbers of their machine IDs."""
+        windows, labels = self._drawn(*labelled_batch_of(data))
+        with tf.GradientTape() as tape:
+            embeddings = self(windows, training=True)
+            losses = self._losses_of(embeddings, labels)
+        variables = self.trainable_variables
+        self.optimizer.apply(tape.gradient(losses["loss"], variables), variables)
+        self.classifier.update_scale(embeddings, tf.argmax(labels, axis=-1, output_type=tf.int32))
+        return update_means(self.loss_means, losses, windows)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Loss and accuracy on one batch, in inference mode, without mixtures and reversals."""
+        windows, numbers = labelled_batch_of(data)
+        labels = tf.one_hot(numbers, self.classifier.n_classes)
+        return update_means(self.loss_means, self.compute_losses(windows, labels, training=False), windows)
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        sizes = ("input_dim", "frames", "machine_ids", "width", "units", "sub_clusters")
+        of_training = ("scale", "mixup", "pseudo_classes", "l2", "seed")
+        return super().get_config() | {name: getattr(self, name) for name in sizes + of_training}
+
+    def _losses_of(self, embeddings: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        log_probabilities = self.classifier(embeddings)
+        entropy = -tf.reduce_mean(tf.reduce_sum(labels * log_probabilities, axis=-1))
+        kernels = [weight for weight in self.trainable_variables if weight.name == "kernel"]
+        is_right = tf.equal(tf.argmax(log_probabilities, axis=-1), tf.argmax(labels, axis=-1))
+        return {
+            "loss": entropy + self.l2 * tf.reduce_sum([tf.reduce_sum(tf.square(kernel)) for kernel in kernels]),
+            "accuracy": tf.reduce_mean(tf.cast(is_right, tf.float32)),
+        }
+
+    def _drawn(self, windows: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Windows, half of them reversed and all of them mixed, with their labels; follows from seed and step."""
+        step = 2 * tf.cast(self.optimizer.iterations, tf.int64)
+        of_reversal, of_mixture = (tf.stack([tf.constant(self.seed, tf.int64), step + part]) for part in range(2))
+        n_windows = tf.shape(windows)[0]
+        if self.pseudo_classes:
+            is_reversed = tf.random.stateless_uniform([n_windows], of_reversal) < 0.5
+            image = tf.reshape(windows, [n_windows, self.frames, self.input_dim // self.frames])
+            turned = tf.reshape(image[:, :, ::-1], tf.shape(windows))
+            windows = tf.where(is_reversed[:, tf.newaxis], turned, windows)
+            numbers += len(self.machine_ids) * tf.cast(is_reversed, tf.int32)
+        labels = tf.one_hot(numbers, self.classifier.n_classes)
+        if not self.mixup:
+            return windows, labels
+        share = tf.random.stateless_uniform([n_windows, 1], of_mixture)
+        return mixed(windows, labels, share)
+
+
+def mixed(windows: tf.Tensor, labels: tf.Tensor, share: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Windows mixed with those of the reversed batch, and the larger of both labels' shares.
+
+    Args:
+      windows: `[batch, dims]`.
+      labels: `[batch, classes]`.
+      share: Of each window in its mixture, `[batch, 1]`.
+    """
+    of_windows = share * windows + (1 - share) * windows[::-1]
+    return of_windows, tf.maximum(share * labels, (1 - share) * labels[::-1])
+
+
+def image_network(frames: int, n_mels: int, width: int, units: int) -> keras.Model:
+    """Residual network, `[batch, frames, mels, 1]` → `[batch, units]`, without bias.
+
+    At 311 x 513 with the default width and units, the author's network: 967 090 trainable weights.
+    """
+    image = layers.Input([frames, n_mels, 1])
+    hidden = layers.BatchNormalization(axis=2)(image)
+    hidden = layers.Conv2D(width, 7, strides=2, use_bias=False)(hidden)
+    hidden = layers.ReLU()(layers.BatchNormalization()(hidden))
+    hidden = layers.MaxPooling2D(3, 2)(hidden)
+    for number in range(8):
+        filters = width * 2 ** (number // 2)
+        if number:
+            hidden = layers.BatchNormalization()(hidden)
+        hidden = _residual_block(hidden, filters, is_halved=number in (2, 4, 6))
+    hidden = layers.MaxPooling2D((hidden.shape[1], 1))(hidden)
+    hidden = layers.BatchNormalization()(layers.Flatten()(hidden))
+    return keras.Model(image, layers.Dense(units, use_bias=False)(hidden), name="image_network")
+
+
+def spectrum_network(n_mels: int, units: int) -> keras.Sequential:
+    """Dense network, `[batch, mels]` → `[batch, units]`, without bias."""
+    stack: list[layers.Layer] = [layers.Input([n_mels])]
+    for _ in range(4):
+        stack += [layers.Dense(units, use_bias=False), layers.BatchNormalization(), layers.ReLU()]
+    return keras.Sequential([*stack, layers.Dense(units, use_bias=False)], name="spectrum_network")
+
+
+def _residual_block(inputs: Any, filters: int, *, is_halved: bool) -> Any:
+    hidden, shortcut = layers.ReLU()(inputs), inputs
+    strides = 2 if is_halved else 1
+    hidden = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(hidden)
+    hidden = layers.ReLU()(layers.BatchNormalization()(hidden))
+    hidden = layers.Conv2D(filters, 3, padding="same", use_bias=False)(hidden)
+    if is_halved:
+        shortcut = layers.MaxPooling2D(2, 2, padding="same")(shortcut)
+        shortcut = layers.Conv2D(filters, 1, use_bias=False)(shortcut)
+    return layers.Add()([hidden, shortcut])
