@@ -7,6 +7,7 @@ import ganad_tf.keras_backend  # noqa: F401 - before Keras
 from ganad_tf.models.adam import Adam
 from ganad_tf.models.dense_ae import DenseAE
 from ganad_tf.models.detector import Detector
+from ganad_tf.models.drink import DRINK
 from ganad_tf.models.egbad import EGBAD
 from ganad_tf.models.fanogan import FAnoGAN
 from ganad_tf.models.ganomaly import GANomaly
@@ -18,6 +19,7 @@ from ganad_tf.models.spectrum_density import SpectrumDensity
 
 DETECTORS: dict[str, type[Detector]] = {
     "DenseAE": DenseAE,
+    "DRINK": DRINK,
     "EGBAD": EGBAD,
     "FAnoGAN": FAnoGAN,
     "GANomaly": GANomaly,
@@ -30,6 +32,7 @@ DETECTORS: dict[str, type[Detector]] = {
 
 __all__ = [
     "DETECTORS",
+    "DRINK",
     "EGBAD",
     "GMADE",
     "IDNN",
