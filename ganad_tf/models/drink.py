@@ -70,9 +70,7 @@ class DRINK(PredictionDetector):
         self.cell, self.units, self.kernel_initializer = cell, units, kernel_initializer
         self.before = self._make_recurrent("before")
         self.after = self._make_recurrent("after", go_backwards=True)
-        self.interpolation = layers.Dense(
-            masked * self.n_mels, kernel_initializer=kernel_initializer, name="interpolation"
-        )
+        self.interpolation = layers.Dense(masked * self.n_mels, kernel_initializer=kernel_initializer)
         self.interpolation.build([None, 2 * units])
         self.built = True
 
