@@ -17,7 +17,7 @@ from ganad_tf import splits
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError
 from ganad_tf.features import usable_deviation
-from ganad_tf.scoring import regularization
+from ganad_tf.scoring import neighbors, regularization
 
 SMALLEST_VARIANCE = 1e-6  # of standardised values; smaller ones are within the rounding of float32
 AT_ONCE = 32  # vectors scored together
@@ -32,8 +32,9 @@ class Density:
       kind: `mahalanobis`, `gmm` or `knn`.
       arrays: Constants, float32. `mean` `[dims]` and `projection` `[dims, dims]` standardise (and whiten) a
         vector; `factors` `[components, dims, dims]`, `means` `[components, dims]` and `offsets`
-        `[components]` are those of `mahalanobis` (one component) and `gmm`; `neighbors` `[clips, dims]` and
-        `count` `[]` are those of `knn`. `regularization` `[]`, with which `gmm` was fitted, is only recorded.
+        `[components]` are those of `mahalanobis` (one component) and `gmm`; `neighbors` `[references, dims]`, `count`
+        `[]` and, with `scorer.local_density`, `scales` `[references]` are those of `knn`. `regularization` `[]`, with
+        which `gmm` was fitted, is only recorded.
     """
 
     kind: Literal["mahalanobis", "gmm", "knn"]
@@ -44,7 +45,8 @@ class Density:
 
         mahalanobis: `|F' (z - m)|^2`, the squared distance; gmm: `-log sum_k exp(o_k - |F_k' (z - m_k)|^2 / 2)`,
         the negative log-likelihood relative to an upper bound of the mixture's density, so that it is never
-        negative; knn: the mean Euclidean distance to the nearest training vectors.
+        negative; knn: the mean Euclidean distance to the nearest training vectors, each distance divided by the
+        local scale about its training vector where there are scales.
 
         Args:
           vectors: `[batch, dims]` float32.
@@ -54,8 +56,10 @@ class Density:
         """
         projected = tf.matmul(vectors - self.arrays["mean"], self.arrays["projection"])
         if self.kind == "knn":
-            offsets = projected[:, tf.newaxis] - self.arrays["neighbors"]  # [batch, clips, dims]
+            offsets = projected[:, tf.newaxis] - self.arrays["neighbors"]  # [batch, references, dims]
             distances = tf.sqrt(tf.reduce_sum(tf.square(offsets), axis=-1))
+            if "scales" in self.arrays:
+                distances = distances / self.arrays["scales"]
             return -tf.reduce_mean(tf.math.top_k(-distances, k=int(self.arrays["count"])).values, axis=-1)
         centred = projected[:, tf.newaxis] - self.arrays["means"]  # [batch, components, dims]
         whitened = tf.einsum("bkd,kde->bke", centred, self.arrays["factors"])
@@ -117,7 +121,8 @@ def min_training_clips(settings: Scorer) -> int:
 
 def fewest_vectors(settings: Scorer) -> int:
     """Minimum number of vectors that the density can be fitted to."""
-    return {"mahalanobis": 2, "gmm": max(2, settings.components), "knn": max(2, settings.neighbors)}[settings.density]
+    of_knn = max(2, settings.neighbors, settings.local_density + 1)
+    return {"mahalanobis": 2, "gmm": max(2, settings.components), "knn": of_knn}[settings.density]
 
 
 def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
@@ -126,7 +131,7 @@ def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
     Args:
       vectors: Of normal clips, `[clips, dims]`, in dB.
       settings: Which density.
-      seed: Of the Gaussian mixture's starting point.
+      seed: Of the Gaussian mixture's starting point, and of synthetic neighbours.
 
     Raises:
       DataError: If a Gaussian mixture does not come to an end.
@@ -216,7 +221,7 @@ def folds_of(n_clips: int, seed: int, recordings: Sequence[str] | None) -> list[
 def _fitted(projected: np.ndarray, settings: Scorer, seed: int) -> dict[str, np.ndarray]:
     """Constants of the density, fitted to projected vectors `[clips, dims]`."""
     if settings.density == "knn":
-        return {"neighbors": projected, "count": np.asarray(settings.neighbors)}
+        return neighbors.arrays(projected, settings, seed)
     if settings.density == "mahalanobis":
         factor = _factor(_covariance(projected, settings))
         return {"means": projected.mean(axis=0)[None], "factors": factor[None], "offsets": np.zeros(1)}

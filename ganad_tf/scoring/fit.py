@@ -31,9 +31,10 @@ def check_clip_count(run: MachineRun, n_clips: int) -> None:
     """
     settings = run.config.scorer
     if settings.name == "density" and n_clips < densities.min_training_clips(settings):
+        local = f" and `scorer.local_density: {settings.local_density}`" if settings.local_density else ""
         requirement = {
             "gmm": f" with `scorer.components: {settings.components}`",
-            "knn": f" with `scorer.neighbors: {settings.neighbors}`",
+            "knn": f" with `scorer.neighbors: {settings.neighbors}`{local}",
         }
         raise DataError(
             f"Expected at least {densities.min_training_clips(settings)} normal training clips of {run.machine} for "
