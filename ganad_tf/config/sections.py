@@ -207,6 +207,9 @@ class Fit:
 class Scorer:
     """`scorer`: reduction of a clip's windows to one anomaly score.
 
+    Others' densities of pooled vectors: TWFR-GMM (Guan et al., ICASSP 2023), of spectra pooled by `gwrp`;
+    UD-ASD (Gao et al., Interspeech 2026), of a diffusion model's residual.
+
     Attributes:
       name: `paper` for the detector's own score equation, averaged over the windows; `density` for the distance of
         the clip's residual from those of the normal training clips.

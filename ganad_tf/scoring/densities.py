@@ -2,6 +2,9 @@
 
 Three densities, which need nothing but the vectors: no labels, no machine IDs. All standardise the vectors first;
 with `whiten`, they decorrelate them too.
+
+Mixtures of pooled vectors are also those of TWFR-GMM (Guan et al., ICASSP 2023), for spectra pooled by rank, and of
+UD-ASD (Gao et al., Interspeech 2026), for a diffusion model's pooled residual; shrinkage and whitening are ours.
 """
 
 from collections.abc import Mapping, Sequence
