@@ -27,6 +27,7 @@ API = {
         "DETECTORS",
         "DenseAE",
         "Detector",
+        "DRINK",
         "EGBAD",
         "FAnoGAN",
         "GANomaly",
@@ -61,6 +62,7 @@ API = {
 
 __all__ = [
     "DETECTORS",
+    "DRINK",
     "EGBAD",
     "GMADE",
     "IDNN",
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
     from ganad_tf.features import LogMel, Normalizer, n_frames, stack_frames, windows_of
     from ganad_tf.models import (
         DETECTORS,
+        DRINK,
         EGBAD,
         GMADE,
         IDNN,

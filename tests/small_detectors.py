@@ -9,11 +9,12 @@ from ganad_tf.models import DETECTORS
 LABELLED = [name for name, kind in DETECTORS.items() if kind.takes_machine_ids]  # see test_machine_ids.py
 UNLABELLED = [name for name in DETECTORS if name not in LABELLED]
 WITHOUT_WEIGHTS = ("SpectrumDensity",)
-TAKES_LOSS = ("DenseAE", "IDNN")
+TAKES_LOSS = ("DenseAE", "DRINK", "IDNN")
 ADVERSARIAL = ("EGBAD", "FAnoGAN", "GANomaly", "SkipGANomaly")
 DENSITY = ("GMADE",)  # no bottleneck; the score is a negative log-density, of either sign
+RECURRENT = ("DRINK",)  # nor has it a bottleneck: its states are as long as a frame
 LEARNERS = [name for name in UNLABELLED if name not in WITHOUT_WEIGHTS]
-WITH_BOTTLENECK = [name for name in LEARNERS if name not in DENSITY]
+WITH_BOTTLENECK = [name for name in LEARNERS if name not in DENSITY + RECURRENT]
 LOSS = {name: {"loss": "mean_squared_error"} if name in TAKES_LOSS else {} for name in UNLABELLED}
 
 
@@ -28,5 +29,6 @@ def arguments(name: str, hidden: Sequence[int] = (16,), latent: int = 4, frames:
     """
     # Two of what is traced one by one.
     sizes = {"hidden": list(hidden), "latent": latent, "frames": frames, "components": 2, "steps": 2, "critic_steps": 2}
+    sizes |= {"units": hidden[0]}
     known = inspect.signature(DETECTORS[name]).parameters
     return {key: value for key, value in sizes.items() if key in known and value is not None}

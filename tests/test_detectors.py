@@ -20,6 +20,14 @@ from ganad_tf.models import DETECTORS, Detector
 
 NON_DEFAULT = {
     "DenseAE": {"input_dim": 24, "hidden": [16, 12], "latent": 3, "kernel_initializer": "he_normal"},
+    "DRINK": {
+        "input_dim": 24,
+        "frames": 6,
+        "masked": 2,
+        "cell": "gru",
+        "units": 3,
+        "kernel_initializer": "he_normal",
+    },
     "EGBAD": {
         "input_dim": 24,
         "hidden": [16, 12],

@@ -5,6 +5,7 @@ import tensorflow as tf
 from test_ganomaly import forward, softplus
 
 from ganad_tf.models import EGBAD
+from ganad_tf.training import learning
 
 
 def make(**changes):
@@ -96,3 +97,16 @@ def test_generator_and_encoder_step_by_their_own_losses():
 def test_unknown_score_is_refused():
     with pytest.raises(ValueError, match="Expected score"):
         EGBAD(score="mean")
+
+
+def test_an_average_of_mostly_initial_weights_counts_as_too_few_steps():
+    assert make(average=0.999).too_few_steps(2002) is None
+    assert make(average=0.9999).too_few_steps(20_024) is None
+    for average, n_steps, percent in ((0.999, 2000, 14), (0.9999, 20_000, 14), (0.9999, 5000, 61)):
+        reason = learning.learned_little(make(average=average), n_steps, 0.5)
+        assert reason.startswith(f"its averaged weights are still {percent} % the initial ones; train longer")
+
+
+def test_an_average_that_never_moves_is_refused():
+    with pytest.raises(ValueError, match=r"Expected average from 0 to below 1\. Received: 1\.0\."):
+        make(average=1.0)

@@ -80,6 +80,10 @@ COMBINATIONS = [
 ]
 
 
+SCORERS["local"] = Scorer(**DENSITY, local_density=2, smote=2)
+COMBINATIONS.append(pytest.param("SpectrumDensity", "local", id="SpectrumDensity-local"))
+
+
 def config_of(**sections: object) -> configuration.Config:
     return configuration.from_mapping({"feature": SMALL, **sections}, source="test")
 

@@ -34,7 +34,7 @@ found = {}
 def make(name, **compiled):
     keras.utils.set_random_seed(0)
     detector = DETECTORS[name](input_dim=12, **SMALL[name])
-    loss = {"loss": "mean_squared_error"} if name in ("DenseAE", "IDNN") else {}
+    loss = {"loss": "mean_squared_error"} if name in ("DenseAE", "DRINK", "IDNN") else {}
     detector.compile(**{"optimizer": keras.optimizers.Adam(0.01), "jit_compile": False, **loss, **compiled})
     return detector
 

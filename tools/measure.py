@@ -28,6 +28,7 @@ DETECTORS = {
     "GMADE": "gmade",
     "IDNN": "idnn",
     "MPDR": "mpdr",
+    "DRINK": "drink",
     "EGBAD": "egbad",
     "FAnoGAN": "fanogan",
     "GANomaly as in the paper": "ganomaly",

@@ -28,6 +28,7 @@ from ganad_tf.run import MachineRun, machine_runs
 ROOT = Path(__file__).resolve().parents[1]
 DETECTORS = (
     "baseline",
+    "drink",
     "idnn",
     "egbad",
     "fanogan",

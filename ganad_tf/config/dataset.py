@@ -1,7 +1,8 @@
 """The section `dataset`: layout of the recordings, with the settings of each layout."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from ganad_tf.config.paths import Location
 from ganad_tf.config.reader import in_range
@@ -59,6 +60,8 @@ class SyntheticData:
 
     Attributes:
       seed: The same seed gives the same files to the last bit.
+      machines: Names of the machine types; None for the six of the challenge. Further ones, with faults that no mean
+        spectrum shows, are `blower`, `coupling`, `press` and `relay`.
       n_ids: Machine IDs per machine type.
       n_train, n_normal, n_anomaly: Clips per ID: normal training, normal test, anomalous test.
       seconds: Length of a clip, in seconds.
@@ -67,6 +70,7 @@ class SyntheticData:
     """
 
     seed: int = 0
+    machines: list[str] | None = None
     n_ids: int = 3
     n_train: int = 40
     n_normal: int = 20
@@ -81,6 +85,15 @@ class SyntheticData:
         if min(self.n_train, self.n_normal, self.n_anomaly, self.seed) < 0:
             raise ValueError("expected counts and a seed of at least 0 under `dataset.synthetic`.")
         in_range("dataset.synthetic.seconds", self.seconds, 0.5, 3600)
+        if self.machines is not None and not self.machines:
+            raise ValueError("expected a machine or more for `dataset.synthetic.machines`. Received: [].")
+
+    def as_recorded(self) -> dict[str, Any]:
+        """Settings that identify the files; settings added later only where they are not the default."""
+        recorded = asdict(self)
+        if self.machines is None:
+            del recorded["machines"]
+        return recorded
 
 
 @dataclass(frozen=True)

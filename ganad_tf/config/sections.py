@@ -207,6 +207,9 @@ class Fit:
 class Scorer:
     """`scorer`: reduction of a clip's windows to one anomaly score.
 
+    Others' densities of pooled vectors: TWFR-GMM (Guan et al., ICASSP 2023), of spectra pooled by `gwrp`;
+    UD-ASD (Gao et al., Interspeech 2026), of a diffusion model's residual.
+
     Attributes:
       name: `paper` for the detector's own score equation, averaged over the windows; `density` for the distance of
         the clip's vector from those of the normal training clips.
@@ -227,6 +230,9 @@ class Scorer:
       regularization: Value added to the variances of the Gaussian mixture; `auto` for the one under which normal
         clips that were left out of the fit are most likely.
       neighbors: Number of nearest training clips for `knn` and `cosine_knn`.
+      local_density: For `knn`: number of a training clip's own nearest neighbours, by whose mean distance from it its
+        distances are divided; 0 for none.
+      smote: For `knn`: number of synthetic neighbours per training clip, between it and one of its nearest others.
       folds: Number of densities whose scores are averaged, each fitted without the clips of one fold; 0 for one density
         of all clips. With `threshold.method: conformal` it is `threshold.folds`.
       block: As in `calibration`.
@@ -242,6 +248,8 @@ class Scorer:
     components: int = 2
     regularization: float | Literal["auto"] = "auto"
     neighbors: int = 1
+    local_density: int = 0
+    smote: int = 0
     folds: int | Literal["auto"] = 0
     block: int = 1
 
@@ -261,6 +269,8 @@ class Scorer:
         for name in ("components", "neighbors"):
             if not 1 <= getattr(self, name) <= LARGEST_COUNT:
                 raise ValueError(f"expected a positive `scorer.{name}`. Received: {getattr(self, name)}.")
+        for name in ("local_density", "smote"):
+            in_range(f"scorer.{name}", getattr(self, name), 0, LARGEST_COUNT + 1)
 
     def relevant_settings(self) -> dict[str, Any]:
         """The settings that have an effect with the chosen scorer, pooling and density."""
@@ -273,6 +283,8 @@ class Scorer:
         chosen += ["components", "regularization"] if self.density == "gmm" else []
         chosen += ["components"] if self.density == "cosine_kmeans" else []
         chosen += ["neighbors"] if self.density in ("knn", "cosine_knn") else []
+        if self.density == "knn":  # settings added later only where they are not the default
+            chosen += [name for name in ("local_density", "smote") if getattr(self, name)]
         chosen += ["folds", "block"] if self.folds else []
         return {key: getattr(self, key) for key in chosen}
 

@@ -13,6 +13,7 @@ import numpy as np
 SAMPLE_RATE = 16000
 Numbers = Sequence[float] | np.ndarray
 Sound = tuple[np.ndarray, np.ndarray | None]
+Machines = dict[str, tuple[Callable[["Take", str | None], Sound], tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ def _whine(take: Take, turns: np.ndarray, order: float) -> np.ndarray:
     return take.tones(turns, orders, [0.4, 1, 0.4, 0.2, 0.5, 0.2])
 
 
-MACHINES: dict[str, tuple[Callable[[Take, str | None], Sound], tuple[str, ...]]] = {
+MACHINES: Machines = {
     "ToyCar": (toy_car, ("bent shaft", "chipped tooth", "low voltage")),
     "ToyConveyor": (toy_conveyor, ("jammed roller", "loose belt", "debris")),
     "fan": (fan, ("imbalance", "bearing whine", "clogging")),

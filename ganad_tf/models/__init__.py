@@ -7,6 +7,7 @@ import ganad_tf.keras_backend  # noqa: F401 - before Keras
 from ganad_tf.models.adam import Adam
 from ganad_tf.models.dense_ae import DenseAE
 from ganad_tf.models.detector import Detector, HasEmbedding
+from ganad_tf.models.drink import DRINK
 from ganad_tf.models.egbad import EGBAD
 from ganad_tf.models.embedding_knn import EmbeddingKNN
 from ganad_tf.models.fanogan import FAnoGAN
@@ -20,6 +21,7 @@ from ganad_tf.models.spectrum_density import SpectrumDensity
 
 DETECTORS: dict[str, type[Detector]] = {
     "DenseAE": DenseAE,
+    "DRINK": DRINK,
     "EGBAD": EGBAD,
     "EmbeddingKNN": EmbeddingKNN,
     "FAnoGAN": FAnoGAN,
@@ -34,6 +36,7 @@ DETECTORS: dict[str, type[Detector]] = {
 
 __all__ = [
     "DETECTORS",
+    "DRINK",
     "EGBAD",
     "GMADE",
     "IDNN",

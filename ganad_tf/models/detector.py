@@ -166,6 +166,10 @@ class Detector(keras.Model):
         """Epochs, of all `epochs` of a training, before the validation loss says how good the detector is."""
         return 0
 
+    def too_few_steps(self, n_steps: int) -> str | None:  # noqa: ARG002
+        """Reason why a training of so many steps is too short, for a warning to give; None if it is not."""
+        return None
+
     def run_batch_norm(self, windows: tf.Tensor) -> Iterator[keras.Model]:
         """Runs what has batch normalisation in training mode, as a step does; its averages are estimated anew by this.
 

@@ -2,6 +2,9 @@
 
 Densities need nothing but the vectors: no labels, no machine IDs. Those of distances and likelihoods standardise the
 vectors first; with `whiten`, they decorrelate them too. Those of cosines take them as they are.
+
+Mixtures of pooled vectors are also those of TWFR-GMM (Guan et al., ICASSP 2023), for spectra pooled by rank, and of
+UD-ASD (Gao et al., Interspeech 2026), for a diffusion model's pooled residual; shrinkage and whitening are ours.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +21,7 @@ from ganad_tf import splits
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError
 from ganad_tf.features import usable_deviation
-from ganad_tf.scoring import regularization
+from ganad_tf.scoring import neighbors, regularization
 
 SMALLEST_VARIANCE = 1e-6  # of standardised values; smaller ones are within the rounding of float32
 AT_ONCE = 32  # vectors scored together
@@ -35,9 +38,10 @@ class Density:
       kind: `mahalanobis`, `gmm`, `knn`, `cosine_knn` or `cosine_kmeans`.
       arrays: Constants, float32. `mean` `[dims]` and `projection` `[dims, dims]` standardise (and whiten) a
         vector; `factors` `[components, dims, dims]`, `means` `[components, dims]` and `offsets`
-        `[components]` are those of `mahalanobis` (one component) and `gmm`; `neighbors` `[clips, dims]` and
-        `count` `[]` are those of `knn` and, with neighbors of unit length, of `cosine_knn`. `regularization` `[]`, with
-        which `gmm` was fitted, is only recorded. `neighbors` of `cosine_kmeans` are the centres of clusters.
+        `[components]` are those of `mahalanobis` (one component) and `gmm`; `neighbors` `[references, dims]`, `count`
+        `[]` and, with `scorer.local_density`, `scales` `[references]` are those of `knn`. `neighbors` and `count` are
+        also those of `cosine_knn`, vectors of length 1, and of `cosine_kmeans`, centres of clusters. `regularization`
+        `[]`, with which `gmm` was fitted, is only recorded.
     """
 
     kind: Kind
@@ -48,9 +52,10 @@ class Density:
 
         mahalanobis: `|F' (z - m)|^2`, the squared distance; gmm: `-log sum_k exp(o_k - |F_k' (z - m_k)|^2 / 2)`,
         the negative log-likelihood relative to an upper bound of the mixture's density, so that it is never
-        negative; knn: the mean Euclidean distance to the nearest training vectors; cosine_knn: the mean of one minus
-        the cosine of the angle to them; cosine_kmeans: one minus the largest scalar product of the vector, at length 1,
-        and a centre, whose length is below 1 (Wilkinghoff 2023).
+        negative; knn: the mean Euclidean distance to the nearest training vectors, each distance divided by the
+        local scale about its training vector where there are scales; cosine_knn: the mean of one minus the cosine of
+        the angle to them; cosine_kmeans: one minus the largest scalar product of the vector, at length 1, and a centre,
+        whose length is below 1 (Wilkinghoff 2023).
 
         Args:
           vectors: `[batch, dims]` float32.
@@ -63,8 +68,10 @@ class Density:
             return tf.maximum(self._mean_of_nearest(1 - cosines), 0.0)
         projected = tf.matmul(vectors - self.arrays["mean"], self.arrays["projection"])
         if self.kind == "knn":
-            offsets = projected[:, tf.newaxis] - self.arrays["neighbors"]  # [batch, clips, dims]
+            offsets = projected[:, tf.newaxis] - self.arrays["neighbors"]  # [batch, references, dims]
             distances = tf.sqrt(tf.reduce_sum(tf.square(offsets), axis=-1))
+            if "scales" in self.arrays:
+                distances = distances / self.arrays["scales"]
             return self._mean_of_nearest(distances)
         centred = projected[:, tf.newaxis] - self.arrays["means"]  # [batch, components, dims]
         whitened = tf.einsum("bkd,kde->bke", centred, self.arrays["factors"])
@@ -168,7 +175,9 @@ def fewest_vectors(settings: Scorer) -> int:
     """Minimum number of vectors that the density can be fitted to."""
     if settings.density in ("gmm", "cosine_kmeans"):
         return max(2, settings.components)
-    return max(2, settings.neighbors) if settings.density in ("knn", "cosine_knn") else 2
+    if settings.density in ("knn", "cosine_knn"):
+        return max(2, settings.neighbors, settings.local_density + 1)
+    return 2
 
 
 def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
@@ -177,7 +186,7 @@ def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
     Args:
       vectors: Of normal clips, `[clips, dims]`; residuals are in dB.
       settings: Which density.
-      seed: Of the Gaussian mixture's starting point.
+      seed: Of the Gaussian mixture's starting point, and of synthetic neighbours.
 
     Raises:
       DataError: If a Gaussian mixture does not come to an end.
@@ -292,7 +301,7 @@ def folds_of(n_clips: int, seed: int, recordings: Sequence[str] | None) -> list[
 def _fitted(projected: np.ndarray, settings: Scorer, seed: int) -> dict[str, np.ndarray]:
     """Constants of the density, fitted to projected vectors `[clips, dims]`."""
     if settings.density == "knn":
-        return {"neighbors": projected, "count": np.asarray(settings.neighbors)}
+        return neighbors.arrays(projected, settings, seed)
     if settings.density == "mahalanobis":
         factor = _factor(_covariance(projected, settings))
         return {"means": projected.mean(axis=0)[None], "factors": factor[None], "offsets": np.zeros(1)}

@@ -41,9 +41,10 @@ def check_clip_count(run: MachineRun, clips: Sequence[Clip]) -> None:
         machine_id, of_machine = min(by_id(normal).items(), key=lambda item: len(item[1]))
         n_clips, subject = len(of_machine), f"{run.machine} {machine_id}"
     if settings.name == "density" and n_clips < densities.min_training_clips(settings):
+        local = f" and `scorer.local_density: {settings.local_density}`" if settings.local_density else ""
         requirement = {
             "gmm": f" with `scorer.components: {settings.components}`",
-            "knn": f" with `scorer.neighbors: {settings.neighbors}`",
+            "knn": f" with `scorer.neighbors: {settings.neighbors}`{local}",
             "cosine_knn": f" with `scorer.neighbors: {settings.neighbors}`",
             "cosine_kmeans": f" with `scorer.components: {settings.components}`",
         }

@@ -81,6 +81,8 @@ def learned_little(detector: Detector, n_steps: int, explained: float | None) ->
         return None
     if n_steps < FEWEST_STEPS:
         return f"it was trained for {n_steps} steps, fewer than {FEWEST_STEPS}; raise `fit.epochs` or `fit.min_steps`"
+    if reason := detector.too_few_steps(n_steps):
+        return reason
     if explained is not None and not explained > 0:
         return (
             "it reproduces recordings no better than their mean does; train longer, add recordings, or do without a "
