@@ -4,7 +4,9 @@ The long ones run by `-m slow`; the gate asks each that has options for them.
 """
 
 import functools
+import importlib
 import json
+import re
 import os
 import subprocess
 import sys
@@ -33,6 +35,7 @@ RUN_BY = {
     "import_logmel.py": "test_log_mels_are_imported_and_evidence_is_found_in_them",
     "long_clips.py": "tests/test_long_clips.py::test_memory_for_long_clips_is_bounded",
     "measure.py": "test_what_was_measured_becomes_tables",
+    "networks.py": "test_networks_are_compared_with_none",
     "recording_faults.py": "test_faults_of_recordings_are_measured",
     "reference.py": "tests/test_benchmark.py::test_rows_compare_ours_with_plain_code",
     "rooms.py": "test_rooms_and_arrows_are_counted",
@@ -146,6 +149,38 @@ def test_evidence_is_compared_with_the_true_areas(tmp_path):
     assert 0 <= true <= float(best) <= 100
     assert float(regret) == pytest.approx(float(best) - true, abs=0.11)
     assert run("selection.py", ROOT / "yaml" / "demo.yaml", *chosen, cwd=tmp_path) == first  # nothing is measured again
+
+
+@pytest.mark.slow
+def test_networks_are_compared_with_none(tmp_path):
+    few = ["dataset.synthetic.n_ids=2", "dataset.synthetic.n_train=6", "dataset.synthetic.n_normal=4"]
+    few += ["dataset.synthetic.n_anomaly=4", "dataset.synthetic.seconds=1", "fit.epochs=1", "fit.min_steps=0"]
+    few += ["dev_directory=data", "cache_directory=cache"]
+    chosen = ["out", "--machine", "fan", "--detectors", "spectrum_density", "baseline", "--clips", 5, "--set", *few]
+    first = run("networks.py", ROOT / "yaml" / "demo.yaml", *chosen, cwd=tmp_path)
+    without, network = ([cell.strip() for cell in line.split("|")[1:-1]] for line in first.splitlines()[-2:])
+    assert (without[:2], network[:2]) == (["fan", "spectrum_density"], ["fan", "baseline"])
+    assert without[3] == without[6] == ""
+    for difference, area in ((3, 2), (6, 5)):
+        gain, low, high = (float(value) for value in re.findall(r"[+-]\d+\.\d", network[difference]))
+        assert gain == pytest.approx(float(network[area]) - float(without[area]), abs=0.11)
+        assert low <= gain <= high
+    assert run("networks.py", ROOT / "yaml" / "demo.yaml", *chosen, cwd=tmp_path) == first  # nothing is measured again
+
+
+def test_the_paired_interval_of_a_certain_difference_is_that_difference(monkeypatch):
+    monkeypatch.syspath_prepend(TOOLS)
+    networks = importlib.import_module("networks")
+    arrays = {
+        "scores": np.array([[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0], [1.0, 3.0, 2.0, 3.0]]),
+        "labels": np.array([0, 0, 1, 1]),
+        "machine_ids": np.array(["00"] * 4),
+    }
+    assert [networks.area(arrays, number) for number in range(3)] == [1.0, 0.0, (1 + 1 + 0 + 0.5) / 4]
+    right, wrong, some = (networks.wins_by_id(arrays, number) for number in range(3))
+    assert networks.paired_interval(right, wrong) == (1.0, 1.0)
+    low, high = networks.paired_interval(right, some)
+    assert 0 <= low < 3 / 8 < high <= 1
 
 
 @pytest.mark.slow
