@@ -6,8 +6,8 @@ The long ones run by `-m slow`; the gate asks each that has options for them.
 import functools
 import importlib
 import json
-import re
 import os
+import re
 import subprocess
 import sys
 import zipfile
