@@ -21,6 +21,7 @@ from ganad_tf.models.embedding_knn import image_network, mixed
 from ganad_tf.results import ensemble
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.scoring import clip_values, densities
+from ganad_tf.scoring.machine_ids import needs_machine_ids
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving.models import wav
 from ganad_tf.serving.models.artifact import Artifact
@@ -177,7 +178,8 @@ def test_each_machine_has_a_density_of_its_own_clips():
     vectors, machines = rng.normal(size=[20, 3]), ["00", "02"] * 10
     vectors[1::2, 0] += 50
     settings = Scorer(name="density", density="knn")
-    density = densities.fit_by_machine(vectors, machines, IDS, settings, 0)
+    density = densities.fit_by_machine(vectors, machines, settings, 0)
+    assert tuple(density.parts) == IDS
     expected = [densities.fit(vectors[start::2], settings, 0)(tf.constant(vectors, tf.float32)) for start in (0, 1)]
     np.testing.assert_array_equal(density(tf.constant(vectors, tf.float32)), np.stack(expected, axis=1))
     again = densities.from_arrays("knn", density.arrays)
@@ -186,7 +188,7 @@ def test_each_machine_has_a_density_of_its_own_clips():
 
 @pytest.fixture(scope="module")
 def members() -> list[Member]:
-    """An untrained detector that takes machine IDs, by its own score and by densities, and one that takes none."""
+    """An untrained detector that takes machine IDs, by its score and by densities, and one that takes none, by both."""
     features = log_mel_layer(configuration.Config().audio, config().feature)
     log_mels = [features(tone(seed=seed)[np.newaxis])[0] for seed in range(8)]
     made = []
@@ -194,6 +196,7 @@ def members() -> list[Member]:
         (embedder(), Scorer()),
         (embedder(), PER_MACHINE),
         (SpectrumDensity(12 * 16), Scorer(name="density")),
+        (SpectrumDensity(12 * 16), Scorer(name="density", per_machine=True)),
     ):
         model = TrainedDetector(detector, Normalizer(np.linspace(-40, -30, 16), np.linspace(5, 9, 16)), 12, 16, {}, 4)
         fitted = FittedScorer(scorer, None, ())
@@ -201,8 +204,8 @@ def members() -> list[Member]:
             compute = clip_values.clip_function(model, [clip_values.vector_function(model, scorer)])
             vectors = np.stack([compute(log_mel)[0] for log_mel in log_mels])
             density = densities.fit(vectors, scorer, 0)
-            if detector.machine_ids:
-                density = densities.fit_by_machine(vectors, list(IDS) * 4, IDS, scorer, 0)
+            if needs_machine_ids(detector, scorer):
+                density = densities.fit_by_machine(vectors, list(IDS) * 4, scorer, 0)
             fitted = FittedScorer(scorer, density, ())
         scores = live(Member(model, fitted), log_mels, list(IDS) * 4)
         named = tuple(ClipScore(f"{n}.wav", float(score)) for n, score in enumerate(scores))
@@ -229,7 +232,7 @@ def waveforms(count: int) -> np.ndarray:
     return (np.round(np.stack(clips) * 32768) / 32768).astype(np.float32)
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, 1, 3])
 def test_the_graph_scores_each_clip_as_one_of_its_machine(members, number):
     member, clips = members[number], waveforms(3)
     features = log_mel_layer(configuration.Config().audio, config().feature)
@@ -316,6 +319,31 @@ def test_what_sounds_like_the_other_machine_is_an_anomaly(project):
     assert min(aucs) > 0.9, done.stdout
     notes = json.loads((place / "exported_models" / "fan" / "1" / "assets.extra" / "ganad.json").read_text())
     assert notes["input"]["machine_ids"] == list(IDS)
+
+
+@pytest.mark.slow
+def test_a_density_per_machine_tells_machines_apart_that_one_for_all_does_not(project, ganad, tmp_path):
+    place, _ = project
+    aucs = {}
+    for per_machine in ("false", "true"):
+        text = SYSTEM.replace("name: EmbeddingKNN, width: 4, units: 8", "name: SpectrumDensity").replace(
+            "of: embedding, density: cosine_knn", f"per_machine: {per_machine}, density: gmm"
+        )
+        folder = tmp_path / per_machine
+        folder.mkdir()
+        (folder / "gmm.yaml").write_text(text.replace("./dev", str(place / "dev")))
+        ganad("run", "gmm.yaml", "--dev", cwd=folder)
+        rows = [line.split(",") for line in (folder / "result" / "result.csv").read_text().splitlines()]
+        aucs[per_machine] = [float(row[1]) for row in rows if re.fullmatch(r"0[02]", row[0])]
+    assert min(aucs["true"]) > 0.95 > 0.8 > max(aucs["false"])
+    ganad("export", "gmm.yaml", "--name", "fan", cwd=tmp_path / "true")  # verified with machine IDs
+    ganad(
+        "compare", tmp_path / "true" / "result", tmp_path / "false" / "result", "--out", tmp_path, cwd=tmp_path, check=2
+    )
+    asked = [f"per_id={tmp_path / 'true' / 'result'}", f"for_all={tmp_path / 'false' / 'result'}"]
+    lines = ganad("compare", *asked, "--out", tmp_path / "out", cwd=tmp_path).stdout.splitlines()
+    labels = {line.split("|")[1].strip(): line.split("|")[3].strip() for line in lines if line.count("|") > 4}
+    assert (labels["per_id"], labels["for_all"]) == ("machine ID", "none")
 
 
 @pytest.mark.slow

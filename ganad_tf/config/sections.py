@@ -213,6 +213,7 @@ class Scorer:
     Attributes:
       name: `paper` for the detector's own score equation, averaged over the windows; `density` for the distance of
         the clip's vector from those of the normal training clips.
+      per_machine: For `density`: whether each machine ID has its density; new clips then come with their machine ID.
       of: Vector of a clip for `density`: `residual`, one value per mel band, pooled over time; `embedding`, the mean of
         the windows' embeddings, of detectors that have some.
       pooling: Reduction of each mel band's residual over time: `mean`; `max` of the excess of the sound over its
@@ -240,6 +241,7 @@ class Scorer:
 
     name: Literal["paper", "density"] = "paper"
     of: Literal["residual", "embedding"] = "residual"
+    per_machine: bool = False
     pooling: Literal["mean", "max", "gwrp", "lulls"] = "mean"
     decay: float = 0.98
     whiten: bool = False
@@ -278,6 +280,7 @@ class Scorer:
             return {"name": self.name}
         chosen = ["name", "pooling", "density"]
         chosen += ["of"] if self.of != Scorer.of else []
+        chosen += ["per_machine"] if self.per_machine else []
         chosen += ["whiten", "shrinkage"] if not self.density.startswith("cosine") else []
         chosen += ["decay"] if self.pooling in ("gwrp", "lulls") else []
         chosen += ["components", "regularization"] if self.density == "gmm" else []

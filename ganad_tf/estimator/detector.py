@@ -30,6 +30,7 @@ from ganad_tf.models import DETECTORS
 from ganad_tf.results import conformal
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.fit import check_clip_count
+from ganad_tf.scoring.machine_ids import needs_machine_ids
 from ganad_tf.selection import select, words
 from ganad_tf.training.build import build
 from ganad_tf.training.calibrate import Show, calibrate_detector
@@ -250,10 +251,10 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
 def _prepare(run: MachineRun) -> None:
     """Computes the log-mels, after settings have been refused that no detector can be trained with."""
     for system in run.systems():
-        if DETECTORS[system.config.model.name].takes_machine_ids:
+        if needs_machine_ids(DETECTORS[system.config.model.name], system.config.scorer):
             raise ConfigError(
-                f"Expected a detector without labels: `fit` takes no machine IDs, as {system.config.model.name} needs "
-                "them; `ganad train` does."
+                f"Expected a detector and a scorer without labels: `fit` takes no machine IDs, and "
+                f"{system.config.model.name} needs them here; `ganad train` does."
             )
         build(system.config)
         check_clip_count(system, run.listing.clips)

@@ -296,7 +296,8 @@ def known_machine_ids(members: Sequence[Member]) -> tuple[str, ...]:
     Raises:
       ExportError: If there is no machine that all of them know.
     """
-    of_members = [member.model.detector.machine_ids for member in members if member.model.detector.machine_ids]
+    scorers = [clip_values.scorer_function(member.model, member.fitted) for member in members]
+    of_members = [tuple(scorer.machine_ids) for scorer in scorers if scorer.machine_ids]
     if not of_members:
         return ()
     known = tuple(name for name in of_members[0] if all(name in machine_ids for machine_ids in of_members))

@@ -15,6 +15,7 @@ from ganad_tf.errors import DataError
 from ganad_tf.features import memory
 from ganad_tf.scoring import clip_scores
 from ganad_tf.scoring.clip_scores import ClipFunction
+from ganad_tf.scoring.densities import DensityByMachine
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.scoring.partial_scores import PartialScores
 
@@ -31,7 +32,7 @@ def scorer_function(model: TrainedDetector, scorer: FittedScorer) -> ClipFunctio
     return dataclasses.replace(
         vectors,
         clip_step=lambda *rows, **how: density(vectors.clip_step(*rows, **how)),
-        machine_ids=model.detector.machine_ids,
+        machine_ids=tuple(density.parts) if isinstance(density, DensityByMachine) else (),
     )
 
 

@@ -116,21 +116,21 @@ class DensityByMachine:
     """One density per machine ID, each fitted to the clips of one machine.
 
     Attributes:
-      parts: One density per machine ID.
+      parts: The densities by machine ID.
     """
 
-    parts: tuple[Density | AveragedDensity, ...]
+    parts: Mapping[str, Density | AveragedDensity]
 
     def __call__(self, vectors: tf.Tensor) -> tf.Tensor:
         """Scores vectors by each density, `[batch, dims]` float32 → `[batch, ids]` float32."""
-        return tf.stack([part(vectors) for part in self.parts], axis=-1)
+        return tf.stack([part(vectors) for part in self.parts.values()], axis=-1)
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """Constants of all parts, by `machine_<part>/<name>`."""
+        """Constants of all parts, by `<machine ID>/<name>`."""
         return {
-            f"machine_{number}/{name}": array
-            for number, part in enumerate(self.parts)
+            f"{machine_id}/{name}": array
+            for machine_id, part in self.parts.items()
             for name, array in part.arrays.items()
         }
 
@@ -141,8 +141,7 @@ AnyDensity = Density | AveragedDensity | DensityByMachine
 def from_arrays(kind: Kind, arrays: Mapping[str, np.ndarray]) -> AnyDensity:
     """The density with these constants, averaged or by machine if their names say so."""
     if any("/" in name for name in arrays):
-        by_machine = _parted(arrays, "/")
-        return DensityByMachine(tuple(_density(kind, by_machine[f"machine_{n}"]) for n in range(len(by_machine))))
+        return DensityByMachine({name: _density(kind, part) for name, part in _parted(arrays, "/").items()})
     return _density(kind, arrays)
 
 
@@ -157,7 +156,7 @@ def _parted(arrays: Mapping[str, np.ndarray], mark: str) -> dict[str, dict[str, 
     """Arrays by what stands before the mark in their names, then by the rest."""
     parts: dict[str, dict[str, np.ndarray]] = {}
     for name, array in arrays.items():
-        part, _, rest = name.partition(mark)
+        part, _, rest = name.rpartition(mark) if mark == "/" else name.partition(mark)
         parts.setdefault(part, {})[rest] = array
     return parts
 
@@ -211,20 +210,18 @@ def _fit(values: np.ndarray, settings: Scorer, seed: int) -> Density:
     return _frozen(settings.density, {"mean": mean, "projection": projection, **_fitted(projected, settings, seed)})
 
 
-def fit_by_machine(
-    vectors: np.ndarray, machine_ids: Sequence[str], known: Sequence[str], settings: Scorer, seed: int
-) -> DensityByMachine:
+def fit_by_machine(vectors: np.ndarray, machine_ids: Sequence[str], settings: Scorer, seed: int) -> DensityByMachine:
     """Fits one density per machine.
 
     Args:
       vectors: Of normal clips, `[clips, dims]`.
-      machine_ids: Machine ID of each clip.
-      known: The machine IDs, of each of which there are enough clips.
+      machine_ids: Machine ID of each clip; there are enough clips of each.
       settings: Which density.
       seed: As in `fit`.
     """
     of_clips = np.array(machine_ids)
-    return DensityByMachine(tuple(fit(vectors[of_clips == machine_id], settings, seed) for machine_id in known))
+    known = dict.fromkeys(sorted(machine_ids))
+    return DensityByMachine({name: fit(vectors[of_clips == name], settings, seed) for name in known})
 
 
 def with_regularization(vectors: np.ndarray, settings: Scorer, seed: int) -> Scorer:

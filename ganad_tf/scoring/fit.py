@@ -19,6 +19,7 @@ from ganad_tf.run import MachineRun
 from ganad_tf.scoring import clip_values, densities
 from ganad_tf.scoring.densities import AnyDensity, AveragedDensity, Density, DensityByMachine
 from ganad_tf.scoring.folds import folds, has_enough_clips
+from ganad_tf.scoring.machine_ids import needs_machine_ids
 from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def check_clip_count(run: MachineRun, clips: Sequence[Clip]) -> None:
     settings = run.config.scorer
     normal = [clip for clip in clips if clip.label == 0]
     n_clips, subject = len(normal), run.machine
-    if DETECTORS[run.config.model.name].takes_machine_ids and normal:  # there is one density per machine
+    if normal and needs_machine_ids(DETECTORS[run.config.model.name], settings):
         machine_id, of_machine = min(by_id(normal).items(), key=lambda item: len(item[1]))
         n_clips, subject = len(of_machine), f"{run.machine} {machine_id}"
     if settings.name == "density" and n_clips < densities.min_training_clips(settings):
@@ -142,31 +143,26 @@ def fit_scorers(
     for settings, values in zip(missing, results, strict=True):
         by_clip = sorted(values.items(), key=lambda item: item[0].key)
         clips, array = [clip for clip, _ in by_clip], np.stack([value for _, value in by_clip])
-        density, scores = None, array
+        density: AnyDensity | None = None
+        scores = array
         if array.ndim > 1:
-            density, scores = _fitted_to_all(clips, array, settings, entries, seed, model.detector.machine_ids)
+            fit = _fitted_by_machine if needs_machine_ids(model.detector, settings) else _fitted_density
+            density, scores = fit(clips, array, settings, entries, seed)
         named = tuple(ClipScore(clip.name, float(score)) for clip, score in zip(clips, scores, strict=True))
         directory.save_scorer(FittedScorer(settings, density, named))
 
 
-def _fitted_to_all(
-    clips: Sequence[Clip],
-    vectors: np.ndarray,
-    settings: Scorer,
-    entries: Sequence[Entry],
-    seed: int,
-    machine_ids: Sequence[str],
-) -> tuple[AnyDensity, np.ndarray]:
-    """Density of the clips' vectors, or one per machine ID; with the score of each clip, as `_fitted_density`."""
-    if not machine_ids:
-        return _fitted_density(clips, vectors, settings, entries, seed)
-    parts, scores = [], np.empty(len(clips))
-    for machine_id in machine_ids:
+def _fitted_by_machine(
+    clips: Sequence[Clip], vectors: np.ndarray, settings: Scorer, entries: Sequence[Entry], seed: int
+) -> tuple[DensityByMachine, np.ndarray]:
+    """One density of the clips' vectors per machine ID; otherwise as `_fitted_density`."""
+    parts, scores = {}, np.empty(len(clips))
+    for machine_id in sorted({clip.machine_id for clip in clips}):
         rows = [number for number, clip in enumerate(clips) if clip.machine_id == machine_id]
         of_machine = [entry for entry in entries if entry.clip.machine_id == machine_id]
-        part, scores[rows] = _fitted_density([clips[row] for row in rows], vectors[rows], settings, of_machine, seed)
-        parts.append(part)
-    return DensityByMachine(tuple(parts)), scores
+        of_rows = [clips[row] for row in rows]
+        parts[machine_id], scores[rows] = _fitted_density(of_rows, vectors[rows], settings, of_machine, seed)
+    return DensityByMachine(parts), scores
 
 
 def _fitted_density(

@@ -14,6 +14,7 @@ from ganad_tf.results.score_files import ClipScore
 from ganad_tf.results.thresholds import format_threshold, threshold_or_none
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import calibration, clip_values, recordings
+from ganad_tf.scoring.machine_ids import needs_machine_ids
 from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory, TrainedDetector
 from ganad_tf.scoring.partial_scores import PartialScores
 
@@ -95,7 +96,7 @@ def _score(
             "cache": current.digest(),
             "detector": str(directory.path),
             "trained_on": model.record["cache"],
-            "takes_machine_ids": model.detector.takes_machine_ids,
+            "takes_machine_ids": needs_machine_ids(model.detector, variant.config.scorer),
         }
         limit = threshold if variant is variants[0] else None
         MachineResults.of(variant).write(

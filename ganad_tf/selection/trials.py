@@ -132,7 +132,9 @@ class Trial:
         for settings in self._scorers:
             of_clips = values[_pooling(settings)]
             if settings.name == "density":
-                density = densities.fit(known[_pooling(settings)], settings, self._run.config.seed)
+                density = densities.fit(  # of all machines together, also where it is one per machine otherwise
+                    known[_pooling(settings)], settings, self._run.config.seed
+                )
                 of_clips = densities.score_in_chunks(density, of_clips)
             scores.append(of_clips)
         return scores

@@ -20,6 +20,7 @@ from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import calibration
 from ganad_tf.scoring.folds import Fold, folds, has_enough_clips
+from ganad_tf.scoring.machine_ids import needs_machine_ids
 from ganad_tf.scoring.model_directory import ModelDirectory, TrainedDetector
 from ganad_tf.training.train import train_on
 
@@ -69,7 +70,7 @@ def _scores_of_folds(
 ) -> list[ClipScore]:
     """Scores of all training clips, each by the detector of the fold that leaves it out."""
     config, cache = run.config, Cache(run, "train")
-    by_machine = DETECTORS[config.model.name].takes_machine_ids
+    by_machine = needs_machine_ids(DETECTORS[config.model.name], config.scorer)
     if not all_folds or not all(has_enough_clips(fold, config.scorer, by_machine=by_machine) for fold in all_folds):
         logger.warning("%s: too few recordings to leave some out for calibration; there are no decisions.", run.title)
         return []
