@@ -8,10 +8,11 @@ from ganad_tf.models import DETECTORS
 
 WITHOUT_WEIGHTS = ("SpectrumDensity",)
 TAKES_LOSS = ("DenseAE", "IDNN")
-ADVERSARIAL = ("EGBAD", "FAnoGAN", "GANomaly", "SkipGANomaly")
+ADVERSARIAL = ("AEGAN", "EGBAD", "FAnoGAN", "GANomaly", "SkipGANomaly")
 DENSITY = ("GMADE",)  # no bottleneck; the score is a negative log-density, of either sign
 LEARNERS = [name for name in DETECTORS if name not in WITHOUT_WEIGHTS]
 WITH_BOTTLENECK = [name for name in LEARNERS if name not in DENSITY]
+WITH_DROPOUT = [name for name in LEARNERS if "dropout" in inspect.signature(DETECTORS[name]).parameters]
 LOSS = {name: {"loss": "mean_squared_error"} if name in TAKES_LOSS else {} for name in DETECTORS}
 
 
@@ -26,5 +27,6 @@ def arguments(name: str, hidden: Sequence[int] = (16,), latent: int = 4, frames:
     """
     # Two of what is traced one by one.
     sizes = {"hidden": list(hidden), "latent": latent, "frames": frames, "components": 2, "steps": 2, "critic_steps": 2}
+    sizes |= {"base": 4}
     known = inspect.signature(DETECTORS[name]).parameters
     return {key: value for key, value in sizes.items() if key in known and value is not None}

@@ -5,6 +5,7 @@ Importing this package registers every name that a saved detector may have in it
 
 import ganad_tf.keras_backend  # noqa: F401 - before Keras
 from ganad_tf.models.adam import Adam
+from ganad_tf.models.aegan import AEGAN
 from ganad_tf.models.dense_ae import DenseAE
 from ganad_tf.models.detector import Detector, HasEmbedding
 from ganad_tf.models.egbad import EGBAD
@@ -17,6 +18,7 @@ from ganad_tf.models.skip_ganomaly import SkipGANomaly
 from ganad_tf.models.spectrum_density import SpectrumDensity
 
 DETECTORS: dict[str, type[Detector]] = {
+    "AEGAN": AEGAN,
     "DenseAE": DenseAE,
     "EGBAD": EGBAD,
     "FAnoGAN": FAnoGAN,
@@ -29,6 +31,7 @@ DETECTORS: dict[str, type[Detector]] = {
 }
 
 __all__ = [
+    "AEGAN",
     "DETECTORS",
     "EGBAD",
     "GMADE",
