@@ -61,7 +61,7 @@ def latent(detector, windows):
 def embedding(detector, windows):
     """f: the weighted sum of each channel over the map."""
     network = detector.discriminator_features
-    return np.sum(feature_map(network, windows) * numbers(network)[3], axis=(1, 2))
+    return np.sum(feature_map(network, windows) * numbers(network)[3][..., 0], axis=(1, 2))
 
 
 def critic(detector, windows):
@@ -170,6 +170,7 @@ def count(variables):
 def test_patches_of_any_size_come_back_in_their_own():
     assert strides((128, 128)) == 5 * [(2, 2)]
     assert strides((64, 128)) == [*4 * [(2, 2)], (1, 2)]
+    assert AEGAN(64 * 64, frames=64).values_per_window == 32 * 32 * 16
     for frames, n_mels in ((5, 12), (8, 4), (1, 3), (6, 10)):
         detector = AEGAN(frames * n_mels, frames=frames, base=2, latent=2)
         assert detector(np.zeros([3, frames * n_mels])).shape == (3, frames * n_mels)

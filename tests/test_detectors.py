@@ -144,7 +144,7 @@ def fit(detector, windows, epochs=1, **kwargs):
 
 # EGBAD reconstructs only because its discriminator asks for it, which takes longer and more units: with 16 units it
 # depends on the processor's rounding.
-EPOCHS = {"EGBAD": 30}
+EPOCHS = {"AEGAN": 4, "EGBAD": 30}
 OF_WINDOWS = {  # the other losses are of random codes or places, or of the statistics of a batch
     "AEGAN": ("reconstruction_loss",),
     "EGBAD": ("encoder_loss",),

@@ -118,7 +118,6 @@ class Kill(keras.callbacks.Callback):
                 ("DenseAE", 64, True),
                 ("IDNN", 64, False),
                 ("AEGAN", 64, False),
-                ("AEGAN", 64, True),
                 ("FAnoGAN", 64, False),
                 ("FAnoGAN", 64, True),
                 ("SkipGANomaly", 64, False),

@@ -69,6 +69,8 @@ class AEGAN(TwoOptimizers):
     TensorShape([1, 128])
     """
 
+    convolves = True
+
     def __init__(
         self,
         input_dim: int = 640,
@@ -117,6 +119,12 @@ class AEGAN(TwoOptimizers):
     def discriminator_variables(self) -> list[keras.Variable]:
         """Weights of the discriminator's step."""
         return self.discriminator_features.trainable_variables + self.discriminator_value.trainable_variables
+
+    @property
+    def values_per_window(self) -> int:
+        """Values of a window after the first convolution."""
+        first, *_ = strides((self.frames, self.input_dim // self.frames))
+        return self.input_dim * self.base // math.prod(first)
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, dims]` → reconstruction `[batch, dims]`."""
@@ -205,8 +213,8 @@ def feature_matching(real: tf.Tensor, fake: tf.Tensor, *, match_std: bool) -> tf
     Returns:
       A scalar, 0 where the rows of one are those of the other in any order.
 
-    >>> float(feature_matching(tf.constant([[1.0], [3.0]]), tf.constant([[0.0], [0.0]]), match_std=True))
-    5.0
+    >>> float(feature_matching(tf.constant([[1.0], [3.0]]), tf.constant([[-1.0], [3.0]]), match_std=True))
+    2.0
     """
 
     def moments(features: tf.Tensor) -> list[tf.Tensor]:
@@ -251,28 +259,27 @@ def decoder(
         layers.Conv2DTranspose, use_bias=False, data_format=LAST, kernel_initializer=kernel_initializer
     )
     of_levels = strides(shape[:2])
-    size = [length // math.prod(steps) for length, steps in zip(shape[:2], zip(*of_levels, strict=True), strict=True)]
     stack = [layers.Input([latent]), layers.Reshape([1, 1, latent])]
-    stack += [convolution(base * 2 ** (len(of_levels) - 1), size), normalize(), layers.ReLU()]
+    stack += [convolution(base * 2 ** (len(of_levels) - 1), map_size(shape, of_levels))]
     for level in reversed(range(1, len(of_levels))):
-        stack += [convolution(base * 2 ** (level - 1), SIDE, of_levels[level], padding="same")]
         stack += [normalize(), layers.ReLU()]
+        stack += [convolution(base * 2 ** (level - 1), SIDE, of_levels[level], padding="same")]
+    stack += [normalize(), layers.ReLU()]
     stack += [convolution(1, SIDE, of_levels[0], padding="same"), layers.Reshape([math.prod(shape)])]
     return keras.Sequential(stack, name="decoder")
 
 
 def embedding_network(shape: Sequence[int], base: int, kernel_initializer: str) -> keras.Sequential:
-    """The discriminator up to f: the encoder's convolutions, and a weighted sum over the map that is left, by channel.
+    """The discriminator up to f: the encoder's convolutions, and a depthwise one over the whole map that is left.
 
-    The sum is a depthwise convolution over the whole map, "GDConv". Arguments are the encoder's.
+    Arguments are the encoder's.
 
     Returns:
       A built network, `[batch, frames * mels]` → `[batch, units]`, with the channels of the last convolution as units.
     """
-    stack, _ = _convolutions(shape, base, layer_norm, kernel_initializer)
-    units = base * 2 ** (len(strides(shape[:2])) - 1)
-    by_channel = layers.EinsumDense("bfmc,fmc->bc", units, kernel_initializer=kernel_initializer)
-    return keras.Sequential([*stack, by_channel], name="discriminator_features")
+    stack, size = _convolutions(shape, base, layer_norm, kernel_initializer)
+    whole = layers.DepthwiseConv2D(size, use_bias=False, data_format=LAST, depthwise_initializer=kernel_initializer)
+    return keras.Sequential([*stack, whole, layers.Flatten(data_format=LAST)], name="discriminator_features")
 
 
 def layer_norm() -> layers.LayerNormalization:
@@ -296,13 +303,22 @@ def strides(size: Sequence[int]) -> list[tuple[int, ...]]:
     return [tuple(2 if level < count else 1 for count in counts) for level in range(max(1, *counts))]
 
 
+def map_size(shape: Sequence[int], of_levels: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Frames and mels of the map that convolutions with these strides leave of a patch `(frames, mels, channels)`.
+
+    >>> map_size((64, 128, 1), strides((64, 128)))
+    (4, 4)
+    """
+    return tuple(length // math.prod(steps) for length, *steps in zip(shape[:2], *of_levels, strict=True))
+
+
 def _convolutions(
     shape: Sequence[int], base: int, normalize: Callable[[], layers.Layer], kernel_initializer: str
 ) -> tuple[list[layers.Layer], tuple[int, ...]]:
     """Convolutions of windows as patches, each with normalisation and leaky ReLU, and the axes that they leave."""
     stack: list[layers.Layer] = [layers.Input([math.prod(shape)]), layers.Reshape(shape)]
-    size = tuple(shape[:2])
-    for level, stride in enumerate(strides(size)):
+    of_levels = strides(shape[:2])
+    for level, stride in enumerate(of_levels):
         convolution = layers.Conv2D(
             base * 2**level,
             SIDE,
@@ -313,5 +329,4 @@ def _convolutions(
             kernel_initializer=kernel_initializer,
         )
         stack += [convolution, normalize(), layers.LeakyReLU(0.2)]
-        size = tuple(length // step for length, step in zip(size, stride, strict=True))
-    return stack, size
+    return stack, map_size(shape, of_levels)
