@@ -25,6 +25,7 @@ API = {
     "features": ("LogMel", "Normalizer", "n_frames", "stack_frames", "windows_of"),
     "models": (
         "DETECTORS",
+        "AEGAN",
         "DenseAE",
         "Detector",
         "DRINK",
@@ -61,6 +62,7 @@ API = {
 """Modules in the order of the flow, each with the names that scripts may import from it."""
 
 __all__ = [
+    "AEGAN",
     "DETECTORS",
     "DRINK",
     "EGBAD",
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
     from ganad_tf.estimator import SoundAnomalyDetector
     from ganad_tf.features import LogMel, Normalizer, n_frames, stack_frames, windows_of
     from ganad_tf.models import (
+        AEGAN,
         DETECTORS,
         DRINK,
         EGBAD,

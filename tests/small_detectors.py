@@ -10,11 +10,12 @@ LABELLED = [name for name, kind in DETECTORS.items() if kind.takes_machine_ids] 
 UNLABELLED = [name for name in DETECTORS if name not in LABELLED]
 WITHOUT_WEIGHTS = ("SpectrumDensity",)
 TAKES_LOSS = ("DenseAE", "DRINK", "IDNN")
-ADVERSARIAL = ("EGBAD", "FAnoGAN", "GANomaly", "SkipGANomaly")
+ADVERSARIAL = ("AEGAN", "EGBAD", "FAnoGAN", "GANomaly", "SkipGANomaly")
 DENSITY = ("GMADE",)  # no bottleneck; the score is a negative log-density, of either sign
 RECURRENT = ("DRINK",)  # nor has it a bottleneck: its states are as long as a frame
 LEARNERS = [name for name in UNLABELLED if name not in WITHOUT_WEIGHTS]
 WITH_BOTTLENECK = [name for name in LEARNERS if name not in DENSITY + RECURRENT]
+WITH_DROPOUT = [name for name in LEARNERS if "dropout" in inspect.signature(DETECTORS[name]).parameters]
 LOSS = {name: {"loss": "mean_squared_error"} if name in TAKES_LOSS else {} for name in UNLABELLED}
 
 
@@ -29,6 +30,6 @@ def arguments(name: str, hidden: Sequence[int] = (16,), latent: int = 4, frames:
     """
     # Two of what is traced one by one.
     sizes = {"hidden": list(hidden), "latent": latent, "frames": frames, "components": 2, "steps": 2, "critic_steps": 2}
-    sizes |= {"units": hidden[0]}
+    sizes |= {"units": hidden[0], "base": 4}
     known = inspect.signature(DETECTORS[name]).parameters
     return {key: value for key, value in sizes.items() if key in known and value is not None}

@@ -19,6 +19,18 @@ from small_detectors import ADVERSARIAL, LEARNERS, LOSS, UNLABELLED, WITH_BOTTLE
 from ganad_tf.models import DETECTORS, Detector
 
 NON_DEFAULT = {
+    "AEGAN": {
+        "input_dim": 24,
+        "frames": 3,
+        "base": 2,
+        "latent": 3,
+        "normalization": "batch",
+        "eta": 0.05,
+        "match_std": False,
+        "w_gp": 5.0,
+        "kernel_initializer": "random_normal",
+        "seed": 5,
+    },
     "DenseAE": {"input_dim": 24, "hidden": [16, 12], "latent": 3, "kernel_initializer": "he_normal"},
     "DRINK": {
         "input_dim": 24,
@@ -140,8 +152,9 @@ def fit(detector, windows, epochs=1, **kwargs):
 
 # EGBAD reconstructs only because its discriminator asks for it, which takes longer and more units: with 16 units it
 # depends on the processor's rounding.
-EPOCHS = {"EGBAD": 30}
-OF_WINDOWS = {  # the other losses are of random codes, which are not windows
+EPOCHS = {"AEGAN": 4, "EGBAD": 30}
+OF_WINDOWS = {  # the other losses are of random codes or places, or of the statistics of a batch
+    "AEGAN": ("reconstruction_loss",),
     "EGBAD": ("encoder_loss",),
     "FAnoGAN": ("loss", "reconstruction_loss", "feature_loss"),
     "MPDR": ("energy",),

@@ -7,7 +7,8 @@ import tensorflow as tf
 from test_ganomaly import forward
 
 from ganad_tf.models import FAnoGAN
-from ganad_tf.models.fanogan import ADVERSARIAL_STAGE, ENCODER_STAGE, gradient_penalty
+from ganad_tf.models.adversarial import gradient_penalty
+from ganad_tf.models.fanogan import ADVERSARIAL_STAGE, ENCODER_STAGE
 
 WINDOWS = np.random.default_rng(1).normal(size=[16, 12]).astype(np.float32)
 OTHERS = np.random.default_rng(2).normal(size=[16, 12]).astype(np.float32)

@@ -118,6 +118,7 @@ class Kill(keras.callbacks.Callback):
                 ("IDNN", 64, False),
                 ("DRINK", 64, False),
                 ("DRINK", 64, True),
+                ("AEGAN", 64, False),
                 ("FAnoGAN", 64, False),
                 ("FAnoGAN", 64, True),
                 ("SkipGANomaly", 64, False),

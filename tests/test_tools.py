@@ -23,6 +23,7 @@ SMALL += ["dataset.synthetic.n_normal=2", "dataset.synthetic.n_anomaly=2", "fit.
 
 # What runs each script; a test of this file unless it says otherwise.
 RUN_BY = {
+    "aegan_scores.py": "test_every_score_of_aegan_s_authors_is_measured",
     "api_page.py": "tools/check.py, as the gate `api`",
     "benchmark.py": "tests/test_benchmark.py::test_rows_compare_ours_with_plain_code",
     "check.py": "whoever runs the gate, which it is",
@@ -133,6 +134,35 @@ def test_how_few_recordings_a_network_needs_is_measured(tmp_path):
     assert [row["weights"] for row in rows] == [[0, 1], [0, 1]]  # a network of one epoch has learned nothing
     assert selected.splitlines()[0].endswith("| ensemble | selected |")
     assert [row["selected"] for row in rows] == [row["SpectrumDensity"] for row in rows]
+
+
+@pytest.mark.slow
+def test_every_score_of_aegan_s_authors_is_measured(real_data, tmp_path):
+    """Real log-mels: 6 clips for training, 6 normal ones and 6 anomalies for the test."""
+    with np.load(real_data / "toycar_logmel" / "toycar_id01_id02.npz") as arrays:
+        names, log_mels = arrays["names"], arrays["logmel_db"]
+    ranges = {"normal_id_01": 12, "anomaly_id_01": 6}
+    chosen = [n for kind, count in ranges.items() for n in np.flatnonzero(np.char.startswith(names, kind))[:count]]
+    np.savez(tmp_path / "few.npz", names=names[chosen], logmel_db=log_mels[chosen])
+    config = ROOT / "yaml" / "aegan.yaml"
+    settings = ["--set", "dataset.name=imported", "cache_directory=cache", "dev_directory=cache/dev", "fit.epochs=1"]
+    settings += [
+        "feature.n_mels=128",
+        "feature.n_fft=1024",
+        "model.base=2",
+        "model_directory=model",
+        "scorer.neighbors=1",
+    ]
+    run("import_logmel.py", config, "--machine", "ToyCar", "--train-below", 6, "few.npz", *settings, cwd=tmp_path)
+    command = [sys.executable, "-m", "ganad_tf", "train", config, "--dev", *settings]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    printed = run("aegan_scores.py", config, "--machine", "ToyCar", *settings, cwd=tmp_path)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines() if "_" in line]
+    assert len(rows) == 19
+    areas = {name: (float(area), float(partial)) for name, area, partial, _ in rows}
+    assert all(0 <= area <= 100 for both in areas.values() for area in both)
+    (oracle,) = (name for name, *_, mark in rows if mark == "oracle")
+    assert sum(areas[oracle]) == pytest.approx(max(map(sum, areas.values())), abs=0.11)
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Which file of yaml/ describes each detector.
 DETECTORS = {
+    "AEGAN": "aegan",
     "SpectrumDensity": "spectrum_density",
     "GANomaly": "ganomaly_density",
     "DenseAE": "baseline",
@@ -33,6 +34,8 @@ DETECTORS = {
     "FAnoGAN": "fanogan",
     "GANomaly as in the paper": "ganomaly",
 }
+
+IMPORTED = ("feature.n_mels=128", "feature.n_fft=1024")  # as the log-mels were made, whatever a file of yaml/ has
 
 DENSITIES = {
     "mahalanobis": {"density": "mahalanobis"},
@@ -132,7 +135,8 @@ def _toycar(options: argparse.Namespace) -> list[tuple[Path, str, list[str]]]:
     plan = []
     for size in options.sizes:
         cache = options.out / str(size) / "cache"
-        common = ["dataset.name=imported", f"cache_directory={cache}", f"dev_directory={cache / 'dev'}", *options.set]
+        common = ["dataset.name=imported", f"cache_directory={cache}", f"dev_directory={cache / 'dev'}"]
+        common += [*IMPORTED, *options.set]
         if not cache.exists():
             command = [sys.executable, str(ROOT / "tools" / "import_logmel.py"), str(ROOT / "yaml/toycar_logmel.yaml")]
             bounds = ["--machine", "ToyCar", "--train-below", str(size), "--test-from", "250"]

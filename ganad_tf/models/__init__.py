@@ -5,6 +5,7 @@ Importing this package registers every name that a saved detector may have in it
 
 import ganad_tf.keras_backend  # noqa: F401 - before Keras
 from ganad_tf.models.adam import Adam
+from ganad_tf.models.aegan import AEGAN
 from ganad_tf.models.dense_ae import DenseAE
 from ganad_tf.models.detector import Detector, HasEmbedding
 from ganad_tf.models.drink import DRINK
@@ -20,6 +21,7 @@ from ganad_tf.models.skip_ganomaly import SkipGANomaly
 from ganad_tf.models.spectrum_density import SpectrumDensity
 
 DETECTORS: dict[str, type[Detector]] = {
+    "AEGAN": AEGAN,
     "DenseAE": DenseAE,
     "DRINK": DRINK,
     "EGBAD": EGBAD,
@@ -35,6 +37,7 @@ DETECTORS: dict[str, type[Detector]] = {
 }
 
 __all__ = [
+    "AEGAN",
     "DETECTORS",
     "DRINK",
     "EGBAD",

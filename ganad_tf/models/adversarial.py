@@ -1,6 +1,6 @@
-"""Parts of the adversarial detectors that no paper's equation says: two optimizers, evaluation, re-initialisation."""
+"""Parts that adversarial detectors share: two optimizers, evaluation, re-initialisation, and some losses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ from ganad_tf.models.detector import Detector, LossMean, as_float32, batch_of
 RESET_DISCRIMINATOR_BELOW = (
     1e-5  # a discriminator this sure of itself teaches the generator nothing (GANomaly's authors' code)
 )
+SMALLEST_SQUARE = 1e-12  # of a norm or deviation, whose derivative at 0 is infinite
 
 
 class TwoOptimizers(Detector):
@@ -22,37 +23,41 @@ class TwoOptimizers(Detector):
     Args:
       losses: Names of the losses, `loss` first, in the order in which training reports them.
       input_dim: Length of a window.
-      hidden: Units of the blocks.
       latent: Length of a latent vector.
-      dropout: Share of units dropped after each block while training.
       kernel_initializer: As Keras names it.
       seed: Of random numbers.
+      hidden: Units of the dense blocks; None for a detector without.
+      dropout: Share of units dropped after each block while training; None for a detector without.
 
     Raises:
       ValueError: If there is no hidden layer.
     """
 
     takes_loss = False
+    hidden: list[int]
+    dropout: float
 
     def __init__(
         self,
         losses: Sequence[str],
         *,
         input_dim: int,
-        hidden: Sequence[int],
         latent: int,
-        dropout: float,
         kernel_initializer: str,
         seed: int,
+        hidden: Sequence[int] | None = None,
+        dropout: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not hidden:
-            raise ValueError("Expected at least one hidden layer. Received: none.")
+        if hidden is not None:
+            if not hidden:
+                raise ValueError("Expected at least one hidden layer. Received: none.")
+            self.hidden = list(hidden)
+        if dropout is not None:
+            self.dropout = dropout
         self.input_dim = input_dim
-        self.hidden = list(hidden)
         self.latent = latent
-        self.dropout = dropout
         self.kernel_initializer = kernel_initializer
         self.seed = seed
         self.loss_means = {name: LossMean(name=name) for name in losses}
@@ -90,7 +95,7 @@ class TwoOptimizers(Detector):
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments that all of these detectors have."""
         names = ("input_dim", "hidden", "latent", "dropout", "kernel_initializer", "seed")
-        return super().get_config() | {name: getattr(self, name) for name in names}
+        return super().get_config() | {name: getattr(self, name) for name in names if hasattr(self, name)}
 
     def compile(  # type: ignore[override]  # Keras' second argument is the loss, which there is none of
         self, optimizer: Any = "adam", discriminator_optimizer: Any = None, **kwargs: Any
@@ -189,6 +194,32 @@ def bce(logit: tf.Tensor, target: float) -> tf.Tensor:
     return tf.reduce_mean(
         tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.fill(tf.shape(logit), target), logits=logit)
     )
+
+
+def gradient_penalty(
+    critic: Callable[[tf.Tensor], tf.Tensor], windows: tf.Tensor, generated: tf.Tensor, places: tf.Tensor
+) -> tf.Tensor:
+    """Mean squared difference from 1 of the norm of a critic's gradient, Gulrajani et al. 2017, Eq. 3.
+
+    Args:
+      critic: `[batch, dims]` → `[batch, 1]`, each row by itself.
+      windows: `[batch, dims]`.
+      generated: `[batch, dims]`.
+      places: `[batch, 1]` from 0 to 1, where between them the gradient is taken; 0 is at the window.
+
+    Returns:
+      A scalar.
+
+    >>> windows = tf.ones([3, 4])
+    >>> float(gradient_penalty(lambda x: tf.reduce_sum(x, axis=1, keepdims=True), windows, -windows, windows[:, :1]))
+    1.0
+    """
+    between = windows + places * (generated - windows)
+    with tf.GradientTape() as tape:
+        tape.watch(between)
+        values = critic(between)
+    squares = tf.reduce_sum(tf.square(tape.gradient(values, between)), axis=-1)
+    return tf.reduce_mean(tf.square(tf.sqrt(tf.maximum(squares, SMALLEST_SQUARE)) - 1))
 
 
 def total(*terms: tf.Tensor) -> tf.Tensor:

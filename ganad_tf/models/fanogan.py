@@ -1,13 +1,13 @@
 """f-AnoGAN: a Wasserstein GAN of normal windows, and an encoder that is trained afterwards to invert its generator."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 from keras import layers
 
-from ganad_tf.models.adversarial import TwoOptimizers, total, update_means
+from ganad_tf.models.adversarial import TwoOptimizers, gradient_penalty, total, update_means
 from ganad_tf.models.detector import as_float32, batch_of
 from ganad_tf.models.networks import dense_blocks
 from ganad_tf.models.refusals import refuse_unknown
@@ -18,7 +18,6 @@ EncoderOutput = Literal["tanh", "linear"]
 Score = Literal["combined", "reconstruction", "feature", "latent"]
 LOSSES = ("loss", "reconstruction_loss", "feature_loss", "generator_loss", "discriminator_loss", "gradient_penalty")
 ADVERSARIAL_STAGE, ENCODER_STAGE = 1, 2
-SMALLEST_SQUARE = 1e-12  # of a gradient's norm, whose derivative at 0 is infinite
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
@@ -294,32 +293,6 @@ class FAnoGAN(TwoStageDetector, TwoOptimizers):
     def _next_seed(self) -> tf.Tensor:
         self.draws.assign_add(1)
         return tf.stack([tf.constant(self.seed, tf.int64), tf.convert_to_tensor(self.draws)])
-
-
-def gradient_penalty(
-    critic: Callable[[tf.Tensor], tf.Tensor], windows: tf.Tensor, generated: tf.Tensor, places: tf.Tensor
-) -> tf.Tensor:
-    """Mean squared difference from 1 of the norm of a critic's gradient, Gulrajani et al. 2017, Eq. 3.
-
-    Args:
-      critic: `[batch, dims]` → `[batch, 1]`, each row by itself.
-      windows: `[batch, dims]`.
-      generated: `[batch, dims]`.
-      places: `[batch, 1]` from 0 to 1, where between them the gradient is taken; 0 is at the window.
-
-    Returns:
-      A scalar.
-
-    >>> windows = tf.ones([3, 4])
-    >>> float(gradient_penalty(lambda x: tf.reduce_sum(x, axis=1, keepdims=True), windows, -windows, windows[:, :1]))
-    1.0
-    """
-    between = windows + places * (generated - windows)
-    with tf.GradientTape() as tape:
-        tape.watch(between)
-        values = critic(between)
-    squares = tf.reduce_sum(tf.square(tape.gradient(values, between)), axis=-1)
-    return tf.reduce_mean(tf.square(tf.sqrt(tf.maximum(squares, SMALLEST_SQUARE)) - 1))
 
 
 def _distance(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
