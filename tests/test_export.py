@@ -397,6 +397,13 @@ def test_in_8_bits_only_the_network_loses_digits(exported_project, monkeypatch, 
     assert not any("log_mel" in name for name in in_8_bits)
 
 
+def test_in_8_bits_a_system_without_dense_layers_is_one_sentence(exported_project, monkeypatch, capsys):
+    monkeypatch.chdir(exported_project)
+    assert main.main(["export", "spectrum.yaml", "--format", "litert-int8"]) == 2
+    assert "Expected a network with dense layers for --format litert-int8" in capsys.readouterr().err
+    assert not (exported_project / "exported_models" / "spectrum_fan.litert-int8").exists()
+
+
 def test_small_boards_ask_for_their_extra_and_for_clips_that_are_there(exported_project, monkeypatch, capsys):
     monkeypatch.chdir(exported_project)
     assert main.main(["export", "gan.yaml", "--format", "litert", "--seconds", "7"]) == 2
