@@ -15,7 +15,7 @@ from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import ConfigError, DataError, InputError
 from ganad_tf.exporting.graph import Member, SoundScorer
 from ganad_tf.features import Normalizer, log_mel_layer
-from ganad_tf.models import EmbeddingKNN, IDClassifier, SpectrumDensity
+from ganad_tf.models import EmbeddingKNN, IDClassifier, SpectrumDensity, embedding_knn
 from ganad_tf.models.adacos import SubClusterAdaCos
 from ganad_tf.models.embedding_knn import image_network, mixed
 from ganad_tf.results import ensemble
@@ -26,6 +26,7 @@ from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving.models import wav
 from ganad_tf.serving.models.artifact import Artifact
 from ganad_tf.training import build as building
+from ganad_tf.training.fused_steps import FusedSteps
 
 IDS = ("00", "02")
 SMALL = {"frames": 12, "machine_ids": IDS, "width": 2, "units": 4, "sub_clusters": 3}
@@ -50,6 +51,14 @@ def windows_of_two_machines(count: int, seed: int = 0) -> tuple[np.ndarray, np.n
 def test_the_image_network_has_the_published_size():
     network = image_network(311, 513, width=16, units=128)
     assert sum(int(np.prod(weight.shape)) for weight in network.trainable_weights) == 967_090
+
+
+@pytest.mark.parametrize("size", [(13, 18), (12, 11)])
+def test_maxima_are_those_of_keras_layer(size):
+    values = np.random.default_rng(0).normal(size=[2, *size, 3]).astype(np.float32)
+    for length, padding in ((3, "valid"), (2, "same")):
+        expected = keras.layers.MaxPooling2D(length, 2, padding=padding)(values)
+        np.testing.assert_array_equal(embedding_knn.maximum(tf.constant(values), length), expected)
 
 
 def test_log_odds_and_negative_log_by_hand():
@@ -127,6 +136,21 @@ def test_centres_stay_where_they_are_and_the_rest_learns():
     assert history.history["val_accuracy"][-1] > 0.8
     scores = detector.anomaly_score(windows).numpy()
     assert np.mean(scores[np.arange(256), numbers] < scores[np.arange(256), 1 - numbers]) > 0.8
+
+
+@pytest.mark.slow
+def test_many_steps_are_compiled_and_the_same_every_time():
+    """As of a long training, in which XLA compiles the steps; it has no deterministic gradient of Keras' pooling."""
+    windows, numbers = windows_of_two_machines(64)
+    batches = tf.data.Dataset.from_tensor_slices((windows, numbers)).batch(32)
+    scores = []
+    for _ in range(2):
+        detector = embedder(seed=1)
+        detector.compile("adam")
+        with detector.training_by(FusedSteps(8, 4).train_function):
+            detector.fit(batches, epochs=2, verbose=0)
+        scores.append(detector.anomaly_score(windows))
+    np.testing.assert_array_equal(*scores)
 
 
 def test_a_steady_level_changes_the_spectrum_s_part_alone():

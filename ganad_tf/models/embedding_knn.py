@@ -1,11 +1,13 @@
 """EmbeddingKNN: embeddings learned by telling machines of one type apart, for a density per machine."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 from ganad_tf.models.adacos import Scale, SubClusterAdaCos
 from ganad_tf.models.adversarial import update_means
@@ -186,15 +188,30 @@ def image_network(frames: int, n_mels: int, width: int, units: int) -> keras.Mod
     hidden = layers.BatchNormalization(axis=2)(image)
     hidden = layers.Conv2D(width, 7, strides=2, use_bias=False)(hidden)
     hidden = layers.ReLU()(layers.BatchNormalization()(hidden))
-    hidden = layers.MaxPooling2D(3, 2)(hidden)
+    hidden = maximum(hidden, 3)
     for number in range(8):
         filters = width * 2 ** (number // 2)
         if number:
             hidden = layers.BatchNormalization()(hidden)
         hidden = _residual_block(hidden, filters, is_halved=number in (2, 4, 6))
-    hidden = layers.MaxPooling2D((hidden.shape[1], 1))(hidden)
-    hidden = layers.BatchNormalization()(layers.Flatten()(hidden))
+    hidden = layers.Flatten()(ops.max(hidden, axis=1))
+    hidden = layers.BatchNormalization()(hidden)
     return keras.Model(image, layers.Dense(units, use_bias=False)(hidden), name="image_network")
+
+
+def maximum(values: Any, size: int) -> Any:
+    """Maximum of `size` x `size`, two steps apart; an odd axis is one longer for a size of 2.
+
+    Keras' layer is not used, because XLA has no gradient of it that is the same every time.
+    """
+    odd = [0 if size != 2 else length % 2 for length in values.shape[1:3]]
+    if any(odd):
+        values = ops.pad(values, [(0, 0), *((0, longer) for longer in odd), (0, 0)], mode="symmetric")
+    ends = [length - size + 1 for length in values.shape[1:3]]
+    parts = [
+        values[:, row : row + ends[0] : 2, column : column + ends[1] : 2] for row, column in np.ndindex(size, size)
+    ]
+    return functools.reduce(ops.maximum, parts)
 
 
 def spectrum_network(n_mels: int, units: int) -> keras.Sequential:
@@ -212,6 +229,5 @@ def _residual_block(inputs: Any, filters: int, *, is_halved: bool) -> Any:
     hidden = layers.ReLU()(layers.BatchNormalization()(hidden))
     hidden = layers.Conv2D(filters, 3, padding="same", use_bias=False)(hidden)
     if is_halved:
-        shortcut = layers.MaxPooling2D(2, 2, padding="same")(shortcut)
-        shortcut = layers.Conv2D(filters, 1, use_bias=False)(shortcut)
+        shortcut = layers.Conv2D(filters, 1, use_bias=False)(maximum(shortcut, 2))
     return layers.Add()([hidden, shortcut])
