@@ -143,6 +143,7 @@ COMPILED = """
 import keras, numpy as np, tensorflow as tf
 from ganad_tf import runtime
 from ganad_tf.models import EmbeddingKNN
+from ganad_tf.training.fused_steps import FusedSteps
 
 runtime.deterministic()
 rng = np.random.default_rng(0)
