@@ -22,37 +22,41 @@ class TwoOptimizers(Detector):
     Args:
       losses: Names of the losses, `loss` first, in the order in which training reports them.
       input_dim: Length of a window.
-      hidden: Units of the blocks.
       latent: Length of a latent vector.
-      dropout: Share of units dropped after each block while training.
       kernel_initializer: As Keras names it.
       seed: Of random numbers.
+      hidden: Units of the dense blocks; None for a detector without.
+      dropout: Share of units dropped after each block while training; None for a detector without.
 
     Raises:
       ValueError: If there is no hidden layer.
     """
 
     takes_loss = False
+    hidden: list[int]
+    dropout: float
 
     def __init__(
         self,
         losses: Sequence[str],
         *,
         input_dim: int,
-        hidden: Sequence[int],
         latent: int,
-        dropout: float,
         kernel_initializer: str,
         seed: int,
+        hidden: Sequence[int] | None = None,
+        dropout: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not hidden:
-            raise ValueError("Expected at least one hidden layer. Received: none.")
+        if hidden is not None:
+            if not hidden:
+                raise ValueError("Expected at least one hidden layer. Received: none.")
+            self.hidden = list(hidden)
+        if dropout is not None:
+            self.dropout = dropout
         self.input_dim = input_dim
-        self.hidden = list(hidden)
         self.latent = latent
-        self.dropout = dropout
         self.kernel_initializer = kernel_initializer
         self.seed = seed
         self.loss_means = {name: LossMean(name=name) for name in losses}
@@ -90,7 +94,7 @@ class TwoOptimizers(Detector):
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments that all of these detectors have."""
         names = ("input_dim", "hidden", "latent", "dropout", "kernel_initializer", "seed")
-        return super().get_config() | {name: getattr(self, name) for name in names}
+        return super().get_config() | {name: getattr(self, name) for name in names if hasattr(self, name)}
 
     def compile(  # type: ignore[override]  # Keras' second argument is the loss, which there is none of
         self, optimizer: Any = "adam", discriminator_optimizer: Any = None, **kwargs: Any
