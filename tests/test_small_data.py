@@ -68,7 +68,7 @@ def test_batches_of_any_size_are_put_together_by_the_law_of_total_variance():
 
 @pytest.mark.parametrize("name", [*small_detectors.TAKES_LOSS, *small_detectors.ADVERSARIAL])
 def test_a_settled_network_reconstructs_as_in_a_step_and_nothing_else_has_changed(name):
-    with_dropout = {"dropout": 0.5} if name in small_detectors.ADVERSARIAL else {}
+    with_dropout = {"dropout": 0.5} if name in small_detectors.WITH_DROPOUT else {}
     detector = small(name, **with_dropout)
     averages = {id(weight) for weight in detector.non_trainable_variables if "moving" in weight.path}
     before = {weight.path: weight.numpy() for weight in detector.variables if id(weight) not in averages}

@@ -28,6 +28,8 @@ DETECTORS = {
     "GMADE": "gmade",
     "IDNN": "idnn",
     "MPDR": "mpdr",
+    "SAGAN": "sagan",
+    "TIAE": "tiae",
     "EGBAD": "egbad",
     "FAnoGAN": "fanogan",
     "GANomaly as in the paper": "ganomaly",

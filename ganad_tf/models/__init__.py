@@ -13,8 +13,10 @@ from ganad_tf.models.ganomaly import GANomaly
 from ganad_tf.models.gmade import GMADE
 from ganad_tf.models.idnn import IDNN
 from ganad_tf.models.mpdr import MPDR
+from ganad_tf.models.sagan import SAGAN
 from ganad_tf.models.skip_ganomaly import SkipGANomaly
 from ganad_tf.models.spectrum_density import SpectrumDensity
+from ganad_tf.models.tiae import TIAE
 
 DETECTORS: dict[str, type[Detector]] = {
     "DenseAE": DenseAE,
@@ -24,8 +26,10 @@ DETECTORS: dict[str, type[Detector]] = {
     "GMADE": GMADE,
     "IDNN": IDNN,
     "MPDR": MPDR,
+    "SAGAN": SAGAN,
     "SkipGANomaly": SkipGANomaly,
     "SpectrumDensity": SpectrumDensity,
+    "TIAE": TIAE,
 }
 
 __all__ = [
@@ -34,6 +38,8 @@ __all__ = [
     "GMADE",
     "IDNN",
     "MPDR",
+    "SAGAN",
+    "TIAE",
     "Adam",
     "DenseAE",
     "Detector",
