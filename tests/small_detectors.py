@@ -10,11 +10,14 @@ LABELLED = [name for name, kind in DETECTORS.items() if kind.takes_machine_ids] 
 UNLABELLED = [name for name in DETECTORS if name not in LABELLED]
 WITHOUT_WEIGHTS = ("SpectrumDensity",)
 TAKES_LOSS = ("DenseAE", "DRINK", "IDNN")
-ADVERSARIAL = ("AEGAN", "EGBAD", "FAnoGAN", "GANomaly", "SkipGANomaly")
+ADVERSARIAL = ("AEGAN", "EGBAD", "FAnoGAN", "GANomaly", "SAGAN", "SkipGANomaly")
 DENSITY = ("GMADE",)  # no bottleneck; the score is a negative log-density, of either sign
 RECURRENT = ("DRINK",)  # nor has it a bottleneck: its states are as long as a frame
+WITHOUT_CODE = ("TIAE",)  # a U-Net, of which no vector stands for a window
 LEARNERS = [name for name in UNLABELLED if name not in WITHOUT_WEIGHTS]
-WITH_BOTTLENECK = [name for name in LEARNERS if name not in DENSITY + RECURRENT]
+RECONSTRUCTING = [name for name in LEARNERS if name not in DENSITY + RECURRENT]
+WITH_BOTTLENECK = [name for name in RECONSTRUCTING if name not in WITHOUT_CODE]
+CONVOLUTIONAL = [name for name in UNLABELLED if DETECTORS[name].convolves]
 WITH_DROPOUT = [name for name in LEARNERS if "dropout" in inspect.signature(DETECTORS[name]).parameters]
 LOSS = {name: {"loss": "mean_squared_error"} if name in TAKES_LOSS else {} for name in UNLABELLED}
 
@@ -28,8 +31,8 @@ def arguments(name: str, hidden: Sequence[int] = (16,), latent: int = 4, frames:
       latent: Units of its bottleneck, if it has one.
       frames: Spectra of a window, for detectors that take them; None for their default, as `build` gives them.
     """
-    # Two of what is traced one by one.
-    sizes = {"hidden": list(hidden), "latent": latent, "frames": frames, "components": 2, "steps": 2, "critic_steps": 2}
-    sizes |= {"units": hidden[0], "base": 4}
+    sizes = {"hidden": list(hidden), "latent": latent, "frames": frames, "base": 4, "discriminator_base": 4}
+    sizes |= {"units": hidden[0]}
+    sizes |= dict.fromkeys(("components", "steps", "critic_steps", "levels"), 2)  # of what is traced one by one
     known = inspect.signature(DETECTORS[name]).parameters
     return {key: value for key, value in sizes.items() if key in known and value is not None}

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_detectors import ADVERSARIAL, LEARNERS, LOSS, UNLABELLED, WITH_BOTTLENECK, arguments
+from small_detectors import ADVERSARIAL, LEARNERS, LOSS, RECONSTRUCTING, UNLABELLED, arguments
 
 from ganad_tf.models import DETECTORS, Detector
 
@@ -93,6 +93,22 @@ NON_DEFAULT = {
         "kernel_initializer": "he_normal",
         "seed": 5,
     },
+    "SAGAN": {
+        "input_dim": 24,
+        "frames": 4,
+        "base": 3,
+        "levels": 3,
+        "pooling": "soft",
+        "first_skip": False,
+        "discriminator_base": 5,
+        "latent": 3,
+        "w_adv": 2.0,
+        "w_con": 3.0,
+        "w_lat": 4.0,
+        "discriminator_latent_loss": True,
+        "kernel_initializer": "random_normal",
+        "seed": 5,
+    },
     "SkipGANomaly": {
         "input_dim": 24,
         "hidden": [16, 12],
@@ -119,6 +135,17 @@ NON_DEFAULT = {
         "seed": 5,
     },
     "SpectrumDensity": {"input_dim": 24},
+    "TIAE": {
+        "input_dim": 24,
+        "frames": 4,
+        "base": 3,
+        "levels": 2,
+        "transforms": ["time", "identity"],
+        "output": "tanh",
+        "self_paced": True,
+        "margin": 2.0,
+        "kernel_initializer": "he_normal",
+    },
 }
 tf.config.experimental.enable_tensor_float_32_execution(False)  # of a GPU
 
@@ -152,7 +179,7 @@ def fit(detector, windows, epochs=1, **kwargs):
 
 # EGBAD reconstructs only because its discriminator asks for it, which takes longer and more units: with 16 units it
 # depends on the processor's rounding.
-EPOCHS = {"AEGAN": 4, "EGBAD": 30}
+EPOCHS = {"AEGAN": 4, "EGBAD": 30, "SAGAN": 3, "TIAE": 3}
 OF_WINDOWS = {  # the other losses are of random codes or places, or of the statistics of a batch
     "AEGAN": ("reconstruction_loss",),
     "EGBAD": ("encoder_loss",),
@@ -160,7 +187,7 @@ OF_WINDOWS = {  # the other losses are of random codes or places, or of the stat
     "MPDR": ("energy",),
 }
 TRAINED = {"GANomaly": {"score": "reconstruction"}, "EGBAD": {"hidden": [64], "latent": 4}}
-OVERFITTED = {"EGBAD": TRAINED["EGBAD"], "FAnoGAN": {"hidden": [64], "latent": 8}}
+OVERFITTED = {"EGBAD": TRAINED["EGBAD"], "FAnoGAN": {"hidden": [64], "latent": 8}, "TIAE": {}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,7 +315,7 @@ class TestEveryDetector:
 
 class TestEveryDetectorThatLearns:
     @pytest.mark.slow
-    @pytest.mark.parametrize("name", WITH_BOTTLENECK)
+    @pytest.mark.parametrize("name", RECONSTRUCTING)
     def test_one_batch_can_be_overfitted_by_what_xla_compiles(self, name):
         detector = make(name, jit_compile=True, **OVERFITTED.get(name, {"latent": 8}))
         windows = normal_windows(32)
@@ -337,7 +364,7 @@ class TestEveryAdversarialDetector:
             mine, theirs = getattr(detector, attribute), getattr(again, attribute)
             assert mine.get_config() == theirs.get_config()
             assert int(theirs.iterations) == 3
-            assert len(mine.variables) == len(theirs.variables) >= 6
+            assert len(mine.variables) == len(theirs.variables) >= 5
             for old, new in zip(mine.variables, theirs.variables, strict=True):
                 np.testing.assert_array_equal(old.numpy(), new.numpy())
 

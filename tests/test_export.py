@@ -17,7 +17,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from conftest import SAMPLE_RATE, tone, write_wav
 from google.protobuf import text_format
-from small_detectors import UNLABELLED, arguments
+from small_detectors import CONVOLUTIONAL, UNLABELLED, arguments
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -383,6 +383,18 @@ def test_small_boards_get_the_same_scores(exported_project, monkeypatch, capsys,
     np.testing.assert_allclose(outputs["anomaly_score"], expected["anomaly_score"], rtol=1e-3, atol=1e-3)
     assert outputs["is_anomaly"].tolist() == expected["is_anomaly"].tolist()
     assert outputs["threshold"] == pytest.approx(expected["threshold"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [litert, onnx])
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_convolutions_run_on_small_boards(name, form, tmp_path):
+    member = make_member(name, SCORERS["paper"])
+    graph = SoundScorer(config_of(), [member], threshold=0.0, precision="float32")
+    clip = CLIPS[1][np.newaxis]
+    form.convert(graph.fixed_size_function(1, clip.shape[1]), tmp_path / form.FILE)
+    outputs = form.load(tmp_path / form.FILE)(clip)
+    np.testing.assert_allclose(outputs["anomaly_score"], [live([member])(clip[0])], rtol=1e-3)
 
 
 def test_in_8_bits_only_the_network_loses_digits(exported_project, monkeypatch, capsys):

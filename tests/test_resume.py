@@ -38,6 +38,7 @@ KILLS = int(os.environ.get("GANAD_KILLS", "6"))  # shared by all detectors
 SMALL = {name: arguments(name) for name in UNLABELLED}
 SMALL["GANomaly"] |= {"dropout": 0.1}
 SMALL["MPDR"] |= {"pretraining_share": 0.25}  # killed in its second stage
+SMALL["TIAE"] |= {"self_paced": True}  # with what it remembers of the epoch before
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -127,6 +128,8 @@ class Kill(keras.callbacks.Callback):
                 ("MPDR", 64, True),
                 ("EGBAD", 0, False),
                 ("EGBAD", 64, True),
+                ("SAGAN", 64, False),
+                ("TIAE", 64, False),
             )
         ),
     ],

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import gate_takes, write_machine
 from small_detectors import UNLABELLED, arguments
 
@@ -24,8 +25,9 @@ from ganad_tf.run import MachineRun
 from ganad_tf.scoring import clip_values
 from ganad_tf.scoring.model_directory import ModelDirectory
 from ganad_tf.scoring.score import score_clips
-from ganad_tf.training import build, guards, train
+from ganad_tf.training import build, fused_steps, guards, train
 from ganad_tf.training.checkpoint import Checkpoint
+from ganad_tf.training.fused_steps import FusedSteps
 from ganad_tf.training.train import train_detector
 
 AUTOENCODER = Model("DenseAE", {"hidden": [16], "latent": 4})  # for what is the same for all and soon traced
@@ -254,6 +256,23 @@ def test_every_detector_scores_a_corrupted_clip_higher_than_its_original(copied,
             windows = (windows_of(log_mel, 5, detector.normalizer)[np.newaxis] for log_mel in (original, corrupted))
             before, after = (float(score(of_clip)[0]) for of_clip in windows)
             assert after > before
+
+
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="compiled on GPUs")
+@pytest.mark.parametrize(("name", "is_compiled"), [("DenseAE", True), ("TIAE", False)])
+def test_long_trainings_are_compiled_but_for_convolutions(config, monkeypatch, name, is_compiled):
+    asked = []
+
+    def uncompiled(*arguments, jit_compile, **how):
+        asked.append(jit_compile)
+        return FusedSteps(*arguments, jit_compile=False, **how)
+
+    monkeypatch.setattr(fused_steps, "WORTH_COMPILING", 1)
+    monkeypatch.setattr(train, "FusedSteps", uncompiled)
+    fit = dataclasses.replace(config.fit, epochs=1)
+    config = dataclasses.replace(config, model=Model(name, arguments(name)), fit=fit)
+    assert train_detector(MachineRun(config, prepared(config), "dev"))
+    assert asked == [is_compiled]
 
 
 @pytest.mark.slow

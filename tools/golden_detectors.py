@@ -62,7 +62,7 @@ def train(directory: Path, name: str) -> Path:
     from ganad_tf.scoring.model_directory import ModelDirectory
 
     known = inspect.signature(DETECTORS[name]).parameters
-    sizes = {"hidden": [4], "latent": 2, "units": 4, "base": 4}
+    sizes = {"hidden": [4], "latent": 2, "units": 4, "base": 2, "levels": 2, "discriminator_base": 2}
     model = {"name": name} | {key: value for key, value in sizes.items() if key in known}
     folders = {
         "dev_directory": "data",

@@ -30,6 +30,8 @@ DETECTORS = {
     "IDNN": "idnn",
     "MPDR": "mpdr",
     "DRINK": "drink",
+    "SAGAN": "sagan",
+    "TIAE": "tiae",
     "EGBAD": "egbad",
     "FAnoGAN": "fanogan",
     "GANomaly as in the paper": "ganomaly",

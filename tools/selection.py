@@ -35,8 +35,10 @@ DETECTORS = (
     "ganomaly_density",
     "gmade",
     "mpdr",
+    "sagan",
     "skip_ganomaly",
     "spectrum_density",
+    "tiae",
 )
 # As a folder of recordings has them, so that every detector learns something from few clips.
 SETTINGS = (

@@ -17,8 +17,10 @@ from ganad_tf.models.gmade import GMADE
 from ganad_tf.models.id_classifier import IDClassifier
 from ganad_tf.models.idnn import IDNN
 from ganad_tf.models.mpdr import MPDR
+from ganad_tf.models.sagan import SAGAN
 from ganad_tf.models.skip_ganomaly import SkipGANomaly
 from ganad_tf.models.spectrum_density import SpectrumDensity
+from ganad_tf.models.tiae import TIAE
 
 DETECTORS: dict[str, type[Detector]] = {
     "AEGAN": AEGAN,
@@ -32,8 +34,10 @@ DETECTORS: dict[str, type[Detector]] = {
     "IDClassifier": IDClassifier,
     "IDNN": IDNN,
     "MPDR": MPDR,
+    "SAGAN": SAGAN,
     "SkipGANomaly": SkipGANomaly,
     "SpectrumDensity": SpectrumDensity,
+    "TIAE": TIAE,
 }
 
 __all__ = [
@@ -44,6 +48,8 @@ __all__ = [
     "GMADE",
     "IDNN",
     "MPDR",
+    "SAGAN",
+    "TIAE",
     "Adam",
     "DenseAE",
     "Detector",

@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from ganad_tf.models.refusals import ALL_ALIKE, refuse_arguments, refuse_other_than_float32, refuse_weights
 
+MOST_WINDOWS, MOST_VALUES = 4096, 2**24  # of a batch outside of training: 10 MB of windows, 64 MB of activations
+
 
 class Detector(keras.Model):
     """An ordinary Keras model that also says how abnormal a window is.
@@ -27,6 +29,7 @@ class Detector(keras.Model):
       reconstructs: Whether calling it gives a reconstruction, `[batch, dims]`; otherwise that is taken to be zero.
       takes_pairs: Whether training wants two independently shuffled batches per step, `((windows, others),)`.
       takes_loss: Whether `compile(loss=...)` says what training lowers; otherwise it is refused.
+      convolves: Whether it convolves, for which XLA on a processor takes several times as long as TensorFlow.
 
     Raises:
       ValueError: If Keras is told to compute in anything but float32.
@@ -38,6 +41,7 @@ class Detector(keras.Model):
     reconstructs = True
     takes_pairs = False
     takes_loss = True
+    convolves = False
     train_function: Any  # Keras'
     _train_function_maker: Callable[["Detector"], Callable[[Iterator[Any]], dict[str, tf.Tensor]]] | None = None
 
@@ -162,6 +166,11 @@ class Detector(keras.Model):
         """
         raise NotImplementedError
 
+    @property
+    def values_per_window(self) -> int:
+        """Values of a window where the network is widest; they bound how many windows are computed together."""
+        return self.input_dim
+
     def warm_up(self, epochs: int) -> int:  # noqa: ARG002
         """Epochs, of all `epochs` of a training, before the validation loss says how good the detector is."""
         return 0
@@ -209,6 +218,16 @@ def as_float32(windows: Any) -> tf.Tensor:
     tf.float32
     """
     return tf.cast(windows, tf.float32)
+
+
+def largest_batch(model: keras.Model) -> int:
+    """Windows that one call outside of training shall compute, for the memory that they take.
+
+    Args:
+      model: A detector, or a model of one's own, which counts as a small one.
+    """
+    values = model.values_per_window if isinstance(model, Detector) else 1
+    return max(1, min(MOST_WINDOWS, MOST_VALUES // values))
 
 
 def batch_of(data: Any) -> Any:

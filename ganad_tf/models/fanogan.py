@@ -150,9 +150,9 @@ class FAnoGAN(TwoStageDetector, TwoOptimizers):
         """Epochs of stage 1, of all `epochs` of a training."""
         return round(epochs * (1 - self.encoder_share))
 
-    def begin_epoch(self, *, is_first_stage: bool) -> None:
+    def begin_stage(self, *, is_first: bool) -> None:
         """Sets the stage."""
-        self.stage.assign(ADVERSARIAL_STAGE if is_first_stage else ENCODER_STAGE)
+        self.stage.assign(ADVERSARIAL_STAGE if is_first else ENCODER_STAGE)
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, dims]` → reconstruction `[batch, dims]`; the generator is always in inference mode."""

@@ -217,9 +217,9 @@ class MPDR(TwoStageDetector):
         """
         return max(1, min(round(self.pretraining_share * epochs), epochs - 1))
 
-    def begin_epoch(self, *, is_first_stage: bool) -> None:
+    def begin_stage(self, *, is_first: bool) -> None:
         """Ends pre-training when its epochs are over."""
-        if not is_first_stage:
+        if not is_first:
             self.begin_energy_stage()
 
     def begin_energy_stage(self) -> None:

@@ -1,20 +1,19 @@
 """Skip-GANomaly: a generator with skip connections, and a discriminator that also says what differs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.adversarial import RESET_DISCRIMINATOR_BELOW, ReconstructionGAN, bce, total, update_means
-from ganad_tf.models.detector import as_float32, batch_of
+from ganad_tf.models.adversarial import RESET_DISCRIMINATOR_BELOW, update_means
+from ganad_tf.models.detector import batch_of
 from ganad_tf.models.networks import dense_blocks, dense_u_net
-
-LOSSES = ("loss", "adversarial_loss", "contextual_loss", "latent_loss", "discriminator_loss")
+from ganad_tf.models.skip_gan import SkipGAN
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
-class SkipGANomaly(ReconstructionGAN):
+class SkipGANomaly(SkipGAN):
     """Normal windows come back as they are, to the eye of a discriminator as well; others don't.
 
     Akcay et al. 2019 (arXiv 1901.08954), section 3, with the dense networks of de Oliveira Neto et al.
@@ -67,9 +66,18 @@ class SkipGANomaly(ReconstructionGAN):
         **kwargs: Any,
     ) -> None:
         common: dict[str, Any] = {"dropout": dropout, "kernel_initializer": kernel_initializer}
-        super().__init__(LOSSES, input_dim=input_dim, hidden=hidden, latent=latent, seed=seed, **common, **kwargs)
-        self.w_adv, self.w_con, self.w_lat = w_adv, w_con, w_lat
-        self.discriminator_latent_loss = discriminator_latent_loss
+        super().__init__(
+            input_dim=input_dim,
+            hidden=hidden,
+            latent=latent,
+            w_adv=w_adv,
+            w_con=w_con,
+            w_lat=w_lat,
+            discriminator_latent_loss=discriminator_latent_loss,
+            seed=seed,
+            **common,
+            **kwargs,
+        )
 
         self.generator = dense_u_net(input_dim, self.hidden, latent, name="generator", **common)
         self.discriminator_features = dense_blocks(
@@ -79,38 +87,6 @@ class SkipGANomaly(ReconstructionGAN):
             latent, [], 1, kernel_initializer=kernel_initializer, name="discriminator_logit"
         )
         self.built = True
-
-    @property
-    def generator_variables(self) -> list[keras.Variable]:
-        """Weights of the generator's step."""
-        return list(self.generator.trainable_variables)
-
-    def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`[batch, dims]` → reconstruction `[batch, dims]`."""
-        return self.generator(as_float32(windows), training=training)
-
-    def compute_losses(self, windows: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """Every loss on one batch, by the names in the class's docstring."""
-        windows = as_float32(windows)
-        reconstruction = self.generator(windows, training=training)  # [batch, dims]
-        real_features = self.discriminator_features(windows, training=training)  # [batch, latent]
-        fake_features = self.discriminator_features(reconstruction, training=training)
-        real_logit = self.discriminator_logit(real_features, training=training)  # [batch, 1]
-        fake_logit = self.discriminator_logit(fake_features, training=training)
-
-        adversarial = bce(fake_logit, 1.0)
-        contextual = tf.reduce_mean(tf.abs(windows - reconstruction))
-        latent = tf.reduce_mean(tf.square(real_features - fake_features))
-        discriminator = bce(real_logit, 1.0) + bce(fake_logit, 0.0)
-        if self.discriminator_latent_loss:
-            discriminator += self.w_lat * latent
-        return {
-            "loss": total(self.w_adv * adversarial, self.w_con * contextual, self.w_lat * latent),
-            "adversarial_loss": adversarial,
-            "contextual_loss": contextual,
-            "latent_loss": latent,
-            "discriminator_loss": discriminator,
-        }
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Runs both networks, steps the generator, then the discriminator, and re-initialises one that has won."""
@@ -127,30 +103,3 @@ class SkipGANomaly(ReconstructionGAN):
         tf.cond(losses["discriminator_loss"] < RESET_DISCRIMINATOR_BELOW, self._reset_discriminator, lambda: None)
         resets = tf.cast(self.discriminator_resets, tf.float32)
         return update_means(self.loss_means, losses, windows) | {"discriminator_resets": resets}
-
-    def run_batch_norm(self, windows: tf.Tensor) -> Iterator[keras.Model]:
-        """Yields each network when it has run in training mode, the discriminator once per side."""
-        reconstruction = self.generator(windows, training=True)
-        yield self.generator
-        for side in (windows, reconstruction):
-            self.discriminator_features(side, training=True)
-            yield self.discriminator_features
-
-    def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
-        """0.9 of the reconstruction's error and 0.1 of its features' for each window, `[batch]`."""
-        windows = as_float32(windows)
-        reconstruction = self.generator(windows, training=False)
-        by_input = tf.reduce_mean(tf.square(windows - reconstruction), axis=-1)
-        real_features = self.discriminator_features(windows, training=False)
-        fake_features = self.discriminator_features(reconstruction, training=False)
-        by_features = tf.reduce_mean(tf.square(real_features - fake_features), axis=-1)
-        return 0.9 * by_input + 0.1 * by_features
-
-    def encode(self, windows: tf.Tensor) -> tf.Tensor:
-        """f(x), which the latent loss compares, `[batch, latent]`."""
-        return self.discriminator_features(as_float32(windows), training=False)
-
-    def get_config(self) -> dict[str, Any]:
-        """Every constructor argument."""
-        names = ("w_adv", "w_con", "w_lat", "discriminator_latent_loss")
-        return super().get_config() | {name: getattr(self, name) for name in names}

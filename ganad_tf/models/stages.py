@@ -1,4 +1,4 @@
-"""Training in two stages under one `fit`."""
+"""Training that depends on the number of the epoch, under one `fit`."""
 
 import inspect
 from typing import Any
@@ -8,15 +8,15 @@ import keras
 from ganad_tf.models.detector import Detector
 
 
-class TwoStageDetector(Detector):
-    """A detector whose training changes once, at the beginning of an epoch; a subclass says when, and what changes.
+class EpochwiseDetector(Detector):
+    """A detector that prepares for every epoch of `fit`; a subclass says how.
 
-    The stage follows from the number of the epoch among all epochs of `fit`, so that a training that goes on from an
-    `initial_epoch` is in the right one.
+    The number of the epoch counts those before a resumption with it, so that a training that goes on from an
+    `initial_epoch` does what an uninterrupted one would.
     """
 
     def fit(self, *arguments: Any, **named: Any) -> keras.callbacks.History:
-        """Trains both stages, as Keras trains.
+        """Trains as Keras trains, with a preparation for each epoch.
 
         Raises:
           ValueError: For weights of windows or classes.
@@ -26,18 +26,35 @@ class TwoStageDetector(Detector):
         given["callbacks"] = [_EpochBegin(), *callbacks]  # others see the stage, and set their learning rate after it
         return super().fit(**{name: value for name, value in given.items() if name != "self"})
 
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Prepares for an epoch.
+
+        Args:
+          epoch: Its number, from 0.
+          epochs: Epochs of the whole training.
+        """
+        raise NotImplementedError
+
+
+class TwoStageDetector(EpochwiseDetector):
+    """A detector whose training changes once, at the beginning of an epoch; a subclass says when, and what changes."""
+
     def warm_up(self, epochs: int) -> int:
         """Epochs of the first stage, of all `epochs` of a training."""
         raise NotImplementedError
 
-    def begin_epoch(self, *, is_first_stage: bool) -> None:
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Prepares for an epoch of its stage."""
+        self.begin_stage(is_first=epoch < self.warm_up(epochs))
+
+    def begin_stage(self, *, is_first: bool) -> None:
         """Prepares for an epoch of the first or the second stage."""
         raise NotImplementedError
 
 
 class _EpochBegin(keras.callbacks.Callback):
-    """Tells the detector the stage of each epoch; Keras counts epochs from 0, those before a resumption with them."""
+    """Tells the detector the number of each epoch, before other callbacks see its weights."""
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Tells it before other callbacks see the weights."""
-        self.model.begin_epoch(is_first_stage=epoch < self.model.warm_up(self.params["epochs"]))
+        """Tells it; Keras counts epochs from 0, those before a resumption with them."""
+        self.model.begin_epoch(epoch, self.params["epochs"])

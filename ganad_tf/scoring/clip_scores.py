@@ -129,8 +129,8 @@ def apply_to_clip(
 
 
 def windows_at_once(detector: Detector) -> int:
-    """Number of a clip's windows that are in memory together: for windows of 640 values, those of 52 s."""
-    return max(1, 2 * pieces.ELEMENTS // detector.input_dim)  # twice as many, because windows are float32
+    """Number of a clip's windows that are in memory together: for dense networks on 640 values, those of 52 s."""
+    return max(1, 2 * pieces.ELEMENTS // detector.values_per_window)  # twice as many, because windows are float32
 
 
 def pool(residual: tf.Tensor, level: tf.Tensor | None, settings: Scorer, *, in_pieces: bool = False) -> tf.Tensor:

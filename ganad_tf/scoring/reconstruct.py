@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from ganad_tf.features import Normalizer
 from ganad_tf.models import Detector
+from ganad_tf.models.detector import largest_batch
 
 
 def reconstruction(detector: Detector, windows: tf.Tensor, n_mels: int, normalizer: Normalizer | None) -> tf.Tensor:
@@ -20,7 +21,8 @@ def reconstruction(detector: Detector, windows: tf.Tensor, n_mels: int, normaliz
     Returns:
       `[n_windows + frames - 1, mels]` in dB, with `frames = dims / n_mels`.
     """
-    reproduced = spectra(detector, windows, n_mels)
+    parts = range(0, len(windows), largest_batch(detector))
+    reproduced = tf.concat([spectra(detector, windows[at : at + parts.step], n_mels) for at in parts], axis=0)
     return between(reproduced[0], reproduced[:, reproduced.shape[1] // 2], reproduced[-1], normalizer)
 
 

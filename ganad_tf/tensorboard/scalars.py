@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from ganad_tf.models import Detector, HasEmbedding
+from ganad_tf.models.detector import largest_batch
 from ganad_tf.tensorboard.monitoring import HasDiscriminator, HasOptimizedLosses
 from ganad_tf.tensorboard.writer import TRAINING, VALIDATION, PeriodicSummaryCallback, SummaryCallback
 
@@ -45,7 +46,7 @@ class TrainingHealth(SummaryCallback):
 
     Args:
       log_dir: As for `SummaryCallback`.
-      windows: `[batch, dims]` float32; some hundreds will do.
+      windows: `[batch, dims]` float32; some hundreds will do, of which a large network is shown fewer.
 
     Raises:
       TypeError: If what is trained is not one of this package's detectors.
@@ -55,17 +56,19 @@ class TrainingHealth(SummaryCallback):
         super().__init__(log_dir)
         self.windows = tf.convert_to_tensor(windows, tf.float32)
         self._measured: Any = None
+        self._chosen = self.windows
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Makes one graph of all that is measured."""
         if not isinstance(self.model, Detector):
             raise TypeError(f"Expected a Detector to look at. Received: {type(self.model).__name__}.")
         self._measured = tf.function(measure, autograph=False)
+        self._chosen = self.windows[:: -(-len(self.windows) // largest_batch(self.model))]
 
     def write_epoch(self, step: int, logs: dict[str, Any]) -> None:  # noqa: ARG002
         """Measures and writes."""
         with self.writer().as_default(step):
-            for name, value in self._measured(self.model, self.windows).items():
+            for name, value in self._measured(self.model, self._chosen).items():
                 tf.summary.scalar(name, value)
 
 

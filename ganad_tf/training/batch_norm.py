@@ -17,8 +17,7 @@ import tensorflow as tf
 from ganad_tf.cache import windows
 from ganad_tf.cache.windows import Source
 from ganad_tf.models import Detector
-
-LARGEST_BATCH = 4096  # windows, about 10 MB
+from ganad_tf.models.detector import largest_batch
 
 
 def settle(detector: Detector, training: Source, *, seed: int, memory_budget_mb: int) -> None:
@@ -32,7 +31,7 @@ def settle(detector: Detector, training: Source, *, seed: int, memory_budget_mb:
     """
     if not _layers(detector):
         return
-    n_batches = -(-training.n_windows // LARGEST_BATCH)
+    n_batches = -(-training.n_windows // largest_batch(detector))
     batch_size = -(-training.n_windows // n_batches)
     unlabelled = dataclasses.replace(training, machine_ids=None)
     settle_on(

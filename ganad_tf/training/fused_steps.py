@@ -27,8 +27,9 @@ class Limits:
 
     Attributes:
       steps: Batches, in each of which no callback is heard and no key stops the process.
-      held: Windows of a block, where only the numbers of their first spectra are handed over.
-      streamed: Windows of a block, where they are handed over themselves, 2.5 KB each.
+      held: Values of a block's windows in a network, where only the numbers of the windows' first spectra are handed
+        over; see `Detector.values_per_window`.
+      streamed: The same, where the windows are handed over themselves.
     """
 
     steps: int
@@ -36,8 +37,8 @@ class Limits:
     streamed: int
 
 
-PROCESSOR = Limits(steps=500, held=2**15, streamed=2**12)  # up to a second or two
-GPU = Limits(steps=4096, held=2**19, streamed=2**15)  # most epochs in one call
+PROCESSOR = Limits(steps=500, held=2**15 * 640, streamed=2**12 * 640)  # up to a second or two
+GPU = Limits(steps=4096, held=2**19 * 640, streamed=2**15 * 640)  # most epochs in one call
 
 
 def limits() -> Limits:

@@ -11,6 +11,7 @@ from ganad_tf.cache.windows import Source
 from ganad_tf.clips import evenly_spread
 from ganad_tf.features import windows_of
 from ganad_tf.models import Detector
+from ganad_tf.models.detector import largest_batch
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +57,11 @@ def explained_share(detector: Detector, source: Source) -> float | None:
     for _, log_mel in records.read(source.cache, chosen):
         windows = windows_of(tf.constant(log_mel[:SPECTRA]), source.frames, source.normalizer, source.hop)
         try:
-            residual = np.asarray(detector.residual(windows), np.float64)
+            parts = range(0, len(windows), largest_batch(detector))
+            residual = np.concatenate([detector.residual(windows[at : at + parts.step]) for at in parts])
         except (ValueError, NotImplementedError, tf.errors.OpError):  # what it returns is no reconstruction
             return None
-        values = np.asarray(windows, np.float64)
+        values, residual = np.asarray(windows, np.float64), np.asarray(residual, np.float64)
         if residual.shape != values.shape:
             return None
         sums += [part.sum(axis=0) for part in (np.ones_like(values), values, values**2, residual**2)]

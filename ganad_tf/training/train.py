@@ -18,6 +18,7 @@ from ganad_tf.errors import DataError, TrainingError
 from ganad_tf.features import Normalizer
 from ganad_tf.files import atomic, lock
 from ganad_tf.models import DETECTORS, Detector
+from ganad_tf.models.detector import largest_batch
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import model_directory, recordings
 from ganad_tf.scoring.fit import check_clip_count, describe_healthy, fit_scorers, warn_of_missing_threshold
@@ -31,8 +32,6 @@ from ganad_tf.training.guards import ReportResets, StopAtNaN
 from ganad_tf.training.steps import n_steps, passes_per_epoch
 
 logger = logging.getLogger(__name__)
-
-VALIDATION_BATCH = 4096  # windows, about 10 MB
 
 
 def train_detector(
@@ -206,7 +205,7 @@ def fit(
         logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
     if checkpoint.stopping:
         checkpoint.stopping.start_from_epoch = detector.warm_up(settings.epochs)
-    steps, held = _fused_steps(config, training, pairs=pairs)
+    steps, held = _fused_steps(detector, config, training, pairs=pairs)
     order: dict[str, Any] = {"seed": config.seed if settings.shuffle else None, "pairs": pairs}
     order |= {"first_epoch": checkpoint.epoch, "passes": passes}
     budget: dict[str, Any] = {"memory_budget_mb": settings.memory_budget_mb}
@@ -222,7 +221,8 @@ def fit(
                 blocks = blocks.apply(tf.data.experimental.prefetch_to_device(gpus[0].name))
         validated = None
         if validation.entries:
-            validated = windows.window_batches(validation, batch_size=VALIDATION_BATCH, seed=None, **budget)
+            batch_size = largest_batch(detector)
+            validated = windows.window_batches(validation, batch_size=batch_size, seed=None, **budget)
         detector.fit(
             blocks,
             validation_data=validated,
@@ -234,7 +234,9 @@ def fit(
         )
 
 
-def _fused_steps(config: Config, training: Source, *, pairs: bool) -> tuple[FusedSteps, HeldSpectra | None]:
+def _fused_steps(
+    detector: Detector, config: Config, training: Source, *, pairs: bool
+) -> tuple[FusedSteps, HeldSpectra | None]:
     """Fused steps, and memory for the spectra on the device that trains; None where they are not held there."""
     settings, limits = config.fit, fused_steps.limits()
     gpus = tf.config.list_logical_devices("GPU")
@@ -247,13 +249,13 @@ def _fused_steps(config: Config, training: Source, *, pairs: bool) -> tuple[Fuse
             megabytes = training.n_bytes >> 20
             logger.warning("%s has no room for %d MB of spectra; they are sent to it in blocks", device, megabytes)
     n_batches = n_steps(settings, training.n_windows, settings.epochs)
-    most_windows = limits.held if held else limits.streamed
+    most_windows = (limits.held if held else limits.streamed) // detector.values_per_window
     steps = FusedSteps(
         settings.batch_size,
         fused_steps.steps_per_block(settings.batch_size, training.n_windows, limits.steps, most_windows),
         batch_at=held.batch_at if held else None,
         pairs=pairs,
-        jit_compile=n_batches >= fused_steps.WORTH_COMPILING,
+        jit_compile=n_batches >= fused_steps.WORTH_COMPILING and (bool(gpus) or not detector.convolves),
         compiles_rest=bool(gpus),
     )
     return steps, held
