@@ -62,6 +62,7 @@ class EmbeddingKNN(Detector):
     takes_loss = False
     takes_machine_ids = True
     reconstructs = False
+    convolves = True
 
     def __init__(
         self,
@@ -95,6 +96,11 @@ class EmbeddingKNN(Detector):
         self.classifier = SubClusterAdaCos(len(machine_ids) * (1 + pseudo_classes), sub_clusters, scale)
         self.classifier.build([None, 2 * units])
         self.built = True
+
+    @property
+    def values_per_window(self) -> int:
+        """Values of a window after the first convolution, or in it."""
+        return max(self.input_dim, self.input_dim * self.width // 4)
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Embeddings, `[batch, dims]` → `[batch, 2 * units]`."""

@@ -59,6 +59,7 @@ class IDClassifier(Detector):
     takes_loss = False
     takes_machine_ids = True
     reconstructs = False
+    convolves = True
 
     def __init__(
         self,
@@ -84,6 +85,11 @@ class IDClassifier(Detector):
             [layers.Input([self.network.output_shape[-1]]), layers.Dense(len(machine_ids))]
         )
         self.built = True
+
+    @property
+    def values_per_window(self) -> int:
+        """Values of a window where the network is widest: 96 channels, by `alpha`, at half of the resolution."""
+        return max(self.input_dim, round(self.input_dim * self.alpha * 96 / 4))
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[batch, dims]` → logits `[batch, ids]`."""
