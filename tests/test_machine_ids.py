@@ -175,6 +175,7 @@ def test_a_steady_level_changes_the_spectrum_s_part_alone():
     assert np.abs(after[:, 4:] - before[:, 4:]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_saved_detector_has_its_machines_scale_and_scores(tmp_path):
     detector, (windows, numbers) = embedder(), windows_of_two_machines(16)
     detector.compile("adam")
@@ -270,7 +271,9 @@ def waveforms(count: int) -> np.ndarray:
     return (np.round(np.stack(clips) * 32768) / 32768).astype(np.float32)
 
 
-@pytest.mark.parametrize("number", [0, 1, 3])
+@pytest.mark.parametrize(
+    "number", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(3, marks=pytest.mark.slow)]
+)
 def test_the_graph_scores_each_clip_as_one_of_its_machine(members, number):
     member, clips = members[number], waveforms(3)
     features = log_mel_layer(configuration.Config().audio, config().feature)

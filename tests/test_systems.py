@@ -68,7 +68,7 @@ def test_the_comparison_lists_published_and_measured_systems(compared):
     assert origins["ensemble"] == origins["spectrum_density, paper's score"] == "measured"
     assert origins["best of the measured (oracle)"] == "oracle"
     markdown = (compared / "tables" / "comparison.md").read_text()
-    assert "| GANomaly (paper) | published |  | 91.00 / 80.00 |" in markdown
+    assert "| GANomaly (paper) | published | none |  | 91.00 / 80.00 |" in markdown
     assert (compared / "tables" / "comparison.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -34,11 +34,14 @@ def explain(
         scores = detector.anomaly_score(windows)
         return tf.gather(scores, machine, axis=1) if detector.takes_machine_ids else scores
 
-    at_every_spectrum = dataclasses.replace(model, hop=1)
     middle = _window_function(lambda windows: reconstruct.middle_spectra(detector, windows, n_mels), [n_mels])
-    (middles,) = clip_values.apply_to_clip(at_every_spectrum, [middle], log_mel, at_once=at_once)
     functions = [_window_function(scores_of, []), clip_values.residual_function(model, fitted.settings)]
-    scores, residual = clip_values.apply_to_clip(model, functions, log_mel, at_once=at_once)
+    if model.hop == 1:
+        middles, scores, residual = clip_values.apply_to_clip(model, [middle, *functions], log_mel, at_once=at_once)
+    else:
+        at_every_spectrum = dataclasses.replace(model, hop=1)
+        (middles,) = clip_values.apply_to_clip(at_every_spectrum, [middle], log_mel, at_once=at_once)
+        scores, residual = clip_values.apply_to_clip(model, functions, log_mel, at_once=at_once)
     first, last = (
         tf.ensure_shape(windows_of(spectra, model.frames, model.normalizer), [1, detector.input_dim])
         for spectra in (log_mel[: model.frames], log_mel[-model.frames :])

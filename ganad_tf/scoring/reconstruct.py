@@ -28,7 +28,8 @@ def reconstruction(detector: Detector, windows: tf.Tensor, n_mels: int, normaliz
 
 def spectra(detector: Detector, windows: tf.Tensor, n_mels: int) -> tf.Tensor:
     """Reconstructed spectra of windows, `[windows, dims]` → `[windows, frames, mels]`."""
-    return tf.reshape(detector.reconstruct(windows), [-1, windows.shape[1] // n_mels, n_mels])
+    reconstruct = detector.reconstruct if isinstance(detector, Detector) else detector  # or a reader's own model
+    return tf.reshape(reconstruct(windows), [-1, windows.shape[1] // n_mels, n_mels])
 
 
 def middle_spectra(detector: Detector, windows: tf.Tensor, n_mels: int) -> tf.Tensor:
