@@ -10,7 +10,6 @@ difference from that of `spectrum_density`, and the same of the best scorer of e
 Intervals are of 95 %, from paired bootstrap samples of the test clips.
 """
 
-import argparse
 import random
 import sys
 from collections.abc import Sequence
@@ -18,53 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from selection import DETECTORS, SCORERS, SETTINGS, WITHOUT_NETWORK
+from selection import SCORERS, WITHOUT_NETWORK, measured_files, parser_of
 
-from ganad_tf import config as configuration
-from ganad_tf import datasets
-from ganad_tf.cli import terminal
 from ganad_tf.clips import by_id
-from ganad_tf.run import MachineRun, machine_runs
+from ganad_tf.run import MachineRun
 
-ROOT = Path(__file__).resolve().parents[1]
 CONFIGURED = "configured"
 RESAMPLES = 2000
 
 
 def main() -> int:
     """Measures what is missing and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", metavar="CONFIG.yaml")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--machine", nargs="+", default=[])
-    parser.add_argument("--detectors", nargs="+", default=DETECTORS, metavar="NAME", help="files of yaml/")
+    parser = parser_of(__doc__)
     parser.add_argument("--clips", type=int, metavar="N", help="normal training clips of each machine ID")
-    parser.add_argument("--set", nargs="+", default=[], metavar="key=value")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    terminal.import_tensorflow()
-    from ganad_tf import runtime
-
-    runtime.deterministic()
-    recordings = configuration.to_dict(configuration.load(options.config, options.set))
-    kept = {key: recordings[key] for key in ("dataset", "audio", "dev_directory", "cache_directory", "deterministic")}
-    measured: dict[str, dict[str, Path]] = {}
-    for name in options.detectors:
-        mapping = configuration.read_yaml(ROOT / "yaml" / f"{name}.yaml") | kept
-        config = configuration.from_mapping(mapping, source=name, overrides=[*SETTINGS, *options.set])
-        if config.dataset.name == "synthetic":
-            from ganad_tf.datasets import synthetic
-
-            synthetic.write(config.data_directory("dev"), config.dataset.synthetic)
-        for run in machine_runs(config, datasets.list_clips(config, "dev", options.machine), "dev"):
-            if not run.listing.clips_of("train"):
-                continue
-            path = options.out / f"{run.machine}-{name}.npz"
-            if not path.exists():
-                np.savez(path, **measure(run, options.clips))
-                print(f"{run.machine} {name}: measured", file=sys.stderr, flush=True)
-            measured.setdefault(run.machine, {})[name] = path
-    print(table(measured))
+    print(table(measured_files(options, lambda run, _: measure(run, options.clips))))
     return 0
 
 

@@ -12,6 +12,7 @@ measured again. Labels choose nothing: they are only counted.
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +68,25 @@ FIXED = (("ganomaly_density", "lulls, knn, whitened"), ("spectrum_density", "lul
 
 def main() -> int:
     """Measures what is missing and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    print(table(measured_files(parser_of(__doc__).parse_args(), measure)))
+    return 0
+
+
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """Arguments of a measurement of detectors on recordings."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", metavar="CONFIG.yaml")
     parser.add_argument("out", type=Path)
     parser.add_argument("--machine", nargs="+", default=[])
     parser.add_argument("--detectors", nargs="+", default=DETECTORS, metavar="NAME", help="files of yaml/")
     parser.add_argument("--set", nargs="+", default=[], metavar="key=value")
-    options = parser.parse_args()
+    return parser
+
+
+def measured_files(
+    options: argparse.Namespace, measure_one: Callable[[MachineRun, str], dict[str, np.ndarray]]
+) -> dict[str, dict[str, Path]]:
+    """Files of measured detectors by machine type and detector; measures those that are missing."""
     options.out.mkdir(parents=True, exist_ok=True)
     terminal.import_tensorflow()
     from ganad_tf import runtime
@@ -94,11 +107,10 @@ def main() -> int:
                 continue
             path = options.out / f"{run.machine}-{name}.npz"
             if not path.exists():
-                np.savez(path, **measure(run, name))
+                np.savez(path, **measure_one(run, name))
                 print(f"{run.machine} {name}: measured", file=sys.stderr, flush=True)
             measured.setdefault(run.machine, {})[name] = path
-    print(table(measured))
-    return 0
+    return measured
 
 
 def measure(run: MachineRun, detector: str) -> dict[str, np.ndarray]:
