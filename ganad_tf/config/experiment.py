@@ -179,7 +179,7 @@ class Config:
     def training_settings(self) -> dict[str, Any]:
         """Settings that a trained detector depends on, with dotted keys."""
         settings = to_dict(self)
-        settings |= {name: getattr(self, name).as_recorded() for name in ("audio", "feature", "fit")}
+        settings |= {name: getattr(self, name).as_recorded() for name in ("audio", "feature", "model", "fit")}
         chosen = ("seed", "deterministic", "audio", "feature", "model", "fit")
         return dict(flatten({key: settings[key] for key in chosen}))
 

@@ -7,6 +7,7 @@ meaning as it is. `experiment.py` puts the sections together.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from ganad_tf.config.dataset import Dataset as Dataset
@@ -17,6 +18,7 @@ from ganad_tf.config.ensemble import Ensemble as Ensemble
 from ganad_tf.config.ensemble import Selection as Selection
 from ganad_tf.config.paths import Location
 from ganad_tf.config.reader import in_range
+from ganad_tf.files import network_file
 
 LONGEST_SPECTRUM = 65536  # samples; a larger FFT is more likely a typing error than intended
 LARGEST_COUNT = 10_000_000
@@ -125,6 +127,17 @@ class Model:
 
     name: str = "DenseAE"
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_recorded(self) -> dict[str, Any]:
+        """Settings that identify detectors; the network of an `Encoder` by its contents, wherever it lies.
+
+        Raises:
+          DataError: If there is no such network.
+        """
+        recorded = {"name": self.name, **self.arguments}
+        if self.name == "Encoder" and recorded.get("path"):
+            recorded["sha256"] = network_file.checksum(Path(recorded.pop("path")).expanduser())
+        return recorded
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from ganad_tf.exporting.deciding import Decider, Tensors, finite
 from ganad_tf.exporting.explaining import explain
 from ganad_tf.exporting.guards import replace_unusable_scores
 from ganad_tf.features import fewest_samples, log_mel_layer, windows_of
+from ganad_tf.models import Encoder
+from ganad_tf.models.frozen import FrozenNetwork
 from ganad_tf.recording_check.limits import RecordingLimits
 from ganad_tf.recording_check.verdict import refuse_not_judged
 from ganad_tf.results import ensemble
@@ -63,6 +65,7 @@ class SoundScorer(tf.Module):
 
     Attributes:
       machine_ids: Machine IDs of which clips can be scored; none if no member needs to know.
+      networks: Frozen networks, which own the variables that the functions use.
       fewest_samples: Minimum length of a clip.
       fewest_frames: Minimum length of a log-mel.
       functions: By signature name; each takes one named tensor and returns named tensors, all `[batch, ...]`:
@@ -98,6 +101,7 @@ class SoundScorer(tf.Module):
         self._length_limit = LengthLimit(longest_samples, config.audio.sample_rate, feature.hop_length)
         self.fewest_samples, self.fewest_frames = shortest_clip(config, members)
         clip = tf.TensorSpec([None, feature.n_mels], tf.float32)
+        self.networks = frozen_networks(members)
         self._weights = [_used_weights(member, clip) for member in self.members]
         # All signatures share one copy of features and networks.
         self._layer = log_mel_layer(config.audio, feature, fft=precision)
@@ -282,6 +286,12 @@ class SoundScorer(tf.Module):
 def recording_limits(members: Sequence[Member]) -> RecordingLimits | None:
     """Recording conditions outside of which a clip is not judged; None for all conditions."""
     return next((member.limits for member in members if member.limits), None)  # all were trained on the same clips
+
+
+def frozen_networks(members: Sequence[Member]) -> list[FrozenNetwork]:
+    """Networks from files of the user's, whose weights are not those of a detector."""
+    detectors = [member.model.detector for member in members]
+    return [detector.network for detector in detectors if isinstance(detector, Encoder)]
 
 
 def shortest_clip(config: Config, members: Sequence[Member]) -> tuple[int, int]:
