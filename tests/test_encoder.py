@@ -168,7 +168,7 @@ def test_another_input_or_output_is_one_sentence(files, tmp_path):
         made(tmp_path / "two.onnx")
 
 
-def test_a_missing_or_damaged_file_is_one_sentence(files, tmp_path):
+def test_a_missing_or_damaged_file_is_one_sentence(tmp_path):
     (tmp_path / "network.txt").write_text("network")
     (tmp_path / "empty").mkdir()
     for name, received in {"none": "nothing", "network.txt": "another kind of file", "empty": "a folder"}.items():

@@ -51,7 +51,7 @@ def collect(inputs: TrainedSystem, name: str) -> dict[str, Any]:
                 "training_data": record["cache"],
                 "n_clips": record["n_clips"],
                 "weights_sha256": member.model.weights_checksum(),
-                "networks_sha256": [network.sha256 for network in frozen_networks([member])],
+                "networks_sha256": [network.sha256 for network in frozen_networks(config, [member])],
             }
             for record, member in zip(records, inputs.members, strict=True)
         ],

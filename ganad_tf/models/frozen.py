@@ -23,6 +23,7 @@ from ganad_tf.files import checksummed, network_file
 Shape = tuple[int | None, ...]
 
 SIGNATURE = "serving_default"  # of a SavedModel that has several
+FATAL = 4  # severity of a message of ONNX Runtime
 _READ_ERRORS = (*checksummed.READ_ERRORS, tf.errors.OpError)
 
 
@@ -178,16 +179,20 @@ def _onnx_model(path: Path) -> _Model:
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # several clips are computed at the same time
+    options.log_severity_level = FATAL  # errors are raised
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own errors have no common class
+    except Exception as error:
         raise _unreadable(path, error) from error
     kinds = {"tensor(float)": tf.float32, "tensor(double)": tf.float64, "tensor(float16)": tf.float16}
     outputs = {one.name: _sizes(one) for one in session.get_outputs()}
 
     def call(name: str, output: str, values: tf.Tensor) -> tf.Tensor:
         def run(array: np.ndarray) -> np.ndarray:
-            return np.asarray(session.run([output], {name: array})[0], np.float32)
+            try:
+                return np.asarray(session.run([output], {name: array})[0], np.float32)
+            except Exception as error:  # ONNX Runtime's own errors have no common class
+                raise ValueError(f"The network in {path} can't compute {array.shape}: {error}") from error
 
         return tf.ensure_shape(tf.numpy_function(run, [values], tf.float32, stateful=False), outputs[output])
 
