@@ -14,7 +14,7 @@ from ganad_tf.audio.sound_checks import Examination, SoundCheck
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError, MemoryShortageError
-from ganad_tf.features import LogMel, fewest_samples, log_mel_layer, memory
+from ganad_tf.features import ClipEncoder, LogMel, feature_layer, fewest_samples, memory
 from ganad_tf.recording_check import statistics
 
 THREADS = (os.cpu_count() or 1) + 1  # one more than cores, because one may wait for its file
@@ -44,13 +44,17 @@ def log_mels(
     """
     long = {clip for clip in clips if lengths.may_be_long(directory / clip.file, clip.size, LONG)}
     short = [clip for clip in clips if clip not in long]
-    layer = log_mel_layer(config.audio, config.feature)
+    layer = feature_layer(config.audio, config.feature)
     yield from _in_parallel(layer, config, short, directory, examinations, threads)
     yield from _one_by_one(layer, config, [clip for clip in clips if clip in long], directory, examinations)
 
 
 def _one_by_one(
-    layer: LogMel, config: Config, clips: Sequence[Clip], directory: Path, examinations: dict[str, Examination]
+    layer: LogMel | ClipEncoder,
+    config: Config,
+    clips: Sequence[Clip],
+    directory: Path,
+    examinations: dict[str, Examination],
 ) -> LogMels:
     """Log-mels of long clips, one at a time."""
     compute = tf.function(
@@ -74,7 +78,7 @@ def _one_by_one(
 
 
 def _in_parallel(
-    layer: LogMel,
+    layer: LogMel | ClipEncoder,
     config: Config,
     clips: Sequence[Clip],
     directory: Path,

@@ -73,7 +73,7 @@ def prepare_all(runs: Sequence[MachineRun], splits: Sequence[str], *, fresh: boo
             counts = (done.n_new, done.n_kept, done.n_dropped, len(done.skipped))
             logger.info("%s %s: %d clips prepared, %d kept, %d dropped, %d left out", title, split, *counts)
     if faults:
-        raise DataError("\n".join(str(fault) for fault in faults))
+        raise DataError("\n".join(dict.fromkeys(map(str, faults))))
 
 
 def train_all(runs: Sequence[MachineRun], *, fresh: bool = False) -> None:

@@ -96,6 +96,12 @@ class Config:
                 "expected another result directory for each of `ensemble.members`, and none of them as "
                 f"`result_directory`. Received: {members} and {self.result_directory!r}."
             )
+        if self.feature.encoder is not None and self.dataset.name == "imported":
+            raise ValueError("expected recordings for `feature.encoder`, which takes waveforms. Received: log-mels.")
+        if self.feature.encoder is not None and self.recording_check.enabled:
+            raise ValueError(
+                "expected no `recording_check` with `feature.encoder`, which looks at mel bands. Received: enabled."
+            )
         decided = {
             "machines": automatic.decide_machines(self.machines, self.fit, self.dataset.name),
             "feature": automatic.decide_feature(self.feature, self.dataset.name),
@@ -159,8 +165,10 @@ class Config:
     @property
     def checks_recordings(self) -> bool:
         """Whether clips with other recording conditions than those of training get no score."""
+        if self.dataset.name == "imported" or self.feature.encoder is not None:
+            return False
         enabled = self.recording_check.enabled
-        return self.dataset.name != "imported" and (self.dataset.name != "dcase2020" if enabled is None else enabled)
+        return self.dataset.name != "dcase2020" if enabled is None else enabled
 
     def data_directory(self, mode: Mode) -> Path:
         """Directory of the recordings of `mode`."""
@@ -169,7 +177,7 @@ class Config:
     def feature_settings(self) -> dict[str, Any]:
         """Settings that a cached log-mel depends on."""
         of_windows = ("standardize", "window_hop")
-        stored = {key: value for key, value in dataclasses.asdict(self.feature).items() if key not in of_windows}
+        stored = {key: value for key, value in self.feature.as_recorded().items() if key not in of_windows}
         return {"version": FEATURE_VERSION, "audio": self.audio.as_recorded(), "feature": stored}
 
     def feature_fingerprint(self) -> str:
@@ -179,7 +187,7 @@ class Config:
     def training_settings(self) -> dict[str, Any]:
         """Settings that a trained detector depends on, with dotted keys."""
         settings = to_dict(self)
-        settings |= {name: getattr(self, name).as_recorded() for name in ("audio", "feature", "fit")}
+        settings |= {name: getattr(self, name).as_recorded() for name in ("audio", "feature", "model", "fit")}
         chosen = ("seed", "deterministic", "audio", "feature", "model", "fit")
         return dict(flatten({key: settings[key] for key in chosen}))
 

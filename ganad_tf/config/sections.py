@@ -7,6 +7,7 @@ meaning as it is. `experiment.py` puts the sections together.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from ganad_tf.config.dataset import Dataset as Dataset
@@ -15,10 +16,11 @@ from ganad_tf.config.dataset import GroupTable as GroupTable
 from ganad_tf.config.dataset import SyntheticData as SyntheticData
 from ganad_tf.config.ensemble import Ensemble as Ensemble
 from ganad_tf.config.ensemble import Selection as Selection
+from ganad_tf.config.feature import Feature as Feature
 from ganad_tf.config.paths import Location
 from ganad_tf.config.reader import in_range
+from ganad_tf.files import network_file
 
-LONGEST_SPECTRUM = 65536  # samples; a larger FFT is more likely a typing error than intended
 LARGEST_COUNT = 10_000_000
 
 
@@ -61,70 +63,22 @@ class Audio:
 
 
 @dataclass(frozen=True)
-class Feature:
-    """`feature`: log-mel spectra and their stacking into windows.
-
-    Attributes:
-      n_mels: Mel bands per spectrum.
-      frames: Consecutive spectra per window.
-      n_fft: Samples per spectrum.
-      hop_length: Samples from one spectrum to the next.
-      power: 2 for power, 1 for magnitude.
-      pad_mode: Padding at both ends of a clip: `reflect` (librosa up to 0.8) or `constant` (librosa since 0.9).
-      log: `baseline` for absolute decibels, `relative_80db` for decibels below the clip's maximum, floored 80 below.
-      standardize: Whether each mel band is standardised by its mean and standard deviation over the training clips;
-        None leaves it to the dataset, as `automatic.py` says.
-      window_hop: Spectra from one window to the next, in training and scoring.
-    """
-
-    n_mels: int = 128
-    frames: int = 5
-    n_fft: int = 1024
-    hop_length: int = 512
-    power: float = 2.0
-    pad_mode: Literal["reflect", "constant"] = "reflect"
-    log: Literal["baseline", "relative_80db"] = "baseline"
-    standardize: bool | None = None
-    window_hop: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("n_mels", "frames", "n_fft", "hop_length", "window_hop"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected a positive `feature.{name}`. Received: {getattr(self, name)}.")
-        if self.n_fft % 2 or self.n_fft > LONGEST_SPECTRUM:
-            raise ValueError(f"expected an even `feature.n_fft` of at most {LONGEST_SPECTRUM}. Received: {self.n_fft}.")
-        if self.hop_length > self.n_fft:
-            raise ValueError(
-                f"expected `feature.hop_length` of at most `feature.n_fft`, so that no sample is skipped. "
-                f"Received: hop_length={self.hop_length}, n_fft={self.n_fft}."
-            )
-        if self.n_mels > self.n_fft // 2:
-            raise ValueError(
-                "expected `feature.n_mels` of at most half of `feature.n_fft`. "
-                f"Received: n_mels={self.n_mels}, n_fft={self.n_fft}."
-            )
-        if not 0 < self.power <= 4:
-            raise ValueError(f"expected `feature.power` above 0 and at most 4. Received: {self.power}.")
-
-    def as_recorded(self) -> dict[str, Any]:
-        """Settings that identify detectors; settings added later only where they are not the default."""
-        recorded = asdict(self)
-        if self.window_hop == Feature.window_hop:
-            del recorded["window_hop"]
-        return recorded
-
-    @property
-    def dims(self) -> int:
-        """Length of one window vector."""
-        return self.frames * self.n_mels
-
-
-@dataclass(frozen=True)
 class Model:
     """`model`: class name of the detector; all other keys are arguments of its constructor."""
 
     name: str = "DenseAE"
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_recorded(self) -> dict[str, Any]:
+        """Settings that identify detectors; the network of an `Encoder` by its contents, wherever it lies.
+
+        Raises:
+          DataError: If there is no such network.
+        """
+        recorded = {"name": self.name, **self.arguments}
+        if self.name == "Encoder" and recorded.get("path"):
+            recorded["sha256"] = network_file.checksum(Path(str(recorded.pop("path"))).expanduser())
+        return recorded
 
 
 @dataclass(frozen=True)

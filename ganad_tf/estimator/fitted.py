@@ -15,7 +15,7 @@ from ganad_tf import audio
 from ganad_tf.cache.directory import Cache
 from ganad_tf.clips import evenly_spread
 from ganad_tf.config import Config
-from ganad_tf.errors import DataError
+from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.estimator import recordings
 from ganad_tf.estimator.recordings import Item
 from ganad_tf.exporting import trained_system
@@ -87,7 +87,13 @@ class FittedDetector:
         return np.array(scores)
 
     def explain(self, item: Item) -> dict[str, np.ndarray]:
-        """Outputs of the signature `explain` of exported models for one clip, without the batch's axis."""
+        """Outputs of the signature `explain` of exported models for one clip, without the batch's axis.
+
+        Raises:
+          ConfigError: If the features are embeddings.
+        """
+        if self.config.feature.encoder is not None:
+            raise ConfigError("Expected log-mels to explain a recording by. Received: `feature.encoder`.")
         waveform = recordings.waveform(item, 0, self.config)
         explained = self._graph.functions["explain"](waveform=waveform[np.newaxis])
         return {name: value[0].numpy() for name, value in explained.items()}

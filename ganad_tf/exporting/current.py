@@ -10,7 +10,7 @@ from ganad_tf.run import MachineRun
 from ganad_tf.serving.models import versions
 
 _PARTS = ("machine", "input", "threshold", "results", "seeds", "versions")
-_OF_MEMBERS = ("detector", "scorer", "training_data", "n_clips", "weights_sha256")
+_OF_MEMBERS = ("detector", "scorer", "training_data", "n_clips", "weights_sha256", "networks_sha256")
 
 
 def is_exported(run: MachineRun, name: str) -> bool:
@@ -27,5 +27,7 @@ def is_exported(run: MachineRun, name: str) -> bool:
 def _compared(entries: dict[str, Any]) -> dict[str, Any]:
     compared = {part: entries.get(part) for part in _PARTS}
     compared["input"] = {key: value for key, value in (compared["input"] or {}).items() if key != "longest_samples"}
-    compared["members"] = [{key: member.get(key) for key in _OF_MEMBERS} for member in entries.get("members", [])]
+    compared["members"] = [
+        {key: member.get(key) or None for key in _OF_MEMBERS} for member in entries.get("members", [])
+    ]
     return compared

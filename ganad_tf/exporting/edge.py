@@ -67,6 +67,10 @@ def export(
     with publishing.no_empty_folders(model):
         atomic.check_writable(model / "1")
         inputs = trained_system.gather(run)
+        if inputs.config.feature.encoder is not None:
+            raise ExportError(
+                f"Expected log-mels for --format {form}, and no `feature.encoder`, which takes waveforms."
+            )
         if known_machine_ids(inputs.members):
             raise ExportError(f"Expected a detector without labels for --format {form}, which has no input for them.")
         tests = _equal_clips(inputs, "test" if run.listing.clips_of("test") else "train", seconds)

@@ -23,7 +23,9 @@ from ganad_tf.exporting.checks import LengthLimit, expect, expect_finite, requir
 from ganad_tf.exporting.deciding import Decider, Tensors, finite
 from ganad_tf.exporting.explaining import explain
 from ganad_tf.exporting.guards import replace_unusable_scores
-from ganad_tf.features import fewest_samples, log_mel_layer, windows_of
+from ganad_tf.features import ClipEncoder, feature_layer, fewest_samples, windows_of
+from ganad_tf.models import Encoder
+from ganad_tf.models.frozen import FrozenNetwork
 from ganad_tf.recording_check.limits import RecordingLimits
 from ganad_tf.recording_check.verdict import refuse_not_judged
 from ganad_tf.results import ensemble
@@ -63,6 +65,7 @@ class SoundScorer(tf.Module):
 
     Attributes:
       machine_ids: Machine IDs of which clips can be scored; none if no member needs to know.
+      networks: Frozen networks, which own the variables that the functions use.
       fewest_samples: Minimum length of a clip.
       fewest_frames: Minimum length of a log-mel.
       functions: By signature name; each takes one named tensor and returns named tensors, all `[batch, ...]`:
@@ -75,6 +78,7 @@ class SoundScorer(tf.Module):
         `explain` `[batch, samples]` to the outputs of `explain_clip`.
         If a member takes machine IDs, all of these also take `machine_id`, `[batch]` strings.
         `audio_format` `[batch]` of any numbers to the audio settings, for clients.
+        With `feature.encoder` there are none of frames, and no `explain`.
     """
 
     def __init__(
@@ -98,24 +102,27 @@ class SoundScorer(tf.Module):
         self._length_limit = LengthLimit(longest_samples, config.audio.sample_rate, feature.hop_length)
         self.fewest_samples, self.fewest_frames = shortest_clip(config, members)
         clip = tf.TensorSpec([None, feature.n_mels], tf.float32)
+        self.networks = frozen_networks(config, members)
         self._weights = [_used_weights(member, clip) for member in self.members]
         # All signatures share one copy of features and networks.
-        self._layer = log_mel_layer(config.audio, feature, fft=precision)
+        self._layer = feature_layer(config.audio, feature, fft=precision)
         self._features = tf.function(self._layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
         machine_id = tf.TensorSpec([], tf.string)
         self._score_clip = tf.function(self.score_clip, input_signature=[clip, machine_id])
         waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
-        log_mel = tf.TensorSpec([None, None, feature.n_mels], tf.float32, "log_mel")
         wav_bytes = tf.TensorSpec([None], tf.string, "wav_bytes")
         self.functions = {
             **self._scoring_functions("waveform", self._scores_of_waveforms, waveform),
             **self._scoring_functions("wav", self._scores_of_files, wav_bytes),
-            **self._scoring_functions("frames", self._scores_of_log_mels, log_mel),
-            "explain": tf.function(self._explain, input_signature=[waveform, *self._machine_id_input()]),
             audio_format.SIGNATURE: constants.audio_format_function(
                 AudioFormat(config.audio, self.fewest_samples, longest_samples)
             ),
         }
+        if feature.encoder is None:  # embeddings are no log-mels, and have no decibels
+            log_mel = tf.TensorSpec([None, None, feature.n_mels], tf.float32, "log_mel")
+            self.functions |= self._scoring_functions("frames", self._scores_of_log_mels, log_mel)
+            explained = [waveform, *self._machine_id_input()]
+            self.functions["explain"] = tf.function(self._explain, input_signature=explained)
 
     def score_clip(self, log_mel: tf.Tensor, machine_id: tf.Tensor, *, in_pieces: bool = True) -> tf.Tensor:
         """Anomaly score of one clip, float32.
@@ -282,6 +289,12 @@ class SoundScorer(tf.Module):
 def recording_limits(members: Sequence[Member]) -> RecordingLimits | None:
     """Recording conditions outside of which a clip is not judged; None for all conditions."""
     return next((member.limits for member in members if member.limits), None)  # all were trained on the same clips
+
+
+def frozen_networks(config: Config, members: Sequence[Member]) -> list[FrozenNetwork]:
+    """Networks from files of the user's, whose weights are not those of a detector."""
+    holders: list[Any] = [feature_layer(config.audio, config.feature), *(member.model.detector for member in members)]
+    return [holder.network for holder in holders if isinstance(holder, ClipEncoder | Encoder)]
 
 
 def shortest_clip(config: Config, members: Sequence[Member]) -> tuple[int, int]:

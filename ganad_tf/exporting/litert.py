@@ -33,6 +33,7 @@ def convert(function: Any, path: Path, calibration: Sequence[np.ndarray] = ()) -
 def _converter(function: Any) -> Any:
     module = tf.Module()
     module.score_waveform = function
+    module.owned = list(function.variables)  # those of frozen networks; all others are constants
     return tf.lite.TFLiteConverter.from_concrete_functions([function], module)
 
 

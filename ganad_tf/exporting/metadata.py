@@ -10,7 +10,7 @@ from typing import Any
 
 from ganad_tf.config import to_dict
 from ganad_tf.errors import DataError
-from ganad_tf.exporting.graph import known_machine_ids, recording_limits
+from ganad_tf.exporting.graph import frozen_networks, known_machine_ids, recording_limits
 from ganad_tf.exporting.portable import strip_private_paths
 from ganad_tf.exporting.trained_system import TrainedSystem
 from ganad_tf.files import atomic
@@ -51,6 +51,7 @@ def collect(inputs: TrainedSystem, name: str) -> dict[str, Any]:
                 "training_data": record["cache"],
                 "n_clips": record["n_clips"],
                 "weights_sha256": member.model.weights_checksum(),
+                "networks_sha256": [network.sha256 for network in frozen_networks(config, [member])],
             }
             for record, member in zip(records, inputs.members, strict=True)
         ],

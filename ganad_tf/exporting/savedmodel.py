@@ -73,8 +73,10 @@ def _longest_samples(inputs: TrainedSystem, seconds: float) -> int:
 
 
 def _save(graph: SoundScorer, directory: Path) -> None:
-    """Writes the traced functions as a SavedModel, with the weights as constants."""
+    """Writes the traced functions as a SavedModel, with the weights as constants but for those of frozen networks."""
     functions = {name: function.get_concrete_function() for name, function in graph.functions.items()}
     signatures = {**functions, "serving_default": functions["score_waveform"]}
+    owner = tf.Module()
+    owner.networks = graph.networks
     with tensorflow_errors.as_oserror():
-        tf.saved_model.save(tf.Module(), str(directory), signatures)
+        tf.saved_model.save(owner, str(directory), signatures)

@@ -14,8 +14,8 @@ from ganad_tf import config as configuration
 from ganad_tf.config import Config, reader
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import ExportError, ThresholdError
-from ganad_tf.exporting.graph import Member, Precision, SoundScorer, shortest_clip
-from ganad_tf.features import log_mel_layer, memory
+from ganad_tf.exporting.graph import Member, Precision, SoundScorer, frozen_networks, shortest_clip
+from ganad_tf.features import feature_layer, memory
 from ganad_tf.findings.healthy import Healthy
 from ganad_tf.results import ensemble, score_files
 from ganad_tf.results.directory import MachineResults
@@ -130,7 +130,7 @@ class TrainedSystem:
 
     @cached_property
     def _log_mel(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        layer = log_mel_layer(self.config.audio, self.config.feature)
+        layer = feature_layer(self.config.audio, self.config.feature)
         return tf.function(layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
 
     def _combined(self, scores: np.ndarray) -> np.ndarray:
@@ -148,10 +148,16 @@ def gather(run: MachineRun) -> TrainedSystem:
     """As `load`, with the threshold.
 
     Raises:
-      ExportError: If the scores of normal clips give no threshold, or the members do not fit together.
+      ExportError: If the scores of normal clips give no threshold, the members do not fit together, or a frozen network
+        is in ONNX.
       DataError, ConfigError: As `load`.
     """
     system = load(run)
+    if not all(network.is_in_graph for network in frozen_networks(system.config, system.members)):
+        raise ExportError(
+            f"Expected a network of TensorFlow, as SavedModel or .keras file, in an exported model of {run.machine}; "
+            "one in ONNX is computed outside its graph."
+        )
     try:
         return dataclasses.replace(system, threshold=system.decision_threshold())
     except ThresholdError as error:

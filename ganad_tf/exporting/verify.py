@@ -33,7 +33,8 @@ def verify(artifact: Path, inputs: TrainedSystem, examples: list[Example], scrat
     """
     arrays: dict[str, Any] = {}
     for number, example in enumerate(examples):
-        arrays[f"{number}.log_mel"] = example.log_mels
+        if inputs.config.feature.encoder is None:
+            arrays[f"{number}.log_mel"] = example.log_mels
         if example.waveforms is not None:
             arrays[f"{number}.waveform"] = example.waveforms
         if example.machine_ids:

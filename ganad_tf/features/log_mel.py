@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from ganad_tf.config.sections import Audio, Feature
 from ganad_tf.errors import ConfigError
-from ganad_tf.features import mel_filters, pieces
+from ganad_tf.features import clip_encoder, mel_filters, pieces
+from ganad_tf.features.clip_encoder import ClipEncoder
 
 EPSILON = float(np.finfo(np.float64).eps)  # added before the logarithm, as in the baseline
 FLOOR_DB = -80.0  # paper, Eq. 3
@@ -202,8 +203,28 @@ def log_mel_layer(audio: Audio, feature: Feature, *, fft: Literal["float64", "fl
         raise ConfigError(f"No spectrum can be computed with the section `feature`: {error}") from error
 
 
+def feature_layer(
+    audio: Audio, feature: Feature, *, fft: Literal["float64", "float32"] = "float64"
+) -> LogMel | ClipEncoder:
+    """The layer of the section `feature`, with `in_pieces` from one clip `[samples]` to `[frames, n_mels]`.
+
+    Raises:
+      ConfigError: If the settings are not valid for the layer.
+      DataError: If there is no encoder where the settings say.
+    """
+    return log_mel_layer(audio, feature, fft=fft) if feature.encoder is None else clip_encoder.clip_encoder(feature)
+
+
 def fewest_samples(feature: Feature) -> int:
-    """Minimum number of samples of a clip: enough spectra for a window, and enough samples for reflection padding."""
+    """Minimum number of samples of a clip: enough spectra for a window, and enough samples for reflection padding.
+
+    With an encoder, enough for a window of embeddings.
+
+    Raises:
+      ConfigError, DataError: If the encoder can't be used.
+    """
+    if feature.encoder is not None:
+        return clip_encoder.fewest_samples(feature)
     return max((feature.frames - 1) * feature.hop_length, feature.n_fft // 2 + 1)
 
 

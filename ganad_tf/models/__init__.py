@@ -11,6 +11,7 @@ from ganad_tf.models.detector import Detector, HasEmbedding
 from ganad_tf.models.drink import DRINK
 from ganad_tf.models.egbad import EGBAD
 from ganad_tf.models.embedding_knn import EmbeddingKNN
+from ganad_tf.models.encoder import Encoder
 from ganad_tf.models.fanogan import FAnoGAN
 from ganad_tf.models.ganomaly import GANomaly
 from ganad_tf.models.gmade import GMADE
@@ -28,6 +29,7 @@ DETECTORS: dict[str, type[Detector]] = {
     "DRINK": DRINK,
     "EGBAD": EGBAD,
     "EmbeddingKNN": EmbeddingKNN,
+    "Encoder": Encoder,
     "FAnoGAN": FAnoGAN,
     "GANomaly": GANomaly,
     "GMADE": GMADE,
@@ -54,6 +56,7 @@ __all__ = [
     "DenseAE",
     "Detector",
     "EmbeddingKNN",
+    "Encoder",
     "FAnoGAN",
     "GANomaly",
     "HasEmbedding",

@@ -43,7 +43,7 @@ def draw_cards(
       DataError: If the cache, the detector or a recording is missing or damaged.
     """
     groups = summary.choose_clips(n_clips)
-    if not groups:  # none is judged
+    if not groups or summary.feature.encoder is not None:  # none is judged, or there are no spectra to show
         return {}
     chosen = list(dict.fromkeys(scored for members in groups.values() for scored in members))
     views = dict(read_views(summary, [scored.clip for scored in chosen]))

@@ -38,6 +38,10 @@ def trial_folds(run: MachineRun, scorers: Sequence[Scorer]) -> list[Fold]:
     Returns:
       The folds; none if there are too few recordings to leave some out.
     """
+    if run.config.feature.encoder is not None:
+        raise ConfigError(
+            "Expected log-mels, of which copies can be corrupted, to select by. Received: feature.encoder."
+        )
     if DETECTORS[run.config.model.name].takes_machine_ids:
         raise ConfigError(f"Expected a detector without labels, to be selected by. Received: {run.config.model.name}.")
     entries = [entry for entry in Cache(run, "train").current().entries if entry.clip.label == 0]

@@ -70,22 +70,32 @@ def of_training(
     log_dir.mkdir(parents=True, exist_ok=True)
     atomic.check_writable(log_dir)
     source = validation if validation.entries else training
-    every, frames = config.tensorboard.every, config.feature.frames
-    features = log_mel_layer(config.audio, config.feature)
-    like: dict[str, Any] = {"log_mel": features, "frames": frames, "normalizer": source.normalizer}
-    shown = _spread(source.entries, config.tensorboard.clips)
-    seen = SECONDS_SEEN * config.audio.sample_rate // config.feature.hop_length + frames
-    spectra = {entry.clip.name: log_mel[:seen] for entry, log_mel in records.read(source.cache, shown)}
     settings = config.training_settings().items()
     compared = {key: value for key, value in settings if key.partition(".")[0] in ("seed", "feature", "model", "fit")}
     logger.info("%s: TensorBoard's logs are in %s", run.machine, log_dir)
     return (
         tensorboard.LossCurves(log_dir),
         tensorboard.TrainingHealth(log_dir, _some_windows(source)),
-        tensorboard.WeightHistograms(log_dir, every=every),
-        tensorboard.SpectrogramImages(log_dir, spectra, every=every, **like),
-        tensorboard.Sounds(log_dir, dict(_recordings(run, shown)), **like),
+        tensorboard.WeightHistograms(log_dir, every=config.tensorboard.every),
+        *_pictures_and_sounds(run, source, log_dir),
         tensorboard.HyperparameterSummary(log_dir, {"machine": run.machine, "mode": run.mode, **compared}),
+    )
+
+
+def _pictures_and_sounds(run: MachineRun, source: Source, log_dir: Path) -> tuple[keras.callbacks.Callback, ...]:
+    """Callbacks that show some clips as spectra and as sound; none for embeddings, which are neither."""
+    config = run.config
+    if config.feature.encoder is not None:
+        logger.info("%s: embeddings have no spectra to be seen", run.machine)
+        return ()
+    features, frames = log_mel_layer(config.audio, config.feature), config.feature.frames
+    like: dict[str, Any] = {"log_mel": features, "frames": frames, "normalizer": source.normalizer}
+    shown = _spread(source.entries, config.tensorboard.clips)
+    seen = SECONDS_SEEN * config.audio.sample_rate // config.feature.hop_length + frames
+    spectra = {entry.clip.name: log_mel[:seen] for entry, log_mel in records.read(source.cache, shown)}
+    return (
+        tensorboard.SpectrogramImages(log_dir, spectra, every=config.tensorboard.every, **like),
+        tensorboard.Sounds(log_dir, dict(_recordings(run, shown)), **like),
     )
 
 

@@ -11,6 +11,7 @@ from ganad_tf.config import Config
 from ganad_tf.config.reader import nearest
 from ganad_tf.config.sections import Compile
 from ganad_tf.errors import ConfigError, DataError
+from ganad_tf.features import feature_layer
 from ganad_tf.models import DETECTORS, Detector, HasEmbedding
 
 
@@ -22,10 +23,13 @@ def build(config: Config, machine_ids: Sequence[str] = ()) -> Detector:
       machine_ids: Those of the training clips, for detectors that need them.
 
     Raises:
-      DataError: If the detector tells machine IDs apart and there are fewer than two.
-      ConfigError: If the detector, an argument of its constructor, the optimizer or the loss is unknown or can't be
-        used.
+      DataError: If the detector tells machine IDs apart and there are fewer than two, or the file of a frozen network
+        is missing or can't be read.
+      ConfigError: If the detector, an argument of its constructor, the optimizer, the loss or the encoder of
+        `feature.encoder` is unknown or can't be used.
     """
+    if config.feature.encoder is not None:
+        feature_layer(config.audio, config.feature)  # an encoder that can't be used shows here too
     name, arguments = config.model.name, dict(config.model.arguments)
     if name not in DETECTORS:
         raise ConfigError(f"Unknown `model.name` {name!r}{nearest(name, DETECTORS)}")

@@ -115,6 +115,11 @@ class Artifact:
         Raises:
           DataError: If it is missing or can't be read.
         """
+        if "explain" not in self.signatures:
+            raise DataError(
+                f"Expected a model of log-mels in {self.directory} for --explain. Received: one of embeddings, for "
+                "which there are no words."
+            )
         path = self.directory / HEALTHY
         try:
             return Healthy.load(path.read_text(encoding="utf-8"))

@@ -48,7 +48,7 @@ def score_all(artifact: Artifact, arrays: dict[str, np.ndarray]) -> Iterator[tup
                     outputs = artifact(signature, {kind: batch, **machines(key, size)})
                 yield f"{key}.{signature}.{size}", np.stack([outputs["anomaly_score"], outputs["is_anomaly"]])
     for key, values in clips.items():
-        if key.endswith("waveform"):
+        if key.endswith("waveform") and "explain" in artifact.signatures:
             inputs = {"waveform": values[:2], **machines(key, 2)}
             scores = artifact("explain", inputs)["anomaly_score"]
             decisions = artifact("score_waveform", inputs)["is_anomaly"]
