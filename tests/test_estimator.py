@@ -176,6 +176,7 @@ def test_ensembles_of_p_values_and_of_ranks(detector, of_arrays):
     assert np.mean(ranks) == 12  # PyOD's names and direction
 
 
+@pytest.mark.slow
 def test_the_weighted_mean_of_an_ensembles_members(tmp_path):
     clips, new = [tone(seed=seed) for seed in range(12)], HEALTHY + BROKEN
     scorers = {"near": {"density": "knn"}, "far": {"density": "mahalanobis"}}

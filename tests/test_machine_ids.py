@@ -126,6 +126,7 @@ def test_mixed_labels_are_the_larger_of_both_shares():
     np.testing.assert_allclose(labels, [[0.75, 0], [0.9, 0]], rtol=1e-6)  # and not 1
 
 
+@pytest.mark.slow
 def test_centres_stay_where_they_are_and_the_rest_learns():
     windows, numbers = windows_of_two_machines(256)
     detector = embedder(pseudo_classes=False)  # reversed noise is noise

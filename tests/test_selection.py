@@ -329,6 +329,7 @@ FAN = (
 )
 
 
+@pytest.mark.slow
 def test_the_verb_prints_what_a_configuration_takes(ganad, tmp_path):
     write_folder(tmp_path / "dev" / "fan", n_normal=14)
     config = tmp_path / "fan.yaml"

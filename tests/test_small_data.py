@@ -12,6 +12,7 @@ import sklearn.mixture
 import sklearn.model_selection
 import small_detectors
 import tensorflow as tf
+from conftest import gate_takes
 from test_training import config, prepared  # noqa: F401 - a fixture
 
 from ganad_tf import config as configuration
@@ -66,7 +67,9 @@ def test_batches_of_any_size_are_put_together_by_the_law_of_total_variance():
     np.testing.assert_allclose(first.moving_variance.numpy(), seen.var(axis=0), rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", [*small_detectors.TAKES_LOSS, *small_detectors.ADVERSARIAL])
+@pytest.mark.parametrize(
+    "name", gate_takes([*small_detectors.TAKES_LOSS, *small_detectors.ADVERSARIAL], "DenseAE", "EGBAD", "GANomaly")
+)
 def test_a_settled_network_reconstructs_as_in_a_step_and_nothing_else_has_changed(name):
     with_dropout = {"dropout": 0.5} if name in small_detectors.WITH_DROPOUT else {}
     detector = small(name, **with_dropout)

@@ -123,6 +123,7 @@ def test_a_self_paced_training_selects_fewer_outliers_than_chance_and_more_and_m
     assert history["selected"][0] == 1 > history["selected"][-1] > history["selected"][1]
 
 
+@pytest.mark.slow
 def test_a_self_paced_training_that_is_resumed_ends_as_one_that_was_not(tmp_path):
     whole, begun = make(self_paced=True), make(self_paced=True)
     windows = RNG.normal(size=[16, 24]).astype(np.float32)

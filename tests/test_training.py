@@ -259,7 +259,9 @@ def test_every_detector_scores_a_corrupted_clip_higher_than_its_original(copied,
 
 
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="compiled on GPUs")
-@pytest.mark.parametrize(("name", "is_compiled"), [("DenseAE", True), ("TIAE", False)])
+@pytest.mark.parametrize(
+    ("name", "is_compiled"), [("DenseAE", True), pytest.param("TIAE", False, marks=pytest.mark.slow)]
+)
 def test_long_trainings_are_compiled_but_for_convolutions(config, monkeypatch, name, is_compiled):
     asked = []
 
