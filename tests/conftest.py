@@ -40,6 +40,10 @@ FIRST = (
     "test_dropout.py",
     "test_console.py",
     "test_report.py",
+    "test_machine_ids.py",
+    "test_tools.py",
+    "test_documents.py",
+    "test_estimator.py",
     "test_tensorboard.py",
     "test_resume.py",
 )
