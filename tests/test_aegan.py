@@ -142,6 +142,7 @@ def test_a_step_is_one_of_the_discriminator_and_then_one_of_the_generator(normal
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_places_between_window_and_reconstruction_follow_from_seed_and_step():
     def penalties(**changes):
         detector = make(**changes)

@@ -180,8 +180,9 @@ def fit(detector, windows, epochs=1, **kwargs):
 
 # EGBAD reconstructs only because its discriminator asks for it, which takes longer and more units: with 16 units it
 # depends on the processor's rounding.
-# Those of convolutions and recurrence take longest to trace; the gate has their own files.
-QUICK = [name for name in UNLABELLED if name not in ("AEGAN", "DRINK", "FAnoGAN", "SAGAN", "TIAE")]
+# The others, with their own files in the gate, take long to trace, or are like one of these.
+SLOW = ("AEGAN", "DRINK", "FAnoGAN", "IDNN", "MPDR", "SAGAN", "SkipGANomaly", "TIAE")
+QUICK = [name for name in UNLABELLED if name not in SLOW]
 FEW = ["DenseAE", "EGBAD", "GANomaly"]  # of one optimizer and of two
 EPOCHS = {"AEGAN": 4, "EGBAD": 30, "SAGAN": 3, "TIAE": 3}
 OF_WINDOWS = {  # the other losses are of random codes or places, or of the statistics of a batch

@@ -113,6 +113,7 @@ def rotations(count, frames):
     return np.stack([np.cos(angles), np.sin(angles)], axis=-1).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_the_order_of_the_frames_counts():
     windows = rotations(2048, 7)
     keras.utils.set_random_seed(1)

@@ -272,9 +272,8 @@ def waveforms(count: int) -> np.ndarray:
     return (np.round(np.stack(clips) * 32768) / 32768).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(3, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1, 3])
 def test_the_graph_scores_each_clip_as_one_of_its_machine(members, number):
     member, clips = members[number], waveforms(3)
     features = log_mel_layer(configuration.Config().audio, config().feature)

@@ -168,6 +168,7 @@ def test_losses_and_score_are_those_of_skip_ganomaly(with_latent):
     np.testing.assert_allclose(detector.anomaly_score(WINDOWS), score, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_discriminator_that_has_won_starts_afresh(monkeypatch):
     detector = make(input_dim=256, frames=16)  # large enough for batch normalisation
     kernels = [weight.numpy() for weight in detector.discriminator_variables if weight.name == "kernel"]
