@@ -22,7 +22,7 @@ from ganad_tf.models.adacos import SubClusterAdaCos
 from ganad_tf.models.embedding_knn import image_network, mixed
 from ganad_tf.results import ensemble
 from ganad_tf.results.score_files import ClipScore
-from ganad_tf.scoring import clip_values, densities
+from ganad_tf.scoring import clip_values, compound_densities, densities
 from ganad_tf.scoring.machine_ids import needs_machine_ids
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving.models import wav
@@ -218,11 +218,11 @@ def test_each_machine_has_a_density_of_its_own_clips():
     vectors, machines = rng.normal(size=[20, 3]), ["00", "02"] * 10
     vectors[1::2, 0] += 50
     settings = Scorer(name="density", density="knn")
-    density = densities.fit_by_machine(vectors, machines, settings, 0)
+    density = compound_densities.fit_by_machine(vectors, machines, settings, 0)
     assert tuple(density.parts) == IDS
     expected = [densities.fit(vectors[start::2], settings, 0)(tf.constant(vectors, tf.float32)) for start in (0, 1)]
     np.testing.assert_array_equal(density(tf.constant(vectors, tf.float32)), np.stack(expected, axis=1))
-    again = densities.from_arrays("knn", density.arrays)
+    again = compound_densities.from_arrays("knn", density.arrays)
     np.testing.assert_array_equal(again(tf.constant(vectors, tf.float32)), np.stack(expected, axis=1))
 
 
@@ -245,7 +245,7 @@ def members() -> list[Member]:
             vectors = np.stack([compute(log_mel)[0] for log_mel in log_mels])
             density = densities.fit(vectors, scorer, 0)
             if needs_machine_ids(detector, scorer):
-                density = densities.fit_by_machine(vectors, list(IDS) * 4, scorer, 0)
+                density = compound_densities.fit_by_machine(vectors, list(IDS) * 4, scorer, 0)
             fitted = FittedScorer(scorer, density, ())
         scores = live(Member(model, fitted), log_mels, list(IDS) * 4)
         named = tuple(ClipScore(f"{n}.wav", float(score)) for n, score in enumerate(scores))

@@ -8,7 +8,7 @@ import tensorflow as tf
 from test_densities import TEST, TRAIN, scored, standardised
 
 from ganad_tf.config.sections import Scorer
-from ganad_tf.scoring import densities, neighbors
+from ganad_tf.scoring import compound_densities, densities, neighbors
 
 # On a line; the distances to the nearest two others are 1 and 2, 1 and 1, 1 and 2, 8 and 8, 8 and 16.
 LINE = np.array([[0.0], [1.0], [2.0], [10.0], [18.0]])
@@ -102,7 +102,7 @@ def test_the_fewest_clips_are_enough_for_a_local_density():
 def test_saved_constants_give_the_same_scores():
     settings = Scorer(name="density", density="knn", local_density=2, smote=2)
     density = densities.fit(TRAIN, settings, seed=0)
-    again = densities.from_arrays("knn", dict(density.arrays))
+    again = compound_densities.from_arrays("knn", dict(density.arrays))
     np.testing.assert_array_equal(again(tf.constant(TEST)), density(tf.constant(TEST)))
 
 

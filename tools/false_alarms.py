@@ -79,7 +79,7 @@ def _rates(
 ) -> dict[tuple[float, str], list[tuple[float, float]]]:
     """Shares of normal clips and of anomalies above the threshold, per rate and method, one pair per repetition."""
     from ganad_tf.cache.directory import Cache
-    from ganad_tf.scoring import densities
+    from ganad_tf.scoring import compound_densities, densities
     from ganad_tf.scoring.folds import Fold, folds
 
     splits = [Cache(run, split).current().entries for split in ("train", "test")]
@@ -105,7 +105,7 @@ def _rates(
             limits["conformal"] = np.concatenate([_trained(run, fold.training, fold)[0] for fold in made])
             arrays = _trained(run, training, Fold(tuple(training), tuple(scored)))[1:]
         masks = [np.isin(range(count), [training.index(entry) for entry in fold.held_out]) for fold in made]
-        density, held_out_scores = densities.fit_averaged(arrays[0], masks, scorer, seed)
+        density, held_out_scores = compound_densities.fit_averaged(arrays[0], masks, scorer, seed)
         limits.setdefault("conformal", held_out_scores)
         tested = densities.score_in_chunks(density, arrays[1])
         for rate, method, limit in _limits(limits):

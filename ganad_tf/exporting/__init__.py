@@ -4,9 +4,10 @@ In: model directories, training scores, and a few clips for verification. Out: a
 `exported_models/<name>/<version>/` (SavedModel) or `exported_models/<name>.<format>/<version>/` (LiteRT, ONNX), with
 `ganad.json`, and the configuration files of TensorFlow Serving.
 
-`members.py` reads detectors, scorers and training scores; `graph.py` joins features, networks, scorers and threshold
-in one graph, with `checks.py` and `guards.py` for bad input, `explaining.py` for the signature `explain` and
-`constants.py` for `audio_format`. `savedmodel.py` and `edge.py` run the export; `litert.py` and `onnx.py` convert;
+`trained_system.py` reads detectors, scorers and training scores; `graph.py` joins features, networks, scorers and
+threshold in one graph, with `deciding.py` for thresholds and p-values, `machine_ids.py` for systems that need them,
+`checks.py` and `guards.py` for bad input, `explaining.py` for the signature `explain` and `constants.py` for
+`audio_format`. `savedmodel.py` and `edge.py` run the export; `litert.py` and `onnx.py` convert;
 `examples.py` chooses clips and `verify.py` compares their scores with the live detector's. `metadata.py` writes
 `ganad.json`, in which `portable.py` keeps no private paths. `publishing.py` numbers versions, `serving_files.py`
 configures TensorFlow Serving.

@@ -17,8 +17,7 @@ import tensorflow as tf
 
 from ganad_tf.audio import LOUDEST
 from ganad_tf.config import Config
-from ganad_tf.errors import ExportError
-from ganad_tf.exporting import constants
+from ganad_tf.exporting import constants, machine_ids
 from ganad_tf.exporting.checks import LengthLimit, expect, expect_finite, require_clips
 from ganad_tf.exporting.deciding import Decider, Tensors, finite
 from ganad_tf.exporting.explaining import explain
@@ -33,7 +32,7 @@ from ganad_tf.scoring import clip_scores, clip_values
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving.models import audio_format
 from ganad_tf.serving.models.audio_format import AudioFormat
-from ganad_tf.serving.models.signature import FALSE_ALARMS, MACHINE_ID
+from ganad_tf.serving.models.signature import FALSE_ALARMS
 
 Precision = Literal["float64", "float32"]
 FARTHEST_DB = 300.0  # beyond silence, -157 dB, and full scale
@@ -121,7 +120,7 @@ class SoundScorer(tf.Module):
         if feature.encoder is None:  # embeddings are no log-mels, and have no decibels
             log_mel = tf.TensorSpec([None, None, feature.n_mels], tf.float32, "log_mel")
             self.functions |= self._scoring_functions("frames", self._scores_of_log_mels, log_mel)
-            explained = [waveform, *self._machine_id_input()]
+            explained = [waveform, *machine_ids.input_of(self.machine_ids)]
             self.functions["explain"] = tf.function(self._explain, input_signature=explained)
 
     def score_clip(self, log_mel: tf.Tensor, machine_id: tf.Tensor, *, in_pieces: bool = True) -> tf.Tensor:
@@ -164,7 +163,7 @@ class SoundScorer(tf.Module):
         """
         member = self.members[0]
         with keras.StatelessScope(self._weights[0]):
-            machine = _number(machine_id, member.model.detector.machine_ids)
+            machine = machine_ids.number_of(machine_id, member.model.detector.machine_ids)
             explained = explain(member.model, member.fitted, log_mel, machine)
         return {"log_mel": log_mel, **explained, "anomaly_score": self._score_clip(log_mel, machine_id)}
 
@@ -173,59 +172,40 @@ class SoundScorer(tf.Module):
     ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
         """The signatures `score_<kind>` and, with calibration scores, `decide_<kind>`."""
 
-        def score(clips: tf.Tensor, *machine_ids: tf.Tensor) -> Tensors:
-            return self._decider.decide(finite(spec.name, scores_of(clips, self._machines(clips, *machine_ids))))
+        def score(clips: tf.Tensor, *given: tf.Tensor) -> Tensors:
+            machines = machine_ids.of_clips(clips, self.machine_ids, *given)
+            return self._decider.decide(finite(spec.name, scores_of(clips, machines)))
 
-        def decide(clips: tf.Tensor, false_alarms: tf.Tensor, *machine_ids: tf.Tensor) -> Tensors:
+        def decide(clips: tf.Tensor, false_alarms: tf.Tensor, *given: tf.Tensor) -> Tensors:
             n_clips, n_rates = tf.shape(clips)[0], tf.shape(false_alarms)[0]
             sentence = (f"{FALSE_ALARMS}: expected one rate per clip,", n_clips, "received", n_rates)
             with tf.control_dependencies([expect(tf.equal(n_clips, n_rates), *sentence)]):
                 false_alarms = tf.identity(false_alarms)
-            scores = scores_of(clips, self._machines(clips, *machine_ids))
+            scores = scores_of(clips, machine_ids.of_clips(clips, self.machine_ids, *given))
             return self._decider.decide_at(finite(spec.name, scores), false_alarms)
 
         rates = tf.TensorSpec([None], tf.float32, FALSE_ALARMS)
-        machine = self._machine_id_input()
+        machine = machine_ids.input_of(self.machine_ids)
         functions = {f"score_{kind}": tf.function(score, input_signature=[spec, *machine])}
         if self._decider.has_p_values:
             functions[f"decide_{kind}"] = tf.function(decide, input_signature=[spec, rates, *machine])
         return functions
 
-    def _machine_id_input(self) -> list[tf.TensorSpec]:
-        """The input `machine_id`, if a member needs it."""
-        return [tf.TensorSpec([None], tf.string, MACHINE_ID)] if self.machine_ids else []
-
-    def _machines(self, clips: tf.Tensor, machine_ids: tf.Tensor | None = None) -> tf.Tensor:
-        """The machine ID of each clip, `[batch]`, checked; empty strings if no member needs it."""
-        n_clips = tf.shape(clips)[0]
-        if machine_ids is None:
-            return tf.fill([n_clips], "")
-        n_ids = tf.shape(machine_ids)[0]
-        is_known = tf.reduce_any(tf.equal(machine_ids[:, tf.newaxis], self.machine_ids), axis=1)
-        unknown = tf.boolean_mask(machine_ids, ~is_known)[:1]
-        known = ", ".join(self.machine_ids)
-        checks = [
-            expect(tf.equal(n_clips, n_ids), f"{MACHINE_ID}: expected one per clip,", n_clips, "received", n_ids),
-            expect(tf.reduce_all(is_known), f"{MACHINE_ID}: expected one of {known}, received", unknown),
-        ]
-        with tf.control_dependencies(checks):
-            return tf.identity(machine_ids)
-
-    def _scores_of_waveforms(self, waveform: tf.Tensor, machine_ids: tf.Tensor) -> tf.Tensor:
+    def _scores_of_waveforms(self, waveform: tf.Tensor, machines: tf.Tensor) -> tf.Tensor:
         def score_waveform(clip: tf.Tensor, machine_id: tf.Tensor) -> tf.Tensor:
             return self._score_clip(self._log_mel("waveform", clip), machine_id)
 
-        return _map(score_waveform, self._check_waveform(waveform), machine_ids)
+        return _map(score_waveform, self._check_waveform(waveform), machines)
 
-    def _scores_of_files(self, wav_bytes: tf.Tensor, machine_ids: tf.Tensor) -> tf.Tensor:
+    def _scores_of_files(self, wav_bytes: tf.Tensor, machines: tf.Tensor) -> tf.Tensor:
         def score_file(file: tf.Tensor, machine_id: tf.Tensor) -> tf.Tensor:
             with tf.control_dependencies(self._length_limit.check_file("wav_bytes", file)):
                 decoded = self._decode(tf.identity(file))
             return self._score_clip(self._log_mel("wav_bytes", decoded), machine_id)
 
-        return _map(score_file, require_clips("wav_bytes", wav_bytes), machine_ids)
+        return _map(score_file, require_clips("wav_bytes", wav_bytes), machines)
 
-    def _scores_of_log_mels(self, log_mel: tf.Tensor, machine_ids: tf.Tensor) -> tf.Tensor:
+    def _scores_of_log_mels(self, log_mel: tf.Tensor, machines: tf.Tensor) -> tf.Tensor:
         with tf.control_dependencies(self._length_limit.check_spectra("log_mel", log_mel)):
             log_mel = require_clips("log_mel", log_mel)
         n_frames = tf.shape(log_mel)[1]
@@ -238,15 +218,15 @@ class SoundScorer(tf.Module):
         ]
         with tf.control_dependencies(checks):
             log_mel = tf.identity(log_mel)
-        return _map(self._score_clip, log_mel, machine_ids)
+        return _map(self._score_clip, log_mel, machines)
 
-    def _explain(self, waveform: tf.Tensor, *machine_ids: tf.Tensor) -> Tensors:
+    def _explain(self, waveform: tf.Tensor, *given: tf.Tensor) -> Tensors:
         def explain_waveform(clip: tf.Tensor, machine_id: tf.Tensor) -> Tensors:
             return self.explain_clip(self._log_mel("waveform", clip), machine_id)
 
         names = ("log_mel", "reconstruction", "window_scores", "band_residual", "anomaly_score")
         dtypes = dict.fromkeys(names, tf.float32)
-        machines = self._machines(waveform, *machine_ids)
+        machines = machine_ids.of_clips(waveform, self.machine_ids, *given)
         return _map(explain_waveform, self._check_waveform(waveform), machines, dtypes)
 
     def _check_waveform(self, waveform: tf.Tensor) -> tf.Tensor:
@@ -304,31 +284,16 @@ def shortest_clip(config: Config, members: Sequence[Member]) -> tuple[int, int]:
 
 
 def known_machine_ids(members: Sequence[Member]) -> tuple[str, ...]:
-    """Machine IDs that all members know which need one; none if no member does.
-
-    Raises:
-      ExportError: If there is no machine that all of them know.
-    """
+    """Machine IDs that all members know which need one; as `machine_ids.known_to_all`."""
     scorers = [clip_values.scorer_function(member.model, member.fitted) for member in members]
-    of_members = [tuple(scorer.machine_ids) for scorer in scorers if scorer.machine_ids]
-    if not of_members:
-        return ()
-    known = tuple(name for name in of_members[0] if all(name in machine_ids for machine_ids in of_members))
-    if not known:
-        raise ExportError("Expected members that know the same machine IDs.")
-    return known
-
-
-def _number(machine_id: tf.Tensor, machine_ids: Sequence[str]) -> tf.Tensor | None:
-    """Number of a machine ID, `[]`; None for a detector that takes none."""
-    return tf.argmax(tf.cast(tf.equal(machine_id, machine_ids), tf.int32)) if machine_ids else None
+    return machine_ids.known_to_all([scorer.machine_ids for scorer in scorers])
 
 
 def _member_score(member: Member, log_mel: tf.Tensor, machine_id: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:
     at_once = clip_scores.windows_at_once(member.model.detector) if in_pieces else None
     function = clip_values.scorer_function(member.model, member.fitted)
     score = clip_values.apply_to_clip(member.model, [function], log_mel, at_once=at_once)[0]
-    return tf.gather(score, _number(machine_id, function.machine_ids)) if function.machine_ids else score
+    return tf.gather(score, machine_ids.number_of(machine_id, function.machine_ids)) if function.machine_ids else score
 
 
 def _used_weights(member: Member, clip: tf.TensorSpec) -> list[tuple[keras.Variable, np.ndarray]]:
@@ -373,14 +338,14 @@ def _combined(
 def _map(
     function: Callable[[tf.Tensor, tf.Tensor], Any],
     clips: tf.Tensor,
-    machine_ids: tf.Tensor,
+    machines: tf.Tensor,
     dtypes: object = tf.float32,
 ) -> Any:
     """Applies a function to each clip and its machine ID; results `[batch, ...]`."""
     # Maps over indices, because mapping over clips copies each of them, and an hour takes 230 MB.
     indices = tf.range(tf.shape(clips)[0])
     return tf.map_fn(
-        lambda index: function(clips[index], machine_ids[index]),
+        lambda index: function(clips[index], machines[index]),
         indices,
         fn_output_signature=dtypes,
         parallel_iterations=PARALLEL_CLIPS,

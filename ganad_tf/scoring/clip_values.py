@@ -15,7 +15,7 @@ from ganad_tf.errors import DataError
 from ganad_tf.features import memory
 from ganad_tf.scoring import clip_scores
 from ganad_tf.scoring.clip_scores import ClipFunction
-from ganad_tf.scoring.densities import DensityByMachine
+from ganad_tf.scoring.compound_densities import DensityByMachine
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.scoring.partial_scores import PartialScores
 

@@ -16,8 +16,9 @@ from ganad_tf.models import DETECTORS
 from ganad_tf.results import conformal
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun
-from ganad_tf.scoring import clip_values, densities
-from ganad_tf.scoring.densities import AnyDensity, AveragedDensity, Density, DensityByMachine
+from ganad_tf.scoring import clip_values, compound_densities, densities
+from ganad_tf.scoring.compound_densities import AnyDensity, AveragedDensity, DensityByMachine
+from ganad_tf.scoring.densities import Density
 from ganad_tf.scoring.folds import folds, has_enough_clips
 from ganad_tf.scoring.machine_ids import needs_machine_ids
 from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory
@@ -173,7 +174,7 @@ def _fitted_density(
     if all_folds and all(has_enough_clips(fold, settings) for fold in all_folds):
         held_out = [{entry.clip for entry in fold.held_out} for fold in all_folds]
         in_fold = [np.array([clip in fold for clip in clips]) for fold in held_out]
-        return densities.fit_averaged(vectors, in_fold, settings, seed)
+        return compound_densities.fit_averaged(vectors, in_fold, settings, seed)
     recordings = recordings_left_out(clips, settings, seed)
     scores = densities.cross_validated_scores(vectors, settings, seed, recordings)
     return densities.fit(vectors, settings, seed), scores

@@ -31,8 +31,8 @@ from ganad_tf.results import score_files
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.results.thresholds import NormalScores
 from ganad_tf.run import MachineRun
-from ganad_tf.scoring import densities, training_record
-from ganad_tf.scoring.densities import AnyDensity
+from ganad_tf.scoring import training_record
+from ganad_tf.scoring.compound_densities import AnyDensity
 
 DETECTOR = "detector.keras"
 HEALTHY = "healthy.json"
@@ -255,7 +255,8 @@ class ModelDirectory:
             if settings.name == "paper":
                 return FittedScorer(settings, None, train_scores)
             with (folder / DENSITY).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-                return FittedScorer(settings, densities.from_arrays(settings.density, dict(arrays)), train_scores)
+                density = compound_densities.from_arrays(settings.density, dict(arrays))
+                return FittedScorer(settings, density, train_scores)
         except (*checksummed.READ_ERRORS, DataError) as error:
             raise training_record.unreadable(folder, error) from error
 
