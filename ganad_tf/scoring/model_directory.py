@@ -31,7 +31,7 @@ from ganad_tf.results import score_files
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.results.thresholds import NormalScores
 from ganad_tf.run import MachineRun
-from ganad_tf.scoring import training_record
+from ganad_tf.scoring import compound_densities, training_record
 from ganad_tf.scoring.compound_densities import AnyDensity
 
 DETECTOR = "detector.keras"
