@@ -77,6 +77,7 @@ COMBINATIONS = [
     for name in UNLABELLED
     for scorer in SCORERS
     if scorer != "embedding" or hasattr(DETECTORS[name], "encode")
+    if scorer in ("paper", "embedding", "knn") or name not in CONVOLUTIONAL
 ]
 
 

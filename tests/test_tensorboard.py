@@ -230,7 +230,7 @@ def test_logs_are_small(watched):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", UNLABELLED)
+@pytest.mark.parametrize("name", [name for name in UNLABELLED if name not in ("AEGAN", "SAGAN")])  # as TIAE
 def test_watching_changes_no_weight_and_needs_no_other_training(tmp_path, recordings, name):
     finals = []
     fit = {"epochs": 2, "batch_size": 32}

@@ -95,7 +95,7 @@ class FittedDetector:
         if self.config.feature.encoder is not None:
             raise ConfigError("Expected log-mels to explain a recording by. Received: `feature.encoder`.")
         waveform = recordings.waveform(item, 0, self.config)
-        explained = self._graph.functions["explain"](waveform=waveform[np.newaxis])
+        explained = self._graph.functions["explain"](waveform[np.newaxis])
         return {name: value[0].numpy() for name, value in explained.items()}
 
     def save(self, folder: Path) -> None:
