@@ -192,7 +192,7 @@ OF_WINDOWS = {  # the other losses are of random codes or places, or of the stat
     "MPDR": ("energy",),
 }
 TRAINED = {"GANomaly": {"score": "reconstruction"}, "EGBAD": {"hidden": [64], "latent": 4}}
-OVERFITTED = {"EGBAD": TRAINED["EGBAD"], "FAnoGAN": {"hidden": [64], "latent": 8}, "TIAE": {}}
+OVERFITTED = {"EGBAD": TRAINED["EGBAD"], "FAnoGAN": {"hidden": [64], "latent": 8}}
 
 
 @dataclasses.dataclass(frozen=True)
