@@ -41,8 +41,8 @@ SMALL = {
     "ganad run yaml/demo.yaml": f"--machine fan --set {FEW}",
     "ganad export yaml/demo.yaml": f"--set {FEW}",
     "ganad run yaml/spectrum_density.yaml": "--set fit.epochs=1",
-    "ganad run my_encoder.yaml": "--set model_directory=model/encoder result_directory=result/encoder",
-    "ganad export my_encoder.yaml": "--set model_directory=model/encoder result_directory=result/encoder",
+    "ganad run my_encoder.yaml": "",
+    "ganad export my_encoder.yaml": "",
     "ganad run my_fan-": "",
     "ganad run my_fan": (
         "--set feature.n_mels=16 fit.epochs=1 threshold.folds=2 "
