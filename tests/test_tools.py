@@ -61,7 +61,11 @@ def run(name, *arguments, cwd, **environment):
     return done.stdout
 
 
-WITH_OPTIONS = [path.name for path in sorted(TOOLS.glob("*.py")) if "parse_args(" in path.read_text()]
+WITH_OPTIONS = [
+    path.name
+    for path in sorted(TOOLS.glob("*.py"))
+    if any(word in path.read_text() for word in ("argparse", "parser_of"))
+]
 ASKING = """
 import contextlib, io, json, pathlib, runpy, sys
 found = {}
