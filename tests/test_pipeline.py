@@ -91,8 +91,11 @@ def test_labelled_windows_are_the_same_with_the_numbers_of_their_machine_ids(sou
     of_clips = [("02", "00", "01").index(entry.clip.machine_id) for entry in entries]
     expected = np.repeat(of_clips, [entry.frames - FRAMES + 1 for entry in entries])
     by_window = {window.tobytes(): number for window, number in zip(stacked_by_hand(source), expected, strict=True)}
-    known = [by_window[window.tobytes()] == number for window, number in zip(windows, numbers, strict=True)
-             if window.tobytes() in by_window]  # fmt: skip
+    known = [
+        by_window[window.tobytes()] == number
+        for window, number in zip(windows, numbers, strict=True)
+        if window.tobytes() in by_window
+    ]
     assert all(known)
     assert len(known) > 0.5 * len(expected)
     assert numbers.dtype == np.int32

@@ -270,11 +270,11 @@ def reserve(source: Source, device: str = "CPU:0") -> HeldSpectra:
     starts = [
         begin + np.arange(0, entry.frames - source.frames + 1, source.hop) for entry, begin in _begins(source).items()
     ]
-    of_rows = [np.full(entry.frames, source.label(entry)) for entry in _begins(source)] if source.machine_ids else None
     labels = None
-    if of_rows:
+    if source.machine_ids:
+        of_rows = np.concatenate([np.full(entry.frames, source.label(entry)) for entry in _begins(source)])
         with tf.device(device):
-            labels = tf.constant(np.concatenate(of_rows), tf.int32)
+            labels = tf.constant(of_rows, tf.int32)
     with tf.device("CPU:0"):
         return HeldSpectra(spectra, tf.constant(np.concatenate(starts), tf.int64), source.frames, labels)
 

@@ -285,8 +285,7 @@ def shortest_clip(config: Config, members: Sequence[Member]) -> tuple[int, int]:
 
 def known_machine_ids(members: Sequence[Member]) -> tuple[str, ...]:
     """Machine IDs that all members know which need one; as `machine_ids.known_to_all`."""
-    scorers = [clip_values.scorer_function(member.model, member.fitted) for member in members]
-    return machine_ids.known_to_all([scorer.machine_ids for scorer in scorers])
+    return machine_ids.known_to_all([clip_values.known_machine_ids(member.model, member.fitted) for member in members])
 
 
 def _member_score(member: Member, log_mel: tf.Tensor, machine_id: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from ganad_tf.models.convolutions import patch_shape
 from ganad_tf.models.detector import as_float32, batch_of
 from ganad_tf.models.prediction import PredictionDetector
 from ganad_tf.models.refusals import refuse_unknown
@@ -63,10 +64,9 @@ class DRINK(PredictionDetector):
                 "Expected one masked frame or more, and as many frames before as after them. "
                 f"Received: frames={frames}, masked={masked}."
             )
-        if input_dim % frames:
-            raise ValueError(f"Expected input_dim to be a multiple of frames. Received: {input_dim} and {frames}.")
+        _, self.n_mels, _ = patch_shape(input_dim, frames)
         refuse_unknown("cell", cell, Cell)
-        self.frames, self.masked, self.n_mels = frames, masked, input_dim // frames
+        self.frames, self.masked = frames, masked
         self.cell, self.units, self.kernel_initializer = cell, units, kernel_initializer
         self.before = self._make_recurrent("before")
         self.after = self._make_recurrent("after", go_backwards=True)

@@ -1,5 +1,6 @@
 """IDClassifier: a network that tells machines of one type apart, and scores how unlike its machine a window is."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganad_tf.models.adversarial import update_means
+from ganad_tf.models.convolutions import patch_shape
 from ganad_tf.models.detector import Detector, LossMean, as_float32, labelled_batch_of
 from ganad_tf.models.refusals import refuse_machine_ids, refuse_unknown
 
@@ -74,13 +76,12 @@ class IDClassifier(Detector):
     ) -> None:
         super().__init__(**kwargs)
         refuse_machine_ids(machine_ids)
-        if input_dim % frames:
-            raise ValueError(f"Expected input_dim to be a multiple of frames. Received: {input_dim}, {frames}.")
+        shape = patch_shape(input_dim, frames)
         refuse_unknown("score", score, Score)
         self.input_dim, self.frames, self.machine_ids = input_dim, frames, tuple(machine_ids)
         self.alpha, self.mixup, self.score, self.seed = alpha, mixup, score, seed
         self.loss_means = {name: LossMean(name=name) for name in ("loss", "accuracy")}
-        self.network = _mobile_net(frames, input_dim // frames, alpha)
+        self.network = _mobile_net(shape, alpha)
         self.classifier = keras.Sequential(
             [layers.Input([self.network.output_shape[-1]]), layers.Dense(len(machine_ids))]
         )
@@ -147,10 +148,10 @@ class IDClassifier(Detector):
         return tuple(share * values + (1 - share) * values[::-1] for values in (windows, labels))
 
 
-def _mobile_net(frames: int, n_mels: int, alpha: float) -> keras.Model:
-    """MobileNetV2 of windows `[batch, frames * n_mels]`, repeated for its three channels, → pooled features."""
-    windows = layers.Input([frames * n_mels])
-    image = layers.Concatenate()([layers.Reshape([frames, n_mels, 1])(windows)] * 3)
+def _mobile_net(shape: tuple[int, int, int], alpha: float) -> keras.Model:
+    """MobileNetV2 of windows as patches of this shape, repeated for its three channels, → pooled features."""
+    windows = layers.Input([math.prod(shape)])
+    image = layers.Concatenate()([layers.Reshape(shape)(windows)] * 3)
     network = keras.applications.MobileNetV2(
         input_tensor=image, alpha=alpha, weights=None, include_top=False, pooling="avg"
     )

@@ -51,7 +51,10 @@ def with_paper_scores(summaries: SummariesBySystem, directories: Sequence[Path])
 def compare(summaries: SummariesBySystem, path: Path) -> Comparison:
     """Compares the systems and draws the bars to `path`; the note names machine types without areas."""
     areas = {name: _areas(machines) for name, machines in summaries.items()}
-    measured = [System(name, "measured", (means,), _labels(summaries[name])) for name, means in areas.items()]
+    measured = [
+        System(name, "measured", (means,), comparison.labels_of(summary.origin for summary in summaries[name]))
+        for name, means in areas.items()
+    ]
     left_out = [
         f"{summary.title} of {name}"
         for name, machines in summaries.items()
@@ -70,11 +73,6 @@ def compare(summaries: SummariesBySystem, path: Path) -> Comparison:
     alt = "Bars of AUC and pAUC of every system for each machine type; the numbers are in the table above."
     note = f"{comparison.NOTE if published else comparison.UNITS} {lacking}".strip()
     return Comparison(systems, comparison.table(systems), note, Picture(path, alt))
-
-
-def _labels(summaries: Sequence[MachineSummary]) -> str:
-    takes_machine_ids = any(summary.origin.get("takes_machine_ids", False) for summary in summaries)
-    return comparison.MACHINE_ID if takes_machine_ids else "none"
 
 
 def _is_challenge(summary: MachineSummary) -> bool:

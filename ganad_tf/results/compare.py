@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -253,8 +254,12 @@ def _read_system(name: str, directories: Sequence[Path]) -> System:
                 )
     percent = ({machine: Areas(*(100 * value for value in areas)) for machine, areas in run.items()} for run in runs)
     origins = [machine.read_origin() for directory in directories for machine in ResultDirectory(directory).machines()]
-    takes_machine_ids = any((origin or {}).get("takes_machine_ids", False) for origin in origins)
-    return System(name, "measured", tuple(percent), MACHINE_ID if takes_machine_ids else "none")
+    return System(name, "measured", tuple(percent), labels_of(origins))
+
+
+def labels_of(origins: Iterable[Mapping[str, Any] | None]) -> str:
+    """Labels that a measured system needs, by the origins of its scores; None for an unknown origin."""
+    return MACHINE_ID if any((origin or {}).get("takes_machine_ids", False) for origin in origins) else "none"
 
 
 def _labels(name: str) -> str:

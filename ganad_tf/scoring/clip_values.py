@@ -32,8 +32,15 @@ def scorer_function(model: TrainedDetector, scorer: FittedScorer) -> ClipFunctio
     return dataclasses.replace(
         vectors,
         clip_step=lambda *rows, **how: density(vectors.clip_step(*rows, **how)),
-        machine_ids=tuple(density.parts) if isinstance(density, DensityByMachine) else (),
+        machine_ids=known_machine_ids(model, scorer),
     )
+
+
+def known_machine_ids(model: TrainedDetector, scorer: FittedScorer) -> tuple[str, ...]:
+    """The machine IDs for each of which a scorer has a score; none if a clip's score is the same for all."""
+    if scorer.density is None:
+        return tuple(model.detector.machine_ids)
+    return tuple(scorer.density.parts) if isinstance(scorer.density, DensityByMachine) else ()
 
 
 def of_machine(values: np.ndarray, function: ClipFunction, machine_id: str) -> np.ndarray:
