@@ -495,20 +495,22 @@ def test_it_answers_health_while_it_loads_and_a_second_signal_ends_it_at_once(tm
 
 
 @pytest.mark.slow
-def test_out_of_memory_while_parsing_is_503_and_the_server_lives():
+def test_out_of_memory_is_503_and_the_server_lives_and_stops():
     running = Server(DEMO, launcher=["env"])  # without memory that was free before it was forked
     try:
         assert running.ask("POST", PREDICT, GOOD)[0] == 200
         numbers = b'{"instances": [[' + b"0.5," * 9_000_000 + b"0]]}"
         unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-        size = int(re.search(r"VmSize:\s+(\d+)", Path(f"/proc/{running.process.pid}/status").read_text())[1])
-        for room in (60_000_000, 150_000_000, 250_000_000):  # beyond the first size: it ends at other places each time
-            resource.prlimit(running.process.pid, resource.RLIMIT_AS, (1024 * size + room, unlimited[1]))
+        for room in (250, 150, 60, 10, 1):  # MB: it ends while the body is parsed, later ones while it is received
+            size = int(re.search(r"VmSize:\s+(\d+)", Path(f"/proc/{running.process.pid}/status").read_text())[1])
+            limit = (1024 * size + room * 1_000_000, unlimited[1])
+            resource.prlimit(running.process.pid, resource.RLIMIT_AS, limit)
             code, answer = running.ask("POST", PREDICT, numbers)
             assert code == 503, answer
             assert "memory" in answer["error"]
             resource.prlimit(running.process.pid, resource.RLIMIT_AS, unlimited)
             assert running.ask("POST", PREDICT, GOOD)[0] == 200
+        resource.prlimit(running.process.pid, resource.RLIMIT_AS, limit)  # too little for the stack of a new thread
     finally:
         assert running.stop() == 0
     assert "Traceback" not in "".join(running.lines)

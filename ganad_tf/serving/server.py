@@ -114,7 +114,7 @@ async def _serve(
         service.is_draining = True
         repository.close()
         await asyncio.gather(http_server.drain(), *(other.stop(limits.drain_seconds) for other in others))
-        await asyncio.to_thread(service.close)
+        service.close()
 
 
 def _load_models(repository: Repository) -> "asyncio.Future[None]":

@@ -25,6 +25,7 @@ from ganad_tf.serving.models.batching import Arrays, Batcher
 from ganad_tf.serving.models.repository import NotHereError, Repository
 from ganad_tf.serving.models.signature import find_signature, quote_name
 from ganad_tf.serving.models.versions import State
+from ganad_tf.serving.pools import start_pool
 from ganad_tf.serving.protocols import parsing
 from ganad_tf.serving.refusals import BusyError, TooLargeError
 
@@ -71,10 +72,10 @@ class Service:
         self.metrics = Metrics(repository, queue_length=lambda: self._n_open)
         self.is_draining = False
         self._batcher = Batcher(n_workers=cores, largest=limits.batch, observe=self.metrics.batch)
-        self._parsers = ThreadPoolExecutor(cores, "parse")
-        self._large = ThreadPoolExecutor(1, "parse-large")
-        self._serial = ThreadPoolExecutor(1, "compress")
-        self._loaders = ThreadPoolExecutor(cores, "load")
+        self._parsers = start_pool(cores, "parse")
+        self._large = start_pool(1, "parse-large")
+        self._serial = start_pool(1, "compress")
+        self._loaders = start_pool(cores, "load")
         self._n_open = 0
 
     def close(self) -> None:
@@ -151,6 +152,11 @@ class Service:
     async def run_serially(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Calls a function in a thread, one call at a time, which bounds the memory of large bodies."""
         return await _run_in(self._serial, function, *arguments)
+
+    async def metrics_text(self) -> bytes:
+        """Metrics in Prometheus' text format."""
+        text: bytes = await _run_in(self._parsers, self.metrics.text)
+        return text
 
     def json_bound(self, artifact: Artifact) -> parsing.Bound:
         """Bounds on the JSON of a request to a model."""

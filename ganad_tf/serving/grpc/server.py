@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -24,6 +23,7 @@ from ganad_tf.serving import logs
 from ganad_tf.serving.access import Access
 from ganad_tf.serving.grpc import messages
 from ganad_tf.serving.models.signature import shorten
+from ganad_tf.serving.pools import start_pool
 from ganad_tf.serving.protocols import rest
 from ganad_tf.serving.refusals import BUG, RefusedError, refusal
 from ganad_tf.serving.service import Service
@@ -88,7 +88,7 @@ class GrpcServer:
         self._access = access
         self._credentials = credentials
         self._has_access_log = has_access_log
-        self._parser = ThreadPoolExecutor(1, "parse-grpc")  # one message at a time bounds the memory
+        self._parser = start_pool(1, "parse-grpc")  # one message at a time bounds the memory
         limits = service.limits
         self._server = grpc.aio.server(
             maximum_concurrent_rpcs=CALLS_PER_SLOT * limits.queue,

@@ -1,6 +1,5 @@
 """Routes of the HTTP server, in one table that also gives `Allow` and `/openapi.json`."""
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -142,7 +141,7 @@ class Endpoints:
 
     async def metrics(self, _: EndpointRequest) -> Answer:
         """Counts in Prometheus' text format."""
-        text = await asyncio.to_thread(self._service.metrics.text)
+        text = await self._service.metrics_text()
         return Answer(text, {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def openapi(self, _: EndpointRequest) -> Answer:

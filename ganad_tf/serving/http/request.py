@@ -76,8 +76,8 @@ class Handler(web.RequestHandler):
         try:
             if not self._refused and not self._finished:
                 self._keep(chunk)
-        except RefusedError as error:
-            self._refused = error
+        except (RefusedError, MemoryError) as error:
+            self._refused = refusal(error)
             self._release_body()
         if self._refused and self._n_received > 2 * self._limits.body_bytes and not self._finished:
             self._finish_now(self._refused)
