@@ -37,6 +37,8 @@ class Clip:
       mtime_ns: Time of last modification in nanoseconds.
       group: Recording or other set that the clip is a part of; empty if it stands alone. See `recording`.
       channel: The channel, from 0, if each channel of the file is a clip; None for that of the settings.
+      domain: Conditions of the recording: `source`, `target` (of which few normal clips are for training), or empty.
+      attributes: Names and values of what else is known of the recording, such as `("vel", "16")`, sorted by name.
     """
 
     file: str
@@ -49,6 +51,8 @@ class Clip:
     mtime_ns: int
     group: str = ""
     channel: int | None = None
+    domain: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> str:

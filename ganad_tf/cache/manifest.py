@@ -182,7 +182,8 @@ def _group(clip: Clip) -> list[str]:
 
 def _entry(body: dict[str, Any]) -> Entry:
     lists = {name: tuple(body.get(name, ())) for name in ("remarks", "sound")}
-    return Entry(**{**body, **lists, "clip": Clip(**body["clip"])})
+    attributes = tuple((name, value) for name, value in body["clip"].get("attributes", ()))
+    return Entry(**{**body, **lists, "clip": Clip(**{**body["clip"], "attributes": attributes})})
 
 
 def _statistics(body: dict[str, Any] | None) -> Statistics | None:
