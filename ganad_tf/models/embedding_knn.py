@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from ganad_tf.models import mdam
 from ganad_tf.models.adacos import Scale, SubClusterAdaCos
 from ganad_tf.models.adversarial import update_means
 from ganad_tf.models.detector import Detector, LossMean, as_float32, labelled_batch_of
@@ -37,7 +38,8 @@ class EmbeddingKNN(Detector):
     Networks without bias, fixed random centres, mixture and loss are the author's, whose networks see the spectrogram
     and the waveform's spectrum of a whole clip of 10 s. Our choice: both see log-mels of a window, because the cache
     holds no waveforms; classes are machine IDs and, with `pseudo_classes`, those of windows with the mel axis reversed,
-    which half of the windows of a step are: two or four IDs alone are too easy to tell apart.
+    which half of the windows of a step are: two or four IDs alone are too easy to tell apart. `attention` and
+    `mixed_styles` add our reading of MDAM after the image network's first block (`mdam.py`).
 
     Args:
       input_dim: Length of a window.
@@ -50,7 +52,9 @@ class EmbeddingKNN(Detector):
       mixup: Whether windows are mixed while training.
       pseudo_classes: Whether reversed windows are classes of their own.
       l2: Weight of the squared kernels.
-      seed: Of mixtures and reversals.
+      attention: Whether the image network has `mdam.MultiDimensionalAttention`.
+      mixed_styles: Probability that a window's feature map gets a style mixed with another's while training.
+      seed: Of mixtures, reversals and styles.
 
     Raises:
       ValueError: If there are fewer than two IDs or one twice, or windows are too small.
@@ -76,6 +80,8 @@ class EmbeddingKNN(Detector):
         mixup: bool = True,
         pseudo_classes: bool = True,
         l2: float = 1e-5,
+        attention: bool = False,
+        mixed_styles: float = 0.0,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -87,11 +93,14 @@ class EmbeddingKNN(Detector):
                 f"Expected windows of {SHORTEST} spectra and mel bands or more. Received: input_dim {input_dim}, "
                 f"frames {frames}."
             )
+        if not 0 <= mixed_styles <= 1:
+            raise ValueError(f"Expected mixed_styles in [0, 1]. Received: {mixed_styles}.")
         self.input_dim, self.frames, self.machine_ids = input_dim, frames, tuple(machine_ids)
         self.width, self.units, self.sub_clusters, self.scale = width, units, sub_clusters, scale
         self.mixup, self.pseudo_classes, self.l2, self.seed = mixup, pseudo_classes, l2, seed
+        self.attention, self.mixed_styles = attention, mixed_styles
         self.loss_means = {name: LossMean(name=name) for name in ("loss", "accuracy")}
-        self.image_network = image_network(frames, n_mels, width, units)
+        self.image_network = image_network(frames, n_mels, width, units, attention, mixed_styles > 0)
         self.spectrum_network = spectrum_network(n_mels, units)
         self.classifier = SubClusterAdaCos(len(machine_ids) * (1 + pseudo_classes), sub_clusters, scale)
         self.classifier.build([None, 2 * units])
@@ -102,11 +111,14 @@ class EmbeddingKNN(Detector):
         """Values of a window after the first convolution, or in it."""
         return max(self.input_dim, self.input_dim * self.width // 4)
 
-    def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Embeddings, `[batch, dims]` → `[batch, 2 * units]`."""
+    def call(self, windows: tf.Tensor, training: bool = False, styles: tf.Tensor | None = None) -> tf.Tensor:
+        """Embeddings, `[batch, dims]` → `[batch, 2 * units]`; `styles` are the shares of their styles, `[batch, 1]`."""
         image = tf.reshape(as_float32(windows), [-1, self.frames, self.input_dim // self.frames])
         spectrum = tf.reduce_mean(image, axis=1)
         varying = (image - spectrum[:, tf.newaxis])[..., tf.newaxis]
+        if self.mixed_styles:
+            kept = tf.ones([tf.shape(image)[0], 1], image.dtype)
+            varying = (varying, kept if styles is None else styles)
         parts = [self.image_network(varying, training=training), self.spectrum_network(spectrum, training=training)]
         return tf.concat(parts, axis=-1)
 
@@ -125,8 +137,11 @@ class EmbeddingKNN(Detector):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of the optimizer on one batch of windows and the numbers of their machine IDs."""
         windows, labels = self._drawn(*labelled_batch_of(data))
+        styles = None
+        if self.mixed_styles:
+            styles = mdam.drawn_shares(tf.shape(windows)[0], self.mixed_styles, self._seed_of(2))
         with tf.GradientTape() as tape:
-            embeddings = self(windows, training=True)
+            embeddings = self(windows, training=True, styles=styles)
             losses = self._losses_of(embeddings, labels)
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(losses["loss"], variables), variables)
@@ -142,7 +157,7 @@ class EmbeddingKNN(Detector):
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
         sizes = ("input_dim", "frames", "machine_ids", "width", "units", "sub_clusters")
-        of_training = ("scale", "mixup", "pseudo_classes", "l2", "seed")
+        of_training = ("scale", "mixup", "pseudo_classes", "l2", "attention", "mixed_styles", "seed")
         return super().get_config() | {name: getattr(self, name) for name in sizes + of_training}
 
     def _losses_of(self, embeddings: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -157,11 +172,9 @@ class EmbeddingKNN(Detector):
 
     def _drawn(self, windows: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Windows, half of them reversed and all of them mixed, with their labels; follows from seed and step."""
-        step = 2 * tf.cast(self.optimizer.iterations, tf.int64)
-        of_reversal, of_mixture = (tf.stack([tf.constant(self.seed, tf.int64), step + part]) for part in range(2))
         n_windows = tf.shape(windows)[0]
         if self.pseudo_classes:
-            is_reversed = tf.random.stateless_uniform([n_windows], of_reversal) < 0.5
+            is_reversed = tf.random.stateless_uniform([n_windows], self._seed_of(0)) < 0.5
             image = tf.reshape(windows, [n_windows, self.frames, self.input_dim // self.frames])
             turned = tf.reshape(image[:, :, ::-1], tf.shape(windows))
             windows = tf.where(is_reversed[:, tf.newaxis], turned, windows)
@@ -169,8 +182,13 @@ class EmbeddingKNN(Detector):
         labels = tf.one_hot(numbers, self.classifier.n_classes)
         if not self.mixup:
             return windows, labels
-        share = tf.random.stateless_uniform([n_windows, 1], of_mixture)
+        share = tf.random.stateless_uniform([n_windows, 1], self._seed_of(1))
         return mixed(windows, labels, share)
+
+    def _seed_of(self, part: int) -> tf.Tensor:
+        """Seed of one of the draws of a step, `[2]`."""
+        step = 3 * tf.cast(self.optimizer.iterations, tf.int64)
+        return tf.stack([tf.constant(self.seed, tf.int64), step + part])
 
 
 def mixed(windows: tf.Tensor, labels: tf.Tensor, share: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -185,12 +203,16 @@ def mixed(windows: tf.Tensor, labels: tf.Tensor, share: tf.Tensor) -> tuple[tf.T
     return of_windows, tf.maximum(share * labels, (1 - share) * labels[::-1])
 
 
-def image_network(frames: int, n_mels: int, width: int, units: int) -> keras.Model:
+def image_network(
+    frames: int, n_mels: int, width: int, units: int, attention: bool = False, mixes_styles: bool = False
+) -> keras.Model:
     """Residual network, `[batch, frames, mels, 1]` → `[batch, units]`, without bias.
+
+    With `mixes_styles`, its second input are the shares of the windows' styles, `[batch, 1]`.
 
     At 311 x 513 with the default width and units, the author's network: 967 090 trainable weights.
     """
-    image = layers.Input([frames, n_mels, 1])
+    image, share = layers.Input([frames, n_mels, 1]), layers.Input([1])
     hidden = layers.BatchNormalization(axis=2)(image)
     hidden = layers.Conv2D(width, 7, strides=2, use_bias=False)(hidden)
     hidden = layers.ReLU()(layers.BatchNormalization()(hidden))
@@ -200,9 +222,14 @@ def image_network(frames: int, n_mels: int, width: int, units: int) -> keras.Mod
         if number:
             hidden = layers.BatchNormalization()(hidden)
         hidden = _residual_block(hidden, filters, is_halved=number in (2, 4, 6))
+        if number == 0 and attention:
+            hidden = mdam.MultiDimensionalAttention()(hidden)
+        if number == 0 and mixes_styles:
+            hidden = mdam.MixedStyle()((hidden, share))
     hidden = layers.Flatten()(ops.max(hidden, axis=1))
     hidden = layers.BatchNormalization()(hidden)
-    return keras.Model(image, layers.Dense(units, use_bias=False)(hidden), name="image_network")
+    inputs = (image, share) if mixes_styles else image
+    return keras.Model(inputs, layers.Dense(units, use_bias=False)(hidden), name="image_network")
 
 
 def maximum(values: Any, size: int) -> Any:
