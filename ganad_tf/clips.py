@@ -3,6 +3,7 @@
 Labels: 0 normal, 1 anomaly, None unknown.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 # Training, test, and recordings that are kept out of both for a threshold.
 SPLITS = ("train", "test", "calibration")
 USES = {"train": "training", "test": "the test", "calibration": "calibration"}
+
+Span = tuple[float, float]
+_SPAN = re.compile(r"(.*)#(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)s", re.DOTALL)
 
 LABELS = {0: "normal", 1: "anomaly", None: "unknown"}
 
@@ -37,6 +41,7 @@ class Clip:
       mtime_ns: Time of last modification in nanoseconds.
       group: Recording or other set that the clip is a part of; empty if it stands alone. See `recording`.
       channel: The channel, from 0, if each channel of the file is a clip; None for that of the settings.
+      span: Begin and end in the file, in seconds, of a clip that is cut from a longer recording; None for the whole.
       domain: Conditions of the recording: `source`, `target` (of which few normal clips are for training), or empty.
       attributes: Names and values of what else is known of the recording, such as `("vel", "16")`, sorted by name.
     """
@@ -51,13 +56,14 @@ class Clip:
     mtime_ns: int
     group: str = ""
     channel: int | None = None
+    span: Span | None = None
     domain: str = ""
     attributes: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> str:
-        """The file, followed by the channel if the clip is a single one: `fan/normal/a.wav#ch0`."""
-        return self.file + channel_suffix(self.channel)
+        """The file, followed by channel and span if the clip is a part of it: `fan/normal/a.wav#ch0#10-20s`."""
+        return self.file + part_suffix(self.channel, self.span)
 
     @property
     def recording(self) -> str:
@@ -116,13 +122,24 @@ class Listing:
         return clips
 
 
-def channel_suffix(channel: int | None) -> str:
-    """End of the names of clips that are single channels.
+def part_suffix(channel: int | None, span: Span | None) -> str:
+    """End of the names of clips that are single channels, or cut from a longer recording.
 
-    >>> channel_suffix(0), channel_suffix(None)
-    ('#ch0', '')
+    >>> part_suffix(0, None), part_suffix(None, (10, 20.5)), part_suffix(None, None)
+    ('#ch0', '#10-20.5s', '')
     """
-    return "" if channel is None else f"#ch{channel}"
+    of_channel = "" if channel is None else f"#ch{channel}"
+    return of_channel if span is None else f"{of_channel}#{span[0]:.10g}-{span[1]:.10g}s"
+
+
+def split_span(name: str) -> tuple[str, Span | None]:
+    """The name of the recording that a clip was cut from, and the span; the name itself and None for a whole one.
+
+    >>> split_span("normal/a.wav#10-20.5s"), split_span("a.wav")
+    (('normal/a.wav', (10.0, 20.5)), ('a.wav', None))
+    """
+    match = _SPAN.fullmatch(name)
+    return (match[1], (float(match[2]), float(match[3]))) if match else (name, None)
 
 
 def by_id(clips: Iterable[Clip]) -> dict[str, list[Clip]]:

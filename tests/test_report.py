@@ -14,6 +14,7 @@ import soundfile
 import tensorflow as tf
 from conftest import tone, write_machine, write_wav
 
+from ganad_tf.clips import Clip
 from ganad_tf.config.sections import Audio
 from ganad_tf.features import Normalizer, windows_of
 from ganad_tf.models import SpectrumDensity
@@ -340,10 +341,11 @@ def test_how_it_was_made_is_in_every_form(report):
 def test_recordings_that_do_not_fit_are_links(tmp_path):
     path = write_wav(tmp_path / "a #1.wav", tone())
     embedded = AudioEmbedder(tmp_path / "page", limit_mb=1.5 * path.stat().st_size / 2**20)
-    assert embedded.source(path, Audio()).startswith("data:audio/flac;base64,")
-    assert embedded.source(path, Audio()) == "../a%20%231.wav"
+    recordings = [Clip(name, name, "fan", "00", "test", 0, 1, 1) for name in (path.name, "b.wav")]
+    assert embedded.source(tmp_path, recordings[0], Audio()).startswith("data:audio/flac;base64,")
+    assert embedded.source(tmp_path, recordings[0], Audio()) == "../a%20%231.wav"
     (tmp_path / "b.wav").write_text("not read when there is no room left")
-    assert embedded.source(tmp_path / "b.wav", Audio()) == "../b.wav"
+    assert embedded.source(tmp_path, recordings[1], Audio()) == "../b.wav"
 
 
 def test_a_dollar_sign_in_a_name_is_one(tmp_path):

@@ -78,10 +78,10 @@ def louder_later(samples):
 def test_a_recording_s_remarks(tmp_path, monkeypatch, samples, settings, expected):
     settings = dict(settings)
     channel = settings.pop("channel", 0)
-    path = write_wav(tmp_path / "a.wav", samples, **settings)
+    path = write_wav(tmp_path / "fan" / "train" / "a.wav", samples, **settings)
     for block_samples in (reader.BLOCK, 5000):
         monkeypatch.setattr(reader, "BLOCK", block_samples)
-        examined = sound_checks.examine(path, Audio(channel=channel))
+        examined = sound_checks.examine(tmp_path, clip("a.wav"), Audio(channel=channel))
         assert examined == Examination(checksummed.file_checksum(path), expected)
 
 

@@ -1,13 +1,17 @@
-"""Durations from file headers, so that long recordings can be treated separately before they are read."""
+"""Durations from file headers, so that long recordings can be cut or treated separately before they are read."""
 
+import math
 from pathlib import Path
 
 import soundfile
 
 from ganad_tf.audio import containers
+from ganad_tf.clips import Span
+from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError
 
 UNCOMPRESSED = frozenset({".aif", ".aiff", ".au", ".caf", ".snd", ".w64", ".wav", ".wave"})
+MOST_CLIPS = 1_000_000  # of one recording; more are a typing error
 MAX_SAMPLES_PER_BYTE = 5  # of these formats; GSM 6.10 packs the most
 
 
@@ -35,6 +39,35 @@ def n_channels(path: Path) -> int | None:
     """Number of channels by the header; None if it has no length or can't be read."""
     header = _header(path)
     return header and header.channels
+
+
+def spans(seconds: float, settings: Audio) -> list[Span]:
+    """Spans of the clips of a recording, in seconds; the last one ends where the recording does.
+
+    Args:
+      seconds: Duration of the recording.
+      settings: `clip_seconds` and `clip_hop_seconds`.
+
+    Raises:
+      DataError: If there are more than `MOST_CLIPS`; does not name the recording.
+
+    >>> spans(25, Audio(clip_seconds=10))
+    [(0.0, 10.0), (10.0, 20.0), (15.0, 25.0)]
+    """
+    length = settings.clip_seconds
+    if length is None or seconds <= length:
+        return []
+    hop = settings.clip_hop_seconds or length
+    # Rounded, so that a recording of exactly three clips does not get a fourth.
+    n_whole = math.floor(round((seconds - length) / hop, 6)) + 1
+    if n_whole > MOST_CLIPS:
+        raise DataError(
+            f"expected at most {MOST_CLIPS} clips of a recording. Received: {seconds:.6g} s, every {hop:g} s."
+        )
+    begins = [number * hop for number in range(n_whole)]
+    if round(begins[-1] + length - seconds, 6) < 0:
+        begins.append(seconds - length)
+    return [(round(begin, 6), round(min(begin + length, seconds), 6)) for begin in begins]
 
 
 def _header(path: Path) -> soundfile.SoundFile | None:

@@ -6,7 +6,7 @@ read completely is an error, never a shorter clip: `containers` checks that, lib
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import soxr
 
 from ganad_tf.audio import aligned, containers
 from ganad_tf.audio.containers import Sound
+from ganad_tf.clips import Span
 from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError, MemoryShortageError
 
@@ -22,6 +23,8 @@ MAX_UPSAMPLING = 100  # factor; a small file whose header says 1 Hz would fill t
 LOUDEST = 8.0  # times full scale; larger samples were not scaled to [-1, 1], such as 16-bit integers stored as floats
 BLOCK = 2**21  # samples decoded at a time, counted over all channels
 MAX_SAMPLES_PER_BYTE = 8192  # of FLAC silence
+# Subtypes in which each sample is coded by itself, so that the decoder finds every position.
+SAMPLE_BY_SAMPLE = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 MAX_EXACT_BITS = 24  # per sample; float32 holds so many without loss
 Observe = Callable[[np.ndarray], None]  # gets `[samples, channels]`: int16, or floating point with full scale 1
 
@@ -42,6 +45,7 @@ def read(
     fewest_samples: int = 1,
     longest_seconds: float | None = None,
     observe: Observe | None = None,
+    span: Span | None = None,
 ) -> np.ndarray:
     """Reads one channel of an audio file.
 
@@ -51,6 +55,7 @@ def read(
       fewest_samples: Minimum number of samples, at the sample rate of `settings`.
       longest_seconds: Maximum duration, checked before the file is decoded; None for no limit.
       observe: Called with each block of samples as it is decoded.
+      span: Begin and end of the samples that are read, in seconds; None for all. They are resampled by themselves.
 
     Returns:
       `[samples]` float32; integer formats are scaled to [-1, 1).
@@ -61,7 +66,7 @@ def read(
         channels does not match `settings`.
     """
     try:
-        waveform = _read(path, settings, longest_seconds, observe)
+        waveform = _read(path, settings, longest_seconds, observe, span)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     except FileNotFoundError as error:
@@ -76,17 +81,20 @@ def read(
     return waveform
 
 
-def _read(path: Path, settings: Audio, longest_seconds: float | None, observe: Observe | None) -> np.ndarray:
+def _read(
+    path: Path, settings: Audio, longest_seconds: float | None, observe: Observe | None, span: Span | None
+) -> np.ndarray:
     """Reads a file as `read` does, but raises errors that do not name it."""
     with path.open("rb") as file:
         sound = containers.find_sound(file, settings.unknown_length)
         stream = sound.stream(file)
         try:
             with soundfile.SoundFile(stream) as decoder:
-                _check_header(decoder, settings, longest_seconds)
+                bounds = _bounds(decoder, span)
+                _check_header(decoder, settings, longest_seconds, len(bounds))
                 if decoder.frames > MAX_SAMPLES_PER_BYTE * (sound.size + len(sound.header)):
                     raise DataError(f"expected a header that makes sense. Received: {decoder.frames} samples.")
-                rate, waveform = decoder.samplerate, _decoded(decoder, sound, settings, observe)
+                rate, waveform = decoder.samplerate, _decoded(decoder, sound, settings, observe, bounds)
         except (soundfile.SoundFileError, ValueError, DataError) as error:
             if stream.error:  # to the decoder, a read error looks like the end of the file
                 raise stream.error from error
@@ -114,8 +122,15 @@ def _resampled(waveform: np.ndarray, rate: int, target: int) -> np.ndarray:
     return np.pad(resampled, (0, n_samples - len(resampled)))
 
 
-def _check_header(decoder: soundfile.SoundFile, settings: Audio, longest_seconds: float | None) -> None:
-    """Refuses, before decoding, a file whose header does not match the settings."""
+def _bounds(decoder: soundfile.SoundFile, span: Span | None) -> range:
+    """The samples of a span, of all that a file has."""
+    if span is None:
+        return range(decoder.frames)
+    return range(decoder.frames)[round(span[0] * decoder.samplerate) : round(span[1] * decoder.samplerate)]
+
+
+def _check_header(decoder: soundfile.SoundFile, settings: Audio, longest_seconds: float | None, n_samples: int) -> None:
+    """Refuses, before decoding, a file whose header does not match the settings, or too many samples of it."""
     rate, channels = decoder.samplerate, decoder.channels
     if rate != settings.sample_rate and not settings.resample:
         raise DataError(
@@ -135,7 +150,9 @@ def _check_header(decoder: soundfile.SoundFile, settings: Audio, longest_seconds
         )
     if not decoder.frames:
         raise DataError("expected a recording, but the file holds no samples.")
-    seconds = decoder.frames / rate
+    if not n_samples:
+        raise DataError(f"expected a recording that the clip is a part of, but it ends at {decoder.frames / rate:g} s.")
+    seconds = n_samples / rate
     if longest_seconds is not None and seconds > longest_seconds:
         raise DataError(
             f"expected a clip of at most {longest_seconds:.6g} s, received {seconds:.6g} s; cut it into shorter ones, "
@@ -143,29 +160,47 @@ def _check_header(decoder: soundfile.SoundFile, settings: Audio, longest_seconds
         )
 
 
-def _decoded(decoder: soundfile.SoundFile, sound: Sound, settings: Audio, observe: Observe | None) -> np.ndarray:
-    """Decodes all samples of the chosen channel, or the mean of the channels, `[samples]` float32."""
-    is_16_bit = decoder.subtype == "PCM_16"  # scaling these here is faster
-    # MP3 is decoded in one call: between two calls the decoder loses its last digit.
-    count = decoder.frames if sound.container == "MP3" else max(BLOCK // decoder.channels, 1)
+def _decoded(
+    decoder: soundfile.SoundFile, sound: Sound, settings: Audio, observe: Observe | None, bounds: range
+) -> np.ndarray:
+    """Decodes samples of the chosen channel, or the mean of the channels, `[samples]` float32.
+
+    If all samples are read, they are compared with the checksum in the file, if it has one.
+    """
     # Aligned, so that TensorFlow need not copy it: an hour takes 230 MB.
-    waveform, received = aligned.empty(decoder.frames), 0
-    digest = hashlib.md5(usedforsecurity=False)
-    while received < decoder.frames:
-        samples = decoder.read(count, dtype="int16" if is_16_bit else "float32", always_2d=True)  # [samples, channels]
-        if not len(samples):
-            raise DataError(
-                f"expected {decoder.frames} samples as its header says, but the file is cut off after {received}."
-            )
+    waveform, digest = aligned.empty(len(bounds)), hashlib.md5(usedforsecurity=False)
+    received, is_verified = 0, bool(sound.md5) and sound.bits <= MAX_EXACT_BITS and len(bounds) == decoder.frames
+    for samples in _blocks(decoder, sound, bounds):
         if observe:
             observe(samples)
         _choose(samples, settings, waveform[received : received + len(samples)])
         received += len(samples)
-        if sound.md5 and sound.bits <= MAX_EXACT_BITS:
+        if is_verified:
             digest.update(_as_coded(samples, sound.bits))
-    if sound.md5 and sound.bits <= MAX_EXACT_BITS and digest.digest() != sound.md5:
+    if is_verified and digest.digest() != sound.md5:
         raise DataError(f"expected the samples that the checksum of this {sound.container} file is of; it is damaged.")
     return waveform
+
+
+def _blocks(decoder: soundfile.SoundFile, sound: Sound, bounds: range) -> Iterator[np.ndarray]:
+    """Decodes samples in blocks, `[samples, channels]`: int16, or float32 with full scale 1."""
+    dtype = "int16" if decoder.subtype == "PCM_16" else "float32"  # scaling 16 bits here is faster
+    block = max(BLOCK // decoder.channels, 1)
+    position = 0
+    if bounds.start and (sound.container == "FLAC" or decoder.subtype in SAMPLE_BY_SAMPLE):
+        position = decoder.seek(bounds.start)  # in other formats, the way there is decoded
+    while position < bounds.stop:
+        # MP3 is decoded in one call: between two calls, and at an early end, the decoder loses its last digit.
+        count = decoder.frames if sound.container == "MP3" else min(block, bounds.stop - position)
+        samples = decoder.read(count, dtype=dtype, always_2d=True)
+        if not len(samples):
+            raise DataError(
+                f"expected {decoder.frames} samples as its header says, but the file is cut off after {position}."
+            )
+        wanted = samples[max(0, bounds.start - position) : bounds.stop - position]
+        position += len(samples)
+        if len(wanted):
+            yield wanted
 
 
 def _choose(samples: np.ndarray, settings: Audio, result: np.ndarray) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ganad_tf import audio
+from ganad_tf.clips import Clip
 from ganad_tf.config.sections import Audio
 from ganad_tf.files import checksummed
 
@@ -91,19 +92,20 @@ class SoundCheck:
         return tuple(_remarks(self._channels, settings))
 
 
-def examine(path: Path, settings: Audio) -> Examination:
-    """Reads a recording only for its checksum and the remarks on its sound.
+def examine(directory: Path, clip: Clip, settings: Audio) -> Examination:
+    """Reads a clip only for its file's checksum and the remarks on its sound.
 
     Args:
-      path: The file.
+      directory: Directory that `Clip.file` is relative to.
+      clip: The clip.
       settings: As for `audio.read`.
 
     Raises:
       DataError: If the file can't be read with these settings.
     """
     check = SoundCheck()
-    audio.read(path, settings, observe=check.add)
-    return Examination(checksum(path), check.remarks(settings))
+    audio.read_clip(directory, clip, settings, observe=check.add)
+    return Examination(checksum(directory / clip.file), check.remarks(settings.of_channel(clip.channel)))
 
 
 def checksum(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Recordings → log-mels, on all cores, in memory that does not grow with their number."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,20 +43,47 @@ def log_mels(
     Raises:
       MemoryShortageError: If memory runs out.
     """
-    long = {clip for clip in clips if lengths.may_be_long(directory / clip.file, clip.size, LONG)}
+    long = {clip for clip in clips if _may_be_long(clip, directory, config)}
     short = [clip for clip in clips if clip not in long]
-    layer = feature_layer(config.audio, config.feature)
-    yield from _in_parallel(layer, config, short, directory, examinations, threads)
-    yield from _one_by_one(layer, config, [clip for clip in clips if clip in long], directory, examinations)
+    layer, reader = feature_layer(config.audio, config.feature), _Reader(config, directory, examinations)
+    yield from _in_parallel(layer, reader, short, threads)
+    yield from _one_by_one(layer, reader, [clip for clip in clips if clip in long])
 
 
-def _one_by_one(
-    layer: LogMel | ClipEncoder,
-    config: Config,
-    clips: Sequence[Clip],
-    directory: Path,
-    examinations: dict[str, Examination],
-) -> LogMels:
+def _may_be_long(clip: Clip, directory: Path, config: Config) -> bool:
+    if clip.span is not None:
+        return (clip.span[1] - clip.span[0]) * config.audio.sample_rate > LONG
+    return lengths.may_be_long(directory / clip.file, clip.size, LONG)
+
+
+class _Reader:
+    """Reads clips, and records checksums of their files, and remarks and statistics of their sound."""
+
+    def __init__(self, config: Config, directory: Path, examinations: dict[str, Examination]) -> None:
+        self.config, self.directory, self._examinations = config, directory, examinations
+        self.fewest = fewest_samples(config.feature)
+        self._checksum = functools.cache(sound_checks.checksum)  # many clips may be of one file
+
+    def path(self, clip: Clip) -> Path:
+        """The file of a clip."""
+        return self.directory / clip.file
+
+    def read(self, clip: Clip) -> np.ndarray:
+        """A clip's samples, `[samples]` float32."""
+        check, settings = SoundCheck(), self.config.audio
+        try:
+            return audio.read_clip(self.directory, clip, settings, fewest_samples=self.fewest, observe=check.add)
+        finally:  # also for unusable files, to recognise them next time
+            remarks = check.remarks(settings.of_channel(clip.channel))
+            self._examinations[clip.key] = Examination(self._checksum(self.path(clip)), remarks)
+
+    def add_statistics(self, clip: Clip, sound: np.ndarray) -> None:
+        """Records the statistics of a clip's waveform, `[statistics]`."""
+        examined = self._examinations[clip.key]
+        self._examinations[clip.key] = dataclasses.replace(examined, sound=tuple(sound.tolist()))
+
+
+def _one_by_one(layer: LogMel | ClipEncoder, reader: _Reader, clips: Sequence[Clip]) -> LogMels:
     """Log-mels of long clips, one at a time."""
     compute = tf.function(
         lambda waveform: (layer.in_pieces(waveform), statistics.of_long_waveform(waveform)),
@@ -63,12 +91,12 @@ def _one_by_one(
         autograph=False,
     )
     for clip in clips:
-        path = directory / clip.file
+        path = reader.path(clip)
         try:
             with memory.enough_for(path):
-                log_mel, sound = compute(memory.as_tensor(_read(directory, clip, config, examinations)))
+                log_mel, sound = compute(memory.as_tensor(reader.read(clip)))
                 values = log_mel.numpy()
-                _add_statistics(examinations, clip, sound.numpy())
+                reader.add_statistics(clip, sound.numpy())
         except MemoryShortageError:  # not the clip's fault
             raise
         except DataError as error:
@@ -77,26 +105,18 @@ def _one_by_one(
             yield clip, _finite(values, path)
 
 
-def _in_parallel(
-    layer: LogMel | ClipEncoder,
-    config: Config,
-    clips: Sequence[Clip],
-    directory: Path,
-    examinations: dict[str, Examination],
-    threads: int,
-) -> LogMels:
+def _in_parallel(layer: LogMel | ClipEncoder, reader: _Reader, clips: Sequence[Clip], threads: int) -> LogMels:
     """Log-mels of short clips, one per thread."""
     if not clips:
         return
-    fewest = fewest_samples(config.feature)
     faults: dict[int, DataError] = {}
 
     def read(number: np.ndarray) -> np.ndarray:
         try:
-            return _read(directory, clips[int(number)], config, examinations)
+            return reader.read(clips[int(number)])
         except DataError as error:
             faults[int(number)] = error
-            return np.zeros(fewest, np.float32)  # a placeholder, which is discarded
+            return np.zeros(reader.fewest, np.float32)  # a placeholder, which is discarded
 
     def compute(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         waveform = tf.ensure_shape(tf.numpy_function(read, [number], tf.float32), [None])
@@ -109,27 +129,14 @@ def _in_parallel(
     dataset = tf.data.Dataset.range(len(clips)).map(compute, num_parallel_calls=threads, deterministic=True)
     log_mels = dataset.prefetch(AHEAD).with_options(options).as_numpy_iterator()
     for number, clip in enumerate(clips):
-        path = directory / clip.file
+        path = reader.path(clip)
         with memory.enough_for(path):
             values, sound = next(log_mels)
         fault = faults.pop(number, None)
         if isinstance(fault, MemoryShortageError):  # not the clip's fault
             raise fault
-        _add_statistics(examinations, clip, sound)
+        reader.add_statistics(clip, sound)
         yield clip, fault or _finite(values, path)
-
-
-def _read(directory: Path, clip: Clip, config: Config, examinations: dict[str, Examination]) -> np.ndarray:
-    """Reads a clip's samples, `[samples]` float32, and records its file's checksum and remarks on its sound."""
-    path, settings, check = directory / clip.file, config.audio.of_channel(clip.channel), SoundCheck()
-    try:
-        return audio.read(path, settings, fewest_samples=fewest_samples(config.feature), observe=check.add)
-    finally:  # also for unusable files, to recognise them next time
-        examinations[clip.key] = Examination(sound_checks.checksum(path), check.remarks(settings))
-
-
-def _add_statistics(examinations: dict[str, Examination], clip: Clip, sound: np.ndarray) -> None:
-    examinations[clip.key] = dataclasses.replace(examinations[clip.key], sound=tuple(sound.tolist()))
 
 
 def _finite(values: np.ndarray, path: Path) -> np.ndarray | DataError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganad_tf.clips import Clip, channel_suffix
+from ganad_tf.clips import Clip, Span, part_suffix
 from ganad_tf.errors import DataError
 from ganad_tf.files import atomic, checksummed
 
@@ -58,7 +58,7 @@ class SkippedClip:
       file, size, mtime_ns: As in `Clip`.
       reason: Error message of reading it.
       sha256: Checksum of its file; empty if unknown.
-      channel: As in `Clip`.
+      channel, span: As in `Clip`.
     """
 
     file: str
@@ -67,11 +67,12 @@ class SkippedClip:
     reason: str
     sha256: str = ""
     channel: int | None = None
+    span: Span | None = None
 
     @property
     def stamp(self) -> tuple[str, int, int]:
         """As `Clip.stamp`."""
-        return self.file + channel_suffix(self.channel), self.size, self.mtime_ns
+        return self.file + part_suffix(self.channel, self.span), self.size, self.mtime_ns
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def load(directory: Path) -> Manifest:
             is_complete=body["is_complete"],
             entries=tuple(_entry(entry) for entry in body["entries"]),
             shards=tuple(Shard(**shard) for shard in body["shards"]),
-            skipped=tuple(SkippedClip(**clip) for clip in body["skipped"]),
+            skipped=tuple(SkippedClip(**{**clip, "span": _span(clip)}) for clip in body["skipped"]),
             foreign=tuple(body["foreign"]),
             statistics=_statistics(body["statistics"]),
         )
@@ -182,8 +183,14 @@ def _group(clip: Clip) -> list[str]:
 
 def _entry(body: dict[str, Any]) -> Entry:
     lists = {name: tuple(body.get(name, ())) for name in ("remarks", "sound")}
-    attributes = tuple((name, value) for name, value in body["clip"].get("attributes", ()))
-    return Entry(**{**body, **lists, "clip": Clip(**{**body["clip"], "attributes": attributes})})
+    clip = body["clip"]
+    attributes = tuple((name, value) for name, value in clip.get("attributes", ()))
+    return Entry(**{**body, **lists, "clip": Clip(**{**clip, "span": _span(clip), "attributes": attributes})})
+
+
+def _span(clip: dict[str, Any]) -> Span | None:
+    begin_and_end = clip.get("span")
+    return (begin_and_end[0], begin_and_end[1]) if begin_and_end else None
 
 
 def _statistics(body: dict[str, Any] | None) -> Statistics | None:

@@ -169,7 +169,7 @@ def _shards(
         n_clips += 1
         if isinstance(log_mel, DataError):
             sha256 = examinations[clip.key].sha256
-            bad.append(SkippedClip(clip.file, clip.size, clip.mtime_ns, str(log_mel), sha256, clip.channel))
+            bad.append(SkippedClip(clip.file, clip.size, clip.mtime_ns, str(log_mel), sha256, clip.channel, clip.span))
         else:
             good.append((clip, log_mel))
             n_bytes += log_mel.nbytes

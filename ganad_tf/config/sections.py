@@ -33,6 +33,9 @@ class Audio:
       channel: Index of the channel, from 0; `mean` for the mean of all channels; `all` for a clip of each channel,
         which no split separates.
       resample: Whether a file at another rate is resampled.
+      clip_seconds: Longer recordings are cut into clips of this duration, the last of which ends where the recording
+        does; None for recordings as they are.
+      clip_hop_seconds: Time from the beginning of a clip to that of the next; None for `clip_seconds`.
       unknown_length: For a recording whose header leaves the length open, as when written to a pipe: `read` takes it
         up to the end of the file, `refuse` refuses it.
     """
@@ -41,6 +44,8 @@ class Audio:
     channel: int | Literal["mean", "all"] = 0
     resample: bool = False
     unknown_length: Literal["read", "refuse"] = "read"
+    clip_seconds: float | None = None
+    clip_hop_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if self.sample_rate < 1:
@@ -48,6 +53,14 @@ class Audio:
         if isinstance(self.channel, int) and self.channel < 0:
             raise ValueError(
                 f"expected a channel of at least 0, `mean` or `all` for `audio.channel`. Received: {self.channel}."
+            )
+        length, hop = self.clip_seconds, self.clip_hop_seconds
+        if length is not None:
+            in_range("audio.clip_seconds", length, 0.01, 86400)
+        if hop is not None and (length is None or not 0.001 <= hop <= length):
+            raise ValueError(
+                "expected `audio.clip_hop_seconds` above 0 and at most `audio.clip_seconds`, so that nothing is "
+                f"skipped. Received: {hop}, with a clip of {length} s."
             )
 
     def of_channel(self, channel: int | None) -> "Audio":
@@ -57,8 +70,9 @@ class Audio:
     def as_recorded(self) -> dict[str, Any]:
         """Settings that identify caches and detectors; settings added later only where they are not the default."""
         recorded = asdict(self)
-        if self.unknown_length == Audio.unknown_length:
-            del recorded["unknown_length"]
+        for name in ("unknown_length", "clip_seconds", "clip_hop_seconds"):
+            if recorded[name] == getattr(Audio, name):
+                del recorded[name]
         return recorded
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.config.reader import nearest
-from ganad_tf.datasets import channels, dcase2020, folder, imported, synthetic
+from ganad_tf.datasets import channels, dcase2020, folder, imported, long_recordings, synthetic
 from ganad_tf.datasets.base import ListClips, recordings
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.run import MachineRun
@@ -62,7 +62,12 @@ def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list
     for listing in chosen:
         if listing.note:
             logger.info("%s.", listing.note)
-    return [channels.split(listing, config.for_machine(listing.machine)) for listing in chosen]
+    return [_with_parts(listing, config.for_machine(listing.machine)) for listing in chosen]
+
+
+def _with_parts(listing: Listing, config: Config) -> Listing:
+    """The listing with a clip of each channel and each span of a recording, as the settings say."""
+    return long_recordings.cut(channels.split(listing, config), config)
 
 
 def _warn_of_unlisted(config: Config, known: Sequence[str], directory: Path) -> None:

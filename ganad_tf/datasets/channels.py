@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from ganad_tf.audio import lengths
-from ganad_tf.clips import Clip, Listing, channel_suffix
+from ganad_tf.clips import Clip, Listing, part_suffix
 from ganad_tf.config import Config
 
 
@@ -25,4 +25,4 @@ def split(listing: Listing, config: Config) -> Listing:
 def _channels(clip: Clip, count: int) -> Iterator[Clip]:
     """One clip per channel; a single channel of a file that can't be read, which is reported when it is prepared."""
     for channel in range(count):
-        yield dataclasses.replace(clip, name=clip.name + channel_suffix(channel), channel=channel)
+        yield dataclasses.replace(clip, name=clip.name + part_suffix(channel, None), channel=channel)

@@ -31,16 +31,14 @@ def warn(runs: Sequence[MachineRun], *, progress: Progress) -> None:
     """
     examinations: dict[Clip, Examination | None] = {}
     unknown: list[Clip] = []
-    recordings: list[tuple[Path, Audio]] = []
+    recordings: list[tuple[Path, Clip, Audio]] = []
     for run in runs:
         if run.config.dataset.name == "imported":
             continue
         examinations |= _known(run)
         missing = [clip for clip in run.listing.clips if clip not in examinations]
         unknown += missing
-        recordings += [
-            (run.listing.directory / clip.file, run.config.audio.of_channel(clip.channel)) for clip in missing
-        ]
+        recordings += [(run.listing.directory, clip, run.config.audio) for clip in missing]
     if unknown:
         with ThreadPoolExecutor() as pool:
             examined = progress(pool.map(_examine, recordings), len(unknown))
@@ -123,7 +121,7 @@ def _known(run: MachineRun) -> dict[Clip, Examination]:
     return known
 
 
-def _examine(recording: tuple[Path, Audio]) -> Examination | None:
+def _examine(recording: tuple[Path, Clip, Audio]) -> Examination | None:
     try:
         return sound_checks.examine(*recording)
     except DataError:

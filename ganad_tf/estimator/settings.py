@@ -56,6 +56,11 @@ def make_config(
         raise ConfigError(
             f"{source}: expected configurations as `ensemble.members`. Received: {directories[0]}, a result directory."
         )
+    if config.audio.clip_seconds is not None:
+        raise ConfigError(
+            f"{source}: expected no `audio.clip_seconds`, because each recording gets one score. Received: "
+            f"{config.audio.clip_seconds}."
+        )
     changed = configuration.to_dict(config)
     if sample_rate is not None:
         changed["audio"]["sample_rate"] = _plain(sample_rate)

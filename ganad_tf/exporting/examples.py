@@ -135,8 +135,7 @@ def read_usable_clips(
     waveforms = {}
     for clip in clips:
         try:
-            settings = config.audio.of_channel(clip.channel)
-            waveform = audio.read(inputs.run.listing.directory / clip.file, settings, fewest_samples=fewest)
+            waveform = audio.read_clip(inputs.run.listing.directory, clip, config.audio, fewest_samples=fewest)
             waveforms[clip] = waveform if most is None or len(waveform) <= most else waveform[:most].copy()
         except DataError:
             if config.on_bad_clip == "error":

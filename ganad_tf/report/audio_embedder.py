@@ -8,6 +8,7 @@ from urllib.parse import quote
 import soundfile
 
 from ganad_tf import audio
+from ganad_tf.clips import Clip
 from ganad_tf.config.sections import Audio
 from ganad_tf.report.page import data_uri
 
@@ -24,18 +25,25 @@ class AudioEmbedder:
         self._page_directory = page_directory
         self._bytes_left = int(limit_mb * 2**20)
 
-    def source(self, path: Path, settings: Audio) -> str:
-        """Value of `src` for an `audio` element: the channel that the detector scored, or a link to the file.
+    def source(self, directory: Path, clip: Clip, settings: Audio) -> str:
+        """Value of `src` for an `audio` element: what the detector scored of a file, or a link to the file.
+
+        Args:
+          directory: Directory that `Clip.file` is relative to.
+          clip: The clip.
+          settings: Its audio settings.
 
         Raises:
           DataError: If the recording can't be read.
         """
         if self._bytes_left:
             content = io.BytesIO()
-            soundfile.write(content, audio.read(path, settings), settings.sample_rate, format="FLAC", subtype="PCM_16")
+            samples = audio.read_clip(directory, clip, settings)
+            soundfile.write(content, samples, settings.sample_rate, format="FLAC", subtype="PCM_16")
             address = data_uri("audio/flac", content.getvalue())
             if len(address) <= self._bytes_left:
                 self._bytes_left -= len(address)
                 return address
             self._bytes_left = 0
-        return quote(os.path.relpath(path.resolve(), self._page_directory.resolve()))
+        path = (directory / clip.file).resolve()
+        return quote(os.path.relpath(path, self._page_directory.resolve()))

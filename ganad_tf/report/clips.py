@@ -127,17 +127,14 @@ def _colour_scales(views: Collection[ClipView]) -> tuple[tuple[float, float], fl
 def _audio_source(summary: MachineSummary, scored: ScoredClip, embedder: AudioEmbedder) -> str | None:
     if summary.config.dataset.name == "imported":
         return None
-    return embedder.source(
-        summary.run.listing.directory / scored.clip.file, summary.audio.of_channel(scored.clip.channel)
-    )
+    return embedder.source(summary.run.listing.directory, scored.clip, summary.audio)
 
 
 def _words(summary: MachineSummary, healthy: Healthy, clip: Clip, log_mel: np.ndarray) -> str:
     """Differences of a clip from the healthy machine."""
     samples = None
     if summary.config.dataset.name != "imported":
-        settings = summary.audio.of_channel(clip.channel)
-        samples = audio.read(summary.run.listing.directory / clip.file, settings)
+        samples = audio.read_clip(summary.run.listing.directory, clip, summary.audio)
     return in_words(explain(healthy, log_mel, samples))
 
 

@@ -108,6 +108,10 @@ class MachineResults:
         """File of the decisions, 0 or 1, of one machine ID."""
         return self.directory / f"decision_result_{self.machine}_id_{machine_id}.csv"
 
+    def recording_scores(self, machine_id: str) -> Path:
+        """File of the scores of one machine ID's recordings; missing if none of them was cut into clips."""
+        return self.directory / f"recording_score_{self.machine}_id_{machine_id}.csv"
+
     @property
     def not_judged(self) -> Path:
         """File of the test clips that are not judged; missing if there are none."""
@@ -119,7 +123,7 @@ class MachineResults:
 
     def files(self, machine_ids: Sequence[str]) -> list[Path]:
         """Files that are written for these machine IDs."""
-        paths = (self.scores, self.decisions, self.p_values)
+        paths = (self.scores, self.decisions, self.p_values, self.recording_scores)
         by_id = [path(machine_id) for path in paths for machine_id in machine_ids]
         return [self.unfinished, self.origin, self.train_scores, self.calibration_scores, self.not_judged, *by_id]
 
@@ -171,10 +175,13 @@ class MachineResults:
           DataError: If a score is NaN or infinite.
         """
         score_files.write_origin(self.origin, origin, is_complete=False)
-        for path in (self.calibration_scores, *map(self.decisions, scores), *map(self.p_values, scores)):
+        not_always = (self.decisions, self.p_values, self.recording_scores)
+        of_ids = [path(machine_id) for path in not_always for machine_id in scores]
+        for path in (self.calibration_scores, *of_ids):
             path.unlink(missing_ok=True)
         for machine_id, clips in scores.items():
             score_files.write_scores(self.scores(machine_id), clips)
+            score_files.write_recordings(self.recording_scores(machine_id), clips, threshold, not_judged or ())
         score_files.write_scores(self.train_scores, normal.training)
         if normal.calibration:
             score_files.write_scores(self.calibration_scores, normal.calibration)

@@ -6,14 +6,25 @@ Scores: higher is more anomalous.
 import csv
 import json
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganad_tf.clips import Clip
+from ganad_tf.clips import Clip, split_span
 from ganad_tf.errors import DataError
 from ganad_tf.files import atomic
+
+RECORDING_COLUMNS = (
+    "recording",
+    "highest_score",
+    "highest_at_seconds",
+    "mean_score",
+    "clips",
+    "anomalous_clips",
+    "not_judged_clips",
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,37 @@ def write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
     """Writes a CSV file as the challenge's baseline does: without a header, lines ending in a line feed."""
     with atomic.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream, lineterminator="\n").writerows(rows)
+
+
+def write_recordings(
+    path: Path, scores: Sequence[ClipScore], threshold: float | None, not_judged: Collection[str] = ()
+) -> None:
+    """Writes the scores of recordings that were cut into clips, a line each after a header; no file if none was.
+
+    A recording's score is the highest of its clips'; beside it stand the beginning of that clip in seconds, the mean,
+    and the numbers of clips with a score, of those above the threshold, and of those that are not judged.
+
+    Args:
+      path: The file.
+      scores: Scores of the clips.
+      threshold: Score above which a clip counts as anomalous; None for no such number.
+      not_judged: Names of clips without a score.
+    """
+    n_not_judged = Counter(split_span(name)[0] for name in not_judged)
+    recordings: dict[str, list[tuple[float, float]]] = {}
+    for score in scores:
+        name, span = split_span(score.name)
+        recordings.setdefault(name, []).append((float(score.score), span[0] if span else 0.0))
+    if len(recordings) == len(scores):
+        return
+    rows: list[Sequence[object]] = [RECORDING_COLUMNS]
+    for name, clips in recordings.items():
+        values = [value for value, _ in clips]
+        highest, begin = max(clips, key=lambda clip: clip[0])
+        above = "" if threshold is None else sum(value > threshold for value in values)
+        mean = sum(values) / len(values)
+        rows.append([name, highest, f"{begin:.10g}", mean, len(values), above, n_not_judged[name]])
+    write_rows(path, rows)
 
 
 def write_scores(path: Path, scores: Iterable[ClipScore]) -> None:

@@ -70,7 +70,7 @@ def _statistics(cache: Cache, entries: Sequence[Entry]) -> Iterator[tuple[Entry,
     for entry, log_mel in records.read(cache.path, entries):
         sound = np.array(entry.sound, np.float32)
         if not entry.sound:
-            waveform = audio.read(recordings / entry.clip.file, config.audio.of_channel(entry.clip.channel))
+            waveform = audio.read_clip(recordings, entry.clip, config.audio)
             sound = of_waveform(memory.as_tensor(waveform)).numpy()
         yield entry, sound, of_log_mel(memory.as_tensor(log_mel)).numpy()
 

@@ -193,5 +193,5 @@ def _recordings(run: MachineRun, entries: Sequence[Entry]) -> Iterator[tuple[str
         return
     n_samples = max(SECONDS_HEARD * config.audio.sample_rate, fewest_samples(config.feature))
     for entry in entries:
-        settings = config.audio.of_channel(entry.clip.channel)
-        yield entry.clip.name, audio.read(run.listing.directory / entry.clip.file, settings)[:n_samples]
+        waveform = audio.read_clip(run.listing.directory, entry.clip, config.audio)
+        yield entry.clip.name, waveform[:n_samples]

@@ -13,6 +13,7 @@ import numpy as np
 
 from ganad_tf import audio
 from ganad_tf.audio.reader import SAMPLE_RATE_REMEDY
+from ganad_tf.clips import Span
 from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError
 from ganad_tf.serving.models import wav
@@ -29,7 +30,7 @@ class AudioFormat:
     """Audio settings of a model and the minimum and maximum length of its clips.
 
     Attributes:
-      audio: Sample rate, channel, resampling.
+      audio: Sample rate, channel, resampling, and how longer recordings are cut.
       fewest_samples: Minimum length.
       longest_samples: Maximum length; None without a limit.
     """
@@ -45,6 +46,8 @@ class AudioFormat:
             "channel": float(NUMBER_OF.get(str(self.audio.channel), self.audio.channel)),
             "resample": self.audio.resample,
             "reads_unknown_length": self.audio.unknown_length == "read",
+            "clip_seconds": float(self.audio.clip_seconds or 0),
+            "clip_hop_seconds": float(self.audio.clip_hop_seconds or 0),
             "fewest_samples": float(self.fewest_samples),
             "longest_samples": float(self.longest_samples or 0),
         }
@@ -73,16 +76,23 @@ def fetch(ask: Callable[[str, Mapping[str, np.ndarray]], Mapping[str, Any]]) -> 
         fewest, longest = (int(answer[name][0]) for name in ("fewest_samples", "longest_samples"))
         resample, reads_unknown = (bool(answer[name][0]) for name in ("resample", "reads_unknown_length"))
         choice: Any = {number: name for name, number in NUMBER_OF.items()}.get(channel, channel)
-        settings = Audio(rate, choice, resample, "read" if reads_unknown else "refuse")
+        # Models of earlier versions do not cut.
+        clip, hop = (float(answer.get(name, [0.0])[0]) or None for name in ("clip_seconds", "clip_hop_seconds"))
+        settings = Audio(rate, choice, resample, "read" if reads_unknown else "refuse", clip, hop)
     except (LookupError, TypeError, ValueError) as error:
         raise DataError("The server's model does not answer like one made by `ganad export`.") from error
     return AudioFormat(settings, fewest, longest or None)
 
 
 def read_clip(
-    path: Path, settings: Audio, *, fewest_samples: int = 1, longest_seconds: float | None = None
+    path: Path,
+    settings: Audio,
+    *,
+    fewest_samples: int = 1,
+    longest_seconds: float | None = None,
+    span: Span | None = None,
 ) -> np.ndarray:
-    """Reads a file as `audio.read` does, with advice for users of a model, whose audio settings are fixed.
+    """Reads a file, or a span of it, as `audio.read` does, with advice for users of a model with its settings.
 
     Returns:
       `[samples]` float32, nominally in [-1, 1].
@@ -91,15 +101,15 @@ def read_clip(
       DataError: If the file can't be read or does not fit the settings.
     """
     try:
-        return audio.read(path, settings, fewest_samples=fewest_samples, longest_seconds=longest_seconds)
+        return audio.read(path, settings, fewest_samples=fewest_samples, longest_seconds=longest_seconds, span=span)
     except DataError as error:
         if SAMPLE_RATE_REMEDY not in str(error):
             raise
         raise DataError(str(error).replace(SAMPLE_RATE_REMEDY, "convert it.")) from error
 
 
-def read_request(path: Path, audio_format: AudioFormat) -> tuple[str, dict[str, np.ndarray]]:
-    """Reads a file as the input of a signature; returns the signature's name and its inputs.
+def read_request(path: Path, audio_format: AudioFormat, span: Span | None = None) -> tuple[str, dict[str, np.ndarray]]:
+    """Reads a file, or a span of it, as the input of a signature; returns the signature's name and its inputs.
 
     The input is a 16-bit WAV file if that represents the samples exactly, and an array of floats otherwise.
 
@@ -107,7 +117,8 @@ def read_request(path: Path, audio_format: AudioFormat) -> tuple[str, dict[str, 
       DataError: If the file can't be read, with the same message as in process.
     """
     longest = audio_format.longest_samples and audio_format.longest_samples / audio_format.audio.sample_rate
-    waveform = read_clip(path, audio_format.audio, fewest_samples=audio_format.fewest_samples, longest_seconds=longest)
+    bounds = {"fewest_samples": audio_format.fewest_samples, "longest_seconds": longest, "span": span}
+    waveform = read_clip(path, audio_format.audio, **bounds)  # type: ignore[arg-type]
     with np.errstate(invalid="ignore"):  # values out of range are converted to a different number
         scaled = waveform * np.float32(FULL_SCALE)
         in_16_bits = scaled.astype(np.int16)

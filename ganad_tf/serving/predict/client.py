@@ -16,6 +16,7 @@ from ganad_tf.errors import DataError
 from ganad_tf.serving.models import audio_format
 from ganad_tf.serving.models.audio_format import AudioFormat
 from ganad_tf.serving.models.signature import FALSE_ALARMS, MACHINE_ID
+from ganad_tf.serving.predict.excerpts import Excerpt, excerpts
 from ganad_tf.serving.predict.http_client import CONCURRENT_REQUESTS, Ask
 from ganad_tf.serving.predict.predictions import Prediction, no_p_values, refused
 
@@ -37,7 +38,7 @@ def predict(
       machine_id: The machine that the files are of, for models that need it.
 
     Yields:
-      One per file, in order: its prediction, or the error that prevented it.
+      One per clip, in order: its prediction, or the error that prevented it.
 
     Raises:
       DataError: If the server does not return the model's audio format, or the model lacks the p-values that a rate
@@ -46,14 +47,17 @@ def predict(
     """
     clip_format = audio_format.fetch(ask)
     with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
-        yield from pool.map(partial(_predict_one, ask, clip_format, false_alarms, machine_id), paths)
+        clips = excerpts(paths, clip_format.audio)
+        yield from pool.map(partial(_predict_one, ask, clip_format, false_alarms, machine_id), clips)
 
 
 def _predict_one(
-    ask: Ask, clip_format: AudioFormat, false_alarms: float | None, machine_id: str | None, path: Path
+    ask: Ask, clip_format: AudioFormat, false_alarms: float | None, machine_id: str | None, clip: Excerpt | DataError
 ) -> Prediction | DataError:
+    if isinstance(clip, DataError):
+        return clip
     try:
-        signature, inputs = audio_format.read_request(path, clip_format)
+        signature, inputs = audio_format.read_request(clip.path, clip_format, clip.span)
     except DataError as error:
         return error
     if false_alarms is not None:
@@ -62,15 +66,15 @@ def _predict_one(
     if machine_id is not None:
         inputs[MACHINE_ID] = np.array([machine_id.encode()], dtype=object)
     try:
-        return _prediction(path, ask(signature, inputs))
+        return _prediction(clip, ask(signature, inputs))
     except DataError as error:
         if false_alarms is not None and signature in str(error):  # the server doesn't know it
             raise no_p_values("the server's") from error
-        return refused(path, _OF_THE_MODEL.sub("", str(error)))
+        return refused(clip, _OF_THE_MODEL.sub("", str(error)))
 
 
-def _prediction(path: Path, outputs: Mapping[str, Any]) -> Prediction:
+def _prediction(clip: Excerpt, outputs: Mapping[str, Any]) -> Prediction:
     try:
-        return Prediction.from_outputs(path, outputs)
+        return Prediction.from_outputs(clip, outputs)
     except (LookupError, TypeError, ValueError) as error:
         raise DataError("the server's model does not answer like one made by `ganad export`.") from error

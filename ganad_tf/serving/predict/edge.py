@@ -14,6 +14,7 @@ import numpy as np
 from ganad_tf.config.sections import Audio
 from ganad_tf.errors import ConfigError, DataError, InputError
 from ganad_tf.serving.models import audio_format, metadata
+from ganad_tf.serving.predict.excerpts import Excerpt, excerpts
 from ganad_tf.serving.predict.predictions import Prediction, no_p_values
 
 ONNX, LITERT = "model.onnx", "model.tflite"
@@ -85,17 +86,17 @@ def find(path: Path) -> Path | None:
 
 
 def predict(
-    model: EdgeModel, clips: Sequence[Path], false_alarms: float | None = None
+    model: EdgeModel, paths: Sequence[Path], false_alarms: float | None = None
 ) -> Iterator[Prediction | DataError]:
     """Scores files, read with the audio settings of training.
 
     Args:
       model: Loaded model.
-      clips: Audio files in any format that `ganad prepare` reads, of the length that the model takes.
+      paths: Audio files in any format that `ganad prepare` reads, of the length that the model takes.
       false_alarms: The rate at or below which a p-value is that of an anomaly; None for the threshold of the export.
 
     Yields:
-      One per file, in order: its prediction, or the error that prevented it.
+      One per clip, in order: its prediction, or the error that prevented it.
 
     Raises:
       DataError: If the model lacks the p-values that a rate needs.
@@ -103,8 +104,8 @@ def predict(
     """
     if false_alarms is not None:
         _check_rate(model, false_alarms)
-    for clip in clips:
-        prediction = _predict_one(model, clip)
+    for clip in excerpts(paths, model.audio):
+        prediction = clip if isinstance(clip, DataError) else _predict_one(model, clip)
         if false_alarms is not None and isinstance(prediction, Prediction):
             prediction = prediction.decided_at(false_alarms)
         yield prediction
@@ -141,16 +142,16 @@ def _check_rate(model: EdgeModel, false_alarms: float) -> None:
         )
 
 
-def _predict_one(model: EdgeModel, path: Path) -> Prediction | DataError:
+def _predict_one(model: EdgeModel, clip: Excerpt) -> Prediction | DataError:
     try:
-        waveform = audio_format.read_clip(path, model.audio)
+        waveform = audio_format.read_clip(clip.path, model.audio, span=clip.span)
     except DataError as error:
         return error
     try:
         outputs = model(waveform)
     except DataError as error:
-        return DataError(f"{path}: {error}")
-    return Prediction.from_outputs(path, outputs)
+        return DataError(f"{clip}: {error}")
+    return Prediction.from_outputs(clip, outputs)
 
 
 def _check_metadata(entries: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from ganad_tf.findings.explain import explain as explain_clip
 from ganad_tf.findings.healthy import Healthy
 from ganad_tf.serving.models import audio_format
 from ganad_tf.serving.models.artifact import DECIDE, Artifact
+from ganad_tf.serving.predict.excerpts import Excerpt, excerpts
 from ganad_tf.serving.predict.machine_ids import machine_of
 from ganad_tf.serving.predict.predictions import Prediction, no_p_values, refused
 
@@ -31,7 +32,7 @@ def predict(
       machine_id: The machine that the files are of, for models that need it; None for that in each file's name.
 
     Yields:
-      One per file, in order: its prediction, or the error that prevented it.
+      One per clip, in order: its prediction, or the error that prevented it.
 
     Raises:
       DataError: If there is no model, or it can't be loaded, or it lacks the healthy sound to explain anomalies by, or
@@ -46,25 +47,26 @@ def predict(
             f"--machine-id: not an input of {artifact.directory}, which needs none. Received: {machine_id}."
         )
     healthy = artifact.healthy() if explain else None
-    for path in paths:
-        yield _predict_one(artifact, path, healthy, false_alarms, machine_id)
+    for clip in excerpts(paths, artifact.audio):
+        yield clip if isinstance(clip, DataError) else _predict_one(artifact, clip, healthy, false_alarms, machine_id)
 
 
 def _predict_one(
-    artifact: Artifact, path: Path, healthy: Healthy | None, false_alarms: float | None, machine_id: str | None
+    artifact: Artifact, clip: Excerpt, healthy: Healthy | None, false_alarms: float | None, machine_id: str | None
 ) -> Prediction | DataError:
     try:
         if artifact.machine_ids:
-            machine_id = machine_of(path, artifact.machine_ids, machine_id)
-        with memory.enough_for(path):
+            machine_id = machine_of(clip.path, artifact.machine_ids, machine_id)
+        with memory.enough_for(clip.path):
             waveform = audio_format.read_clip(
-                path,
+                clip.path,
                 artifact.audio,
                 fewest_samples=artifact.fewest_samples,
                 longest_seconds=artifact.longest_seconds,
+                span=clip.span,
             )
             outputs = artifact.score(memory.as_tensor(waveform), false_alarms, machine_id)
-            prediction = Prediction.from_outputs(path, outputs)
+            prediction = Prediction.from_outputs(clip, outputs)
             if healthy is None or not prediction.is_anomaly:
                 return prediction if healthy is None else prediction.explained(())
             log_mel = artifact.log_mel(memory.as_tensor(waveform), machine_id)
@@ -72,4 +74,4 @@ def _predict_one(
     except DataError as error:
         return error
     except InputError as error:
-        return refused(path, str(error).removeprefix("waveform: "))
+        return refused(clip, str(error).removeprefix("waveform: "))

@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from ganad_tf.errors import DataError, InputError
 from ganad_tf.findings.finding import Finding, in_words
 from ganad_tf.recording_check import NOT_JUDGED
 from ganad_tf.serving.models.signature import FALSE_ALARMS
+from ganad_tf.serving.predict.excerpts import Excerpt
 
 OUTPUTS = ("anomaly_score", "is_anomaly", "threshold")
 
@@ -23,7 +23,7 @@ class Prediction:
     """Score, decision and p-value of one file, or the reason why it is not judged.
 
     Attributes:
-      file: Path as the user gave it.
+      file: Path as the user gave it, with the span at its end if the recording was cut: `a.wav#10-20s`.
       anomaly_score: Higher is more anomalous.
       is_anomaly: Whether the score is above the threshold.
       threshold: Threshold of the model, or of the false-alarm rate that was asked for; None if the model doesn't say.
@@ -42,7 +42,7 @@ class Prediction:
     findings: tuple[Finding, ...] | None = None
 
     @classmethod
-    def from_outputs(cls, file: Path, outputs: Mapping[str, Any]) -> "Prediction":
+    def from_outputs(cls, file: Excerpt, outputs: Mapping[str, Any]) -> "Prediction":
         """Prediction from a model's outputs for a single clip.
 
         Args:
@@ -82,7 +82,7 @@ def no_p_values(model: object) -> DataError:
     )
 
 
-def refused(file: Path, sentence: str) -> Prediction | DataError:
+def refused(file: Excerpt, sentence: str) -> Prediction | DataError:
     """The answer for a file that a model has refused.
 
     Args:
