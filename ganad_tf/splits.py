@@ -4,6 +4,7 @@ Every clip is given by the name of its recording, `Clip.recording`; clips that s
 Validation, test, and the folds of a cross-validation are all chosen here.
 """
 
+import hashlib
 from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
@@ -73,6 +74,23 @@ def chosen(sizes: Sequence[int], count: int, *, most: float = 0.5) -> list[int]:
         shortest = min(range(len(sizes)), key=lambda index: sizes[index])
         taken = [shortest] if sizes[shortest] <= most * sum(sizes) else []
     return taken
+
+
+def held_out(recordings: Sequence[str], count: int) -> set[int]:
+    """Chooses whole recordings pseudo-randomly by their names, independent of order and dates.
+
+    Args:
+      recordings: Name of each clip's recording.
+      count: Number of clips to choose, as nearly as whole recordings allow; see `chosen`.
+
+    Returns:
+      Indices of their clips.
+
+    >>> sorted(held_out(["a", "a", "b", "b", "c", "c"], 2))
+    [2, 3]
+    """
+    members = sorted(grouped(recordings), key=lambda same: hashlib.sha256(recordings[same[0]].encode()).digest())
+    return {index for number in chosen([len(same) for same in members], count) for index in members[number]}
 
 
 def without_relatives(held_out: Iterable[int], *kinships: Sequence[Hashable]) -> set[int]:

@@ -68,6 +68,8 @@ def _add_experiment(parser: argparse.ArgumentParser, nargs: str | None = None, *
     for mode, meaning in (("dev", "the development data (default)"), ("eval", "the evaluation data")):
         modes.add_argument(f"-{mode[0]}", f"--{mode}", dest="mode", action="store_const", const=mode, help=meaning)
     _add_overrides(parser)
+    what = "leave out files that don't fit the layout or can't be read; the same as --set on_bad_clip=skip"
+    parser.add_argument("--ignore-foreign", action="append_const", dest="set", const="on_bad_clip=skip", help=what)
 
 
 def _add_evaluation(parser: argparse.ArgumentParser) -> None:

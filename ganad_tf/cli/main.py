@@ -17,8 +17,8 @@ import yaml
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
-from ganad_tf.cli import arguments, export_verbs, folders, interrupts, streams, terminal, workflow
-from ganad_tf.clips import SPLITS, by_id
+from ganad_tf.cli import arguments, export_verbs, folders, interrupts, listing, streams, terminal, workflow
+from ganad_tf.clips import SPLITS
 from ganad_tf.config import Config
 from ganad_tf.errors import ConfigError, GanadError
 from ganad_tf.results import evaluate as evaluation
@@ -58,21 +58,19 @@ def main(command_line: Sequence[str] | None = None) -> int:
 
 
 def list_(options: argparse.Namespace) -> None:
-    """List machine types, IDs and numbers of clips, and warn of suspicious recordings."""
+    """List machine types, IDs, domains, attributes and numbers of clips, and warn of suspicious recordings."""
     is_folder = Path(options.config).is_dir()
     runs = workflow.runs_of(options, folders.settings(options) if is_folder else None)
     datasets.refuse_foreign(runs)
     print(f"{options.mode}: {runs[0].config.data_directory(options.mode)}")
-    has_calibration = any(run.listing.clips_of("calibration") for run in runs)
-    calibration = f"{'calibration':>13}" if has_calibration else ""
-    print(f"{'machine':<14}{'id':<6}{'train':>7}{'normal':>8}{'anomaly':>9}{'unlabelled':>12}{calibration}")
-    for run in runs:
-        for machine_id, clips in by_id(run.listing.clips).items():
-            kinds = [clip.label if clip.split == "test" else clip.split for clip in clips]
-            counts = [kinds.count(kind) for kind in ("train", 0, 1, None)]
-            calibration = f"{kinds.count('calibration'):>13}" if has_calibration else ""
-            columns = f"{counts[0]:>7}{counts[1]:>8}{counts[2]:>9}{counts[3]:>12}{calibration}"
-            print(f"{run.machine:<14}{machine_id:<6}{columns}")
+    config, listings = runs[0].config, [run.listing for run in runs]
+    for line in listing.table(listings):
+        print(line)
+    for line in (
+        *listing.properties(listings),
+        *listing.facts(config.dataset.name, listings, options.mode, options.machine),
+    ):
+        print(line)
     sys.stdout.flush()
     workflow.warn_of_oddities(runs)
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ganad_tf.config.dataset import CHALLENGE
 from ganad_tf.config.sections import Dataset, Feature, Fit
 
-LIKE_CHALLENGE = ("dcase2020", "imported", "synthetic")
+LIKE_CHALLENGE = (*CHALLENGE, "mimii", "mimii_due", "mimii_dg", "toyadmos", "imported", "synthetic")
 VALIDATION_SPLIT = 0.1  # of the challenge's baseline
 MIN_STEPS = 500
 

@@ -2,10 +2,14 @@
 
 import re
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ganad_tf.config.paths import Location
 from ganad_tf.config.reader import in_range
+
+# Layouts of the challenge's Task 2, and of all data sets that are benchmarks, in which every test clip has a score.
+CHALLENGE = tuple(f"dcase{year}" for year in range(2020, 2027))
+BENCHMARKS = (*CHALLENGE, "mimii", "mimii_due", "mimii_dg", "toyadmos", "urbansound8k", "esc50")
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,103 @@ class SyntheticData:
 
 
 @dataclass(frozen=True)
+class SectionData:
+    """`dataset.sections`: settings of the layouts with sections, `dcase2021` and later, `mimii_due` and `mimii_dg`.
+
+    Attributes:
+      supplemental: Use of the clean recordings of the machine in `supplemental/` (2025 and later): `none`, or `train`
+        as further normal training clips. Recordings of noise alone are never training clips.
+    """
+
+    supplemental: Literal["none", "train"] = "none"
+
+
+@dataclass(frozen=True)
+class MIMIIData:
+    """`dataset.mimii`: settings of the layout `mimii`.
+
+    Attributes:
+      snr: Only the recordings of this signal-to-noise ratio in dB: -6, 0 or 6; None for those that are there, each as a
+        machine type of its own.
+      split: Normal test clips of an ID, as many as there are anomalies: the `first` by name, as in its baseline, or
+        `random`, pseudo-random by name.
+    """
+
+    snr: Literal[-6, 0, 6] | None = None
+    split: Literal["first", "random"] = "first"
+
+
+@dataclass(frozen=True)
+class ToyADMOSData:
+    """`dataset.toyadmos`: settings of the layout `toyadmos`.
+
+    Attributes:
+      channels: Microphones, from 1 to 4, whose recordings are clips; those of one take are one recording.
+      kinds: `IND`, single runs of the toy, and `CNT`, continuous recordings of ten minutes.
+      test_split: Share of the normal clips of a case that is held out of training for the test; in [0, 1).
+    """
+
+    channels: list[int] = field(default_factory=lambda: [1])
+    kinds: list[Literal["IND", "CNT"]] = field(default_factory=lambda: ["IND"])
+    test_split: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not self.channels or not set(self.channels) <= {1, 2, 3, 4}:
+            raise ValueError(
+                f"expected channels from 1 to 4 for `dataset.toyadmos.channels`. Received: {self.channels}."
+            )
+        if not self.kinds:
+            raise ValueError("expected IND, CNT or both for `dataset.toyadmos.kinds`. Received: [].")
+        in_range("dataset.toyadmos.test_split", self.test_split, 0, 1)
+
+
+@dataclass(frozen=True)
+class ClassData:
+    """`dataset.classes`: settings of the layouts `urbansound8k` and `esc50`, in which one class is normal.
+
+    Attributes:
+      normal_class: Name of the normal class, such as `engine_idling`; it is the machine type. Required.
+      test_folds: Folds of the test. Normal clips of the others are for training. None for the last fold.
+    """
+
+    normal_class: str | None = None
+    test_folds: list[int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.test_folds is not None and not self.test_folds:
+            raise ValueError("expected a fold or more for `dataset.classes.test_folds`. Received: [].")
+
+
+@dataclass(frozen=True)
+class TableData:
+    """`dataset.table`: settings of the layout `table`, recordings that a CSV file describes.
+
+    Attributes:
+      csv: CSV file with the columns `file`, `label` (`normal`, `anomaly`, or empty) and `split` (`train`, `test`,
+        `calibration`), perhaps also `id`, `domain` (`source`, `target`, or empty) and `group`. Required.
+      machine_type: Machine type; None for the name of the folder of the recordings.
+    """
+
+    csv: Location | None = None
+    machine_type: str | None = None
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """`dataset`: layout of the recordings, and the settings of each layout."""
+    """`dataset`: layout of the recordings, and the settings of each layout.
+
+    Attributes:
+      name: Layout, one of `datasets.DATASETS`.
+      truth: List of the labels of the challenge's evaluation data, such as `eval_data_list_2023.csv`; None if its test
+        clips are unlabelled.
+    """
 
     name: str = "dcase2020"
+    truth: Location | None = None
     folder: FolderData = field(default_factory=FolderData)
     synthetic: SyntheticData = field(default_factory=SyntheticData)
+    sections: SectionData = field(default_factory=SectionData)
+    mimii: MIMIIData = field(default_factory=MIMIIData)
+    toyadmos: ToyADMOSData = field(default_factory=ToyADMOSData)
+    classes: ClassData = field(default_factory=ClassData)
+    table: TableData = field(default_factory=TableData)

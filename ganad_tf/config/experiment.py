@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ganad_tf.config import automatic, layers, reader
+from ganad_tf.config.dataset import BENCHMARKS
 from ganad_tf.config.layers import flatten
 from ganad_tf.config.paths import Location
 from ganad_tf.config.sections import (
@@ -168,7 +169,7 @@ class Config:
         if self.dataset.name == "imported" or self.feature.encoder is not None:
             return False
         enabled = self.recording_check.enabled
-        return self.dataset.name != "dcase2020" if enabled is None else enabled
+        return self.dataset.name not in BENCHMARKS if enabled is None else enabled
 
     def data_directory(self, mode: Mode) -> Path:
         """Directory of the recordings of `mode`."""

@@ -10,10 +10,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ganad_tf.config.dataset import ClassData as ClassData
 from ganad_tf.config.dataset import Dataset as Dataset
 from ganad_tf.config.dataset import FolderData as FolderData
 from ganad_tf.config.dataset import GroupTable as GroupTable
+from ganad_tf.config.dataset import MIMIIData as MIMIIData
+from ganad_tf.config.dataset import SectionData as SectionData
 from ganad_tf.config.dataset import SyntheticData as SyntheticData
+from ganad_tf.config.dataset import TableData as TableData
+from ganad_tf.config.dataset import ToyADMOSData as ToyADMOSData
 from ganad_tf.config.ensemble import Ensemble as Ensemble
 from ganad_tf.config.ensemble import Selection as Selection
 from ganad_tf.config.feature import Feature as Feature

@@ -12,7 +12,19 @@ from pathlib import Path
 from ganad_tf.clips import Listing
 from ganad_tf.config import Config, Mode
 from ganad_tf.config.reader import nearest
-from ganad_tf.datasets import channels, dcase2020, folder, imported, long_recordings, synthetic
+from ganad_tf.datasets import (
+    channels,
+    classes,
+    dcase2020,
+    folder,
+    imported,
+    long_recordings,
+    mimii,
+    sections,
+    synthetic,
+    table,
+    toyadmos,
+)
 from ganad_tf.datasets.base import ListClips, recordings
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.run import MachineRun
@@ -23,6 +35,11 @@ logger = logging.getLogger(__name__)
 
 DATASETS: dict[str, ListClips] = {
     "dcase2020": dcase2020.list_clips,
+    **dict.fromkeys(sections.RELEASES, sections.list_clips),
+    "mimii": mimii.list_clips,
+    "toyadmos": toyadmos.list_clips,
+    **dict.fromkeys(classes.LAYOUTS, classes.list_clips),
+    "table": table.list_clips,
     "folder": folder.list_clips,
     "imported": imported.list_clips,
     "synthetic": synthetic.list_clips,

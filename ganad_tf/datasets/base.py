@@ -5,7 +5,7 @@ machines' folders, such as the downloaded archives, are ignored.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from ganad_tf.audio import extensions
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.config.sections import Dataset
-from ganad_tf.errors import DataError
+from ganad_tf.errors import ConfigError, DataError
+
+N_NAMED = 5  # files named of many
 
 ListClips = Callable[[Path, Mode, Dataset], list[Listing]]
 
@@ -63,6 +65,9 @@ def make_clip(
     split: str,
     label: int | None,
     name: str | None = None,
+    group: str = "",
+    domain: str = "",
+    attributes: Mapping[str, str] | None = None,
 ) -> Clip:
     """Constructs the clip of the file `path` in the data directory `directory`; its name defaults to the file name."""
     stat = path.stat()
@@ -75,7 +80,45 @@ def make_clip(
         label=label,
         size=stat.st_size,
         mtime_ns=stat.st_mtime_ns,
+        group=group,
+        domain=domain,
+        attributes=tuple(sorted((attributes or {}).items())),
     )
+
+
+def folders(directory: Path) -> list[Path]:
+    """Folders in a data directory, sorted by name, one per machine type in most layouts.
+
+    Raises:
+      DataError: If the directory can't be read.
+    """
+    return [path for path in visible_entries(directory) if path.is_dir()]
+
+
+def not_there(table: Path, names: Iterable[str], folder: Path) -> str:
+    """Line of `Listing.foreign` for a list that names files which are not there."""
+    return f"{table}: expected files that are in {folder}. Received: {some(names)}"
+
+
+def some(names: Iterable[str]) -> str:
+    """Enumeration of the first few names.
+
+    >>> some(["a", "b"]), some("abcdefg")
+    ('a, b', 'a, b, c, d, e and 2 more')
+    """
+    everything = list(names)
+    more = len(everything) - N_NAMED
+    return ", ".join(everything[:N_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def refuse_evaluation(mode: Mode, layout: str) -> None:
+    """Refuses `--eval` for a layout without evaluation data.
+
+    Raises:
+      ConfigError: If the mode is `eval`.
+    """
+    if mode == "eval":
+        raise ConfigError(f"Expected --dev: the layout `{layout}` has no evaluation data.")
 
 
 def visible_entries(directory: Path) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,12 +12,11 @@ from ganad_tf.cache import contents
 from ganad_tf.cache.directory import Cache
 from ganad_tf.clips import SPLITS, Clip, Progress
 from ganad_tf.config.sections import Audio
+from ganad_tf.datasets.base import N_NAMED, some
 from ganad_tf.errors import DataError
 from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
-
-N_NAMED = 5  # files named per kind
 
 
 def warn(runs: Sequence[MachineRun], *, progress: Progress) -> None:
@@ -61,13 +60,13 @@ def lines(examinations: Mapping[Clip, Examination | None]) -> Iterator[str]:
             having[kind][name] = None
     unreadable = list(dict.fromkeys(clip.file for clip, examined in examinations.items() if examined is None))
     if unreadable:
-        yield f"{_recordings(unreadable)} can't be read, `ganad prepare` says why: {_some(unreadable)}."
+        yield f"{_recordings(unreadable)} can't be read, `ganad prepare` says why: {some(unreadable)}."
     if silent := having[sound_checks.SILENT]:
-        yield f"Digital silence, every sample the same, in {_recordings(silent)}: {_some(silent)}."
+        yield f"Digital silence, every sample the same, in {_recordings(silent)}: {some(silent)}."
     if clipped := having[sound_checks.CLIPPED]:
-        yield f"Clipped, cut off flat at full scale, in {_recordings(clipped)}: {_some(clipped)}."
+        yield f"Clipped, cut off flat at full scale, in {_recordings(clipped)}: {some(clipped)}."
     if constant := having[sound_checks.CONSTANT]:
-        yield f"A channel without sound, every sample the same, in {_recordings(constant)}: {_some(constant)}."
+        yield f"A channel without sound, every sample the same, in {_recordings(constant)}: {some(constant)}."
     yield from _of_identical(examinations)
 
 
@@ -82,13 +81,13 @@ def _of_identical(examinations: Mapping[Clip, Examination | None]) -> Iterator[s
     if groups:
         copies = [clip.file for group in groups for clip in group]
         n_groups = "1 group" if len(groups) == 1 else f"{len(groups)} groups"
-        yield f"Identical files, {_recordings(copies)} in {n_groups}: {_some(map(_equation, groups))}."
+        yield f"Identical files, {_recordings(copies)} in {n_groups}: {some(map(_equation, groups))}."
     leaked = [part for group in groups for part in _by_machine(group) if len({clip.split for clip in part}) > 1]
     if leaked:
         tests = [clip.file for group in leaked for clip in group if clip.split == "test"]
         yield (
             f"In training and in the test, which makes results too good, {_recordings(tests)}: "
-            f"{_some(map(_equation, leaked))}."
+            f"{some(map(_equation, leaked))}."
         )
 
 
@@ -134,14 +133,3 @@ def _equation(group: Sequence[Clip]) -> str:
 
 def _recordings(files: Collection[str]) -> str:
     return "1 recording" if len(files) == 1 else f"{len(files)} recordings"
-
-
-def _some(names: Iterable[str]) -> str:
-    """Enumeration of the first few names.
-
-    >>> _some(["a", "b"]), _some("abcdefg")
-    ('a, b', 'a, b, c, d, e and 2 more')
-    """
-    everything = list(names)
-    more = len(everything) - N_NAMED
-    return ", ".join(everything[:N_NAMED]) + (f" and {more} more" if more > 0 else "")

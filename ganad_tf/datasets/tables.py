@@ -1,19 +1,21 @@
-"""CSV files about recordings: a column `file`, and others that say what is known about each."""
+"""CSV files about recordings: a column of their names, and others that say what is known about each."""
 
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ganad_tf.datasets.base import some
 from ganad_tf.errors import DataError
 
 
-def read(path: Path, columns: Sequence[str], key: str) -> dict[str, dict[str, str]]:
-    """Reads a CSV file: its rows by the column `file`.
+def read(path: Path, columns: Sequence[str], key: str = "", *, name: str = "file") -> dict[str, dict[str, str]]:
+    """Reads a CSV file: its rows by the column of the recordings' names.
 
     Args:
       path: The file, in UTF-8, with a header.
-      columns: The columns that it must have beside `file`; others are ignored.
-      key: Setting that names the file, for messages.
+      columns: The columns that it must have beside that of the names. Rows have the others too.
+      key: Setting that names the file, for messages; empty if the layout does.
+      name: Column of the names.
 
     Raises:
       DataError: If it can't be read, lacks a column, or names a recording twice.
@@ -23,20 +25,24 @@ def read(path: Path, columns: Sequence[str], key: str) -> dict[str, dict[str, st
             lines = list(csv.DictReader(stream, skipinitialspace=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise DataError(f"Can't read {path}, which `{key}` names: {reason}.") from error
-    wanted = ("file", *columns)
+        raise DataError(f"Can't read {path}{_named_by(key)}: {reason}.") from error
+    wanted = (name, *columns)
     rows: dict[str, dict[str, str]] = {}
     for number, line in enumerate(lines, start=2):
-        row = {column: (line.get(column) or "").strip() for column in wanted}
-        if not set(wanted) <= line.keys() or not row["file"]:
+        row = {column: (value or "").strip() for column, value in line.items() if column is not None}
+        if not set(wanted) <= row.keys() or not row[name]:
             raise DataError(
-                f"Expected the columns {', '.join(wanted)} in {path}, which `{key}` names. "
+                f"Expected the columns {', '.join(wanted)} in {path}{_named_by(key)}. "
                 f"Received: {', '.join(filter(None, line))} in line {number}."
             )
-        if row["file"] in rows:
-            raise DataError(f"Expected every recording once in {path}. Received: {row['file']} again in line {number}.")
-        rows[row["file"]] = row
+        if row[name] in rows:
+            raise DataError(f"Expected every recording once in {path}. Received: {row[name]} again in line {number}.")
+        rows[row[name]] = row
     return rows
+
+
+def _named_by(key: str) -> str:
+    return f", which `{key}` names" if key else ""
 
 
 class Names:
@@ -68,7 +74,6 @@ class Names:
 
 def unknown(path: Path, names: Sequence[str], key: str, directory: Path) -> DataError:
     """The error for rows of a list that name no recording."""
-    some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return DataError(
-        f"Expected files in {directory} in the column `file` of {path}, which `{key}` names. Received: {some}."
+        f"Expected files in {directory} in the column `file` of {path}, which `{key}` names. Received: {some(names)}."
     )
