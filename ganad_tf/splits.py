@@ -87,7 +87,7 @@ def held_out(recordings: Sequence[str], count: int) -> set[int]:
       Indices of their clips.
 
     >>> sorted(held_out(["a", "a", "b", "b", "c", "c"], 2))
-    [2, 3]
+    [4, 5]
     """
     members = sorted(grouped(recordings), key=lambda same: hashlib.sha256(recordings[same[0]].encode()).digest())
     return {index for number in chosen([len(same) for same in members], count) for index in members[number]}

@@ -387,7 +387,7 @@ def test_missing_and_empty_directories_are_named(tmp_path):
 
 def test_unknown_dataset_and_machine_name_the_nearest(tmp_path):
     with pytest.raises(ConfigError, match="did you mean `dcase2020`"):
-        listed(tmp_path, dataset=Dataset("dcase2002"))
+        listed(tmp_path, dataset=Dataset("dcas2020"))
     write_machine(tmp_path, "slider")
     with pytest.raises(ConfigError, match="did you mean `slider`"):
         listed(tmp_path, machines=("slidr",))

@@ -193,7 +193,6 @@ class Dataset:
     """
 
     name: str = "dcase2020"
-    truth: Location | None = None
     folder: FolderData = field(default_factory=FolderData)
     synthetic: SyntheticData = field(default_factory=SyntheticData)
     sections: SectionData = field(default_factory=SectionData)
@@ -201,3 +200,4 @@ class Dataset:
     toyadmos: ToyADMOSData = field(default_factory=ToyADMOSData)
     classes: ClassData = field(default_factory=ClassData)
     table: TableData = field(default_factory=TableData)
+    truth: Location | None = None

@@ -22,19 +22,19 @@ def read(path: Path, columns: Sequence[str], key: str = "", *, name: str = "file
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            lines = list(csv.DictReader(stream, skipinitialspace=True))
+            reader = csv.DictReader(stream, skipinitialspace=True)
+            lines, header = list(reader), reader.fieldnames or []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"Can't read {path}{_named_by(key)}: {reason}.") from error
-    wanted = (name, *columns)
+    expected = f"Expected the columns {', '.join((name, *columns))} in {path}{_named_by(key)}."
+    if not {name, *columns} <= set(header):
+        raise DataError(f"{expected} Received: {', '.join(header) or 'an empty file'}.")
     rows: dict[str, dict[str, str]] = {}
     for number, line in enumerate(lines, start=2):
         row = {column: (value or "").strip() for column, value in line.items() if column is not None}
-        if not set(wanted) <= row.keys() or not row[name]:
-            raise DataError(
-                f"Expected the columns {', '.join(wanted)} in {path}{_named_by(key)}. "
-                f"Received: {', '.join(filter(None, line))} in line {number}."
-            )
+        if not row[name]:
+            raise DataError(f"{expected} Received: line {number} without `{name}`.")
         if row[name] in rows:
             raise DataError(f"Expected every recording once in {path}. Received: {row[name]} again in line {number}.")
         rows[row[name]] = row
