@@ -177,6 +177,12 @@ def folder(tmp_path_factory, server):
     write_machine(folder / "dev_data", "fan")
     write_machine(folder / "DCASE2020" / "dev_data", "slider")
     write_machine(folder / "eval_data", "fan", ids=("01",), n_test=0)
+    for index in range(6):
+        name = f"section_00_source_train_normal_000{index}_m-n_X.wav"
+        write_wav(folder / "DCASE2023" / "dev_data" / "fan" / "train" / name, tone(seed=index))
+    for index, (_, kind) in enumerate(KINDS):
+        name = f"section_00_target_test_{kind}_000{index}_m-n_Y.wav"
+        write_wav(folder / "DCASE2023" / "dev_data" / "fan" / "test" / name, tone(seed=70 + index))
     labels = [f"id_01_{index:08d}.wav,{kind}_id_01_{index:08d}.wav,{kind != 'normal':d}" for index, kind in KINDS]
     (folder / "eval_data_list.csv").write_text("\n".join(["fan", *labels, ""]))
     write_wav(folder / "clip.wav", tone())

@@ -105,7 +105,8 @@ def _recordings(folder: Path, foreign: list[str]) -> list[Path]:
     """Recordings in a folder of a label; names the others in `foreign`."""
     files = list(visible_entries(folder)) if folder.is_dir() else []
     fitting = [path for path in files if _NAME.fullmatch(path.name) and path.is_file()]
-    foreign += [f"{path}: expected a name such as `00000000.wav`" for path in files if path not in fitting]
+    others = sorted(set(files) - set(fitting))
+    foreign += [f"{path}: expected a name such as `00000000.wav`" for path in others]
     return fitting
 
 
