@@ -16,6 +16,7 @@ from ganad_tf.cache import manifest
 from ganad_tf.cli import listing as tables
 from ganad_tf.cli import main
 from ganad_tf.clips import Clip, Listing
+from ganad_tf.datasets.attributes import of_name
 from ganad_tf.datasets.fact_sheets import SHEETS
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.results.published import TEST_CLIPS
@@ -134,9 +135,10 @@ class TestSections:
         truth.write_text("\n".join([*lines, "section_00_test_0009.wav,section_00_source_test_normal_0009_vel_6.wav"]))
         with pytest.raises(DataError, match=r"expected files that are in .*bandsaw\. Received: section_00_test_0009"):
             listed(data, "dcase2023", "eval", truth=str(truth))
-        truth.write_text("section_00_test_0000.wav,1\n")
-        with pytest.raises(DataError, match=r"Expected `file,name with label` .*in line 1\."):
-            listed(data, "dcase2023", "eval", truth=str(truth))
+        for wrong in ("bandsaw\nsection_00_test_0000.wav,1", "x\na.wav,b.wav\na.wav,c.wav", "\na.wav,b.wav"):
+            truth.write_text(wrong)
+            with pytest.raises(DataError, match=r"Expected `file,name with label` .*in line [23]\."):
+                listed(data, "dcase2023", "eval", truth=str(truth))
         with pytest.raises(DataError, match="Can't read .*none.csv, which `dataset.truth` names: No such file"):
             listed(data, "dcase2023", "eval", truth=str(tmp_path / "none.csv"))
 
@@ -172,9 +174,9 @@ class TestSections:
             (listing,) = listed(tmp_path, year)
             assert [clip.file for clip in listing.clips] == [train]  # they are no training clips unless asked for
             (listing,) = listed(tmp_path, year, sections={"supplemental": "train"})
-            added = [clip for clip in listing.clips if dict(clip.attributes).get("supplemental") == "machine"]
+            added = [clip for clip in listing.clips if clip.file != train]
             assert sorted(clip.name for clip in added) == sorted(clean)
-            assert {(clip.split, clip.label) for clip in added} == {("train", 0)}
+            assert {(c.split, c.label, c.attributes) for c in added} == {("train", 0, (("supplemental", "machine"),))}
             assert Counter(clip.domain for clip in added) == {"source": 2, "target": 1}
         with pytest.raises(DataError, match="supplemental: expected only the folders `train`, `test` and"):
             listed(tmp_path, "dcase2024")
@@ -212,6 +214,11 @@ class TestAttributes:
         (tmp_path / "slider/attributes_00.csv").write_text(table.format(self.STEM))
         (listing,) = listed(tmp_path, "dcase2023")
         assert {name: float(value) for name, value in listing.clips[0].attributes} == {"vel": 16, "ac": 0.3}
+
+    def test_names_that_are_no_pairs(self):
+        assert of_name("vel_16_x") == {"condition": "vel_16_x"}
+        assert of_name("a_1_a_2") == {"condition": "a_1_a_2"}
+        assert of_name("_") == {}
 
     def test_a_file_says_more_than_names(self, tmp_path):
         touch(tmp_path, "slider/train/section_00_source_train_normal_0001_noAttribute.wav")
@@ -360,8 +367,9 @@ class TestClasses:
             listed(tmp_path, "urbansound8k")
         with pytest.raises(ConfigError, match="did you mean `engine_idling`"):
             listed(tmp_path, "urbansound8k", classes={"normal_class": "engine_idle"})
-        with pytest.raises(ConfigError, match=r"Expected some of the folds 1, 9, 10, not all.*Received: 2\."):
-            listed(tmp_path, "urbansound8k", classes={"normal_class": "dog_bark", "test_folds": [2]})
+        for folds, received in (([2], "2"), ([1, 9, 10], "1, 9, 10")):
+            with pytest.raises(ConfigError, match=rf"some of the folds 1, 9, 10, not all.*Received: {received}\."):
+                listed(tmp_path, "urbansound8k", classes={"normal_class": "dog_bark", "test_folds": folds})
         with pytest.raises(DataError, match=r"Can't read .*esc50\.csv: No such file"):
             listed(tmp_path, "esc50", classes={"normal_class": "dog"})
         (tmp_path / "audio/fold1/101-5-0-0.wav").unlink()
@@ -434,6 +442,14 @@ class TestFactSheets:
         assert sum(count.number for count in SHEETS["dcase2022"].counts["dev"]) == 7 * 3 * 1200
         assert sum(count.number for count in SHEETS["dcase2026"].counts["eval"]) == 5 * 1200
         assert sum(count.number for count in SHEETS["urbansound8k"].counts["dev"]) == 8732
+
+    def test_ratios_of_mimii_have_the_same_numbers(self, tmp_path):
+        counts = [count for count in SHEETS["mimii"].counts["dev"] if count.machine == "fan"]
+        clips = tuple(clip for count in counts for clip in of(count))
+        both = [Listing(f"fan_{ratio}", tmp_path, clips) for ratio in ("min6dB", "6dB")]
+        assert not SHEETS["mimii"].differences(both, "dev", only=["fan_6dB"])
+        both[1] = Listing("fan_6dB", tmp_path, clips[:-1])
+        assert SHEETS["mimii"].differences(both, "dev", only=["fan_6dB"]) == ["fan_6dB 06: anomaly 360 of 361"]
 
     def test_complete_or_what_differs(self, tmp_path):
         counts = SHEETS["dcase2023"].counts["dev"]

@@ -1,7 +1,8 @@
 """Settings that the dataset decides where the YAML file leaves them open (`null`).
 
-The challenge's recordings, and those that are made or imported like them, keep the settings of the challenge's
-baseline. Other recordings are usually few and of any level, and get settings under which few clips suffice.
+The challenge's recordings, those that it took them from, and those that are made or imported like them, keep the
+settings of the challenge's baseline. Other recordings are usually few and of any level, and get settings under which
+few clips suffice.
 """
 
 from collections.abc import Mapping

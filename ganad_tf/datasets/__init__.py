@@ -1,7 +1,8 @@
 """Datasets: the layout of the recordings on disk → one `Listing` of clips per machine type.
 
-One module per layout; to add one, write a module and a line in `DATASETS`. `oddities.py` warns of suspicious
-recordings, `synthetic.py` writes toy machines. Needs no TensorFlow.
+One module per layout, or per family of them; to add one, write a module, a line in `DATASETS` and, for a public data
+set, a sheet in `fact_sheets.py`. `oddities.py` warns of suspicious recordings, `synthetic.py` writes toy machines.
+Needs no TensorFlow.
 """
 
 import difflib
