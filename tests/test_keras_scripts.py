@@ -263,11 +263,8 @@ def refused(in_a_script):
     return in_a_script[1]["refused"]
 
 
-@pytest.mark.parametrize(
-    "golden",
-    [GOLDENS[0], *(pytest.param(golden, marks=pytest.mark.slow) for golden in GOLDENS[1:])],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("golden", GOLDENS, ids=lambda path: path.stem)
 def test_what_earlier_versions_have_trained_loads_scores_and_trains_on(golden, goldens):
     folder, found = goldens
     expected = json.loads((folder / golden.stem / "expected.json").read_text())

@@ -146,6 +146,7 @@ def tags_of(ask, plugin, run):
     return set(json.loads(ask(f"plugin/{plugin}/tags"))[run])
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_every_tag(watched, read):
     run = f"dev/fan/{log_dir(watched).name}"
     losses = {"loss", "adversarial_loss", "contextual_loss", "encoder_loss", "discriminator_loss"}
@@ -178,6 +179,7 @@ def test_tensorboard_shows_every_tag(watched, read):
     assert shown == {f"{test}/precision-recall id {name}/pr_curves" for name in ("00", "02")}
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_values_pictures_and_sounds_as_they_are(watched, read):
     run = f"dev/fan/{log_dir(watched).name}"
     history = ModelDirectory(Path(watched.model_directory, "dev", "fan")).record()["history"]
@@ -197,6 +199,7 @@ def test_tensorboard_shows_values_pictures_and_sounds_as_they_are(watched, read)
     assert float(tf.math.reduce_std(samples)) > 0.001
 
 
+@pytest.mark.slow
 def test_hparams_compare_the_trainings(read):
     asked = {"experimentName": "", "allowedStatuses": ["STATUS_SUCCESS"], "colParams": [], "sliceSize": 10}
     for _ in range(30):
@@ -210,6 +213,7 @@ def test_hparams_compare_the_trainings(read):
     assert {("train", "losses/loss"), ("validation", "losses/loss"), ("scores", "dev test labels/AUC id 00")} <= metrics
 
 
+@pytest.mark.slow
 def test_the_projector_has_a_vector_of_each_clip_with_its_id_and_label(watched, read):
     run = f"dev/fan/{log_dir(watched).name}/scores"
     assert run in json.loads(read("plugin/projector/runs"))
@@ -224,6 +228,7 @@ def test_the_projector_has_a_vector_of_each_clip_with_its_id_and_label(watched, 
     assert sum("\ttraining\t" in row for row in rows) == 18
 
 
+@pytest.mark.slow
 def test_logs_are_small(watched):
     files = [path for path in log_dir(watched).rglob("*") if path.is_file()]
     assert 10_000 < sum(path.stat().st_size for path in files) < 2_000_000
