@@ -79,10 +79,15 @@ def main() -> int:
         runtime.deterministic()
     train.seed_everything(config)
     detector = build.build(config)
-    sources = (Source(cache, part, config.feature.n_mels, config.feature.frames, normalizer) for part in (kept, ()))
+    sources = (
+        Source(cache, part, config.feature.n_mels, config.feature.frames, normalizer, config.feature.window_hop)
+        for part in (kept, ())
+    )
     with tempfile.TemporaryDirectory() as folder:
         train.fit(detector, config, *sources, (), Checkpoint(Path(folder, "unfinished.npz"), {}))
-    model = model_directory.TrainedDetector(detector, normalizer, config.feature.frames, config.feature.n_mels, {})
+    model = model_directory.TrainedDetector(
+        detector, normalizer, config.feature.frames, config.feature.n_mels, {}, config.feature.window_hop
+    )
     scorers = [Scorer(name="density", **pooling) for pooling in POOLINGS.values()]
     functions = [clip_values.vector_function(model, scorer) for scorer in scorers]
 

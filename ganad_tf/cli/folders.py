@@ -24,7 +24,6 @@ from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
 
-RECOMMENDED = "recommended.yaml"
 N_CLIPS = 3  # of each kind, in the report
 LONGEST_SECONDS = 600.0  # of a clip of the exported models
 _OUTDATED = "set another `model_directory`"  # advice that the stages give
@@ -113,10 +112,10 @@ def _settings(folder: Path, project: Project, overrides: Sequence[str]) -> dict[
         if not earlier.is_dir():  # moved, with the recordings
             mapping |= directories
     else:
-        recommended = layers.read_yaml(configuration.shipped(RECOMMENDED))
+        recommended = configuration.recommended()
         names = {Path(absolute).name, *(path.name for path in folder.iterdir())}
         machines = {name: changes for name, changes in recommended.get("machines", {}).items() if name in names}
-        mapping = recommended | directories | {"dataset": {"name": "folder"}, "audio": {"resample": True}}
+        mapping = recommended | directories | {"dataset": {"name": "folder"}}
         mapping["machines"] = machines
     if any(map(_is_selected, overrides)):
         mapping["selection"] = None  # the command line selects
@@ -177,7 +176,7 @@ def _forget_selection(project: Project, mapping: dict[str, Any], machines: Seque
     """Removes what was selected for machine types, which then have the recommended settings again."""
     from ganad_tf.selection import words
 
-    recommended = layers.read_yaml(configuration.shipped(RECOMMENDED)).get("machines", {})
+    recommended = configuration.recommended().get("machines", {})
     for machine in words.selected(project.selection) & mapping["machines"].keys() & set(machines):
         kept = {key: value for key, value in mapping["machines"][machine].items() if key not in ("scorer", "ensemble")}
         mapping["machines"][machine] = layers.merge(recommended.get(machine, {}), kept)

@@ -18,7 +18,7 @@ from ganad_tf.config.experiment import (
 )
 from ganad_tf.config.layers import MACHINE_SECTIONS, read_yaml
 from ganad_tf.config.sections import Threshold
-from ganad_tf.config.shipped import shipped
+from ganad_tf.config.shipped import recommended, shipped
 
 __all__ = [
     "FEATURE_VERSION",
@@ -30,6 +30,7 @@ __all__ = [
     "from_mapping",
     "load",
     "read_yaml",
+    "recommended",
     "shipped",
     "to_dict",
 ]

@@ -12,7 +12,6 @@ from ganad_tf import runtime
 from ganad_tf.config import Config, layers
 from ganad_tf.errors import ConfigError
 
-RECOMMENDED = "recommended.yaml"
 SOURCE = "SoundAnomalyDetector"  # of parameters, in messages
 
 Settings = str | os.PathLike[str] | Mapping[str, Any] | None
@@ -75,10 +74,10 @@ def _read(settings: Settings) -> tuple[dict[str, Any], str]:
     """Keys and values of the settings, and their name for messages."""
     if isinstance(settings, Mapping):
         return dict(settings), f"{SOURCE}: settings"
-    if isinstance(settings, str | os.PathLike | None):
-        path = configuration.shipped(RECOMMENDED) if settings is None else settings
-        mapping = configuration.read_yaml(path)
-        return mapping | {"audio": {"resample": True}} if settings is None else mapping, str(path)
+    if settings is None:
+        return configuration.recommended(), f"{SOURCE}: the recommended settings"
+    if isinstance(settings, str | os.PathLike):
+        return configuration.read_yaml(settings), str(settings)
     raise ConfigError(
         f"{SOURCE}: expected None, the path of a YAML file or a mapping for `settings`. Received: {settings!r}."
     )

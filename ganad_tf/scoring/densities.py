@@ -98,7 +98,9 @@ def fewest_vectors(settings: Scorer) -> int:
     """Minimum number of vectors that the density can be fitted to."""
     if settings.density in ("gmm", "cosine_kmeans"):
         return max(2, settings.components)
-    if settings.density in ("knn", "cosine_knn"):
+    if settings.density == "cosine_knn":
+        return max(2, settings.neighbors)
+    if settings.density == "knn":
         return max(2, settings.neighbors, settings.local_density + 1)
     return 2
 
