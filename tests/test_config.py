@@ -303,6 +303,17 @@ machines:
 """
 
 
+def test_an_empty_section_of_a_machine_type_changes_nothing(tmp_path):
+    path = tmp_path / "two.yaml"
+    path.write_text(
+        "ensemble: {members: [{name: a, model: {name: DenseAE}}, {name: b, model: {name: SpectrumDensity}}]}\n"
+        "scorer: {name: density}\nmachines: {fan: {ensemble: , scorer: }}\n"
+    )
+    config = configuration.load(path).for_machine("fan")
+    assert config.ensemble.labels() == ["a", "b"]
+    assert config.scorer.name == "density"
+
+
 def test_a_machine_type_may_have_its_own_settings(tmp_path):
     config = load(tmp_path, PER_MACHINE)
     fan, pump, valve = (config.for_machine(machine) for machine in ("fan", "pump", "valve"))

@@ -114,7 +114,9 @@ class Config:
     def for_machine(self, machine: str) -> "Config":
         """The configuration of one machine type: this one with the overrides of `machines` applied."""
         mapping = to_dict(self) | {"machines": {}}
-        sections = self.machines.get(machine) or {}
+        written = self.machines.get(machine) or {}
+        # An empty section changes nothing.
+        sections = {name: section for name, section in written.items() if section is not None}
         members = [layers.member_for_machine(member, machine, sections) for member in self.ensemble.members]
         mapping["ensemble"] = {**mapping["ensemble"], "members": members}
         return from_mapping(layers.merge(mapping, sections), source=f"machines.{machine}")
