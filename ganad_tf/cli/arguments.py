@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ganad_tf import __version__
 from ganad_tf.config.paths import expand
+from ganad_tf.download.catalogue import CATALOGUE
 from ganad_tf.serving.models.versions import Policy
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -70,6 +71,26 @@ def _add_experiment(parser: argparse.ArgumentParser, nargs: str | None = None, *
     _add_overrides(parser)
     what = "leave out files that don't fit the layout or can't be read; the same as --set on_bad_clip=skip"
     parser.add_argument("--ignore-foreign", action="append_const", dest="set", const="on_bad_clip=skip", help=what)
+
+
+def _add_download(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(CATALOGUE)}")
+    parser.add_argument("--root", type=_path, required=True, metavar="DIR", help="folder for the data set")
+    parser.set_defaults(mode=None)
+    modes = parser.add_mutually_exclusive_group()
+    for mode, meaning in (("dev", "development data only"), ("eval", "additional training and evaluation data only")):
+        modes.add_argument(f"--{mode}", dest="mode", action="store_const", const=mode, help=meaning)
+    machines = "archives of these machine types only"
+    parser.add_argument("--machine", nargs="+", action="extend", default=[], metavar="M", help=machines)
+    ratios = "archives with this signal-to-noise ratio in dB only, for mimii: -6, 0, 6"
+    parser.add_argument("--snr", nargs="+", action="extend", default=[], metavar="DB", help=ratios)
+    parser.add_argument("--list", action="store_true", help="print names and sizes of the files and download nothing")
+    parser.add_argument("--keep", action="store_true", help="keep the archives after they are unpacked")
+    origins = parser.add_mutually_exclusive_group()
+    mirror = "address in the place of https://zenodo.org, with the same paths"
+    origins.add_argument("--mirror", metavar="URL", help=mirror)
+    folder = "folder of files that are downloaded already, and of <record>.json if there is no network"
+    origins.add_argument("--from", type=_path, dest="source", metavar="DIR", help=folder)
 
 
 def _add_evaluation(parser: argparse.ArgumentParser) -> None:
@@ -304,6 +325,7 @@ def _add_verbosity(parser: argparse.ArgumentParser) -> None:
 _ARGUMENTS_OF_VERB = {
     "compare": _add_systems,
     "demo": _add_demo_arguments,
+    "download": _add_download,
     "evaluate": _add_evaluation,
     "export": _add_export,
     "list": _add_list,

@@ -57,6 +57,13 @@ def main(command_line: Sequence[str] | None = None) -> int:
     return 0
 
 
+def download(options: argparse.Namespace) -> None:
+    """Download a public data set, verify and unpack it; a second run goes on, or has nothing to do."""
+    from ganad_tf.cli import downloading
+
+    downloading.download(options)
+
+
 def list_(options: argparse.Namespace) -> None:
     """List machine types, IDs, domains, attributes and numbers of clips, and warn of suspicious recordings."""
     is_folder = Path(options.config).is_dir()
@@ -222,6 +229,7 @@ def _evaluate_others(options: argparse.Namespace) -> None:
 
 
 VERBS = {
+    "download": download,
     "list": list_,
     "prepare": prepare,
     "select": select,

@@ -59,6 +59,13 @@ def epochs(fit: Fit, label: str) -> Iterator[tuple[Any, ...]]:
         yield (keras.callbacks.LambdaCallback(on_epoch_end=show),)
 
 
+@contextmanager
+def byte_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yields `advance(n_bytes)` of a progress bar; negative numbers take back what has to be received again."""
+    with _progress_display(label, "B", total) as shown:
+        yield shown.update
+
+
 class ProgressLines:
     """Progress for log files: a plain line every `SECONDS_PER_LINE`, with the interface of a tqdm bar.
 
@@ -79,9 +86,9 @@ class ProgressLines:
         self.total = total
         self._begin = self._last = time.monotonic()
 
-    def update(self) -> None:
-        """Counts one item, and logs a line if it is due."""
-        self.n += 1
+    def update(self, n: int = 1) -> None:
+        """Counts items, and logs a line if it is due."""
+        self.n += n
         now = time.monotonic()
         if now - self._last >= SECONDS_PER_LINE:
             self._last = now
@@ -91,6 +98,7 @@ class ProgressLines:
                 now - self._begin,
                 prefix=self.label,
                 unit=self.unit,
+                unit_scale=self.unit == "B",
                 initial=self.initial,
                 bar_format="{desc}: {n_fmt} of {total_fmt} {unit}s, {rate_fmt}, {remaining} left",
             )
@@ -107,7 +115,10 @@ def _progress_display(label: str, unit: str, total: int = 0, *, is_wanted: bool 
         yield ProgressLines(label, unit, total)
         return
     is_off = not (is_wanted and logger.isEnabledFor(logging.INFO))
-    with logging_redirect_tqdm(), tqdm(total=total, desc=label, disable=is_off, leave=False, unit=unit) as shown:
+    with (
+        logging_redirect_tqdm(),
+        tqdm(total=total, desc=label, disable=is_off, leave=False, unit=unit, unit_scale=unit == "B") as shown,
+    ):
         yield shown
 
 
