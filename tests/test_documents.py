@@ -21,6 +21,7 @@ import pytest
 import yaml
 from conftest import ROOT, tone, write_machine, write_wav
 from test_config import OFFICIAL
+from test_download import write_by_hand
 from test_serving import Server
 from test_tools import help_texts
 
@@ -37,6 +38,7 @@ FEW = (
 KINDS = list(enumerate(("normal", "anomaly", "normal")))  # of the evaluation data
 # Added to the lines that begin so; the first that fits.
 SMALL = {
+    "ganad download": "--from by_hand",
     "ganad demo": f"--machine fan --set {FEW}",
     "ganad run yaml/demo.yaml": f"--machine fan --set {FEW}",
     "ganad export yaml/demo.yaml": f"--set {FEW}",
@@ -188,6 +190,7 @@ def folder(tmp_path_factory, server):
     write_wav(folder / "clip.wav", tone())
     write_wav(folder / "other.flac", tone(seed=1))
     (folder / "baseline.yaml").write_text(OFFICIAL)
+    write_by_hand(folder / "by_hand")
     for name in ("yaml", "tests", "tools"):
         (folder / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "exported_models", folder / "exported_models")

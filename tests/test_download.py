@@ -4,6 +4,7 @@ import io
 import json
 import random
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -12,6 +13,7 @@ import tarfile
 import time
 import zipfile
 import zlib
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 
@@ -20,8 +22,9 @@ import pytest
 from conftest import ROOT
 from zenodo_server import Zenodo
 
+from ganad_tf.cli import arguments, terminal
 from ganad_tf.cli.main import main
-from ganad_tf.download import catalogue, plan
+from ganad_tf.download import archive, catalogue, plan
 from ganad_tf.download.fetch import Source, fetch
 from ganad_tf.download.manifest import Manifest
 from ganad_tf.download.transfer import Patience
@@ -68,6 +71,19 @@ def records_of(*machines, n_bytes=3000):
                 files[record][name] = zipped(entries)
                 tree |= {f"{folder}_data/{entry}": content for entry, content in entries.items()}
     return files, tree
+
+
+def write_by_hand(folder):
+    """Archives of a fan, of the challenge and of MIMII, with the JSON of their records."""
+    files, _ = records_of("fan")
+    files[MIMII] = {"6_dB_fan.zip": zipped({"fan/id_00/normal/00000000.wav": noise(0)})}
+    folder.mkdir()
+    server = Zenodo(files)
+    server.close()
+    for number, archives in files.items():
+        (folder / f"{number}.json").write_bytes(server.record(number))
+        for name, content in archives.items():
+            (folder / name).write_bytes(content)
 
 
 def content_of(root):
@@ -240,6 +256,33 @@ def test_esc50_has_no_checksum_and_is_counted(serve, tmp_path):
     server.files[0][path] = zipped(entries | {f"{top}/audio/2.wav": b"RIFF"})
     names = ["audio/0.wav", "audio/1.wav", "audio/2.wav", "meta/esc50.csv"]
     assert sorted(download()) == [f"ESC-50/{name}" for name in names]
+
+
+def test_litter_of_file_managers_is_left_out(serve, tmp_path):
+    files = {
+        f"eval_data_{part}_fan.zip": zipped(
+            {f"fan/{part}/a.wav": b"1", "fan/.DS_Store": noise(part), "__MACOSX/._x": b"2"}
+        )
+        for part in ("train", "test")
+    }
+    server = serve({TRAIN: files, EVAL: {"eval_data_test_pump.zip": zipped({"pump/test/a.wav": b"3"})}})
+    expected = {"eval_data/fan/train/a.wav": b"1", "eval_data/fan/test/a.wav": b"1", "eval_data/pump/test/a.wav": b"3"}
+    assert Download(server, tmp_path, "dcase2020", mode="eval")() == expected
+
+
+def test_progress_counts_bytes_also_those_of_an_earlier_attempt(one, caplog, monkeypatch):
+    download, _ = one
+    download.server.faults[FAN] = [{"send": 4000}, 500, 500, 500]
+    size, shown = len(download.server.files[DEV][FAN]), []
+    with pytest.raises(DataError):
+        download(advance=shown.append)
+    assert sum(shown) == 4000
+    download(advance=shown.append)
+    assert sum(shown) == 4000 + size
+    monkeypatch.setattr(terminal, "SECONDS_PER_LINE", 0.0)
+    with caplog.at_level("INFO"), terminal.byte_bar("dcase2020", 2_500_000) as advance:
+        advance(1_250_000)
+    assert caplog.messages[-1].startswith("dcase2020: 1.25M of 2.50MB, ")
 
 
 # A network that fails
@@ -415,6 +458,33 @@ def test_unsafe_archives_leave_nothing(serve, tmp_path, name):
     assert content_of(tmp_path) == {"root/dev_data/fan/train/a.wav": b"1"}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fan.zip", "fan.tar", "fan.tar.gz", "fan.7z"])
+def test_changed_bytes_are_an_error_or_harmless(name, tmp_path):
+    entries, stream, dice = {"fan/a.wav": noise(1, 400), "fan/b.wav": noise(2, 400)}, io.BytesIO(), random.Random(0)
+    if ".tar" in name:
+        with tarfile.open(fileobj=stream, mode="w:gz" if name.endswith("gz") else "w") as packed:
+            for entry, content in entries.items():
+                member = tarfile.TarInfo(entry)
+                member.size = len(content)
+                packed.addfile(member, io.BytesIO(content))
+    right = stream.getvalue() or (seven_zipped(entries) if name.endswith(".7z") else zipped(entries))
+    n_errors = 0
+    for _ in range(100):
+        changed = bytearray(right)
+        for _ in range(dice.choice([1, 2, 5])):
+            changed[dice.randrange(len(changed))] = dice.choice([0, 255, dice.randrange(256)])
+        (tmp_path / name).write_bytes(changed[: dice.choice([None, None, None, dice.randrange(len(changed))])])
+        (tmp_path / "out").mkdir()
+        try:
+            archive.unpack([tmp_path / name], tmp_path / "out", lambda: None)
+        except DataError:
+            n_errors += 1
+        assert {path.name for path in tmp_path.iterdir()} == {name, "out"}
+        shutil.rmtree(tmp_path / "out")
+    assert n_errors > 5
+
+
 def test_files_of_others_are_not_overwritten(one):
     download, _ = one
     theirs = download.root / "dev_data/fan/train/normal_id_00_00000000.wav"
@@ -492,6 +562,14 @@ def test_records_and_machine_types_that_do_not_exist(serve, tmp_path, capsys):
     assert not (tmp_path / "data").exists()
 
 
+def test_another_year_in_the_same_folders(one, capsys):
+    download, tree = one
+    assert command(download.server, download.root, "--dev") == 0
+    assert command(download.server, download.root, name="dcase2021") == 2
+    assert f"Expected another --root for dcase2021. Received: {download.root}, whose" in capsys.readouterr().err
+    assert content_of(download.root) == tree
+
+
 def test_too_little_disk_is_said_before_the_first_byte(serve, tmp_path, capsys):
     files, _ = records_of("fan")
     server = serve({DEV: files[DEV]})
@@ -499,7 +577,7 @@ def test_too_little_disk_is_said_before_the_first_byte(serve, tmp_path, capsys):
     record["files"][0]["size"] = 10**15
     server.faults[str(DEV)] = [{"body": json.dumps(record).encode()}]
     assert command(server, tmp_path / "data", "--dev") == 2
-    assert "Expected 3.5e+03 TB of free disk" in capsys.readouterr().err
+    assert "Expected 3.5 PB of free disk" in capsys.readouterr().err
     assert not server.ranges_of(FAN)
     assert not (tmp_path / "data").exists()
 
@@ -511,6 +589,26 @@ def test_a_damaged_manifest_costs_a_download_and_nothing_else(one, caplog):
     path.write_text(path.read_text().replace("fan", "fun"))
     assert download() == tree
     assert "is damaged (its checksum does not match)" in caplog.text
+
+
+# Documents
+
+
+def test_the_page_lists_each_name_with_its_records_and_each_option():
+    page, rows = (ROOT / "docs" / "data.md").read_text(), {}
+    for name, cells in re.findall(r"^\| `(\w+)` \|(.*)\|$", page, re.MULTILINE):
+        rows[name] = cells
+    assert list(rows) == list(catalogue.CATALOGUE)
+    for name, data_set in catalogue.CATALOGUE.items():
+        numbers = [int(number) for number in re.findall(r"\b\d{7,8}\b", rows[name].split("|")[0])]
+        assert numbers == [part.record for part in data_set.parts if part.record], name
+        assert data_set.citation.rpartition(", ")[2] in rows[name]
+        assert data_set.licence.partition(",")[0] in rows[name]
+    known = arguments.parser({"download": test_the_page_lists_each_name_with_its_records_and_each_option})
+    with pytest.raises(SystemExit), redirect_stdout(io.StringIO()) as shown:
+        known.parse_args(["download", "--help"])
+    options = set(re.findall(r"--[\w-]+", shown.getvalue())) - {"--help", "--quiet", "--verbose"}
+    assert options == set(re.findall(r"^\| `(--[\w-]+)", page, re.MULTILINE)) | {"--eval"}
 
 
 # Processes

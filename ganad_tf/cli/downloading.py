@@ -27,6 +27,8 @@ def download(options: argparse.Namespace) -> None:
     selection = Selection(options.mode, tuple(options.machine), tuple(options.snr))
     source = Source(options.source, options.mirror)
     known, read = Manifest(options.root), {}
+    if not options.list:
+        plan.refuse_mixed(data_set, known)
 
     def record(part: Part) -> Record:
         read[part.key] = known.record(part.key) or source.read(part)

@@ -92,15 +92,17 @@ class ProgressLines:
         now = time.monotonic()
         if now - self._last >= SECONDS_PER_LINE:
             self._last = now
+            is_bytes = self.unit == "B"
+            total = "{total_fmt}B" if is_bytes else "{total_fmt} {unit}s"
             line = tqdm.format_meter(
                 self.n,
                 self.total,
                 now - self._begin,
                 prefix=self.label,
                 unit=self.unit,
-                unit_scale=self.unit == "B",
+                unit_scale=is_bytes,
                 initial=self.initial,
-                bar_format="{desc}: {n_fmt} of {total_fmt} {unit}s, {rate_fmt}, {remaining} left",
+                bar_format=f"{{desc}}: {{n_fmt}} of {total}, {{rate_fmt}}, {{remaining}} left",
             )
             logger.info("%s", line)
 

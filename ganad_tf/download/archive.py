@@ -4,8 +4,10 @@ An entry is refused if its name leads out of the folder or if it is a link or a 
 size that an entry declares, nor beyond `LARGEST_RATIO` times the size of the archive.
 """
 
+import lzma
 import re
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -21,7 +23,11 @@ LARGEST_RATIO = 20  # of WAV files; recordings reach about 2.5, digital silence 
 ALLOWANCE = 1 << 20  # bytes, for archives of a few small files
 CHUNK = 1 << 20
 
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+# Raised by the readers for damaged archives; OSError, which gzip raises too, is separated from that of writing.
+_FORMATS = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error)
+DAMAGE = (*_FORMATS, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError)
+# Left by file managers, in several archives with different content.
+_IS_LITTER = re.compile(r"(^|/)(__MACOSX|\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini)(/|$)")
 _IS_LEADING_OUT = re.compile(r"^[/\\]|^[A-Za-z]:|\\|\0|(^|/)\.\.(/|$)")
 
 Check = Callable[[], None]  # raises to stop
@@ -57,16 +63,16 @@ def unpack(volumes: Sequence[Path], into: Path, check: Check) -> None:
 
             seven_zip.unpack(volumes, into, limit)
             return
-        for entry in _entries(volumes[0]):
+        for entry in _without_oserror(_entries(volumes[0])):
             limit -= entry.size
             _refuse_unsafe(entry, name, limit)
+            if _IS_LITTER.search(entry.name):
+                continue
             try:
                 _write(entry, into.joinpath(*PurePosixPath(entry.name).parts), check)
             except (FileExistsError, NotADirectoryError) as error:
                 raise ValueError(f"{entry.name} is in it twice") from error
-    except _DAMAGE as error:
-        if isinstance(error, DataError):
-            raise
+    except DAMAGE as error:
         raise DataError(f"Expected {name} to be an undamaged archive, but it is not ({error}).") from error
 
 
@@ -106,11 +112,9 @@ def _write(entry: _Entry, path: Path, check: Check) -> None:
         path.mkdir(parents=True, exist_ok=True)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    source = entry.open()
-    assert source is not None
-    with source, path.open("xb") as stream:
+    with _opened(entry) as source, path.open("xb") as stream:
         left = entry.size
-        while chunk := source.read(min(CHUNK, left + 1)):  # one byte more shows that an entry lies about its size
+        while chunk := _read(source, min(CHUNK, left + 1)):  # one byte more shows that an entry lies about its size
             check()
             left -= len(chunk)
             if left < 0:
@@ -118,6 +122,30 @@ def _write(entry: _Entry, path: Path, check: Check) -> None:
             stream.write(chunk)
         if left:
             raise ValueError(f"{entry.name} is shorter than it says")
+
+
+def _opened(entry: _Entry) -> IO[bytes]:
+    try:
+        source = entry.open()
+    except OSError as error:  # such as for an offset before the file
+        raise ValueError(str(error)) from error
+    assert source is not None  # as for links, which are refused
+    return source
+
+
+def _read(source: IO[bytes], n_bytes: int) -> bytes:
+    try:
+        return source.read(n_bytes)
+    except OSError as error:
+        raise ValueError(str(error)) from error
+
+
+def _without_oserror(entries: Iterator[_Entry]) -> Iterator[_Entry]:
+    """Entries whose reader's OSError is a ValueError."""
+    try:
+        yield from entries
+    except OSError as error:
+        raise ValueError(str(error)) from error
 
 
 def _entries(path: Path) -> Iterator[_Entry]:

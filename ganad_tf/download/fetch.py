@@ -34,7 +34,7 @@ TICK_SECONDS = 0.2  # between two looks for Ctrl-C
 
 
 class Source:
-    """Where lists and files are taken from: a folder of files fetched by hand, or the network.
+    """Lists and files, from a folder of files fetched by hand or from the network.
 
     Args:
       folder: Folder with the files and, optionally, each record's JSON as `<record>.json`; None for the network.
@@ -85,7 +85,9 @@ class Source:
             if self.folder:
                 refuse_different(path, file)
                 advance(path.stat().st_size)
-            elif not _is_intact(path, file):
+            elif _is_intact(path, file):
+                advance(path.stat().st_size)
+            else:
                 download(self.client, file, path, advance)
             paths.append(path)
         return paths
@@ -128,7 +130,9 @@ class Fetcher:
             if job.is_archive and not self.keep:
                 self._remove(paths)
         except OSError as error:
-            raise WriteError(f"Can't write {error.filename or self.root}: {error.strerror or error}.") from error
+            raise WriteError(
+                f"Can't read or write {error.filename or self.root}: {error.strerror or error}."
+            ) from error
         logger.debug("%s: done", job.name)
 
     def _place(self, job: Job, path: Path) -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganad_tf.download.catalogue import DataSet, Part
+from ganad_tf.download.catalogue import CATALOGUE, DataSet, Part
 from ganad_tf.download.manifest import Manifest
 from ganad_tf.download.record import Record, RemoteFile
 from ganad_tf.download.transfer import received_bytes
@@ -116,6 +116,25 @@ def make(data_set: DataSet, selection: Selection, read: Callable[[Part], Record]
     )
 
 
+def refuse_mixed(data_set: DataSet, manifest: Manifest) -> None:
+    """Refuses a root in which another data set fills the same folders, such as another year of the challenge.
+
+    Raises:
+      ConfigError: Names it.
+    """
+    ours = {part.folder for part in data_set.parts}
+    others = [
+        other.name
+        for other in CATALOGUE.values()
+        for part in other.parts
+        if other != data_set and part.folder in ours and part.key in manifest.records
+    ]
+    if others:
+        raise ConfigError(
+            f"Expected another --root for {data_set.name}. Received: {manifest.root}, whose folders hold {others[0]}."
+        )
+
+
 def refuse_full_disk(root: Path, jobs: Sequence[Job], *, keep: bool, has_archives: bool) -> None:
     """Refuses a download for which the disk has no room, before its first byte.
 
@@ -151,7 +170,7 @@ def in_words(n_bytes: int) -> str:
     >>> in_words(999), in_words(1_234_567), in_words(9_870_000_000)
     ('999 B', '1.23 MB', '9.87 GB')
     """
-    size, units = float(n_bytes), ["B", "kB", "MB", "GB", "TB"]
+    size, units = float(n_bytes), ["B", "kB", "MB", "GB", "TB", "PB"]
     while size >= 999.5 and len(units) > 1:
         size /= 1000
         units.pop(0)

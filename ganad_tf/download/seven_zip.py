@@ -99,5 +99,5 @@ def unpack(volumes: Sequence[Path], into: Path, limit: int) -> None:
             if sum(entry.uncompressed for entry in entries) > limit:
                 raise archive.too_large(name)
             seven_zip.extractall(into)
-    except py7zr.exceptions.ArchiveError as error:
+    except (py7zr.exceptions.ArchiveError, *archive.DAMAGE) as error:
         raise DataError(f"Expected {name} to be an undamaged archive, but it is not ({error}).") from error

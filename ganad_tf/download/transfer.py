@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
+from ganad_tf import __version__
 from ganad_tf.download.record import RemoteFile
 from ganad_tf.errors import DataError, WriteError
 from ganad_tf.files import atomic
@@ -83,6 +84,7 @@ class Client:
         self.stop = stop
         self._session = requests.Session()
         self._session.max_redirects = REDIRECTS
+        self._session.headers["User-Agent"] = f"ganad_tf/{__version__}"
         self._session.headers["Accept-Encoding"] = "identity"  # lengths and ranges are those of the file
 
     def text(self, url: str) -> bytes:
@@ -168,6 +170,7 @@ def download(client: Client, file: RemoteFile, path: Path, advance: Advance) -> 
     part, etag = (path.with_name(f"{path.name}{ending}") for ending in (".part", ".etag"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        advance(_length(part))
         for is_last in (False, True):
             try:
                 client.persist(file.url, lambda: _receive(client, file, part, etag, advance), lambda: _length(part))
