@@ -17,7 +17,8 @@ class Zenodo:
       files: Content by record and file name; the records state its size and MD5.
       faults: What happens instead, by file name or record, one per request; the last repeats if `...` follows it.
         A number is a status, a dictionary may have `status`, `headers`, `body`, `etag`, `send` (bytes before the
-        connection breaks), `length` (announced) and `ignore_range`.
+        connection breaks), `length` (announced),
+        `ignore_range`, and `shift` (bytes by which a range begins too early).
       seconds_per_piece: Time for each 4 kB.
       requests: Path and `Range` of each request, in order.
     """
@@ -86,6 +87,7 @@ class Zenodo:
             return
         etag = fault.get("etag", f'"{hashlib.md5(body).hexdigest()}"')
         begin = int(re.match(r"bytes=(\d+)-", given)[1]) if given and not fault.get("ignore_range") else 0
+        begin = max(0, begin - fault.get("shift", 0))
         if request.headers.get("If-Range", etag) != etag:
             begin = 0
         headers = {"ETag": etag} if etag else {}

@@ -161,7 +161,6 @@ class Fetcher:
         if not self.source.folder:
             for path in paths:
                 path.unlink()
-            _remove_empty(paths[0].parent, self.root)
 
     def _refuse_to_go_on(self) -> None:
         if self.source.stop.is_set():
@@ -201,6 +200,7 @@ def fetch(
             source.stop.set()
             for future in futures:
                 future.cancel()
+    _remove_empty(manifest.root)  # not by a thread: another one may be about to fill the folder
     errors = [error for future in futures if not future.cancelled() and (error := future.exception())]
     serious = [error for error in errors if not isinstance(error, GanadError | Stopped)]
     if serious:
@@ -297,7 +297,9 @@ def _counts(tree: Path, folder: str) -> dict[str, int]:
     return {(Path(folder) / parent).as_posix(): n for parent, n in sorted(parents.items())}
 
 
-def _remove_empty(folder: Path, root: Path) -> None:
-    while folder != root and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent
+def _remove_empty(root: Path) -> None:
+    """Removes folders for archives that hold none."""
+    archives = root / "archives"
+    for folder in (*archives.glob("*/"), archives):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
