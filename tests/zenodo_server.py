@@ -19,7 +19,7 @@ class Zenodo:
         A number is a status, a dictionary may have `status`, `headers`, `body`, `etag`, `send` (bytes before the
         connection breaks), `length` (announced),
         `ignore_range`, and `shift` (bytes by which a range begins too early).
-      seconds_per_piece: Time for each 4 kB.
+      seconds_per_piece: Time between pieces of 4 kB.
       requests: Path and `Range` of each request, in order.
     """
 
@@ -40,8 +40,13 @@ class Zenodo:
             def log_message(self, *_: object) -> None:
                 """Nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_: object) -> None:
+                """Nothing: clients are killed, which breaks connections."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -114,9 +119,9 @@ class Zenodo:
         body = body[: fault.get("send", len(body))]
         try:
             for begin in range(0, len(body), PIECE):
+                time.sleep(self.seconds_per_piece if begin else 0)
                 request.wfile.write(body[begin : begin + PIECE])
                 request.wfile.flush()
-                time.sleep(self.seconds_per_piece)
         except OSError:  # the client has gone
             request.close_connection = True
         if "send" in fault or length != len(body):

@@ -138,6 +138,7 @@ class Fetcher:
     def _place(self, job: Job, path: Path) -> dict[str, int]:
         place = job.path(self.root, job.files[0])
         if path != place:
+            atomic.clear_leftovers(place)
             with atomic.replacing(place) as temporary:
                 shutil.copyfile(path, temporary)
         return {place.parent.relative_to(self.root).as_posix(): 1}
@@ -190,7 +191,8 @@ def fetch(
       DataError: If jobs fail; names them all, after the others are finished.
     """
     source.refuse_missing(jobs)
-    atomic.clear_leftovers(manifest.root / TEMPORARY)
+    for path in (manifest.root / TEMPORARY, manifest.path):
+        atomic.clear_leftovers(path)
     fetcher = Fetcher(manifest, source, keep, _one_at_a_time(advance), threading.Lock())
     with ThreadPoolExecutor(CONNECTIONS) as executor:
         futures = [executor.submit(fetcher.do, job) for job in jobs]

@@ -170,6 +170,7 @@ def download(client: Client, file: RemoteFile, path: Path, advance: Advance) -> 
     part, etag = (path.with_name(f"{path.name}{ending}") for ending in (".part", ".etag"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.clear_leftovers(etag)
         advance(_length(part))
         for is_last in (False, True):
             try:
