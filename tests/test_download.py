@@ -128,7 +128,7 @@ class Download:
         source = Source(options.pop("folder", None), self.server.url, Patience(attempts=3, seconds=0.01, longest=1.0))
         manifest = Manifest(self.root)
         chosen = plan.make(self.data_set, plan.Selection(**self.selection), source.read)
-        fetch(chosen.left(manifest), manifest, source, **options)
+        fetch(chosen.jobs, manifest, source, **options)
         return content_of(self.root)
 
 
@@ -196,6 +196,20 @@ def test_archives_are_kept_where_asked_and_used_again(one):
     download.server.requests.clear()
     assert tree.items() <= download(keep=True).items()
     assert not download.server.ranges_of("dev_data_fan.zip")
+
+
+def test_an_archive_whose_remover_was_killed_is_removed_unless_it_was_to_stay(one):
+    download, tree = one
+    download()
+    path = download.root / "archives" / str(DEV) / FAN
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"left over")
+    assert download() == tree
+    (download.root / "dev_data").rename(download.root / "elsewhere")
+    download(keep=True)
+    assert path.exists()
+    download()
+    assert path.exists()
 
 
 def test_trees_of_mimii_with_equal_names_stay_apart(serve, tmp_path):

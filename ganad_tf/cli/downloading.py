@@ -3,7 +3,6 @@
 import argparse
 import json
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +11,7 @@ from ganad_tf.download import catalogue, plan, seven_zip
 from ganad_tf.download.catalogue import Part
 from ganad_tf.download.fetch import Source, fetch
 from ganad_tf.download.manifest import NAME, Manifest
-from ganad_tf.download.plan import Job, Plan, Selection
+from ganad_tf.download.plan import Plan, Selection
 from ganad_tf.download.record import Record
 from ganad_tf.errors import ConfigError
 from ganad_tf.files import lock
@@ -43,7 +42,7 @@ def download(options: argparse.Namespace) -> None:
         manifest = Manifest(options.root)
         for key in read.keys() - manifest.records.keys():
             manifest.add_record(key, read[key])
-        _fetch(chosen.left(manifest), manifest, source, name=data_set.name, keep=options.keep)
+        _fetch(chosen, manifest, source, keep=options.keep)
     _print_settings(chosen, options.root)
 
 
@@ -67,15 +66,15 @@ def _refuse_impossible(chosen: Plan, manifest: Manifest, options: argparse.Names
         plan.refuse_full_disk(options.root, left, keep=options.keep, has_archives=options.source is not None)
 
 
-def _fetch(jobs: Sequence[Job], manifest: Manifest, source: Source, *, name: str, keep: bool) -> None:
-    if not jobs:
-        logger.info("%s: everything is here already", name)
-        return
-    total = sum(job.size for job in jobs)
-    logger.info("%s: %d files, %s", name, sum(len(job.files) for job in jobs), plan.in_words(total))
+def _fetch(chosen: Plan, manifest: Manifest, source: Source, *, keep: bool) -> None:
+    name, left = chosen.data_set.name, chosen.left(manifest)
+    total = sum(job.size for job in left)
+    if left:
+        logger.info("%s: %d files, %s", name, sum(len(job.files) for job in left), plan.in_words(total))
     with terminal.byte_bar(name, total) as advance:
-        fetch(jobs, manifest, source, keep=keep, advance=advance, check=interrupts.check)
-    logger.info("%s: verified and unpacked in %s", name, manifest.root)
+        fetch(chosen.jobs, manifest, source, keep=keep, advance=advance, check=interrupts.check)
+    done = "verified and unpacked" if left else "everything is here already,"
+    logger.info("%s: %s in %s", name, done, manifest.root)
 
 
 def _print_list(chosen: Plan) -> None:

@@ -126,8 +126,9 @@ class Fetcher:
         try:
             paths = self.source.files_of(job, self.root, self.advance)
             counts = self._unpack(job, paths) if job.is_archive else self._place(job, paths[0])
-            self.manifest.add_done(job.key, counts)
-            if job.is_archive and not self.keep:
+            is_kept = self.keep or not job.is_archive
+            self.manifest.add_done(job.key, counts, is_kept=is_kept)
+            if not is_kept:
                 self._remove(paths)
         except OSError as error:
             raise WriteError(
@@ -180,7 +181,7 @@ def fetch(
     """Receives, verifies and unpacks, several jobs at a time. Finished jobs are remembered, whatever follows.
 
     Args:
-      jobs: Work that is left.
+      jobs: Work; what is done already is passed over.
       manifest: Remembers what is done; under the lock of its root.
       source: Where the files are from.
       keep: Whether archives stay after they are unpacked.
@@ -190,12 +191,14 @@ def fetch(
     Raises:
       DataError: If jobs fail; names them all, after the others are finished.
     """
-    source.refuse_missing(jobs)
+    left = [job for job in jobs if not manifest.is_done(job.key)]
+    source.refuse_missing(left)
     for path in (manifest.root / TEMPORARY, manifest.path):
         atomic.clear_leftovers(path)
+    _remove_finished([job for job in jobs if job not in left], manifest)
     fetcher = Fetcher(manifest, source, keep, _one_at_a_time(advance), threading.Lock())
     with ThreadPoolExecutor(CONNECTIONS) as executor:
-        futures = [executor.submit(fetcher.do, job) for job in jobs]
+        futures = [executor.submit(fetcher.do, job) for job in left]
         try:
             _wait(futures, source.stop, check)
         finally:
@@ -297,6 +300,14 @@ def _counts(tree: Path, folder: str) -> dict[str, int]:
     """Number of files per folder, by the path that it will have below the root."""
     parents = Counter(path.parent.relative_to(tree) for path in tree.rglob("*") if path.is_file())
     return {(Path(folder) / parent).as_posix(): n for parent, n in sorted(parents.items())}
+
+
+def _remove_finished(jobs: Sequence[Job], manifest: Manifest) -> None:
+    """Removes archives that a process was killed before it could remove."""
+    for job in jobs:
+        if not manifest.is_kept(job.key):
+            for file in job.files:
+                job.path(manifest.root, file).unlink(missing_ok=True)
 
 
 def _remove_empty(root: Path) -> None:

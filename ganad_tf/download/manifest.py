@@ -47,17 +47,22 @@ class Manifest:
 
     def is_done(self, key: str) -> bool:
         """Whether a file is finished, and what it has filled is still there."""
-        counts = self._body["done"].get(key)
-        return counts is not None and all(_n_files(self.root / folder) >= n for folder, n in counts.items())
+        done = self._body["done"].get(key)
+        return done is not None and all(_n_files(self.root / folder) >= n for folder, n in done["counts"].items())
 
-    def add_done(self, key: str, counts: dict[str, int]) -> None:
+    def is_kept(self, key: str) -> bool:
+        """Whether a finished file was to stay after it was unpacked."""
+        return bool(self._body["done"][key]["is_kept"])
+
+    def add_done(self, key: str, counts: dict[str, int], *, is_kept: bool) -> None:
         """Remembers that a file is finished.
 
         Args:
           key: The file.
           counts: Number of files that it has put into each folder, by path below the root.
+          is_kept: Whether it stays.
         """
-        self._update("done", key, counts)
+        self._update("done", key, {"counts": counts, "is_kept": is_kept})
 
     def _update(self, section: str, key: str, value: Any) -> None:
         with self._lock:
