@@ -709,3 +709,22 @@ def test_killed_at_twenty_moments_it_still_becomes_the_same(serve, tmp_path):
     assert process.returncode == 0
     assert content_of(root) == tree
     assert any(given for _, given in server.requests)  # it went on, and did not start over each time
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_costs_nothing_that_is_there(serve, tmp_path):
+    """A limit on the size of files stands for it."""
+    files, tree = records_of("fan", n_bytes=60_000)
+    server = serve(files)
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
+        "from ganad_tf.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-c", code, "download", "dcase2020", "--root", tmp_path, "--mirror", server.url]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.search(r"^ganad: Can't write .*\.zip.*: File too large\.$", done.stderr, re.MULTILINE)
+    assert not (tmp_path / "dev_data").exists()
+    assert Download(server, tmp_path, "dcase2020")() == tree
+    assert "bytes=100000-" in server.ranges_of(FAN)

@@ -115,7 +115,7 @@ _DATA_SETS = (
     _challenge(2023, (7882613, 7830345, 7860847), "Dohi et al. 2023, arXiv 2305.07828", "CC BY 4.0"),
     _challenge(2024, (10902294, 11259435, 11363076), "Nishida et al. 2024, arXiv 2406.07250"),
     _challenge(2025, (15097779, 15392814, 15519362), "Nishida et al. 2025, arXiv 2506.10097"),
-    _challenge(2026, (19336329, 20151556, 20437238), "DCASE 2026 Task 2, arXiv 2606.01578", "CC BY-NC-SA 4.0"),
+    _challenge(2026, (19336329, 20151556, 20437238), "DCASE 2026 Task 2, arXiv 2606.01578"),
     DataSet(
         "mimii",
         (Part("recordings", "MIMII", 3384388),),
