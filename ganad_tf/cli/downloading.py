@@ -85,9 +85,9 @@ def _print_list(chosen: Plan) -> None:
         size = "unknown" if file.size is None else plan.in_words(file.size)
         print(f"{job.part.name:<21}{job.part.record or '-':<11}{file.name:<{width}}  {size:>8}")
     print(f"{len(files)} files, {plan.in_words(sum(job.size for job in chosen.jobs))}")
-    licences = {name: licence or chosen.data_set.licence for name, licence in chosen.licences.items()}
+    licences = {name: licence or chosen.data_set.sheet.licence for name, licence in chosen.licences.items()}
     print("licence: " + "; ".join(f"{name} {licence or 'not stated'}" for name, licence in licences.items()))
-    print(f"cite: {chosen.data_set.citation}")
+    print(f"cite: {chosen.data_set.sheet.citation}")
 
 
 def _print_settings(chosen: Plan, root: Path) -> None:

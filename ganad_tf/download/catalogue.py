@@ -9,6 +9,7 @@ evaluation data of 2026 and the other data sets are found by the record that the
 from dataclasses import dataclass
 
 from ganad_tf.config.reader import nearest
+from ganad_tf.datasets.fact_sheets import SHEETS, FactSheet
 from ganad_tf.errors import ConfigError
 
 ESC50_COMMIT = "33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6"
@@ -51,18 +52,19 @@ class DataSet:
     Attributes:
       name: Name on the command line, and of the layout (`dataset.name`).
       parts: Parts in the order in which they are fetched.
-      citation: Publication that describes it.
-      licence: Licence, where it was read; the record states it too.
       own_folders: Whether each archive gets a folder of its own, named after it, because their trees have equal names.
       snrs: Signal-to-noise ratios that the names of the files begin with, in dB.
     """
 
     name: str
     parts: tuple[Part, ...]
-    citation: str
-    licence: str = ""
     own_folders: bool = False
     snrs: tuple[str, ...] = ()
+
+    @property
+    def sheet(self) -> FactSheet:
+        """Its citation and licence; records state their licences too."""
+        return SHEETS[self.name]
 
     @property
     def has_modes(self) -> bool:
@@ -91,14 +93,14 @@ def find(name: str) -> DataSet:
     return CATALOGUE[name]
 
 
-def _challenge(year: int, records: tuple[int, int, int], citation: str, licence: str = "") -> DataSet:
+def _challenge(year: int, records: tuple[int, int, int]) -> DataSet:
     development, training, evaluation = records
     parts = (
         Part("development", "dev_data", development, mode="dev"),
         Part("additional training", "eval_data", training, mode="eval"),
         Part("evaluation", "eval_data", evaluation, mode="eval"),
     )
-    return DataSet(f"dcase{year}", parts, citation, licence)
+    return DataSet(f"dcase{year}", parts)
 
 
 _ESC50 = Part(
@@ -109,33 +111,16 @@ _ESC50 = Part(
     n_recordings=2000,
 )
 _DATA_SETS = (
-    _challenge(2020, (3678171, 3727685, 3841772), "Koizumi et al. 2020, arXiv 2006.05822", "CC BY-NC-SA 4.0"),
-    _challenge(2021, (4562016, 4660992, 4884786), "Kawaguchi et al. 2021, arXiv 2106.04492"),
-    _challenge(2022, (6355122, 6462969, 6586456), "Dohi et al. 2022, arXiv 2206.05876"),
-    _challenge(2023, (7882613, 7830345, 7860847), "Dohi et al. 2023, arXiv 2305.07828", "CC BY 4.0"),
-    _challenge(2024, (10902294, 11259435, 11363076), "Nishida et al. 2024, arXiv 2406.07250"),
-    _challenge(2025, (15097779, 15392814, 15519362), "Nishida et al. 2025, arXiv 2506.10097"),
-    _challenge(2026, (19336329, 20151556, 20437238), "DCASE 2026 Task 2, arXiv 2606.01578"),
-    DataSet(
-        "mimii",
-        (Part("recordings", "MIMII", 3384388),),
-        "Purohit et al. 2019, arXiv 1909.09347",
-        "CC BY-SA 4.0",
-        own_folders=True,
-        snrs=("-6", "0", "6"),
-    ),
-    DataSet(
-        "toyadmos",
-        (Part("recordings", "ToyADMOS", 3351307),),
-        "Koizumi et al. 2019, arXiv 1908.03299",
-        "its own, LICENSE.pdf of the record",
-    ),
-    DataSet(
-        "urbansound8k",
-        (Part("recordings", "", 1203745, top="UrbanSound8K"),),
-        "Salamon, Jacoby and Bello 2014, ACM Multimedia",
-        "CC BY-NC 3.0",
-    ),
-    DataSet("esc50", (_ESC50,), "Piczak 2015, ACM Multimedia", "CC BY-NC 3.0"),
+    _challenge(2020, (3678171, 3727685, 3841772)),
+    _challenge(2021, (4562016, 4660992, 4884786)),
+    _challenge(2022, (6355122, 6462969, 6586456)),
+    _challenge(2023, (7882613, 7830345, 7860847)),
+    _challenge(2024, (10902294, 11259435, 11363076)),
+    _challenge(2025, (15097779, 15392814, 15519362)),
+    _challenge(2026, (19336329, 20151556, 20437238)),
+    DataSet("mimii", (Part("recordings", "MIMII", 3384388),), own_folders=True, snrs=("-6", "0", "6")),
+    DataSet("toyadmos", (Part("recordings", "ToyADMOS", 3351307),)),
+    DataSet("urbansound8k", (Part("recordings", "", 1203745, top="UrbanSound8K"),)),
+    DataSet("esc50", (_ESC50,)),
 )
 CATALOGUE = {data_set.name: data_set for data_set in _DATA_SETS}
