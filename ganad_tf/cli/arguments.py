@@ -96,11 +96,12 @@ def _add_download(parser: argparse.ArgumentParser) -> None:
 def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     _add_experiment(parser, nargs="?")
     group = parser.add_argument_group("scores of any system, without a configuration")
-    what = "labels: a `file,label` list, or the challenge's ground truth of any year (a file or a folder)"
+    what = "labels: a `file,label` list, or the challenge's ground truth of any year (a file or a folder); "
+    what += "without it, those in the clips' names"
     group.add_argument("--truth", type=_path, metavar="TRUTH", help=what)
     what = "directory of anomaly_score_*.csv files, or of any CSV files with `file,score` lines"
     group.add_argument("--scores", type=_path, metavar="DIR", help=what)
-    what = "also write the table of AUC and pAUC to this file, in the challenge's layout"
+    what = "also write the table to this file, in the layout of the year's challenge"
     group.add_argument("--out", type=_path, metavar="RESULT.csv", help=what)
 
 

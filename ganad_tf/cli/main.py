@@ -22,7 +22,7 @@ from ganad_tf.clips import SPLITS
 from ganad_tf.config import Config
 from ganad_tf.errors import ConfigError, GanadError
 from ganad_tf.results import evaluate as evaluation
-from ganad_tf.results import truth
+from ganad_tf.results import official, official_files, official_table, truth
 
 logger = logging.getLogger(__name__)
 
@@ -214,17 +214,26 @@ def _run(options: argparse.Namespace, config: Config) -> None:
 
 def _evaluate_others(options: argparse.Namespace) -> None:
     """Evaluates the scores of any system by labels from elsewhere."""
-    if not (options.truth and options.scores) or options.config or options.machine or options.set:
+    if not options.scores or options.config or options.machine or options.set:
         raise ConfigError(
-            "Expected both --truth and --scores. They take no CONFIG.yaml, --machine or --set; a configuration has its "
-            "labels in the names of its recordings."
+            "Expected --scores, and --truth unless the labels are in the clips' names. They take no CONFIG.yaml, "
+            "--machine or --set; a configuration has its labels in the names of its recordings."
         )
-    results, others = truth.evaluate_directory(truth.read(options.truth), options.scores)
+    labels = truth.read(options.truth) if options.truth else truth.from_names(options.scores)
+    groups, others = truth.scored_groups(labels, options.scores)
     for path in others:
         logger.warning("%s labels no clip of %s; it is left out.", options.truth, path)
+    results = truth.evaluate_groups(groups)
+    sections, is_2021 = official_files.sections_of(groups, labels), official_files.is_2021(groups)
+    official_results = official.evaluate(sections, is_2021=is_2021)
     print(evaluation.table(results))
-    if options.out:
+    if official_results:
+        print(f"\n{official_table.text(official_results, is_2021=is_2021)}")
+    if options.out and official_results:
+        official_table.write(options.out, official_results, is_2021=is_2021)
+    elif options.out:
         evaluation.write_table(options.out, results)
+    if options.out:
         logger.info("wrote %s", options.out)
 
 

@@ -11,7 +11,7 @@ from ganad_tf.cli import terminal
 from ganad_tf.clips import SPLITS
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ConfigError
-from ganad_tf.results import decisions
+from ganad_tf.results import decisions, official, official_files, official_table
 from ganad_tf.results import evaluate as evaluation
 from ganad_tf.results.directory import ResultDirectory
 from ganad_tf.run import MachineRun, machine_runs
@@ -97,17 +97,20 @@ def evaluate(runs: Sequence[MachineRun], *, keep: bool) -> None:
     """Prints and writes AUC and pAUC."""
     results = areas(runs, keep=keep)
     beside = [run.with_config(run.config.with_paper_score()) for run in runs if evaluation.has_paper_scores(run)]
-    paper = evaluation.evaluate_scores(beside, keep=keep) if beside else []
+    paper = official_files.evaluate_runs(beside, keep=keep) if beside else []
     print(evaluation.table(results, paper))
-    logger.info("wrote %s", ResultDirectory.of(runs[0].config).table)
+    path, year = ResultDirectory.of(runs[0].config).table, official.year_of(runs[0].config.dataset.name)
+    if year:
+        print(f"\n{official_table.text(official_table.read(path), is_2021=year == 2021)}")
+    logger.info("wrote %s", path)
 
 
 def areas(runs: Sequence[MachineRun], *, keep: bool) -> list[evaluation.MachineResult]:
     """Writes AUC and pAUC of the runs and, for `ganad compare`, of an ensemble's members; returns those of the runs."""
     for name in dict.fromkeys(member.member for run in runs for member in run.members()):
         members = [member for run in runs for member in run.members() if member.member == name]
-        evaluation.evaluate_scores(members, keep=keep)
-    return evaluation.evaluate_scores(runs, keep=keep)
+        official_files.evaluate_runs(members, keep=keep)
+    return official_files.evaluate_runs(runs, keep=keep)
 
 
 def write_report(results: Sequence[Path], out: Path, n_clips: int) -> Path:

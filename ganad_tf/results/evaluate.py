@@ -75,13 +75,19 @@ def evaluate_scores(runs: Sequence[MachineRun], *, keep: bool = False) -> list[M
       DataError: If clips have no labels, or a score file is missing or lists other clips.
       ConfigError: If the scores were made with other settings.
     """
+    results = results_of(runs)
+    write_table(ResultDirectory.of(runs[0].config).table, results, keep=keep)
+    return results
+
+
+def results_of(runs: Sequence[MachineRun]) -> list[MachineResult]:
+    """Evaluates the score files of every machine type; raises as `evaluate_scores`."""
     results = []
     for run in runs:
-        _check_origin(run)
+        check_origin(run)
         _warn_of_not_judged(run)
         ids = [areas_of(*pair, machine_id, run.config.max_fpr) for machine_id, pair in scored_by_id(run).items()]
         results.append(MachineResult(run.machine, tuple(ids)))
-    write_table(ResultDirectory.of(runs[0].config).table, results, keep=keep)
     return results
 
 
@@ -161,8 +167,12 @@ def _warn_of_not_judged(run: MachineRun) -> None:
         )
 
 
-def _check_origin(run: MachineRun) -> None:
-    """Refuses scores made with other settings; scores from elsewhere have no provenance and are accepted."""
+def check_origin(run: MachineRun) -> None:
+    """Refuses scores made with other settings; scores from elsewhere have no provenance and are accepted.
+
+    Raises:
+      ConfigError: Names the first setting that differs.
+    """
     origin = MachineResults.of(run).read_origin()
     if origin is None:
         return
@@ -221,7 +231,7 @@ def _block(result: MachineResult) -> list[list[str]]:
 
 
 def read_areas(path: Path) -> dict[str, Areas]:
-    """Reads the averages by machine type from a result file of `evaluate` or of the challenge's baseline.
+    """Reads the averages by machine type from a result file of `evaluate`, of any year's challenge.
 
     Raises:
       DataError: If the file is missing or not a result file.
@@ -234,9 +244,12 @@ def read_areas(path: Path) -> dict[str, Areas]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"Can't read the results in {path}: {error}.") from error
     for machine, block in blocks.items():
-        averages = [row for row in block if len(row) == 3 and row[0] == "Average"]
+        if len(block[0]) != 1:  # means over all machine types
+            continue
+        averages = [row[1:] for row in block if len(row) == 3 and row[0] == "Average"]
+        averages += [row[2:4] for row in block if row and row[0] == "arithmetic mean"]  # since 2021
         try:
-            areas[machine] = Areas(*(float(value) for value in averages[0][1:]))
+            areas[machine] = Areas(*(float(value) for value in averages[0]))
         except (IndexError, ValueError) as error:
             raise DataError(
                 f"Expected a line `Average,AUC,pAUC` for {machine!r} in {path}, as `ganad evaluate` writes it."

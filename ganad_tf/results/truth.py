@@ -1,12 +1,13 @@
 """Labels that come in files of their own: the challenge's ground truth of any year, or any `file,label` list.
 
-Combined with score files of any system, they give AUC and pAUC without a configuration, recordings or a detector.
+The names of development clips hold their labels too. Combined with score files of any system, labels give AUC and pAUC
+without a configuration, recordings or a detector.
 """
 
 import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ganad_tf.errors import DataError
@@ -20,6 +21,7 @@ _GROUP = re.compile(
     r"(?P<machine>.+?)_(?P<key>(?:id|section)_\d+(?:_(?:source|target))?)(?:_test.*)?"
 )
 MAX_FPR = 0.1  # of the challenge's pAUC, every year
+_IN_NAME = re.compile(r"(?:^|.*[_/])(normal|anomaly)_.*")  # `section_00_source_test_normal_0000.wav`
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "normal": 0, "anomaly": 1, "abnormal": 1, "anomalous": 1}
 
 
@@ -61,10 +63,13 @@ class Truth:
       path: Source of the labels.
       labels: 0 for normal, 1 for anomalous, by file name; by `Group` from a folder of the challenge of 2021 and later,
         by machine type from its list of 2020, by None from any other list.
+      domains: 0 for the source domain, 1 for the target domain, by `Group` and file name, where files give them, as
+        since 2022.
     """
 
     path: Path
     labels: Mapping[Group | str | None, Mapping[str, int]]
+    domains: Mapping[Group, Mapping[str, int]] = field(default_factory=dict)
 
     def of(self, group: Group) -> Mapping[str, int]:
         """Labels among which those of a group are; empty if it has none."""
@@ -76,23 +81,37 @@ class Truth:
         return {name: label for name, label in of_machine.items() if Path(name).name.startswith(f"{group.key}_")}
 
 
-def evaluate_directory(
-    truth: Truth, directory: Path, max_fpr: float = MAX_FPR
-) -> tuple[list[MachineResult], list[Path]]:
-    """Evaluates the score files of a directory by labels from elsewhere.
+@dataclass(frozen=True)
+class ScoredGroup:
+    """The labelled clips of one score file.
+
+    Attributes:
+      group: The group that the file is named after.
+      path: The score file.
+      scores: Anomaly scores by file name.
+      labels: Labels of the same clips, in the same order.
+    """
+
+    group: Group
+    path: Path
+    scores: Mapping[str, float]
+    labels: Sequence[int]
+
+
+def scored_groups(truth: Truth, directory: Path) -> tuple[list[ScoredGroup], list[Path]]:
+    """Combines the score files of a directory with labels from elsewhere.
 
     Args:
       truth: The labels.
       directory: Holds `anomaly_score_*.csv` files, or other CSV files, of `file name,score` lines.
-      max_fpr: Largest false-positive rate of the pAUC.
 
     Returns:
-      Results by machine type, and the score files none of whose clips have a label.
+      The labelled score files, and those none of whose clips have a label.
 
     Raises:
       DataError: If a file can't be read, only some clips of a file have labels, or labelled clips have no score.
     """
-    results: dict[str, list[IdResult]] = {}
+    groups: list[ScoredGroup] = []
     others, missing = [], {name for names in truth.labels.values() for name in names} if None in truth.labels else set()
     for path in _score_files(directory):
         group = Group.of(path)
@@ -105,12 +124,20 @@ def evaluate_directory(
         if None not in truth.labels:
             _check(path, truth, labels.keys() - scores.keys(), "label, but no score")
         missing -= scores.keys()
-        of_clips = [labels[name] for name in scores], list(scores.values())
-        results.setdefault(group.machine, []).append(areas_of(*of_clips, group.short_key, max_fpr))
-    if not results:
+        groups.append(ScoredGroup(group, path, scores, [labels[name] for name in scores]))
+    if not groups:
         raise DataError(f"None of the scores in {directory} is of a clip that {truth.path} labels.")
     _check(directory, truth, missing, "label, but no score")
-    return [MachineResult(machine, tuple(ids)) for machine, ids in sorted(results.items())], others
+    return groups, others
+
+
+def evaluate_groups(groups: Sequence[ScoredGroup], max_fpr: float = MAX_FPR) -> list[MachineResult]:
+    """AUC and pAUC of each score file, by machine type; `max_fpr` is the largest false-positive rate of the pAUC."""
+    results: dict[str, list[IdResult]] = {}
+    for scored in groups:
+        row = areas_of(list(scored.labels), list(scored.scores.values()), scored.group.short_key, max_fpr)
+        results.setdefault(scored.group.machine, []).append(row)
+    return [MachineResult(machine, tuple(ids)) for machine, ids in sorted(results.items())]
 
 
 def read(path: Path) -> Truth:
@@ -121,16 +148,42 @@ def read(path: Path) -> Truth:
     """
     if not path.is_dir():
         return Truth(path, _read_list(path))
-    files = sorted(path.glob("ground_truth_*.csv")) or sorted((path / "ground_truth_data").glob("ground_truth_*.csv"))
-    if not files:
+    place = path if any(path.glob("ground_truth_*.csv")) else path / "ground_truth_data"
+    labels = _read_folder(place)
+    if not labels:
         raise DataError(f"Expected files ground_truth_*.csv in {path}, but there are none.")
+    # The evaluators since 2022 have the domains in a folder of their own, beside that of the labels.
+    return Truth(path, {group: names for group, names in labels.items()}, _read_folder(place.with_name("ground_truth_domain")))
+
+
+def from_names(directory: Path) -> Truth:
+    """Labels in the names of scored clips of development data, such as `section_00_source_test_normal_0000.wav`.
+
+    Raises:
+      DataError: If a score file can't be read, or clips have no label in their names.
+    """
     labels: dict[Group | str | None, Mapping[str, int]] = {}
-    for file in files:
+    for path in _score_files(directory):
+        found = {name: _IN_NAME.fullmatch(name) for name in _scores(path)}
+        without = [name for name, match in found.items() if not match]
+        if without:
+            raise DataError(
+                f"Expected `normal_` or `anomaly_` in the names of the clips in {path}, or labels by --truth; "
+                f"{len(without)} have neither, such as {without[0]}."
+            )
+        labels[Group.of(path)] = {name: int(match[1] == "anomaly") for name, match in found.items() if match}
+    return Truth(directory, labels)
+
+
+def _read_folder(folder: Path) -> dict[Group, Mapping[str, int]]:
+    """Numbers, 0 or 1, of the clips in the `ground_truth_*.csv` files of a folder; none if it does not exist."""
+    numbers: dict[Group, Mapping[str, int]] = {}
+    for file in sorted(folder.glob("ground_truth_*.csv")):
         of_file = _read_list(file)
         if of_file.keys() != {None}:
             raise DataError(f"Expected `file,label` lines of one machine type in {file}.")
-        labels[Group.of(file)] = of_file[None]
-    return Truth(path, labels)
+        numbers[Group.of(file)] = of_file[None]
+    return numbers
 
 
 def _read_list(path: Path) -> dict[Group | str | None, Mapping[str, int]]:
