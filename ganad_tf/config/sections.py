@@ -207,6 +207,11 @@ class Scorer:
       local_density: For `knn`: number of a training clip's own nearest neighbours, by whose mean distance from it its
         distances are divided; 0 for none.
       smote: For `knn`: number of synthetic neighbours per training clip, between it and one of its nearest others.
+      domains: `pooled` for one density of all training clips; `minimum` for a density of each domain, source and
+        target, and the lower of both scores; `standardized` for the same, each score divided by the mean score of its
+        domain's normal clips.
+      target_smote: Number of synthetic vectors per training clip of the target domain, between it and one of its
+        nearest others; `auto` for as many vectors of the target domain as of the source domain, 0 for none.
       folds: Number of densities whose scores are averaged, each fitted without the clips of one fold; 0 for one density
         of all clips. With `threshold.method: conformal` it is `threshold.folds`.
       block: As in `calibration`.
@@ -225,6 +230,8 @@ class Scorer:
     neighbors: int = 1
     local_density: int = 0
     smote: int = 0
+    domains: Literal["pooled", "minimum", "standardized"] = "pooled"
+    target_smote: int | Literal["auto"] = 0
     folds: int | Literal["auto"] = 0
     block: int = 1
 
@@ -246,6 +253,13 @@ class Scorer:
                 raise ValueError(f"expected a positive `scorer.{name}`. Received: {getattr(self, name)}.")
         for name in ("local_density", "smote"):
             in_range(f"scorer.{name}", getattr(self, name), 0, LARGEST_COUNT + 1)
+        if self.target_smote != "auto":
+            in_range("scorer.target_smote", self.target_smote, 0, LARGEST_COUNT + 1)
+
+    @property
+    def tells_domains(self) -> bool:
+        """Whether the density depends on which training clips are of the target domain."""
+        return self.name == "density" and (self.domains != "pooled" or bool(self.target_smote))
 
     def relevant_settings(self) -> dict[str, Any]:
         """The settings that have an effect with the chosen scorer, pooling and density."""
@@ -261,6 +275,8 @@ class Scorer:
         chosen += ["neighbors"] if self.density in ("knn", "cosine_knn") else []
         if self.density == "knn":  # settings added later only where they are not the default
             chosen += [name for name in ("local_density", "smote") if getattr(self, name)]
+        chosen += ["domains"] if self.domains != "pooled" else []
+        chosen += ["target_smote"] if self.target_smote else []
         chosen += ["folds", "block"] if self.folds else []
         return {key: getattr(self, key) for key in chosen}
 

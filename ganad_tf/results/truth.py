@@ -69,7 +69,7 @@ class Truth:
 
     path: Path
     labels: Mapping[Group | str | None, Mapping[str, int]]
-    domains: Mapping[Group, Mapping[str, int]] = field(default_factory=dict)
+    domains: Mapping[Group | str | None, Mapping[str, int]] = field(default_factory=dict)
 
     def of(self, group: Group) -> Mapping[str, int]:
         """Labels among which those of a group are; empty if it has none."""
@@ -153,7 +153,7 @@ def read(path: Path) -> Truth:
     if not labels:
         raise DataError(f"Expected files ground_truth_*.csv in {path}, but there are none.")
     # The evaluators since 2022 have the domains in a folder of their own, beside that of the labels.
-    return Truth(path, {group: names for group, names in labels.items()}, _read_folder(place.with_name("ground_truth_domain")))
+    return Truth(path, labels, _read_folder(place.with_name("ground_truth_domain")))
 
 
 def from_names(directory: Path) -> Truth:
@@ -175,9 +175,9 @@ def from_names(directory: Path) -> Truth:
     return Truth(directory, labels)
 
 
-def _read_folder(folder: Path) -> dict[Group, Mapping[str, int]]:
+def _read_folder(folder: Path) -> dict[Group | str | None, Mapping[str, int]]:
     """Numbers, 0 or 1, of the clips in the `ground_truth_*.csv` files of a folder; none if it does not exist."""
-    numbers: dict[Group, Mapping[str, int]] = {}
+    numbers: dict[Group | str | None, Mapping[str, int]] = {}
     for file in sorted(folder.glob("ground_truth_*.csv")):
         of_file = _read_list(file)
         if of_file.keys() != {None}:

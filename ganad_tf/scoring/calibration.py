@@ -18,7 +18,7 @@ from ganad_tf.errors import DataError
 from ganad_tf.files import atomic, checksummed
 from ganad_tf.results import score_files
 from ganad_tf.results.score_files import ClipScore
-from ganad_tf.scoring import clip_values, compound_densities, densities, training_record
+from ganad_tf.scoring import clip_values, compound_densities, densities, domain_densities, training_record
 from ganad_tf.scoring.folds import Fold
 from ganad_tf.scoring.machine_ids import needs_machine_ids
 from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory
@@ -90,11 +90,13 @@ def held_out_scores(
     vectors = clip_values.vector_function(model, settings)
     (values,) = clip_values.apply_to_cache(model, [vectors], cache.path, (*fold.training, *fold.held_out))
     known, held_out = (np.stack([values[entry.clip] for entry in part]) for part in (fold.training, fold.held_out))
+    domains = [entry.clip.domain for entry in fold.training]
     if not needs_machine_ids(model.detector, settings):
-        scores = densities.score_in_chunks(densities.fit(known, settings, seed), held_out)
+        fitted = domain_densities.fit(known, domains, settings, seed)
+        scores = densities.score_in_chunks(fitted, held_out)
     else:
         of_clips = [entry.clip.machine_id for entry in fold.training]
-        density = compound_densities.fit_by_machine(known, of_clips, settings, seed)
+        density = compound_densities.fit_by_machine(known, of_clips, settings, seed, domains)
         columns = [list(density.parts).index(entry.clip.machine_id) for entry in fold.held_out]
         scores = densities.score_in_chunks(density, held_out)[np.arange(len(columns)), columns]
     return [ClipScore(entry.clip.name, float(score)) for entry, score in zip(fold.held_out, scores, strict=True)]

@@ -7,7 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf.config.sections import Scorer
-from ganad_tf.scoring.densities import Density, Kind, fit, score_in_chunks, with_regularization
+from ganad_tf.scoring import domain_densities
+from ganad_tf.scoring.densities import Density, Kind, score_in_chunks, with_regularization
+from ganad_tf.scoring.domain_densities import DensityByDomain
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class AveragedDensity:
       parts: One density per fold.
     """
 
-    parts: tuple[Density, ...]
+    parts: tuple[Density | DensityByDomain, ...]
 
     def __call__(self, vectors: tf.Tensor) -> tf.Tensor:
         """Scores vectors, `[batch, dims]` float32 → `[batch]` float32."""
@@ -44,7 +46,7 @@ class DensityByMachine:
       parts: The densities by machine ID.
     """
 
-    parts: Mapping[str, Density | AveragedDensity]
+    parts: Mapping[str, Density | DensityByDomain | AveragedDensity]
 
     def __call__(self, vectors: tf.Tensor) -> tf.Tensor:
         """Scores vectors by each density, `[batch, dims]` float32 → `[batch, ids]` float32."""
@@ -60,21 +62,29 @@ class DensityByMachine:
         }
 
 
-AnyDensity = Density | AveragedDensity | DensityByMachine
+AnyDensity = Density | DensityByDomain | AveragedDensity | DensityByMachine
 
 
 def from_arrays(kind: Kind, arrays: Mapping[str, np.ndarray]) -> AnyDensity:
-    """The density with these constants, averaged or by machine if their names say so."""
+    """The density with these constants, averaged, by domain or by machine if their names say so."""
     if any("/" in name for name in arrays):
         return DensityByMachine({name: _density(kind, part) for name, part in _parted(arrays, "/").items()})
     return _density(kind, arrays)
 
 
-def _density(kind: Kind, arrays: Mapping[str, np.ndarray]) -> Density | AveragedDensity:
+def _density(kind: Kind, arrays: Mapping[str, np.ndarray]) -> Density | DensityByDomain | AveragedDensity:
     if not any("." in name for name in arrays):
-        return Density(kind, arrays)
+        return _of_domains(kind, arrays)
     by_fold = _parted(arrays, ".")
-    return AveragedDensity(tuple(Density(kind, by_fold[str(number)]) for number in range(len(by_fold))))
+    return AveragedDensity(tuple(_of_domains(kind, by_fold[str(number)]) for number in range(len(by_fold))))
+
+
+def _of_domains(kind: Kind, arrays: Mapping[str, np.ndarray]) -> Density | DensityByDomain:
+    if not any(":" in name for name in arrays):
+        return Density(kind, arrays)
+    by_domain = _parted(arrays, ":")
+    scales = {domain: part.pop("scale") for domain, part in by_domain.items()}
+    return DensityByDomain({domain: Density(kind, part) for domain, part in by_domain.items()}, scales)
 
 
 def _parted(arrays: Mapping[str, np.ndarray], mark: str) -> dict[str, dict[str, np.ndarray]]:
@@ -87,7 +97,11 @@ def _parted(arrays: Mapping[str, np.ndarray], mark: str) -> dict[str, dict[str, 
 
 
 def fit_averaged(
-    vectors: np.ndarray, held_out: Sequence[np.ndarray], settings: Scorer, seed: int
+    vectors: np.ndarray,
+    held_out: Sequence[np.ndarray],
+    settings: Scorer,
+    seed: int,
+    domains: Sequence[str] | None = None,
 ) -> tuple[AveragedDensity, np.ndarray]:
     """Fits one density per fold to the vectors outside it.
 
@@ -96,20 +110,31 @@ def fit_averaged(
       held_out: Per fold, whether a clip is in it, `[clips]` bool.
       settings: Which density.
       seed: As in `fit`.
+      domains: Domain of each clip; needed if `settings.tells_domains`.
 
     Returns:
       Their average, and the score of each clip by the density that has not seen it, `[clips]`.
     """
-    settings = with_regularization(vectors, settings, seed)
+    of_clips = np.array([""] * len(vectors) if domains is None else domains)
+    if settings.tells_domains:
+        settings, scales = domain_densities.prepared(vectors, of_clips, settings, seed)
+    else:
+        settings, scales = with_regularization(vectors, settings, seed), None
     parts = []
     scores = np.empty(len(vectors))
     for in_fold in held_out:
-        parts.append(fit(vectors[~in_fold], settings, seed))
+        parts.append(domain_densities.fit(vectors[~in_fold], of_clips[~in_fold], settings, seed, scales))
         scores[in_fold] = score_in_chunks(parts[-1], vectors[in_fold])
     return AveragedDensity(tuple(parts)), scores
 
 
-def fit_by_machine(vectors: np.ndarray, machine_ids: Sequence[str], settings: Scorer, seed: int) -> DensityByMachine:
+def fit_by_machine(
+    vectors: np.ndarray,
+    machine_ids: Sequence[str],
+    settings: Scorer,
+    seed: int,
+    domains: Sequence[str] | None = None,
+) -> DensityByMachine:
     """Fits one density per machine.
 
     Args:
@@ -117,7 +142,10 @@ def fit_by_machine(vectors: np.ndarray, machine_ids: Sequence[str], settings: Sc
       machine_ids: Machine ID of each clip; there are enough clips of each.
       settings: Which density.
       seed: As in `fit`.
+      domains: Domain of each clip; needed if `settings.tells_domains`.
     """
-    of_clips = np.array(machine_ids)
-    known = dict.fromkeys(sorted(machine_ids))
-    return DensityByMachine({name: fit(vectors[of_clips == name], settings, seed) for name in known})
+    of_clips, of_domains = np.array(machine_ids), np.array([""] * len(vectors) if domains is None else domains)
+    rows = {name: of_clips == name for name in sorted(set(machine_ids))}
+    return DensityByMachine(
+        {name: domain_densities.fit(vectors[own], of_domains[own], settings, seed) for name, own in rows.items()}
+    )

@@ -16,9 +16,10 @@ from ganad_tf.models import DETECTORS
 from ganad_tf.results import conformal
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun
-from ganad_tf.scoring import clip_values, compound_densities, densities
+from ganad_tf.scoring import clip_values, compound_densities, densities, domain_densities
 from ganad_tf.scoring.compound_densities import AnyDensity, AveragedDensity, DensityByMachine
 from ganad_tf.scoring.densities import Density
+from ganad_tf.scoring.domain_densities import DensityByDomain
 from ganad_tf.scoring.folds import folds, has_enough_clips
 from ganad_tf.scoring.machine_ids import needs_machine_ids
 from ganad_tf.scoring.model_directory import FittedScorer, ModelDirectory
@@ -53,6 +54,28 @@ def check_clip_count(run: MachineRun, clips: Sequence[Clip]) -> None:
         raise DataError(
             f"Expected at least {densities.min_training_clips(settings)} normal training clips of {subject} for "
             f"`scorer.density: {settings.density}`{requirement.get(settings.density, '')}. Received: {n_clips}."
+        )
+    if normal and settings.tells_domains:
+        _check_domains(run, normal)
+
+
+def _check_domains(run: MachineRun, normal: Sequence[Clip]) -> None:
+    """Checks that there are enough normal training clips of each domain, and of each machine that has a density."""
+    settings = run.config.scorer
+    by_machine = needs_machine_ids(DETECTORS[run.config.model.name], settings)
+    groups = by_id(normal) if by_machine else {"": list(normal)}
+    few = [
+        f"{count} of {domain or 'no domain'} of {run.machine} {machine_id}".rstrip()
+        for machine_id, clips in groups.items()
+        for domain, count, fewest in domain_densities.counts(clips, settings)
+        if count < fewest
+    ]
+    if few:
+        chosen = "domains" if settings.domains != "pooled" else "target_smote"
+        raise DataError(
+            f"Expected at least {domain_densities.min_target_clips(settings)} normal training clips of each of the "
+            f"domains source and target for `scorer.{chosen}: {getattr(settings, chosen)}`. "
+            f"Received: {', '.join(few)}."
         )
 
 
@@ -168,14 +191,17 @@ def _fitted_by_machine(
 
 def _fitted_density(
     clips: Sequence[Clip], vectors: np.ndarray, settings: Scorer, entries: Sequence[Entry], seed: int
-) -> tuple[Density | AveragedDensity, np.ndarray]:
+) -> tuple[Density | DensityByDomain | AveragedDensity, np.ndarray]:
     """Density of the clips' vectors, and the score of each clip by a density that has not seen it."""
+    domains = [clip.domain for clip in clips]
     all_folds = folds(entries, settings.folds, settings.block, seed) if settings.folds else []
     if all_folds and all(has_enough_clips(fold, settings) for fold in all_folds):
         held_out = [{entry.clip for entry in fold.held_out} for fold in all_folds]
         in_fold = [np.array([clip in fold for clip in clips]) for fold in held_out]
-        return compound_densities.fit_averaged(vectors, in_fold, settings, seed)
+        return compound_densities.fit_averaged(vectors, in_fold, settings, seed, domains)
     recordings = recordings_left_out(clips, settings, seed)
+    if settings.tells_domains:
+        return domain_densities.fit_and_cross_validate(vectors, domains, settings, seed, recordings)
     scores = densities.cross_validated_scores(vectors, settings, seed, recordings)
     return densities.fit(vectors, settings, seed), scores
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from ganad_tf import splits
 from ganad_tf.cache.manifest import Entry
+from ganad_tf.clips import by_id
 from ganad_tf.config.sections import Scorer
-from ganad_tf.scoring import densities
+from ganad_tf.scoring import densities, domain_densities
 
 # A density of few clips suffers from each that it lacks, and a detector of few is soon trained. At 20 clips, 5 folds
 # cost 1 to 3 points of AUC on ToyCar, 10 folds half of that; at 80 clips, 5 folds cost nothing.
@@ -63,6 +64,10 @@ def folds(entries: Sequence[Entry], n_folds: int | Literal["auto"], block: int, 
 def has_enough_clips(fold: Fold, settings: Scorer, *, by_machine: bool = False) -> bool:
     """Whether the fold's training clips, or those of each machine ID, are enough for the configured density."""
     fewest = 1 if settings.name == "paper" else densities.fewest_vectors(settings)
+    training = [entry.clip for entry in fold.training]
+    groups = by_id(training).values() if by_machine else [training]
+    if settings.tells_domains and not all(domain_densities.can_be_fitted(clips, settings) for clips in groups):
+        return False
     if not by_machine:
         return len(fold.training) >= fewest
     counts = Counter(entry.clip.machine_id for entry in fold.training)
