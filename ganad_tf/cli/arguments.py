@@ -59,15 +59,18 @@ def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     _add_overrides(parser)
 
 
-def _add_experiment(parser: argparse.ArgumentParser, nargs: str | None = None, *, folder: bool = False) -> None:
+def _add_experiment(
+    parser: argparse.ArgumentParser, nargs: str | None = None, *, folder: bool = False, mode: str = "dev"
+) -> None:
     what = "one experiment; the challenge's baseline.yaml is one"
     metavar = "CONFIG.yaml|FOLDER" if folder else "CONFIG.yaml"
     what += "; or a folder of recordings, with the recommended settings" if folder else ""
     parser.add_argument("config", metavar=metavar, nargs=nargs, help=what)
-    parser.set_defaults(mode="dev")
+    parser.set_defaults(mode=mode)
     modes = parser.add_mutually_exclusive_group()
-    for mode, meaning in (("dev", "the development data (default)"), ("eval", "the evaluation data")):
-        modes.add_argument(f"-{mode[0]}", f"--{mode}", dest="mode", action="store_const", const=mode, help=meaning)
+    for name, meaning in (("dev", "the development data"), ("eval", "the evaluation data")):
+        meaning += " (default)" if name == mode else ""
+        modes.add_argument(f"-{name[0]}", f"--{name}", dest="mode", action="store_const", const=name, help=meaning)
     _add_overrides(parser)
     what = "leave out files that don't fit the layout or can't be read; the same as --set on_bad_clip=skip"
     parser.add_argument("--ignore-foreign", action="append_const", dest="set", const="on_bad_clip=skip", help=what)
@@ -103,6 +106,14 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--scores", type=_path, metavar="DIR", help=what)
     what = "also write the table to this file, in the layout of the year's challenge"
     group.add_argument("--out", type=_path, metavar="RESULT.csv", help=what)
+
+
+def _add_submission(parser: argparse.ArgumentParser) -> None:
+    _add_experiment(parser, mode="eval")
+    what = "name of the submission, such as Muster_INST_task2_1"
+    parser.add_argument("--label", required=True, metavar="LABEL", help=what)
+    what = "directory for the folder LABEL (default: ./submission)"
+    parser.add_argument("--out", type=_path, default=Path("submission"), metavar="DIR", help=what)
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
@@ -336,5 +347,6 @@ _ARGUMENTS_OF_VERB = {
     "run": _add_run,
     "score": _add_stage,
     "serve": _add_server,
+    "submission": _add_submission,
     "train": _add_stage,
 }

@@ -157,6 +157,24 @@ def evaluate(options: argparse.Namespace) -> None:
     workflow.evaluate(runs, keep=bool(options.machine))
 
 
+def submission(options: argparse.Namespace) -> None:
+    """Write a folder of the evaluation data's scores and decisions for the challenge, with its meta file."""
+    from ganad_tf.results import submission as package
+
+    package.check_label(options.label)
+    runs = workflow.runs_of(options)
+    package.files_of(runs, package.year_of(runs[0].config))  # before TensorFlow is imported
+    n_parameters = None
+    if workflow.systems(runs):
+        terminal.import_tensorflow()
+        from ganad_tf.cli import stages
+
+        n_parameters = stages.parameters(runs)
+    folder = package.write(runs, options.label, options.out, n_parameters=n_parameters)
+    print(folder)
+    logger.info("fill in what is null in %s", folder / f"{options.label}.meta.yaml")
+
+
 def run(options: argparse.Namespace) -> None:
     """Run all stages: prepare, train, score and, if there are labels, evaluate; of a folder also report and export."""
     if Path(options.config).is_dir():
@@ -245,6 +263,7 @@ VERBS = {
     "train": train,
     "score": score,
     "evaluate": evaluate,
+    "submission": submission,
     "run": run,
     "export": export_verbs.export,
     "predict": export_verbs.predict,

@@ -124,6 +124,14 @@ def score_all(runs: Sequence[MachineRun], *, fresh: bool = False, command: str =
             experiment.show_scores(run, result.model, result.fitted, scored=result.scores)
 
 
+def parameters(runs: Sequence[MachineRun]) -> int:
+    """Number of parameters of the detectors of one machine type, of an ensemble all members'; the largest of all."""
+    counts = [
+        sum(int(find_detector(system).load().detector.count_params()) for system in run.systems()) for run in runs
+    ]
+    return max(counts)
+
+
 @contextmanager
 def _preparing(run: MachineRun, split: str) -> Iterator[None]:
     try:
