@@ -55,7 +55,10 @@ SMALL = {
     "ganad select yaml/recommended.yaml": "--set fit.epochs=1 ensemble.members.ganomaly.model.hidden=[16]",
     "ganad evaluate --truth": "",
     **{f"ganad {verb} fan.yaml": f"--set {TINY} threshold.folds=2" for verb in ("run", "score")},
-    **{f"ganad {verb} ": f"--set {TINY}" for verb in ("run", "list", "prepare", "train", "score", "evaluate")},
+    **{
+        f"ganad {verb} ": f"--set {TINY}"
+        for verb in ("run", "list", "prepare", "train", "score", "evaluate", "submission")
+    },
     "ganad report": "--clips 1",
     "python my_ganad.py run": "--set fit.epochs=1 fit.min_steps=0",
 }

@@ -239,6 +239,10 @@ def test_a_folder_of_2021_with_labels_in_the_names(tmp_path, capsys):
     assert f"arithmetic mean         {summary.arithmetic.auc:>11.6f}{summary.arithmetic.pauc:>11.6f}" in printed
     assert f"official score          {summary.score:>11.6f}" in printed
     assert "official scores, DCASE Task 2 of 2021" in printed
+    assert evaluate("--scores", tmp_path / "result", "--year", 2022) == 0  # the same files by the later rule
+    score = official.summarize(official.evaluate(sections(), is_2021=False), is_2021=False).score
+    assert f"official score          {score:>11.6f}" in capsys.readouterr().out
+    assert evaluate("--year", 2022) == 2
 
 
 def test_the_evaluator_s_folders_of_2022_and_later(tmp_path, capsys):

@@ -104,6 +104,8 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--truth", type=_path, metavar="TRUTH", help=what)
     what = "directory of anomaly_score_*.csv files, or of any CSV files with `file,score` lines"
     group.add_argument("--scores", type=_path, metavar="DIR", help=what)
+    what = "year of the challenge whose official scores are computed (default: by the names of the score files)"
+    group.add_argument("--year", type=int, choices=range(2021, 2027), metavar="YEAR", help=what)
     what = "also write the table to this file, in the layout of the year's challenge"
     group.add_argument("--out", type=_path, metavar="RESULT.csv", help=what)
 

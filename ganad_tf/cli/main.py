@@ -150,8 +150,10 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.truth or options.scores:
         _evaluate_others(options)
         return
-    if not options.config or options.out:
-        raise ConfigError("Expected CONFIG.yaml alone, or --truth and --scores, with --out for a file of the table.")
+    if not options.config or options.out or options.year:
+        raise ConfigError(
+            "Expected CONFIG.yaml alone, or --truth and --scores, with --out for a file of the table and --year."
+        )
     runs = workflow.runs_of(options)
     datasets.refuse_foreign(runs)
     workflow.evaluate(runs, keep=bool(options.machine))
@@ -242,7 +244,8 @@ def _evaluate_others(options: argparse.Namespace) -> None:
     for path in others:
         logger.warning("%s labels no clip of %s; it is left out.", options.truth, path)
     results = truth.evaluate_groups(groups)
-    sections, is_2021 = official_files.sections_of(groups, labels), official_files.is_2021(groups)
+    sections = official_files.sections_of(groups, labels)
+    is_2021 = options.year == 2021 if options.year else official_files.is_2021(groups)
     official_results = official.evaluate(sections, is_2021=is_2021)
     print(evaluation.table(results))
     if official_results:

@@ -14,7 +14,7 @@ from ganad_tf.results.truth import Group, ScoredGroup, Truth
 from ganad_tf.run import MachineRun
 
 _KEY = re.compile(r"section_(?P<number>\d+)(?:_(?P<domain>source|target))?")
-_IN_NAME = re.compile(r"(?:^|.*_)(source|target)_.*")  # `section_00_source_test_normal_0000.wav`
+_IN_NAME = re.compile(r"(?:^|.*?[_/])(source|target)_.*")  # `section_00_source_test_normal_0000.wav`
 
 SCORES, DECISIONS = "anomaly_score_", "decision_result_"
 

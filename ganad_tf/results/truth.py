@@ -21,7 +21,7 @@ _GROUP = re.compile(
     r"(?P<machine>.+?)_(?P<key>(?:id|section)_\d+(?:_(?:source|target))?)(?:_test.*)?"
 )
 MAX_FPR = 0.1  # of the challenge's pAUC, every year
-_IN_NAME = re.compile(r"(?:^|.*[_/])(normal|anomaly)_.*")  # `section_00_source_test_normal_0000.wav`
+_IN_NAME = re.compile(r"(?:^|.*?[_/])(normal|anomaly)_.*")  # `section_00_source_test_normal_0000.wav`
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "normal": 0, "anomaly": 1, "abnormal": 1, "anomalous": 1}
 
 
