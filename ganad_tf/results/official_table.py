@@ -104,7 +104,7 @@ def _lines(results: Sequence[SectionResult]) -> list[list[str]]:
     lines = [HEAD]
     for result in results:
         rows = [result.domains.get(domain, DomainResult(*[math.nan] * 5)) for domain in DOMAINS]
-        pauc = next(iter(result.domains.values())).pauc
+        pauc = next((row.pauc for row in result.domains.values()), math.nan)
         decided = [getattr(row, name) for name in ("precision", "recall", "f1") for row in rows]
         lines.append([result.number, *_cells([result.auc, *(row.auc for row in rows), pauc, *decided])])
     return [*lines, ["", "", *NAMES]]

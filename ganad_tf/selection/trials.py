@@ -136,7 +136,7 @@ class Trial:
         for settings in self._scorers:
             of_clips = values[_pooling(settings)]
             if settings.name == "density":
-                density = densities.fit(  # of all machines together, also where it is one per machine otherwise
+                density = densities.fit(  # of all machines and domains together, also where each has one otherwise
                     known[_pooling(settings)], settings, self._run.config.seed
                 )
                 of_clips = densities.score_in_chunks(density, of_clips)
