@@ -9,7 +9,8 @@ import sklearn.covariance
 import sklearn.metrics
 import tensorflow as tf
 from conftest import tone, write_wav
-from test_densities import standardised, vectors
+from test_densities import vectors
+from test_tools import run
 
 from ganad_tf import config as configuration
 from ganad_tf.clips import Clip, Listing
@@ -43,10 +44,12 @@ def scored(density: object, clips: np.ndarray) -> np.ndarray:
     return density(tf.constant(clips, tf.float32)).numpy()
 
 
+DEVIATIONS = np.concatenate([SOURCE - SOURCE.mean(axis=0), TARGET - TARGET.mean(axis=0)]).astype(float).std(axis=0)
+
+
 def distances(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Squared Mahalanobis distances by scikit-learn, of standardised vectors."""
-    known, new = standardised(train, test)
-    return sklearn.covariance.LedoitWolf().fit(known).mahalanobis(new)
+    """Squared Mahalanobis distances by scikit-learn, of vectors divided by the deviations within the domains."""
+    return sklearn.covariance.LedoitWolf().fit(train / DEVIATIONS).mahalanobis(test / DEVIATIONS)
 
 
 def test_the_minimum_is_the_lower_of_scikit_learn_s_two_distances():
@@ -58,7 +61,15 @@ def test_the_minimum_is_the_lower_of_scikit_learn_s_two_distances():
 
 def test_standardised_scores_are_divided_by_the_mean_of_their_domain_s_clips():
     settings = scorer(domains="standardized")
-    means = [densities.cross_validated_scores(own, scorer(), seed=0).mean() for own in (SOURCE, TARGET)]
+    means = [
+        np.concatenate(
+            [
+                distances(np.delete(own, fold, axis=0), own[fold])
+                for fold in densities.folds_of(len(own), seed=0, recordings=None)
+            ]
+        ).mean()
+        for own in (SOURCE, TARGET)
+    ]
     expected = np.minimum(distances(SOURCE, TEST) / means[0], distances(TARGET, TEST) / means[1])
     np.testing.assert_allclose(scored(fitted(settings), TEST), expected, rtol=1e-3)
     _, crossed = domain_densities.fit_and_cross_validate(BOTH, DOMAINS, settings, seed=0)
@@ -81,6 +92,18 @@ def test_normal_clips_of_a_rare_domain_are_no_anomalies():
         areas[name] = sklearn.metrics.roc_auc_score(labels, scores)
     assert areas["pooled"] < 0.75
     assert min(areas["minimum"], areas["standardized"]) > 0.9, areas
+
+
+def test_whitening_is_by_the_deviations_within_both_domains():
+    """Ten clips of twelve dimensions have no covariance of their own to whiten by."""
+    centred = np.concatenate([own - own.mean(axis=0) for own in (SOURCE, TARGET)]) / DEVIATIONS
+    variances, axes = np.linalg.eigh(sklearn.covariance.LedoitWolf().fit(centred).covariance_)
+    known, new = (
+        [own / DEVIATIONS @ axes / np.sqrt(variances) for own in part] for part in ((SOURCE, TARGET), (TEST,))
+    )
+    expected = np.min([np.linalg.norm(new[0][:, np.newaxis] - own, axis=2).min(axis=1) for own in known], axis=0)
+    found = scored(fitted(scorer(density="knn", whiten=True, domains="minimum")), TEST)
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize(("target_smote", "n_synthetic"), [(0, 0), (2, 20), ("auto", 50)])
@@ -218,3 +241,16 @@ def test_a_system_of_two_domains_is_trained_scored_and_exported(two_domains, tmp
     savedmodel.export(two_domains, "fan", longest_seconds=10)
     for form in ("onnx", "litert"):
         edge.export(two_domains, "fan", form, batch=None, seconds=None, quietly=terminal.silenced)
+
+
+@pytest.mark.slow
+def test_densities_are_compared_on_two_real_machines(real_data, tmp_path):
+    with np.load(real_data / "toycar_logmel" / "toycar_id01_id02.npz") as arrays:
+        names = arrays["names"].tolist()
+        chosen = [row for row, name in enumerate(names) if int(name[-4:]) % 10 == 0]
+        np.savez(tmp_path / "few.npz", names=arrays["names"][chosen], logmel_db=arrays["logmel_db"][chosen])
+    printed = run("domain_shift.py", "few.npz", "--target-clips", 4, "--seeds", 1, cwd=tmp_path)
+    areas = np.array([line.split("|")[3:-1] for line in printed.splitlines()[2:]], float)
+    assert areas.shape == (20, 4)
+    assert areas.min() > 45
+    assert areas[:, 0].max() > 90  # anomalies beside 25 clips of the same machine

@@ -105,35 +105,58 @@ def fewest_vectors(settings: Scorer) -> int:
     return 2
 
 
-def fit(vectors: np.ndarray, settings: Scorer, seed: int) -> Density:
+def fit(vectors: np.ndarray, settings: Scorer, seed: int, *, projection: np.ndarray | None = None) -> Density:
     """Fits the density that the section `scorer` describes.
 
     Args:
       vectors: Of normal clips, `[clips, dims]`; residuals are in dB.
       settings: Which density.
       seed: Of the Gaussian mixture's starting point, and of synthetic neighbours.
+      projection: `[dims, dims]`, which standardises (and whitens) the vectors; None for that of these vectors.
 
     Raises:
       DataError: If a Gaussian mixture does not come to an end.
     """
     # On matrices as small as these, threads of linear algebra wait for one another: a tenth of the speed on two cores.
     with threadpool_limits(1, user_api="blas"):
-        return _fit(np.asarray(vectors, np.float64), settings, seed)
+        return _fit(np.asarray(vectors, np.float64), settings, seed, projection)
 
 
-def _fit(values: np.ndarray, settings: Scorer, seed: int) -> Density:
+def shared_projection(groups: Sequence[np.ndarray], settings: Scorer) -> np.ndarray:
+    """Projection that standardises (and whitens) vectors by their deviations from the mean of their group.
+
+    Args:
+      groups: Vectors of each group, `[clips, dims]`.
+      settings: The section `scorer`.
+
+    Returns:
+      `[dims, dims]`, for `fit`.
+    """
+    with threadpool_limits(1, user_api="blas"):
+        values = [np.asarray(group, np.float64) for group in groups]
+        return _projection(np.concatenate([group - group.mean(axis=0) for group in values]), settings)
+
+
+def _fit(values: np.ndarray, settings: Scorer, seed: int, projection: np.ndarray | None) -> Density:
     if settings.density in ("cosine_knn", "cosine_kmeans"):
         units = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         if settings.density == "cosine_knn":
             return _frozen("cosine_knn", {"neighbors": units, "count": np.asarray(settings.neighbors)})
         clusters = sklearn.cluster.KMeans(settings.components, n_init=10, random_state=seed).fit(units)
         return _frozen("cosine_kmeans", {"neighbors": clusters.cluster_centers_, "count": np.asarray(1)})
-    mean, deviation = values.mean(axis=0), usable_deviation(values.std(axis=0))
-    projection = np.diag(1 / deviation)
-    if settings.whiten:
-        projection = projection @ _factor(_covariance((values - mean) @ projection, settings))
+    mean = values.mean(axis=0)
+    if projection is None:
+        projection = _projection(values, settings)
     projected = (values - mean) @ projection
     return _frozen(settings.density, {"mean": mean, "projection": projection, **_fitted(projected, settings, seed)})
+
+
+def _projection(values: np.ndarray, settings: Scorer) -> np.ndarray:
+    """`[dims, dims]`: divides by the deviations of `values` and, with `scorer.whiten`, decorrelates them too."""
+    projection = np.diag(1 / usable_deviation(values.std(axis=0)))
+    if not settings.whiten:
+        return projection
+    return projection @ _factor(_covariance((values - values.mean(axis=0)) @ projection, settings))
 
 
 def with_regularization(vectors: np.ndarray, settings: Scorer, seed: int) -> Scorer:

@@ -3,6 +3,8 @@
 `minimum` is the idea of the selective Mahalanobis mode of the DCASE 2023 baseline (Harada et al., EUSIPCO 2023): a
 covariance for each domain, and the lower of both distances. There the covariances are of the frames of the residual,
 about zero; here each domain has a density of the vectors of its clips, about its own mean, and a density of any kind.
+Both densities standardise (and whiten) vectors by the deviations of all clips from the mean of their domain: those of a
+few target clips alone would be noise, and a covariance of few clips is shrunk towards that of all.
 
 `standardized` divides each domain's score by the mean score of that domain's normal clips, each by a density that has
 not seen it, so that an ordinary clip of either domain scores about 1 and one threshold fits both. It standardises
@@ -108,7 +110,8 @@ def fit(
     full = {domain: _with_synthetic(domain, own, settings, seed) for domain, own in of_domains.items()}
     if settings.domains == "pooled":
         return densities.fit(np.concatenate(list(full.values())), settings, seed)
-    parts = {domain: densities.fit(own, settings, seed) for domain, own in full.items()}
+    projection = densities.shared_projection(list(of_domains.values()), settings)
+    parts = {domain: densities.fit(own, settings, seed, projection=projection) for domain, own in full.items()}
     return DensityByDomain(parts, {domain: np.asarray(scales[domain], np.float32) for domain in DOMAINS})
 
 
@@ -172,11 +175,14 @@ def _scale(
     """Mean score of a domain's clips, each by the domain's density without the clip's fold."""
     rows = np.flatnonzero(domains == domain)
     own = vectors[rows]
+    projection = densities.shared_projection([vectors[domains == name] for name in DOMAINS], settings)
     names = None if recordings is None else [recordings[row] for row in rows.tolist()]
     scores = []
     for held_out in densities.folds_of(len(own), seed, names):
         rest = _with_synthetic(domain, np.delete(own, held_out, axis=0), settings, seed)
-        scores.append(densities.score_in_chunks(densities.fit(rest, settings, seed), own[held_out]))
+        scores.append(
+            densities.score_in_chunks(densities.fit(rest, settings, seed, projection=projection), own[held_out])
+        )
     mean = float(np.concatenate(scores).mean())
     return mean if mean > 0 else 1.0  # all clips are the same
 
