@@ -16,6 +16,8 @@ from ganad_tf.errors import DataError
 # Called with an iterable of clips or the like and their number, iterates over it and shows how far it is, as tqdm does.
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
+COPIES = "augmented"  # the split of changed copies of training clips, which no listing has
+
 # Training, test, and recordings that are kept out of both for a threshold.
 SPLITS = ("train", "test", "calibration")
 USES = {"train": "training", "test": "the test", "calibration": "calibration"}
@@ -44,6 +46,7 @@ class Clip:
       span: Begin and end in the file, in seconds, of a clip that is cut from a longer recording; None for the whole.
       domain: Conditions of the recording: `source`, `target` (of which few normal clips are for training), or empty.
       attributes: Names and values of what else is known of the recording, such as `("vel", "16")`, sorted by name.
+      copy: Number of the augmented copy of the recording, from 1; 0 for the recording itself.
     """
 
     file: str
@@ -59,10 +62,16 @@ class Clip:
     span: Span | None = None
     domain: str = ""
     attributes: tuple[tuple[str, str], ...] = ()
+    copy: int = 0
 
     @property
     def key(self) -> str:
-        """The file, followed by channel and span if the clip is a part of it: `fan/normal/a.wav#ch0#10-20s`."""
+        """The file, followed by the channel, span and copy that the clip is of it: `fan/a.wav#ch0#10-20s#copy1`."""
+        return self.original + (f"#copy{self.copy}" if self.copy else "")
+
+    @property
+    def original(self) -> str:
+        """Key of the recording that a clip is a copy of; its own key if it is none."""
         return self.file + part_suffix(self.channel, self.span)
 
     @property

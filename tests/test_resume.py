@@ -39,6 +39,7 @@ SMALL = {name: arguments(name) for name in UNLABELLED}
 SMALL["GANomaly"] |= {"dropout": 0.1}
 SMALL["MPDR"] |= {"pretraining_share": 0.25}  # killed in its second stage
 SMALL["TIAE"] |= {"self_paced": True}  # with what it remembers of the epoch before
+AUGMENTED = {"DenseAE": {"gain_db": 3.0, "mixup": 0.2, "band_mask": 16, "time_mask": 2, "time_shift": 2}}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -65,6 +66,7 @@ def project(tmp_path, recordings, name, *, epochs=12, **changes):
         "feature": {"standardize": True},
         "model": {"name": name, **SMALL[name]},
         "fit": {"epochs": epochs, "batch_size": 32, **changes},
+        "augmentation": AUGMENTED.get(name, {}),
     }
     path = tmp_path / "experiment.yaml"
     path.write_text(yaml.safe_dump(mapping))

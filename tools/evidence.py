@@ -80,13 +80,13 @@ def main() -> int:
     train.seed_everything(config)
     detector = build.build(config)
     sources = (
-        Source(cache, part, config.feature.n_mels, config.feature.frames, normalizer, config.feature.window_hop)
+        Source(cache, part, config.feature.bands, config.feature.frames, normalizer, config.feature.window_hop)
         for part in (kept, ())
     )
     with tempfile.TemporaryDirectory() as folder:
         train.fit(detector, config, *sources, (), Checkpoint(Path(folder, "unfinished.npz"), {}))
     model = model_directory.TrainedDetector(
-        detector, normalizer, config.feature.frames, config.feature.n_mels, {}, config.feature.window_hop
+        detector, normalizer, config.feature.frames, config.feature.bands, {}, config.feature.window_hop
     )
     scorers = [Scorer(name="density", **pooling) for pooling in POOLINGS.values()]
     functions = [clip_values.vector_function(model, scorer) for scorer in scorers]

@@ -92,8 +92,8 @@ def read_files(
     """Every clip in use with its log-mel, `[frames, mels]` float32 in dB."""
     for path in files:
         for name, log_mel in _read_bin(path, config) if path.name.endswith(BIN_SUFFIX) else _read_npz(path):
-            if log_mel.ndim != 2 or log_mel.shape[1] != config.feature.n_mels or len(log_mel) < config.feature.frames:
-                expected = f"at least {config.feature.frames} spectra of {config.feature.n_mels} mel bands"
+            if log_mel.ndim != 2 or log_mel.shape[1] != config.feature.bands or len(log_mel) < config.feature.frames:
+                expected = f"at least {config.feature.frames} spectra of {config.feature.bands} mel bands"
                 raise DataError(f"{path}: expected {expected} for {name}. Received: shape {log_mel.shape}.")
             if not np.isfinite(log_mel).all():
                 raise DataError(f"{path}: expected numbers, but {name} holds NaN or infinite values.")
@@ -140,10 +140,10 @@ def _read_npz(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 def _read_bin(path: Path, config: Config) -> Iterator[tuple[str, np.ndarray]]:
     try:
         values = np.frombuffer(path.read_bytes(), "<f4")
-        yield path.name.removesuffix(BIN_SUFFIX), values.reshape(-1, config.feature.n_mels)
+        yield path.name.removesuffix(BIN_SUFFIX), values.reshape(-1, config.feature.bands)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path}: expected float32 spectra of {config.feature.n_mels} mel bands. Received: {error}."
+            f"{path}: expected float32 spectra of {config.feature.bands} mel bands. Received: {error}."
         ) from error
 
 

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ganad_tf.cache import contents, manifest
 from ganad_tf.cache.manifest import Manifest
+from ganad_tf.clips import COPIES
 from ganad_tf.errors import DataError
+from ganad_tf.files import checksummed
 from ganad_tf.run import MachineRun
 
 
@@ -15,7 +18,7 @@ class Cache:
 
     Attributes:
       run: The machine type's run.
-      split: `train` or `test`.
+      split: `train`, `test`, `calibration`, or `clips.COPIES` for augmented copies (`copies.py`).
     """
 
     run: MachineRun
@@ -24,7 +27,19 @@ class Cache:
     @property
     def path(self) -> Path:
         """Path of the directory."""
-        return Path(self.run.config.cache_directory, self.run.mode, self.run.machine, self.split)
+        folder = f"{COPIES}-{self.fingerprint}" if self.split == COPIES else self.split
+        return Path(self.run.config.cache_directory, self.run.mode, self.run.machine, folder)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings that the spectra depend on."""
+        config = self.run.config
+        return config.copy_settings() if self.split == COPIES else config.feature_settings()
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of `settings`."""
+        return checksummed.fingerprint(self.settings)
 
     @property
     def source(self) -> str:
@@ -57,7 +72,7 @@ class Cache:
         )
         try:
             current = contents.load_current(
-                self.path, listing.clips_of(self.split), config.feature_fingerprint(), self.source, listing.directory
+                self.path, listing.clips_of(self.split), self.fingerprint, self.source, listing.directory
             )
             if current.skipped and config.on_bad_clip == "error":
                 raise DataError(f"The cache in {self.path} leaves out {len(current.skipped)} clips that can't be used.")

@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf import audio
-from ganad_tf.audio import lengths, sound_checks
+from ganad_tf.audio import augment, lengths, sound_checks
 from ganad_tf.audio.sound_checks import Examination, SoundCheck
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError, MemoryShortageError
-from ganad_tf.features import ClipEncoder, LogMel, feature_layer, fewest_samples, memory
+from ganad_tf.features import AnySpectra, ClipEncoder, feature_layer, fewest_samples, memory
 from ganad_tf.recording_check import statistics
 
 THREADS = (os.cpu_count() or 1) + 1  # one more than cores, because one may wait for its file
@@ -38,7 +38,7 @@ def log_mels(
       threads: Number of clips that are processed at the same time.
 
     Yields:
-      Each clip with its log-mel, `[frames, mels]` float32 in dB, or with the error of reading it.
+      Each clip with its spectra, `[frames, bands]` float32, or with the error of reading it.
 
     Raises:
       MemoryShortageError: If memory runs out.
@@ -69,10 +69,16 @@ class _Reader:
         return self.directory / clip.file
 
     def read(self, clip: Clip) -> np.ndarray:
-        """A clip's samples, `[samples]` float32."""
+        """A clip's samples, `[samples]` float32; those of a copy are changed as `augmentation.waveform` says."""
         check, settings = SoundCheck(), self.config.audio
         try:
-            return audio.read_clip(self.directory, clip, settings, fewest_samples=self.fewest, observe=check.add)
+            samples = audio.read_clip(self.directory, clip, settings, fewest_samples=self.fewest, observe=check.add)
+            if not clip.copy:
+                return samples
+            rng = np.random.default_rng([self.config.seed, clip.copy, *clip.original.encode()])
+            return augment.changed(
+                samples, self.config.augmentation.waveform, settings, rng, fewest_samples=self.fewest
+            )
         finally:  # also for unusable files, to recognise them next time
             remarks = check.remarks(settings.of_channel(clip.channel))
             self._examinations[clip.key] = Examination(self._checksum(self.path(clip)), remarks)
@@ -83,7 +89,7 @@ class _Reader:
         self._examinations[clip.key] = dataclasses.replace(examined, sound=tuple(sound.tolist()))
 
 
-def _one_by_one(layer: LogMel | ClipEncoder, reader: _Reader, clips: Sequence[Clip]) -> LogMels:
+def _one_by_one(layer: AnySpectra | ClipEncoder, reader: _Reader, clips: Sequence[Clip]) -> LogMels:
     """Log-mels of long clips, one at a time."""
     compute = tf.function(
         lambda waveform: (layer.in_pieces(waveform), statistics.of_long_waveform(waveform)),
@@ -105,7 +111,7 @@ def _one_by_one(layer: LogMel | ClipEncoder, reader: _Reader, clips: Sequence[Cl
             yield clip, _finite(values, path)
 
 
-def _in_parallel(layer: LogMel | ClipEncoder, reader: _Reader, clips: Sequence[Clip], threads: int) -> LogMels:
+def _in_parallel(layer: AnySpectra | ClipEncoder, reader: _Reader, clips: Sequence[Clip], threads: int) -> LogMels:
     """Log-mels of short clips, one per thread."""
     if not clips:
         return

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ganad_tf.audio.sound_checks import Examination
-from ganad_tf.cache import contents, extraction, manifest, records
+from ganad_tf.cache import contents, copies, extraction, manifest, records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.extraction import LogMels
 from ganad_tf.cache.manifest import Manifest, SkippedClip
-from ganad_tf.clips import Clip, Progress
+from ganad_tf.clips import COPIES, Clip, Progress
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError
 from ganad_tf.files import lock
@@ -49,6 +49,8 @@ def prepare_cache(
 ) -> PreparationResult:
     """Brings the cache of one machine type's training or test clips up to date with the recordings.
 
+    With training clips, their augmented copies too, if `augmentation.waveform` says so.
+
     Args:
       run: The machine type's run.
       split: `train` or `test`.
@@ -66,14 +68,20 @@ def prepare_cache(
         current = cache.current()
         return PreparationResult(0, len(current.entries), 0, current.skipped)
     with lock.exclusive(cache.path):
-        return _bring_up_to_date(cache, progress, fresh=fresh, threads=threads)
+        result = _bring_up_to_date(cache, progress, fresh=fresh, threads=threads)
+    copied = copies.run_of_copies(run, cache.load().entries) if split == "train" else None
+    if copied:
+        of_copies = Cache(copied, COPIES)
+        with lock.exclusive(of_copies.path):
+            _bring_up_to_date(of_copies, progress, fresh=fresh, threads=threads)
+    return result
 
 
 def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads: int) -> PreparationResult:
     run, split, path = cache.run, cache.split, cache.path
     config, listing = run.config, run.listing
     clips = listing.clips_of(split)
-    empty = Manifest(config.feature_fingerprint(), config.feature_settings(), cache.source)
+    empty = Manifest(cache.fingerprint, cache.settings, cache.source)
     reusable = empty if fresh else _reusable(cache, empty)
     before = contents.as_listed(reusable, clips, listing.directory)
     kept, todo, skipped = _compare(before, clips, config)

@@ -19,6 +19,7 @@ import tensorflow as tf
 from ganad_tf import splits
 from ganad_tf.cache import records
 from ganad_tf.cache.manifest import Entry
+from ganad_tf.cache.time_shift import Shift
 from ganad_tf.features import Normalizer
 from ganad_tf.files import checksummed
 
@@ -39,11 +40,13 @@ class Source:
     Attributes:
       cache: The cache directory.
       entries: The clips in it that are used.
-      n_mels: Mel bands of a spectrum.
+      n_mels: Values of a spectrum, such as mel bands.
       frames: Spectra of a window.
       normalizer: Standardises every spectrum; None for none.
       hop: Spectra from one window of a clip to the next.
       machine_ids: The IDs by whose numbers windows are labelled; None for windows without labels.
+      time_shift: Most spectra by which a window in shuffled order begins earlier or later, within its clip; other ones
+        in each pass.
     """
 
     cache: Path
@@ -53,6 +56,7 @@ class Source:
     normalizer: Normalizer | None
     hop: int = 1
     machine_ids: tuple[str, ...] | None = None
+    time_shift: int = 0
 
     def label(self, entry: Entry) -> int:
         """Number of a clip's machine ID; 0 without labels."""
@@ -146,7 +150,7 @@ def window_batches(
     first_pass = first_epoch * passes
     if source.fits(memory_budget_mb):
         held = hold(source)
-        dataset = _from_memory(held.starts, held.batch_at, batch_size, seed, pairs, first_pass)
+        dataset = _from_memory(held, held.batch_at, batch_size, seed, pairs, first_pass)
     else:
         dataset = _from_shards(source, batch_size, seed, pairs, first_pass)
     return _finished(dataset, source, batch_size, passes)
@@ -162,12 +166,14 @@ class HeldSpectra:
       starts: Rows of `spectra` at which windows begin, `[windows]` int64.
       frames: Spectra of a window.
       labels: Number of the machine ID of each row of `spectra`, `[frames]` int32; None for windows without labels.
+      shift: By which windows begin earlier or later; None for none.
     """
 
     spectra: tf.Variable
     starts: tf.Tensor
     frames: int
     labels: tf.Tensor | None = None
+    shift: Shift | None = None
 
     def batch_at(self, starts: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         """The windows that begin at `starts`, `[batch]` → `[batch, frames * mels]`, with their labels, if any."""
@@ -178,7 +184,7 @@ class HeldSpectra:
         self, block_size: int, *, seed: int | None, pairs: bool = False, first_epoch: int = 0, passes: int = 1
     ) -> tf.data.Dataset:
         """Dataset of blocks of `starts`, `[block]` int64, in the order of the windows of `window_batches`."""
-        dataset = _from_memory(self.starts, None, block_size, seed, pairs, first_epoch * passes)
+        dataset = _from_memory(self, None, block_size, seed, pairs, first_epoch * passes)
         return _finished(dataset, self, block_size, passes)
 
     @property
@@ -196,7 +202,7 @@ def _finished(dataset: tf.data.Dataset, source: Source | HeldSpectra, batch_size
 
 
 def _from_memory(
-    starts: tf.Tensor,
+    held: HeldSpectra,
     batch_at: BatchAt | None,
     batch_size: int,
     seed: int | None,
@@ -204,10 +210,10 @@ def _from_memory(
     first_pass: int,
 ) -> tf.data.Dataset:
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
-        one = _batches(starts, batch_at, batch_size, epoch_seed if seed is not None else None)
+        one = _batches(held.starts, batch_at, batch_size, epoch_seed if seed is not None else None, held.shift)
         if not pairs:
             return one
-        return _paired(one, _batches(starts, batch_at, batch_size, epoch_seed[::-1]))
+        return _paired(one, _batches(held.starts, batch_at, batch_size, epoch_seed[::-1], held.shift))
 
     return _pass_seeds(seed or 0, first_pass).flat_map(epoch)
 
@@ -229,8 +235,9 @@ def _batches(
     batch_at: BatchAt | None,
     batch_size: int,
     seed: tf.Tensor | None,
+    shift: Shift | None = None,
 ) -> tf.data.Dataset:
-    """Dataset of batches of `starts`, or of the windows there; shuffled if a seed, `[2]` int64, is given."""
+    """Dataset of batches of `starts`, or of the windows there; with a seed, `[2]` int64, shuffled and shifted."""
     n_windows = tf.size(starts, tf.int64)
 
     def batch(number: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
@@ -238,6 +245,8 @@ def _batches(
         if seed is not None:
             chosen = tf.random.experimental.index_shuffle(chosen, seed=seed, max_index=n_windows - 1)
         drawn = tf.gather(starts, chosen)
+        if seed is not None and shift is not None:
+            drawn = shift.shifted(drawn, chosen, seed)
         return batch_at(drawn) if batch_at else drawn
 
     numbers = tf.data.Dataset.range(-(-n_windows // batch_size))
@@ -276,7 +285,10 @@ def reserve(source: Source, device: str = "CPU:0") -> HeldSpectra:
         with tf.device(device):
             labels = tf.constant(of_rows, tf.int32)
     with tf.device("CPU:0"):
-        return HeldSpectra(spectra, tf.constant(np.concatenate(starts), tf.int64), source.frames, labels)
+        rows = tf.constant(np.concatenate(starts), tf.int64)
+        edges = tf.constant([*_begins(source).values(), shape[0]], tf.int64)
+        shift = Shift.within(edges, rows, source.frames, source.time_shift)
+        return HeldSpectra(spectra, rows, source.frames, labels, shift)
 
 
 def fill(held: HeldSpectra, source: Source) -> None:
@@ -323,7 +335,9 @@ def _streamed(
                 return windows, tf.gather(labels, tf.gather(clips.value_rowids(), starts))
 
             batch_seed = epoch_seed + number if seed is not None else None
-            return _batches(_starts(clips, source), batch_at, batch_size, batch_seed)
+            starts = _starts(clips, source)
+            shift = Shift.within(clips.row_splits, starts, source.frames, source.time_shift)
+            return _batches(starts, batch_at, batch_size, batch_seed, shift)
 
         numbers = tf.range(n_shards)
         if seed is not None:

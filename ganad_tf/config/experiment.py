@@ -16,6 +16,7 @@ from ganad_tf.config.layers import flatten
 from ganad_tf.config.paths import Location
 from ganad_tf.config.sections import (
     Audio,
+    Augmentation,
     Calibration,
     Dataset,
     Ensemble,
@@ -67,6 +68,7 @@ class Config:
     feature: Feature = field(default_factory=Feature)
     model: Model = field(default_factory=Model)
     fit: Fit = field(default_factory=Fit)
+    augmentation: Augmentation = field(default_factory=Augmentation)
     scorer: Scorer = field(default_factory=Scorer)
     threshold: Threshold = field(default_factory=Threshold)
     calibration: Calibration = field(default_factory=Calibration)
@@ -97,12 +99,10 @@ class Config:
                 "expected another result directory for each of `ensemble.members`, and none of them as "
                 f"`result_directory`. Received: {members} and {self.result_directory!r}."
             )
-        if self.feature.encoder is not None and self.dataset.name == "imported":
-            raise ValueError("expected recordings for `feature.encoder`, which takes waveforms. Received: log-mels.")
-        if self.feature.encoder is not None and self.recording_check.enabled:
-            raise ValueError(
-                "expected no `recording_check` with `feature.encoder`, which looks at mel bands. Received: enabled."
-            )
+        self._check_feature()
+        self.augmentation.check_feature(self.feature)
+        if self.augmentation.time_shift and not self.fit.shuffle:
+            raise ValueError("expected `fit.shuffle: true` for `augmentation.time_shift`. Received: false.")
         decided = {
             "machines": automatic.decide_machines(self.machines, self.fit, self.dataset.name),
             "feature": automatic.decide_feature(self.feature, self.dataset.name),
@@ -110,6 +110,19 @@ class Config:
         }
         for section, value in decided.items():
             object.__setattr__(self, section, value)  # so that a frozen dataclass records what has been decided
+
+    def _check_feature(self) -> None:
+        feature = self.feature
+        feature.check_rate(self.audio.sample_rate)
+        if self.dataset.name == "imported" and (feature.encoder is not None or feature.kind != "log_mel"):
+            raise ValueError(f"expected recordings for {feature.in_words}. Received: log-mels.")
+        if self.dataset.name == "imported" and self.augmentation.waveform.copies:
+            raise ValueError("expected recordings for `augmentation.waveform`. Received: log-mels.")
+        if self.recording_check.enabled and not feature.is_in_decibels:
+            raise ValueError(
+                f"expected no `recording_check` with {feature.in_words}: it looks at levels in decibels. "
+                "Received: enabled."
+            )
 
     def for_machine(self, machine: str) -> "Config":
         """The configuration of one machine type: this one with the overrides of `machines` applied."""
@@ -168,7 +181,7 @@ class Config:
     @property
     def checks_recordings(self) -> bool:
         """Whether clips with other recording conditions than those of training get no score."""
-        if self.dataset.name == "imported" or self.feature.encoder is not None:
+        if self.dataset.name == "imported" or not self.feature.is_in_decibels:
             return False
         enabled = self.recording_check.enabled
         return self.dataset.name not in BENCHMARKS if enabled is None else enabled
@@ -183,6 +196,10 @@ class Config:
         stored = {key: value for key, value in self.feature.as_recorded().items() if key not in of_windows}
         return {"version": FEATURE_VERSION, "audio": self.audio.as_recorded(), "feature": stored}
 
+    def copy_settings(self) -> dict[str, Any]:
+        """Settings that an augmented copy of a clip depends on."""
+        return self.feature_settings() | {"waveform": self.augmentation.waveform.as_recorded(), "seed": self.seed}
+
     def feature_fingerprint(self) -> str:
         """Fingerprint of `feature_settings`, which identifies the cache."""
         return checksummed.fingerprint(self.feature_settings())
@@ -192,7 +209,8 @@ class Config:
         settings = to_dict(self)
         settings |= {name: getattr(self, name).as_recorded() for name in ("audio", "feature", "model", "fit")}
         chosen = ("seed", "deterministic", "audio", "feature", "model", "fit")
-        return dict(flatten({key: settings[key] for key in chosen}))
+        augmentation = {"augmentation": self.augmentation.as_recorded()}
+        return dict(flatten({key: settings[key] for key in chosen} | augmentation))
 
     def score_settings(self) -> dict[str, Any]:
         """Settings that a clip's score depends on, with dotted keys."""

@@ -16,7 +16,17 @@ from ganad_tf.config.sections import Model
 from ganad_tf.errors import ConfigError
 
 # Sections that may differ between machine types within one experiment.
-MACHINE_SECTIONS = ("audio", "feature", "model", "fit", "scorer", "threshold", "calibration", "recording_check")
+MACHINE_SECTIONS = (
+    "audio",
+    "feature",
+    "model",
+    "fit",
+    "augmentation",
+    "scorer",
+    "threshold",
+    "calibration",
+    "recording_check",
+)
 ENSEMBLE = "ensemble"  # may differ too, but for its members
 
 # Keys of a member of an ensemble that is a configuration; it has all others from the file around it.

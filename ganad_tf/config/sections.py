@@ -1,8 +1,8 @@
 """The sections of a YAML file: one frozen dataclass each, with its keys and their defaults.
 
-`dataset`, `audio` and `feature` say what comes in; `model`, `fit`, `scorer`, `threshold`, `recording_check`,
-`tensorboard` and `ensemble` what is made of it. Every default is that of the DCASE 2020 Task 2 baseline or leaves its
-meaning as it is. `experiment.py` puts the sections together.
+`dataset`, `audio` and `feature` say what comes in; `model`, `fit`, `augmentation`, `scorer`, `threshold`,
+`recording_check`, `tensorboard` and `ensemble` what is made of it. Every default is that of the DCASE 2020 Task 2
+baseline or leaves its meaning as it is. `experiment.py` puts the sections together.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ganad_tf.config.augmentation import Augmentation as Augmentation
 from ganad_tf.config.dataset import ClassData as ClassData
 from ganad_tf.config.dataset import Dataset as Dataset
 from ganad_tf.config.dataset import FolderData as FolderData

@@ -90,10 +90,12 @@ class FittedDetector:
         """Outputs of the signature `explain` of exported models for one clip, without the batch's axis.
 
         Raises:
-          ConfigError: If the features are embeddings.
+          ConfigError: If the features are not in decibels, such as embeddings.
         """
-        if self.config.feature.encoder is not None:
-            raise ConfigError("Expected log-mels to explain a recording by. Received: `feature.encoder`.")
+        if not self.config.feature.is_in_decibels:
+            raise ConfigError(
+                f"Expected spectra in decibels to explain a recording by. Received: {self.config.feature.in_words}."
+            )
         waveform = recordings.waveform(item, 0, self.config)
         explained = self._graph.functions["explain"](waveform[np.newaxis])
         return {name: value[0].numpy() for name, value in explained.items()}

@@ -77,7 +77,7 @@ class SoundScorer(tf.Module):
         `explain` `[batch, samples]` to the outputs of `explain_clip`.
         If a member takes machine IDs, all of these also take `machine_id`, `[batch]` strings.
         `audio_format` `[batch]` of any numbers to the audio settings, for clients.
-        With `feature.encoder` there are none of frames, and no `explain`.
+        Where spectra are not in decibels, as with `feature.encoder`, there are none of frames, and no `explain`.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class SoundScorer(tf.Module):
         feature = config.feature
         self._length_limit = LengthLimit(longest_samples, config.audio.sample_rate, feature.hop_length)
         self.fewest_samples, self.fewest_frames = shortest_clip(config, members)
-        clip = tf.TensorSpec([None, feature.n_mels], tf.float32)
+        clip = tf.TensorSpec([None, feature.bands], tf.float32)
         self.networks = frozen_networks(config, members)
         self._weights = [_used_weights(member, clip) for member in self.members]
         # All signatures share one copy of features and networks.
@@ -117,8 +117,8 @@ class SoundScorer(tf.Module):
                 AudioFormat(config.audio, self.fewest_samples, longest_samples)
             ),
         }
-        if feature.encoder is None:  # embeddings are no log-mels, and have no decibels
-            log_mel = tf.TensorSpec([None, None, feature.n_mels], tf.float32, "log_mel")
+        if feature.is_in_decibels:  # others are no log-mels
+            log_mel = tf.TensorSpec([None, None, feature.bands], tf.float32, "log_mel")
             self.functions |= self._scoring_functions("frames", self._scores_of_log_mels, log_mel)
             explained = [waveform, *machine_ids.input_of(self.machine_ids)]
             self.functions["explain"] = tf.function(self._explain, input_signature=explained)

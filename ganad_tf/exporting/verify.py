@@ -33,7 +33,7 @@ def verify(artifact: Path, inputs: TrainedSystem, examples: list[Example], scrat
     """
     arrays: dict[str, Any] = {}
     for number, example in enumerate(examples):
-        if inputs.config.feature.encoder is None:
+        if inputs.config.feature.is_in_decibels:
             arrays[f"{number}.log_mel"] = example.log_mels
         if example.waveforms is not None:
             arrays[f"{number}.waveform"] = example.waveforms

@@ -1,7 +1,6 @@
 """Waveform → log-mel spectra → windows, in the graph: the only implementation of the features.
 
 Source: DCASE 2020 Task 2 baseline (`common.py`, `file_to_vector_array`), on librosa's Slaney mel scale.
-The transform runs in float64 because a float32 FFT misses a clean tone's quiet bands by tens of dB.
 """
 
 from collections.abc import Sequence
@@ -14,22 +13,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.config.sections import Audio, Feature
-from ganad_tf.errors import ConfigError
-from ganad_tf.features import clip_encoder, mel_filters, pieces
-from ganad_tf.features.clip_encoder import ClipEncoder
+from ganad_tf.features import mel_filters
+from ganad_tf.features.spectra import Spectra
+from ganad_tf.mel_scale import mel_edges
 
-EPSILON = float(np.finfo(np.float64).eps)  # added before the logarithm, as in the baseline
-FLOOR_DB = -80.0  # paper, Eq. 3
 SMALLEST_DEVIATION_DB = 1e-3
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
-class LogMel(keras.layers.Layer):
+class LogMel(Spectra):
     """Log-mel spectra of waveforms; for power 2, within 1e-3 dB of librosa computed in float64.
 
     `20 / power * log10(mel(|STFT|^power) + eps)`, eps the float64 machine epsilon, periodic Hann
-    window, centred frames, Slaney mel bands from 0 Hz to half the sample rate.
+    window, centred frames, Slaney mel bands from `fmin` to `fmax`.
 
     Args:
       sample_rate: Sample rate in hertz.
@@ -42,13 +38,16 @@ class LogMel(keras.layers.Layer):
         floored 80 dB below it (the usual reading of the paper's Eq. 2-3; it discards the level).
       fft: Precision of the FFT. `float32` is for runtimes on small boards that support no other; it is wrong by tens
         of dB in the quiet bands of a clean tone, but not in recordings with any noise.
+      fmin: Lower edge of the lowest band, in hertz.
+      fmax: Upper edge of the highest band, in hertz; None for half the sample rate.
+      win_length: Samples under the window, in the middle of the `n_fft`; None for `n_fft`.
 
     Call with `[batch, samples]` float32; returns `[batch, frames, mels]` float32 in dB, with
     `frames = 1 + samples // hop_length`. Reflection needs more than `n_fft // 2` samples.
 
     Raises:
-      ValueError: If a mel band would be empty, `n_fft` is odd, or `pad_mode`, `log` or `fft` is not one of the
-        above.
+      ValueError: If a mel band would be empty, `n_fft` is odd, `win_length` exceeds it, or `pad_mode`, `log` or `fft`
+        is not one of the above.
 
     >>> LogMel()(tf.zeros([1, 16000])).shape
     TensorShape([1, 32, 128])
@@ -64,92 +63,55 @@ class LogMel(keras.layers.Layer):
         pad_mode: Literal["reflect", "constant"] = "reflect",
         log: Literal["baseline", "relative_80db"] = "baseline",
         fft: Literal["float64", "float32"] = "float64",
+        fmin: float = 0.0,
+        fmax: float | None = None,
+        win_length: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(autocast=False, **{"trainable": False, "dtype": "float32", **kwargs})
-        if n_fft % 2:
-            raise ValueError(f"Expected an even n_fft. Received: {n_fft}.")
-        if pad_mode not in ("reflect", "constant"):
-            raise ValueError(f"Expected pad_mode `reflect` or `constant`. Received: {pad_mode!r}.")
-        if log not in ("baseline", "relative_80db"):
-            raise ValueError(f"Expected log `baseline` or `relative_80db`. Received: {log!r}.")
-        if fft not in ("float64", "float32"):
-            raise ValueError(f"Expected fft `float64` or `float32`. Received: {fft!r}.")
-        self.sample_rate = sample_rate
-        self.n_fft = n_fft
-        self.hop_length = hop_length
+        super().__init__(
+            sample_rate=sample_rate,
+            n_fft=n_fft,
+            hop_length=hop_length,
+            power=power,
+            pad_mode=pad_mode,
+            log=log,
+            fft=fft,
+            win_length=win_length,
+            **kwargs,
+        )
         self.n_mels = n_mels
-        self.power = power
-        self.pad_mode = pad_mode
-        self.log = log
-        self.fft = fft
-        self._filters = mel_filters.grouped(mel_filters.matrix(sample_rate, n_fft, n_mels))
+        self.fmin = fmin
+        self.fmax = fmax
+        self._filters = mel_filters.grouped(mel_filters.matrix(sample_rate, n_fft, n_mels, fmin, fmax))
 
-    def call(self, waveform: tf.Tensor) -> tf.Tensor:
-        """`[batch, samples]` → `[batch, frames, mels]` in dB."""
-        half = self.n_fft // 2
-        return self._referred(self._levels(waveform, half, half))
+    @property
+    def width(self) -> int:
+        """Mel bands."""
+        return self.n_mels
 
-    def in_pieces(self, waveform: tf.Tensor, *, at_once: int | None = None) -> tf.Tensor:
-        """Log-mel spectra of one clip of any length, piece by piece.
+    @property
+    def edges_hz(self) -> np.ndarray:
+        """Edges and centres of the mel bands, `[mels + 2]` in hertz."""
+        return mel_edges(self.n_mels, self.sample_rate, self.fmin, self.fmax)
 
-        Memory beyond input and output does not grow with the clip. The spectra equal those of `call`, including the
-        padding at both ends.
-
-        Args:
-          waveform: `[samples]` float32.
-          at_once: Spectra per piece, at least `4 + n_fft / hop_length`; by default those of `pieces.ELEMENTS` samples.
-
-        Returns:
-          `[frames, mels]` float32 in dB.
-        """
-        waveform = tf.convert_to_tensor(waveform)
-        half, hop, samples = self.n_fft // 2, self.hop_length, tf.shape(waveform)[0]
-        fewest = 4 + self.n_fft // hop  # so that only the first and the last piece are padded
-        most = max(pieces.ELEMENTS // self.n_fft, 2 * fewest) if at_once is None else at_once
-        frames = n_frames(samples, hop)
-
-        def levels(begin: tf.Tensor, end: tf.Tensor) -> list[tf.Tensor]:
-            is_first, is_last = tf.equal(begin, 0), tf.equal(end, frames)
-            start = tf.where(is_first, 0, begin * hop - half)
-            stop = tf.where(is_last, samples, (end - 1) * hop + half)
-            beyond = tf.where(is_first, half, 0), tf.where(is_last, half, 0)
-            return [self._levels(waveform[tf.newaxis, start:stop], *beyond)[0]]
-
-        (level,) = pieces.concat_ranges(levels, frames, most, [[self.n_mels]])
-        return self._referred(level[tf.newaxis])[0]
-
-    def _levels(self, waveform: tf.Tensor, left: int | tf.Tensor, right: int | tf.Tensor) -> tf.Tensor:
-        """`[batch, samples]`, padded by `left` and `right` samples → `[batch, frames, mels]` in absolute dB."""
-        padded = tf.pad(waveform, [[0, 0], [left, right]], mode=self.pad_mode.upper())
-        framed = tf.cast(tf.signal.frame(padded, self.n_fft, self.hop_length), self.fft)  # [batch, frames, n_fft]
-        window = tf.signal.hann_window(self.n_fft, periodic=True, dtype=tf.as_dtype(self.fft))
-        spectrum = tf.cast(tf.signal.rfft(framed * window), tf.complex64)  # sufficient from here on
-        if self.fft == "float64":
-            squared = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
-        else:
-            squared = tf.square(tf.abs(spectrum))  # in the form that LiteRT converts
-        energy = squared if self.power == 2 else squared ** (self.power / 2)
+    def banded(self, energy: tf.Tensor) -> tf.Tensor:
+        """Energies of bins, `[batch, frames, bins]` → of mel bands, `[batch, frames, mels]`."""
         with tf.device("CPU:0"):  # a GPU would compute the product in TensorFloat-32, with three digits
-            mel = tf.concat([energy[:, :, bins] @ filters for bins, filters in self._filters], axis=2)
-        return (20 / self.power / np.log(10)) * tf.math.log(mel + EPSILON)
+            return tf.concat([energy[:, :, bins] @ filters for bins, filters in self._filters], axis=2)
 
-    def _referred(self, level: tf.Tensor) -> tf.Tensor:
-        """`[batch, frames, mels]` in absolute dB → in absolute or relative dB, as `log` says."""
-        if self.log == "baseline":
-            return level
-        loudest = tf.reduce_max(level, axis=[1, 2], keepdims=True)
-        return tf.maximum(level - loudest, FLOOR_DB)
+    def of_energy(self, energy: tf.Tensor) -> tf.Tensor:
+        """Energies of bins, `[batch, frames, bins]` → levels of mel bands in absolute dB, `[batch, frames, mels]`."""
+        return self.decibels(self.banded(energy))
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        """`[batch, samples]` → `[batch, frames, mels]`."""
-        batch, samples = input_shape
-        return batch, None if samples is None else n_frames(samples, self.hop_length), self.n_mels
+    def energy_of(self, levels: np.ndarray) -> np.ndarray:
+        """Levels `[frames, mels]` in dB → energies of the FFT's bins that have about these, `[frames, bins]`."""
+        filters = mel_filters.matrix(self.sample_rate, self.n_fft, self.n_mels, self.fmin, self.fmax)
+        mel = 10.0 ** (levels.astype(np.float64) * self.power / 20)
+        return np.maximum(mel @ np.linalg.pinv(filters.astype(np.float64)), 0)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras' serialisation."""
-        names = ("sample_rate", "n_fft", "hop_length", "n_mels", "power", "pad_mode", "log", "fft")
-        return super().get_config() | {name: getattr(self, name) for name in names}
+        return super().get_config() | {"n_mels": self.n_mels, "fmin": self.fmin, "fmax": self.fmax}
 
 
 @keras.saving.register_keras_serializable(package="ganad_tf")
@@ -180,52 +142,6 @@ class Normalizer(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras' serialisation."""
         return super().get_config() | {"mean": self.mean, "std": self.std}
-
-
-def log_mel_layer(audio: Audio, feature: Feature, *, fft: Literal["float64", "float32"] = "float64") -> LogMel:
-    """The `LogMel` layer that the sections `audio` and `feature` describe, with an FFT of the given precision.
-
-    Raises:
-      ConfigError: If the settings are not valid for the layer.
-    """
-    try:
-        return LogMel(
-            audio.sample_rate,
-            feature.n_fft,
-            feature.hop_length,
-            feature.n_mels,
-            feature.power,
-            feature.pad_mode,
-            feature.log,
-            fft,
-        )
-    except ValueError as error:
-        raise ConfigError(f"No spectrum can be computed with the section `feature`: {error}") from error
-
-
-def feature_layer(
-    audio: Audio, feature: Feature, *, fft: Literal["float64", "float32"] = "float64"
-) -> LogMel | ClipEncoder:
-    """The layer of the section `feature`, with `in_pieces` from one clip `[samples]` to `[frames, n_mels]`.
-
-    Raises:
-      ConfigError: If the settings are not valid for the layer.
-      DataError: If there is no encoder where the settings say.
-    """
-    return log_mel_layer(audio, feature, fft=fft) if feature.encoder is None else clip_encoder.clip_encoder(feature)
-
-
-def fewest_samples(feature: Feature) -> int:
-    """Minimum number of samples of a clip: enough spectra for a window, and enough samples for reflection padding.
-
-    With an encoder, enough for a window of embeddings.
-
-    Raises:
-      ConfigError, DataError: If the encoder can't be used.
-    """
-    if feature.encoder is not None:
-        return clip_encoder.fewest_samples(feature)
-    return max((feature.frames - 1) * feature.hop_length, feature.n_fft // 2 + 1)
 
 
 def usable_deviation(deviation: np.ndarray) -> np.ndarray:
@@ -281,12 +197,3 @@ def windows_of(log_mel: tf.Tensor, frames: int, normalizer: Normalizer | None, h
     """
     values = log_mel if normalizer is None else normalizer(log_mel)
     return stack_frames(values[tf.newaxis], frames, hop)[0]
-
-
-def n_frames(samples: int, hop_length: int) -> int:
-    """Number of spectra of a clip.
-
-    >>> n_frames(160_000, hop_length=512)
-    313
-    """
-    return 1 + samples // hop_length

@@ -13,7 +13,7 @@ import numpy as np
 
 from ganad_tf.config.sections import Audio, Feature
 from ganad_tf.files import checksummed
-from ganad_tf.mel_scale import mel_edges
+from ganad_tf.mel_scale import band_edges
 
 QUANTILES = (0.1, 0.5, 0.9, 0.97)  # of a mel band's level over time
 LULL, MEDIAN, MEAN = 0, 1, 4  # rows of a profile; the last is the mean power
@@ -75,6 +75,7 @@ class Healthy:
       hop_length: Samples from one spectrum to the next.
       has_level: Whether log-mels show the level of the recording.
       machines: Individual machines by ID, those with few clips together.
+      kind, fmin, fmax: As in the section `feature`.
     """
 
     sample_rate: int
@@ -82,6 +83,9 @@ class Healthy:
     hop_length: int
     has_level: bool
     machines: dict[str, Normal]
+    kind: str = "log_mel"
+    fmin: float = 0.0
+    fmax: float | None = None
 
     @classmethod
     def fit(cls, log_mels: Iterable[tuple[str, np.ndarray]], audio: Audio, feature: Feature) -> "Healthy | None":
@@ -101,13 +105,22 @@ class Healthy:
             return None
         machines = {machine_id: Normal.fit(np.stack(profiles)) for machine_id, profiles in by_id.items()}
         has_level = feature.log == "baseline"
-        return cls(audio.sample_rate, feature.n_fft, feature.hop_length, has_level, machines)
+        return cls(
+            sample_rate=audio.sample_rate,
+            n_fft=feature.n_fft,
+            hop_length=feature.hop_length,
+            has_level=has_level,
+            machines=machines,
+            kind=feature.kind,
+            fmin=feature.fmin,
+            fmax=feature.fmax,
+        )
 
     @property
     def edges(self) -> np.ndarray:
-        """Edges and centres of the mel bands, `[mels + 2]` in hertz; see `mel_edges`."""
-        n_mels = next(iter(self.machines.values())).mean.shape[1]
-        return mel_edges(n_mels, self.sample_rate)
+        """Edges and centres of the mel bands, `[mels + 2]` in hertz; see `mel_scale`."""
+        n_bands = next(iter(self.machines.values())).mean.shape[1]
+        return band_edges(self.kind, n_bands, self.sample_rate, self.fmin, self.fmax)
 
     @property
     def spectra_per_second(self) -> float:

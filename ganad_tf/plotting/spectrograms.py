@@ -5,8 +5,7 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ganad_tf.features import LogMel
-from ganad_tf.mel_scale import mel_edges
+from ganad_tf.features import AnySpectra
 from ganad_tf.plotting import style
 
 SHADES = 20  # with more, the files of noisy sounds grow
@@ -23,13 +22,13 @@ class Spectrograms:
       axes_of: Features that made it.
     """
 
-    def __init__(self, log_mel: np.ndarray, axes_of: LogMel) -> None:
+    def __init__(self, log_mel: np.ndarray, axes_of: AnySpectra) -> None:
         self.log_mel = log_mel
         low, high = np.percentile(log_mel, 1), log_mel.max()
         level = ((low, max(high, low + 1)), colormaps["magma"].resampled(SHADES))
         change = ((-RESIDUAL_DB, RESIDUAL_DB), colormaps["RdBu_r"].resampled(SHADES))
         seconds = axes_of.hop_length / axes_of.sample_rate
-        ticks, marked = style.mel_ticks(mel_edges(axes_of.n_mels, axes_of.sample_rate)[1:-1])
+        ticks, marked = style.mel_ticks(axes_of.edges_hz[1:-1])
         panels = (("log-mel, dB", level), ("reconstruction, dB", level), ("residual, dB", change))
         self._images = []
         with style.font_size(style.IMAGE_FONT_SIZE):

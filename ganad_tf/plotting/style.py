@@ -17,7 +17,7 @@ from matplotlib.image import AxesImage
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 IMAGE_DPI, IMAGE_FONT_SIZE = 80, 10  # legible where TensorBoard shows images 350 pixels wide
-TICKS_HZ = (250, 500, 1000, 2000, 4000, 8000, 16000)
+TICKS_HZ = (250, 500, 1000, 2000, 4000, 8000, 16000, 32000, 64000)
 
 
 def font_size(size: float) -> AbstractContextManager[None]:

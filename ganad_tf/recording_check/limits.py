@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ganad_tf.config.sections import Audio, Feature
-from ganad_tf.mel_scale import mel_edges
 from ganad_tf.recording_check.statistics import SOUND_STATISTICS
 
 DEAD_BELOW_DB = 50.0  # below the level of others, a recording has no sound; nothing is learned from it
@@ -77,8 +76,8 @@ class RecordingLimits:
             band_low_db=_rounded(np.min(levels, axis=0)),
             band_high_db=_rounded(np.max(levels, axis=0)),
             examples_db=tuple(map(_rounded, levels[_most_different(levels)])),
-            roughness=round(float(np.abs(levels - levels @ smoothing(feature.n_mels)).mean(axis=1).min()), 3),
-            band_hz=_rounded(mel_edges(feature.n_mels, audio.sample_rate)[:-2]),
+            roughness=round(float(np.abs(levels - levels @ smoothing(bands.shape[1])).mean(axis=1).min()), 3),
+            band_hz=_rounded(feature.band_edges(audio.sample_rate)[:-2]),
             is_relative=is_relative,
         )
 

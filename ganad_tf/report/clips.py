@@ -14,7 +14,6 @@ from ganad_tf.features import windows_of
 from ganad_tf.findings.explain import explain
 from ganad_tf.findings.finding import in_words
 from ganad_tf.findings.healthy import Healthy
-from ganad_tf.mel_scale import mel_edges
 from ganad_tf.plotting import charts
 from ganad_tf.plotting.charts import Band, ClipView
 from ganad_tf.report.audio_embedder import AudioEmbedder
@@ -43,7 +42,7 @@ def draw_cards(
       DataError: If the cache, the detector or a recording is missing or damaged.
     """
     groups = summary.choose_clips(n_clips)
-    if not groups or summary.feature.encoder is not None:  # none is judged, or there are no spectra to show
+    if not groups or not summary.feature.is_in_decibels:  # none is judged, or there are no spectra to show
         return {}
     chosen = list(dict.fromkeys(scored for members in groups.values() for scored in members))
     views = dict(read_views(summary, [scored.clip for scored in chosen]))
@@ -92,7 +91,7 @@ def read_views(summary: MachineSummary, clips: Sequence[Clip]) -> Iterator[tuple
 def _view(summary: MachineSummary, model: TrainedDetector | None, log_mel: np.ndarray) -> ClipView:
     """View of one clip's log-mel `[frames, mels]` in dB."""
     feature, sample_rate = summary.feature, summary.audio.sample_rate
-    edges = mel_edges(feature.n_mels, sample_rate)
+    edges = feature.band_edges(sample_rate)
     reproduced: np.ndarray | None = None
     bands: tuple[Band, ...] = ()
     if model is not None:

@@ -209,9 +209,9 @@ def _fitted_density(
 def describe_healthy(run: MachineRun, directory: ModelDirectory, cache: Cache, entries: Sequence[Entry]) -> None:
     """Saves the sound of the normal training clips beside the detector, unless that was done before.
 
-    Embeddings are no sound that could be described.
+    Only spectra in decibels are a sound that can be described; coefficients and embeddings are not.
     """
-    if run.config.feature.encoder is None and directory.load_healthy() is None:
+    if run.config.feature.is_in_decibels and directory.load_healthy() is None:
         log_mels = ((entry.clip.machine_id, log_mel) for entry, log_mel in records.read(cache.path, entries))
         healthy = Healthy.fit(log_mels, run.config.audio, run.config.feature)
         if healthy:

@@ -48,7 +48,7 @@ class TrainedDetector:
       detector: The network.
       normalizer: Standardises the spectra; None for none.
       frames: Spectra per window.
-      n_mels: Mel bands per spectrum.
+      n_mels: Values per spectrum, such as mel bands.
       record: Contents of `training.json`.
       hop: Spectra from one window to the next.
     """
@@ -146,7 +146,8 @@ class ModelDirectory:
             normalizer = record["normalizer"] and Normalizer(**record["normalizer"])
             feature = record["config"]["feature"]
             hop = feature.get("window_hop", 1)  # version 0.1 has none
-            return TrainedDetector(detector, normalizer, feature["frames"], feature["n_mels"], record, hop)
+            frames = feature["frames"]
+            return TrainedDetector(detector, normalizer, frames, detector.input_dim // frames, record, hop)
         except checksummed.READ_ERRORS as error:
             raise training_record.unreadable(self.path, error) from error
 

@@ -62,9 +62,7 @@ def verdict_function(limits: RecordingLimits) -> Callable[[np.ndarray, np.ndarra
 def _statistics(cache: Cache, entries: Sequence[Entry]) -> Iterator[tuple[Entry, np.ndarray, np.ndarray]]:
     """Statistics of the waveform and of the log-mel of each clip; a recording is read if its cache lacks the former."""
     config, recordings = cache.run.config, cache.run.listing.directory
-    waveform_spec, log_mel_spec = (
-        tf.TensorSpec(shape, tf.float32) for shape in ([None], [None, config.feature.n_mels])
-    )
+    waveform_spec, log_mel_spec = (tf.TensorSpec(shape, tf.float32) for shape in ([None], [None, config.feature.bands]))
     of_waveform = tf.function(statistics.of_long_waveform, autograph=False).get_concrete_function(waveform_spec)
     of_log_mel = tf.function(statistics.of_log_mel, autograph=False).get_concrete_function(log_mel_spec)
     for entry, log_mel in records.read(cache.path, entries):

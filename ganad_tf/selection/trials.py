@@ -16,7 +16,6 @@ from ganad_tf.config import Config
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import ConfigError
 from ganad_tf.features import memory
-from ganad_tf.mel_scale import mel_edges
 from ganad_tf.models import DETECTORS
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import clip_values, densities
@@ -38,9 +37,10 @@ def trial_folds(run: MachineRun, scorers: Sequence[Scorer]) -> list[Fold]:
     Returns:
       The folds; none if there are too few recordings to leave some out.
     """
-    if run.config.feature.encoder is not None:
+    if not run.config.feature.is_in_decibels:
         raise ConfigError(
-            "Expected log-mels, of which copies can be corrupted, to select by. Received: feature.encoder."
+            "Expected spectra in decibels, of which copies can be corrupted, to select by. "
+            f"Received: {run.config.feature.in_words}."
         )
     if DETECTORS[run.config.model.name].takes_machine_ids:
         raise ConfigError(f"Expected a detector without labels, to be selected by. Received: {run.config.model.name}.")
@@ -192,4 +192,4 @@ def _log_mels(run: MachineRun, entries: Sequence[Entry]) -> Iterator[np.ndarray]
 def axes(config: Config) -> tuple[float, np.ndarray]:
     """Time between spectra in seconds, and centre frequencies of the mel bands in hertz."""
     rate = config.audio.sample_rate
-    return config.feature.hop_length / rate, mel_edges(config.feature.n_mels, rate)[1:-1]
+    return config.feature.hop_length / rate, config.feature.band_edges(rate)[1:-1]

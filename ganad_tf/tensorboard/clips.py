@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.features import LogMel, Normalizer, windows_of
+from ganad_tf.features import AnySpectra, Normalizer, windows_of
 from ganad_tf.scoring.reconstruct import reconstruction
 from ganad_tf.tensorboard.writer import SummaryCallback
 
@@ -29,7 +29,7 @@ class ClipCallback(SummaryCallback):
         log_dir: str | Path,
         clips: Mapping[str, np.ndarray],
         *,
-        log_mel: LogMel,
+        log_mel: AnySpectra,
         frames: int = 5,
         normalizer: Normalizer | None = None,
         **settings: Any,
@@ -43,4 +43,4 @@ class ClipCallback(SummaryCallback):
     def reconstruct(self, log_mel: np.ndarray | tf.Tensor) -> np.ndarray:
         """A clip's log-mel `[time, mels]` in dB as the model reproduces it."""
         windows = windows_of(tf.convert_to_tensor(log_mel), self.frames, self.normalizer)
-        return np.asarray(reconstruction(self.model, windows, self.log_mel.n_mels, self.normalizer).numpy())
+        return np.asarray(reconstruction(self.model, windows, self.log_mel.bands, self.normalizer).numpy())

@@ -83,10 +83,10 @@ def of_training(
 
 
 def _pictures_and_sounds(run: MachineRun, source: Source, log_dir: Path) -> tuple[keras.callbacks.Callback, ...]:
-    """Callbacks that show some clips as spectra and as sound; none for embeddings, which are neither."""
+    """Callbacks that show some clips as spectra and as sound; none for what is not in decibels, such as embeddings."""
     config = run.config
-    if config.feature.encoder is not None:
-        logger.info("%s: embeddings have no spectra to be seen", run.machine)
+    if not config.feature.is_in_decibels:
+        logger.info("%s: no spectra are shown, because there are none in decibels", run.machine)
         return ()
     features, frames = log_mel_layer(config.audio, config.feature), config.feature.frames
     like: dict[str, Any] = {"log_mel": features, "frames": frames, "normalizer": source.normalizer}

@@ -1,10 +1,9 @@
 """Sounds for TensorBoard: a few clips and their reconstructions."""
 
-import librosa
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.features import LogMel
+from ganad_tf.features import AnySpectra
 from ganad_tf.tensorboard.clips import ClipCallback
 
 ITERATIONS = 16  # more change little that can be heard
@@ -33,7 +32,7 @@ class Sounds(ClipCallback):
                     tf.summary.audio(tag, samples[np.newaxis, :, np.newaxis], self.log_mel.sample_rate)
 
 
-def waveform_of(spectra: np.ndarray, log_mel: LogMel) -> np.ndarray:
+def waveform_of(spectra: np.ndarray, log_mel: AnySpectra) -> np.ndarray:
     """A waveform with about these log-mel spectra, the same every time.
 
     Args:
@@ -43,12 +42,8 @@ def waveform_of(spectra: np.ndarray, log_mel: LogMel) -> np.ndarray:
     Returns:
       `[samples]` float32, `hop_length * (time - 1)` long, in [-1, 1].
     """
-    mel = 10.0 ** (spectra.T.astype(np.float64) * log_mel.power / 20)
-    filters = librosa.filters.mel(
-        sr=log_mel.sample_rate, n_fft=log_mel.n_fft, n_mels=log_mel.n_mels, dtype=np.float64
-    )  # [mels, bins]
-    magnitude = np.maximum(np.linalg.pinv(filters) @ mel, 0) ** (1 / log_mel.power)
-    samples = griffin_lim(tf.constant(magnitude.T, tf.float32), log_mel.n_fft, log_mel.hop_length).numpy()
+    magnitude = log_mel.energy_of(spectra) ** (1 / log_mel.power)
+    samples = griffin_lim(tf.constant(magnitude, tf.float32), log_mel.n_fft, log_mel.hop_length).numpy()
     if log_mel.log == "relative_80db":
         samples = samples * (PEAK / max(float(np.abs(samples).max(initial=0)), 1e-9))
     return np.clip(samples, -1, 1).astype(np.float32)

@@ -26,7 +26,7 @@ def build(config: Config, machine_ids: Sequence[str] = ()) -> Detector:
       DataError: If the detector tells machine IDs apart and there are fewer than two, or the file of a frozen network
         is missing or can't be read.
       ConfigError: If the detector, an argument of its constructor, the optimizer, the loss or the encoder of
-        `feature.encoder` is unknown or can't be used.
+        `feature.encoder` is unknown or can't be used; for mixtures of windows whose machine IDs are to be told apart.
     """
     if config.feature.encoder is not None:
         feature_layer(config.audio, config.feature)  # an encoder that can't be used shows here too
@@ -37,6 +37,11 @@ def build(config: Config, machine_ids: Sequence[str] = ()) -> Detector:
         raise DataError(
             f"Expected training clips of at least two machine IDs for {name}, which learns to tell them apart. "
             f"Received: {', '.join(machine_ids) or 'none'}."
+        )
+    if DETECTORS[name].takes_machine_ids and config.augmentation.mixup:
+        raise ConfigError(
+            f"Expected no `augmentation.mixup` for {name}, which learns the machine ID of each window; a mixture has "
+            f"two. Received: {config.augmentation.mixup}."
         )
     given: dict[str, Any] = {"input_dim": config.feature.dims, "frames": config.feature.frames, "seed": config.seed}
     given |= {"machine_ids": tuple(machine_ids)}

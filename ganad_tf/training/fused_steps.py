@@ -80,6 +80,7 @@ class FusedSteps:
       n_steps: Batches of a full block.
       batch_at: Rows of a batch, `[batch]` int64, → windows `[batch, dims]` float32, with their labels, if any; None
         where the elements are batches already.
+      augment: Changes the batch of each step before it is taken; None for no change.
       pairs: Whether an element is `((rows, other rows),)`.
       jit_compile: Whether XLA compiles a full block; it takes from 2 to 20 s.
       compiles_rest: Whether it compiles what is left of an epoch too, where calling single operations is slow.
@@ -88,6 +89,7 @@ class FusedSteps:
     batch_size: int
     n_steps: int
     batch_at: BatchAt | None = None
+    augment: Callable[[Any], Any] | None = None
     pairs: bool = False
     jit_compile: bool = True
     compiles_rest: bool = False
@@ -109,7 +111,8 @@ class FusedSteps:
         batch: Any = tf.TensorSpec([None, detector.input_dim], tf.float32)
         if detector.takes_machine_ids:
             batch = (batch, tf.TensorSpec([None], tf.int32))
-        step = _traced(detector.train_step, self._paired(batch))
+        augment = self.augment or (lambda batch: batch)
+        step = _traced(lambda batch: detector.train_step(augment(batch)), self._paired(batch))
         row = tf.TensorSpec([None], tf.int64) if self.batch_at else batch
 
         is_real = tf.TensorSpec([], tf.bool)

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from ganad_tf import heap, runtime
-from ganad_tf.cache import windows
+from ganad_tf.cache import copies, windows
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry, Manifest, Statistics
 from ganad_tf.cache.windows import HeldSpectra, Source
@@ -25,6 +25,7 @@ from ganad_tf.scoring.fit import check_clip_count, describe_healthy, fit_scorers
 from ganad_tf.scoring.model_directory import ModelDirectory, TrainedDetector
 from ganad_tf.tensorboard import experiment
 from ganad_tf.training import batch_norm, fused_steps, learning
+from ganad_tf.training.augment import WindowAugmentation
 from ganad_tf.training.build import build
 from ganad_tf.training.checkpoint import Checkpoint
 from ganad_tf.training.fused_steps import FusedSteps
@@ -112,7 +113,7 @@ def train_on(
         Source(
             Cache(run, "train").path,
             part,
-            config.feature.n_mels,
+            config.feature.bands,
             config.feature.frames,
             normalizer,
             config.feature.window_hop,
@@ -120,14 +121,15 @@ def train_on(
         )
         for part in windows.split_by_file(entries, config.fit.validation_share, config.seed)
     )
-    checkpoint = Checkpoint(unfinished, _made_with(config, current.digest(), training), _stopping(run, validation))
+    with_copies = copies.added(run, training, current.entries)
+    checkpoint = Checkpoint(unfinished, _made_with(config, current.digest(), with_copies), _stopping(run, validation))
     checkpoint.read()
     shown = experiment.of_training(run, training, validation, is_new=not checkpoint.epoch)
     detector = build(config, run.listing.machine_ids)
     if not detector.trainable_variables:  # nothing to learn, so no floor of steps
         config = dataclasses.replace(config, fit=dataclasses.replace(config.fit, min_steps=0))
     try:
-        fit(detector, config, training, validation, (StopAtNaN(directory.last_good), *shown, *callbacks), checkpoint)
+        fit(detector, config, with_copies, validation, (StopAtNaN(directory.last_good), *shown, *callbacks), checkpoint)
     except TrainingError:  # going on would end the same way
         unfinished.unlink(missing_ok=True)
         raise
@@ -136,7 +138,7 @@ def train_on(
         raise
     if config.fit.settle_batch_norm:
         batch_norm.settle(detector, training, seed=config.seed, memory_budget_mb=config.fit.memory_budget_mb)
-    steps = n_steps(config.fit, training.n_windows, len(checkpoint.history["loss"]))
+    steps = n_steps(config.fit, with_copies.n_windows, len(checkpoint.history["loss"]))
     learned = learning.facts(detector, validation if validation.entries else training, steps, run.machine)
     record = model_directory.make_record(
         run.config,
@@ -148,12 +150,12 @@ def train_on(
         history=checkpoint.history,
         deterministic=runtime.is_deterministic(),
         seconds=round(checkpoint.seconds, 1),
-        passes_per_epoch=passes_per_epoch(config.fit, training.n_windows),
+        passes_per_epoch=passes_per_epoch(config.fit, with_copies.n_windows),
         **learned,
     )
     directory.last_good.unlink(missing_ok=True)
     feature = config.feature
-    directory.save(TrainedDetector(detector, normalizer, feature.frames, feature.n_mels, record, feature.window_hop))
+    directory.save(TrainedDetector(detector, normalizer, feature.frames, feature.bands, record, feature.window_hop))
     unfinished.unlink(missing_ok=True)
     logger.info("%s: trained on %d clips in %.0f s", run.title, len(training.entries), checkpoint.seconds)
 
@@ -194,6 +196,7 @@ def fit(
 ) -> None:
     """Trains the detector from the checkpoint's epoch on; afterwards the checkpoint holds the loss curves."""
     settings = config.fit
+    training = dataclasses.replace(training, time_shift=config.augmentation.time_shift)
     pairs = detector.takes_pairs and settings.shuffle
     logger.debug("training on %d windows, validating on %d", training.n_windows, validation.n_windows)
     passes = passes_per_epoch(settings, training.n_windows)
@@ -205,7 +208,7 @@ def fit(
         logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
     if checkpoint.stopping:
         checkpoint.stopping.start_from_epoch = detector.warm_up(settings.epochs)
-    steps, held = _fused_steps(detector, config, training, pairs=pairs)
+    steps, held = _fused_steps(detector, config, training, checkpoint.epoch, pairs=pairs)
     order: dict[str, Any] = {"seed": config.seed if settings.shuffle else None, "pairs": pairs}
     order |= {"first_epoch": checkpoint.epoch, "passes": passes}
     budget: dict[str, Any] = {"memory_budget_mb": settings.memory_budget_mb}
@@ -235,7 +238,7 @@ def fit(
 
 
 def _fused_steps(
-    detector: Detector, config: Config, training: Source, *, pairs: bool
+    detector: Detector, config: Config, training: Source, epoch: int, *, pairs: bool
 ) -> tuple[FusedSteps, HeldSpectra | None]:
     """Fused steps, and memory for the spectra on the device that trains; None where they are not held there."""
     settings, limits = config.fit, fused_steps.limits()
@@ -250,10 +253,20 @@ def _fused_steps(
             logger.warning("%s has no room for %d MB of spectra; they are sent to it in blocks", device, megabytes)
     n_batches = n_steps(settings, training.n_windows, settings.epochs)
     most_windows = (limits.held if held else limits.streamed) // detector.values_per_window
+    augment = None
+    if config.augmentation.changes_windows:
+        augment = WindowAugmentation(
+            config.augmentation,
+            training.frames,
+            training.normalizer,
+            seed=config.seed,
+            first_step=n_steps(settings, training.n_windows, epoch),
+        )
     steps = FusedSteps(
         settings.batch_size,
         fused_steps.steps_per_block(settings.batch_size, training.n_windows, limits.steps, most_windows),
         batch_at=held.batch_at if held else None,
+        augment=augment,
         pairs=pairs,
         jit_compile=n_batches >= fused_steps.WORTH_COMPILING and (bool(gpus) or not detector.convolves),
         compiles_rest=bool(gpus),

@@ -50,4 +50,4 @@ def warm(artifact: Artifact) -> None:
 def _quiet_log_mel(artifact: Artifact, n_samples: int) -> np.ndarray:
     """A log-mel of one clip, `[1, frames, mels]`, of a model that does not judge silence."""
     feature = Feature(**artifact.metadata["config"]["feature"])
-    return np.zeros([1, 1 + n_samples // feature.hop_length, feature.n_mels], np.float32)
+    return np.zeros([1, 1 + n_samples // feature.hop_length, feature.bands], np.float32)
