@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -252,6 +253,13 @@ def test_what_was_measured_becomes_tables(tmp_path):
     rows = [line for line in table.splitlines() if line.startswith("| SpectrumDensity")]
     assert len(rows) == 2
     assert all(row.count(" / ") == 7 for row in rows)  # six machine types and their mean
+    for name in ("SpectrumDensity", "MPDR"):  # a network with the same scores gains nothing
+        shutil.copytree(tmp_path / "out" / "SpectrumDensity", tmp_path / "toycar" / "20" / name)
+    costs = run("tables.py", "toycar", "toycar", "--scorers", "paper", "--costs", cwd=tmp_path)
+    of_mpdr = [line for line in costs.splitlines() if line.startswith("| MPDR")][-1].strip("| ").split(" | ")
+    assert of_mpdr[3:5] == ["+0.0 [+0.0, +0.0]", "0"]
+    assert float(of_mpdr[5]) > 0
+    assert float(of_mpdr[6]) > 0
 
 
 @pytest.mark.slow

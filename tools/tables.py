@@ -9,13 +9,15 @@ AUC and pAUC in percent: the mean over machine IDs, then mean ± standard deviat
 
 import argparse
 import functools
+import json
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from measure import ROOT, SCORERS
+from measure import CONFIGURED, ROOT, SCORERS
+from networks import paired_interval
 
 from ganad_tf import config as configuration
 from ganad_tf.config.sections import Scorer
@@ -23,7 +25,8 @@ from ganad_tf.results import ensemble, score_files
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.metrics import auc, bootstrap_interval, pauc
 
-COLUMNS = ["paper", "default", *(name for name in SCORERS if name != "paper")]
+COLUMNS = ["paper", CONFIGURED, "default", *(name for name in SCORERS if name != "paper")]
+WITHOUT_NETWORK = "SpectrumDensity"
 
 ENSEMBLES = {
     "GANomaly + SpectrumDensity": (("GANomaly", "SpectrumDensity"), "mean"),
@@ -40,6 +43,7 @@ def main() -> int:
     parser.add_argument("what", choices=("toycar", "synthetic"))
     parser.add_argument("out", type=Path)
     parser.add_argument("--scores", type=Path, help="another system's scores of the same clips")
+    parser.add_argument("--costs", action="store_true", help="ToyCar: also gains over no network, and what they cost")
     parser.add_argument("--scorers", nargs="+", default=COLUMNS, choices=COLUMNS)
     options = parser.parse_args()
     toycar(options) if options.what == "toycar" else synthetic(options)
@@ -61,6 +65,41 @@ def toycar(options: argparse.Namespace) -> None:
             ]
             rows.append(["MLPerf Tiny's autoencoder", "", *machine_config])
         _print(["system", "seeds", *options.scorers], rows)
+        if options.costs:
+            print(f"\n#### {CONFIGURED}, {size} training clips\n")
+            costs(options.out / str(size))
+
+
+def costs(root: Path) -> None:
+    """One table: a row per detector with its gain over no network by the scorer of its file, and what it takes."""
+    jobs = {path.name: sorted(path.glob("*/seconds.json")) for path in sorted(root.iterdir())}
+    without = _read(root, [WITHOUT_NETWORK], CONFIGURED, "ToyCar") if jobs.get(WITHOUT_NETWORK) else {}
+    rows = []
+    for name, files in jobs.items():
+        measured = [json.loads(file.read_text()).get("costs", {}).get("ToyCar") for file in files]
+        if measured and all(measured):
+            runs = _read(root, [name], CONFIGURED, "ToyCar")
+            means = {key: statistics.mean(cost[key] for cost in measured) for key in measured[0]}
+            cells = [f"{means['parameters']:.0f}", f"{means['training_seconds']:.0f}", f"{means['ms_per_clip']:.1f}"]
+            gain = "" if name == WITHOUT_NETWORK or not without else _gain(runs, without)
+            rows.append([name, str(len(files)), _cell(runs), gain, *cells])
+    head = ["system", "seeds", "AUC / pAUC", "AUC minus no network"]
+    _print([*head, "parameters", "seconds of training", "ms per clip"], rows)
+
+
+def _gain(runs: Runs, without: Runs) -> str:
+    """Difference of mean AUCs with its interval over paired samples of test clips."""
+    ours, theirs = ([_wins(*of_id) for of_id in system.values()] for system in (runs, without))
+    gain = np.mean([mine.mean() - yours.mean() for mine, yours in zip(ours, theirs, strict=True)])
+    low, high = paired_interval(ours, theirs)
+    return f"{100 * gain:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def _wins(labels: list[int], scores: list[np.ndarray]) -> np.ndarray:
+    """Share of seeds in which an anomaly scores higher than a normal clip, `[anomalies, normals]`."""
+    is_anomaly = np.array(labels, bool)
+    wins = [np.sign(of_seed[is_anomaly][:, np.newaxis] - of_seed[~is_anomaly]) + 1 for of_seed in scores]
+    return np.mean(wins, axis=0) / 2
 
 
 def synthetic(options: argparse.Namespace) -> None:
