@@ -67,7 +67,7 @@ class Clip:
     @property
     def key(self) -> str:
         """The file, followed by the channel, span and copy that the clip is of it: `fan/a.wav#ch0#10-20s#copy1`."""
-        return self.original + (f"#copy{self.copy}" if self.copy else "")
+        return self.original + copy_suffix(self.copy)
 
     @property
     def original(self) -> str:
@@ -139,6 +139,15 @@ def part_suffix(channel: int | None, span: Span | None) -> str:
     """
     of_channel = "" if channel is None else f"#ch{channel}"
     return of_channel if span is None else f"{of_channel}#{span[0]:.10g}-{span[1]:.10g}s"
+
+
+def copy_suffix(copy: int) -> str:
+    """End of the keys of augmented copies.
+
+    >>> copy_suffix(2), copy_suffix(0)
+    ('#copy2', '')
+    """
+    return f"#copy{copy}" if copy else ""
 
 
 def split_span(name: str) -> tuple[str, Span | None]:

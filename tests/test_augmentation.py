@@ -21,10 +21,11 @@ from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.cache.time_shift import Shift
 from ganad_tf.cache.windows import Source
+from ganad_tf.cli import stages
 from ganad_tf.clips import COPIES
 from ganad_tf.config.augmentation import WaveformAugmentation
 from ganad_tf.config.sections import Audio, Augmentation
-from ganad_tf.errors import ConfigError
+from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.features import Normalizer
 from ganad_tf.files.throttle import Throttle
 from ganad_tf.run import MachineRun
@@ -234,10 +235,6 @@ def test_an_interrupted_training_ends_as_one_that_was_not(recordings, tmp_path, 
             "low_pass or high_pass or band_pass for `augmentation.waveform.filters`. Received: 'low'",
         ),
         (
-            {"augmentation": {"waveform": {"copies": 1, "background": "nowhere"}}},
-            "a folder of recordings for `augmentation.waveform.background`. Received: nowhere",
-        ),
-        (
             {"augmentation": {"waveform": {"copies": 1, "gain_db": 1}}, "dataset": {"name": "imported"}},
             "recordings for `augmentation.waveform`. Received: log-mels",
         ),
@@ -330,6 +327,63 @@ def test_copies_are_trained_on_and_nothing_else_sees_them(recordings, tmp_path):
     assert {path.name: path.stat().st_mtime_ns for path in changed_path.glob("*.tfrecord")} == before
     louder = run_of(recordings, tmp_path, augmentation={"waveform": waveform | {"gain_db": 3.0}})
     assert Cache(copies.run_of_copies(louder, entries), COPIES).path != changed_path
+
+
+def test_each_member_of_an_ensemble_has_the_copies_of_its_seed(recordings, tmp_path):
+    members = [
+        {"name": name, "seed": seed, "model": {"name": "SpectrumDensity"}} for name, seed in (("a", 1), ("b", 2))
+    ]
+    mapping = {
+        "dev_directory": str(recordings / "data"),
+        "cache_directory": str(tmp_path / "cache"),
+        "ensemble": {"members": members},
+        "augmentation": {"waveform": {"copies": 1, "gain_db": 6.0}},
+    }
+    config = configuration.from_mapping(mapping, source="test")
+    (listing,) = datasets.list_clips(config, "dev")
+    systems = MachineRun(config, listing, "dev").systems()
+    stages.prepare_all(systems, ["train"])
+    read = []
+    for system in systems:
+        entries = Cache(system, "train").current().entries
+        cache = Cache(copies.run_of_copies(system, entries), COPIES)
+        read.append([log_mel.tobytes() for _, log_mel in records.read(cache.path, cache.current().entries)])
+    assert not set(read[0]) & set(read[1])
+
+
+def test_a_copy_that_cannot_be_made_is_left_out_and_the_others_are_used(recordings, tmp_path, monkeypatch):
+    def fails_once(samples, *_, **__):
+        if not calls:
+            calls.append(1)
+            raise DataError("expected a background that can be read.")
+        return samples
+
+    calls = []
+    monkeypatch.setattr("ganad_tf.audio.augment.changed", fails_once)
+    mapping = {
+        "dev_directory": str(recordings / "data"),
+        "cache_directory": str(tmp_path / "cache"),
+        "augmentation": {"waveform": {"copies": 2, "gain_db": 6.0}},
+        "on_bad_clip": "skip",
+    }
+    config = configuration.from_mapping(mapping, source="test")
+    (listing,) = datasets.list_clips(config, "dev")
+    run = MachineRun(config, listing, "dev")
+    prepare_cache(run, "train")
+    entries = Cache(run, "train").current().entries
+    assert len(Cache(copies.run_of_copies(run, entries), COPIES).current().entries) == 2 * len(entries) - 1
+
+
+def test_a_background_without_recordings_is_refused_and_other_files_in_it_do_not_count(recordings, tmp_path):
+    (tmp_path / "LICENSE.txt").write_text("not a sound")
+    with pytest.raises(ConfigError, match=r"a folder of recordings for `augmentation\.waveform\.background`"):
+        run_of(recordings, tmp_path, augmentation={"waveform": {"copies": 1, "background": str(tmp_path)}})
+    stereo = np.stack([tone(hz=300), tone(hz=2000)], axis=1)
+    write_wav(tmp_path / "hall.wav", stereo)
+    settings = WaveformAugmentation(copies=1, background=str(tmp_path), background_snr_db=[0.0, 0.0])
+    for seed in range(5):
+        added = waveforms.changed(tone(), settings, Audio(channel=1), np.random.default_rng(seed)) - tone()
+        assert np.abs(np.fft.rfft(added)).argmax() == pytest.approx(2000, abs=2)
 
 
 @pytest.mark.slow

@@ -88,13 +88,29 @@ def test_channels_are_cut_too(tmp_path):
 
 def test_a_recording_s_score_is_the_highest_of_its_clips(tmp_path):
     scores = [ClipScore("a.wav#0-10s", 1.0), ClipScore("a.wav#10-20s", 4.0), ClipScore("b.wav", 2.0)]
-    write_recordings(tmp_path / "recordings.csv", scores, 3.0, not_judged=["a.wav#20-30s"])
+    write_recordings(tmp_path / "recordings.csv", scores, 3.0, ["a.wav#20-30s", "c.wav#0-10s"])
     assert list(csv.reader((tmp_path / "recordings.csv").read_text().splitlines()))[1:] == [
         ["a.wav", "4.0", "10", "2.5", "2", "1", "1"],
         ["b.wav", "2.0", "0", "2.0", "1", "0", "0"],
+        ["c.wav", "", "", "", "0", "", "1"],
     ]
     write_recordings(tmp_path / "whole.csv", scores[2:], threshold=3.0)
     assert not (tmp_path / "whole.csv").exists()
+
+
+def test_clips_of_equal_duration_have_equally_many_samples(tmp_path):
+    """Models for small boards take no other number."""
+    write_wav(tmp_path / "a.wav", tone(2.2, seed=0)[: round(2.2 * 11025)], rate=11025)
+    settings = Audio(sample_rate=11025, clip_seconds=1, clip_hop_seconds=0.3)
+    spans = lengths.spans(2.2, settings)
+    assert len(spans) == 5
+    assert {len(audio.read(tmp_path / "a.wav", settings, span=span)) for span in spans} == {11025}
+
+
+def test_members_of_an_ensemble_judge_the_same_clips():
+    members = [{"name": "a", "model": {"name": "DenseAE"}}, {"name": "b", "audio": {"clip_seconds": 5}}]
+    with pytest.raises(ConfigError, match="for the whole ensemble.* Received: other ones for the member b"):
+        configuration.from_mapping({"ensemble": {"members": members}}, source="test")
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_caches_and_detectors_of_before_are_those_of_now():
 
 @pytest.mark.parametrize(
     "settings",
-    [Audio(), Audio(22050, "mean", True, "refuse"), Audio(48000, 7)],
+    [Audio(), Audio(22050, "mean", True, "refuse", 10.0, 2.5), Audio(48000, 7)],
 )
 def test_a_model_tells_clients_how_its_clips_are_read(settings):
     wanted = AudioFormat(settings, 2048, None if settings == Audio() else 9_600_000)
@@ -227,6 +227,8 @@ def test_an_exported_model_says_it_for_every_entry(project):
         "channel": [0] * 3,
         "resample": [False] * 3,
         "reads_unknown_length": [True] * 3,
+        "clip_seconds": [0] * 3,
+        "clip_hop_seconds": [0] * 3,
         "fewest_samples": [2048] * 3,
         "longest_samples": [600 * SAMPLE_RATE] * 3,
     }

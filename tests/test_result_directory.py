@@ -32,7 +32,7 @@ def test_names_are_the_challenges(tmp_path):
     assert results.scores("01") == tmp_path / "anomaly_score_fan_id_01.csv"
     assert results.decisions("01") == tmp_path / "decision_result_fan_id_01.csv"
     assert results.origin == tmp_path / "score_origin_eval_fan.json"
-    assert len(set(results.files(["01", "02"]))) == 5 + 2 * 3
+    assert len(set(results.files(["01", "02"]))) == 5 + 2 * 4
     directory = ResultDirectory.of(config)
     assert directory.table == tmp_path / "areas.csv"
     assert directory.paper.table == tmp_path / "paper" / "areas.csv"
@@ -51,7 +51,10 @@ def test_scores_and_decisions_are_read_as_they_were_written(results):
     assert results.p_values("02").read_text() == "c.wav,0.75\n"  # two of three are at least 2, and it counts itself
     assert results.normal_scores() == NORMAL
     assert results.read_origin() == {**ORIGIN, "is_complete": True}
-    assert set(results.directory.iterdir()) == set(results.files([*SCORES])) - {results.unfinished}
+    assert set(results.directory.iterdir()) == set(results.files([*SCORES])) - {
+        results.unfinished,
+        *map(results.recording_scores, SCORES),  # none was cut
+    }
 
 
 def test_decisions_go_with_the_threshold(results):

@@ -4,13 +4,17 @@ Own code of few lines on librosa and SciPy, which are there anyway: each change 
 given, not from the state of a library, so that threads and interruptions change nothing.
 """
 
+from pathlib import Path
+
 import librosa
 import numpy as np
 from scipy import signal
 
-from ganad_tf.audio.reader import read
-from ganad_tf.config.augmentation import WaveformAugmentation, background_files
+from ganad_tf.audio import lengths
+from ganad_tf.audio.reader import extensions, read
+from ganad_tf.config.augmentation import WaveformAugmentation
 from ganad_tf.config.sections import Audio
+from ganad_tf.errors import ConfigError
 
 ORDER = 4  # of the filters
 EDGES = {"low_pass": (0.25, 0.9), "high_pass": (0.01, 0.25), "band_pass": (0.01, 0.9)}  # shares of half the sample rate
@@ -60,12 +64,39 @@ def changed(
         values = mixed(values, rng.normal(size=len(values)), drawn(settings.noise_snr_db))
     if settings.background:
         files = background_files(settings.background)
-        background = read(files[rng.integers(len(files))], audio)
-        stretch = np.resize(np.roll(background, -rng.integers(len(background))), len(values))
+        stretch = drawn_stretch(files[rng.integers(len(files))], len(values), audio, rng)
         values = mixed(values, stretch, drawn(settings.background_snr_db))
     if settings.gain_db:
         values = values * 10 ** (rng.uniform(-settings.gain_db, settings.gain_db) / 20)
     return np.asarray(values, np.float32)
+
+
+def background_files(folder: str) -> list[Path]:
+    """The recordings in a folder and in its sub-folders, sorted.
+
+    Raises:
+      ConfigError: If there are none.
+    """
+    files = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in extensions() and path.is_file())
+    files = [path for path in files if not path.name.startswith(".")]
+    if not files:
+        raise ConfigError(
+            f"Expected a folder of recordings for `augmentation.waveform.background`. Received: {folder}."
+        )
+    return files
+
+
+def drawn_stretch(path: Path, n_samples: int, settings: Audio, rng: np.random.Generator) -> np.ndarray:
+    """A random stretch of a recording, `[n_samples]`; a shorter recording is repeated.
+
+    Raises:
+      DataError: If it can't be read.
+    """
+    wanted, duration = n_samples / settings.sample_rate, lengths.seconds(path) or 0.0
+    begin = rng.uniform() * (duration - wanted)
+    span = (begin, begin + wanted) if duration > wanted else None
+    stretch = read(path, settings, span=span)
+    return np.resize(stretch, n_samples)
 
 
 def mixed(values: np.ndarray, other: np.ndarray, snr_db: float) -> np.ndarray:

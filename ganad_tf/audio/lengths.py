@@ -67,7 +67,7 @@ def spans(seconds: float, settings: Audio) -> list[Span]:
     begins = [number * hop for number in range(n_whole)]
     if round(begins[-1] + length - seconds, 6) < 0:
         begins.append(seconds - length)
-    return [(round(begin, 6), round(min(begin + length, seconds), 6)) for begin in begins]
+    return [(float(round(begin, 6)), float(round(begin + length, 6))) for begin in begins]
 
 
 def _header(path: Path) -> soundfile.SoundFile | None:

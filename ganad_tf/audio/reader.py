@@ -123,10 +123,13 @@ def _resampled(waveform: np.ndarray, rate: int, target: int) -> np.ndarray:
 
 
 def _bounds(decoder: soundfile.SoundFile, span: Span | None) -> range:
-    """The samples of a span, of all that a file has."""
+    """The samples of a span, of all that a file has; equal durations are equally many, wherever they begin."""
     if span is None:
         return range(decoder.frames)
-    return range(decoder.frames)[round(span[0] * decoder.samplerate) : round(span[1] * decoder.samplerate)]
+    begin, count = round(span[0] * decoder.samplerate), round((span[1] - span[0]) * decoder.samplerate)
+    if begin + count == decoder.frames + 1:  # by rounding
+        begin -= 1
+    return range(decoder.frames)[begin : begin + count]
 
 
 def _check_header(decoder: soundfile.SoundFile, settings: Audio, longest_seconds: float | None, n_samples: int) -> None:

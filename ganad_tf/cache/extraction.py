@@ -51,7 +51,7 @@ def log_mels(
 
 
 def _may_be_long(clip: Clip, directory: Path, config: Config) -> bool:
-    if clip.span is not None:
+    if clip.span is not None and Path(clip.file).suffix.lower() != ".mp3":  # which is decoded as a whole
         return (clip.span[1] - clip.span[0]) * config.audio.sample_rate > LONG
     return lengths.may_be_long(directory / clip.file, clip.size, LONG)
 
@@ -76,9 +76,8 @@ class _Reader:
             if not clip.copy:
                 return samples
             rng = np.random.default_rng([self.config.seed, clip.copy, *clip.original.encode()])
-            return augment.changed(
-                samples, self.config.augmentation.waveform, settings, rng, fewest_samples=self.fewest
-            )
+            changes, of_clip = self.config.augmentation.waveform, settings.of_channel(clip.channel)
+            return augment.changed(samples, changes, of_clip, rng, fewest_samples=self.fewest)
         finally:  # also for unusable files, to recognise them next time
             remarks = check.remarks(settings.of_channel(clip.channel))
             self._examinations[clip.key] = Examination(self._checksum(self.path(clip)), remarks)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganad_tf.clips import Clip, Span, part_suffix
+from ganad_tf.clips import Clip, Span, copy_suffix, part_suffix
 from ganad_tf.errors import DataError
 from ganad_tf.files import atomic, checksummed
 
@@ -58,7 +58,7 @@ class SkippedClip:
       file, size, mtime_ns: As in `Clip`.
       reason: Error message of reading it.
       sha256: Checksum of its file; empty if unknown.
-      channel, span: As in `Clip`.
+      channel, span, copy: As in `Clip`.
     """
 
     file: str
@@ -68,11 +68,12 @@ class SkippedClip:
     sha256: str = ""
     channel: int | None = None
     span: Span | None = None
+    copy: int = 0
 
     @property
     def stamp(self) -> tuple[str, int, int]:
         """As `Clip.stamp`."""
-        return self.file + part_suffix(self.channel, self.span), self.size, self.mtime_ns
+        return self.file + part_suffix(self.channel, self.span) + copy_suffix(self.copy), self.size, self.mtime_ns
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ import functools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from ganad_tf.audio import augment
 from ganad_tf.audio.sound_checks import Examination
 from ganad_tf.cache import contents, copies, extraction, manifest, records
 from ganad_tf.cache.directory import Cache
@@ -37,6 +39,12 @@ class PreparationResult:
     n_kept: int
     n_dropped: int
     skipped: tuple[SkippedClip, ...]
+
+
+def cache_paths(run: MachineRun, split: str) -> tuple[Path, ...]:
+    """Directories that `prepare_cache` writes: that of the clips and, of training clips, that of augmented copies."""
+    has_copies = split == "train" and run.config.augmentation.waveform.copies > 0
+    return (Cache(run, split).path, *([Cache(run, COPIES).path] if has_copies else []))
 
 
 def prepare_cache(
@@ -71,6 +79,8 @@ def prepare_cache(
         result = _bring_up_to_date(cache, progress, fresh=fresh, threads=threads)
     copied = copies.run_of_copies(run, cache.load().entries) if split == "train" else None
     if copied:
+        if run.config.augmentation.waveform.background:
+            augment.background_files(run.config.augmentation.waveform.background)  # before the first copy
         of_copies = Cache(copied, COPIES)
         with lock.exclusive(of_copies.path):
             _bring_up_to_date(of_copies, progress, fresh=fresh, threads=threads)
@@ -177,7 +187,8 @@ def _shards(
         n_clips += 1
         if isinstance(log_mel, DataError):
             sha256 = examinations[clip.key].sha256
-            bad.append(SkippedClip(clip.file, clip.size, clip.mtime_ns, str(log_mel), sha256, clip.channel, clip.span))
+            part = (clip.channel, clip.span, clip.copy)
+            bad.append(SkippedClip(clip.file, clip.size, clip.mtime_ns, str(log_mel), sha256, *part))
         else:
             good.append((clip, log_mel))
             n_bytes += log_mel.nbytes

@@ -156,6 +156,9 @@ def _select(
     """Selects scorer and weights of the machine types that have none yet, and writes them; whether there were any."""
     if not mapping.get("selection") or runs[0].config.ensemble.combine != "mean":
         return False
+    if not all(system.config.feature.is_in_decibels for system in workflow.systems(runs)):
+        logger.info("nothing is selected, because only log-mels can be corrupted to select by; the settings stay")
+        return False
     from ganad_tf.cli import selecting
     from ganad_tf.selection import words
 

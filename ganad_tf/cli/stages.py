@@ -9,7 +9,7 @@ from typing import Any
 
 from ganad_tf import datasets, runtime
 from ganad_tf.cache.directory import Cache
-from ganad_tf.cache.prepare import prepare_cache
+from ganad_tf.cache.prepare import cache_paths, prepare_cache
 from ganad_tf.cli import terminal
 from ganad_tf.config.sections import Fit
 from ganad_tf.errors import DataError, GanadError, StageInterrupt, WriteError
@@ -46,18 +46,18 @@ def prepare_all(runs: Sequence[MachineRun], splits: Sequence[str], *, fresh: boo
       DataError: If clips can't be used; names those of all machine types.
     """
     faults: list[GanadError] = []
-    prepared: dict[Path, str] = {}  # members of an ensemble share caches
+    prepared: dict[tuple[Path, ...], str] = {}  # members of an ensemble share caches
     try:
         datasets.refuse_foreign(runs)
     except DataError as error:
         faults.append(error)
     for run in runs:
         for split in splits:
-            path = Cache(run, split).path
-            if not run.listing.clips_of(split) or path in prepared:
+            paths = cache_paths(run, split)
+            if not run.listing.clips_of(split) or paths in prepared:
                 continue
             is_second = f"{run.machine} {split}" in prepared.values()
-            prepared[path] = f"{run.machine} {split}"
+            prepared[paths] = f"{run.machine} {split}"
             title = run.title if is_second else run.machine
             try:
                 with _preparing(run, split), terminal.bar(f"{title} {split}") as bar:

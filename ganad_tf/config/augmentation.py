@@ -1,13 +1,11 @@
 """The section `augmentation`: random changes of the windows, or of the waveforms, that a detector is trained on."""
 
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any, Literal
 
 from ganad_tf.config.feature import Feature
 from ganad_tf.config.paths import Location
 from ganad_tf.config.reader import in_range
-from ganad_tf.files import checksummed
 
 LARGEST_GAIN_DB = 60.0
 LONGEST = 100_000  # spectra
@@ -60,26 +58,13 @@ class WaveformAugmentation:
                 "expected both `augmentation.waveform.copies` and a change of them, such as `gain_db`, or neither. "
                 f"Received: copies={self.copies}."
             )
-        if self.background and not background_files(self.background):
-            raise ValueError(
-                f"expected a folder of recordings for `augmentation.waveform.background`. Received: {self.background}."
-            )
 
     def as_recorded(self) -> dict[str, Any]:
-        """Settings that identify the copies: those that are not the default, the background by its files."""
-        recorded = {key: value for key, value in asdict(self).items() if value != _DEFAULTS[key]}
-        if self.background:
-            files = [(path.name, path.stat().st_size) for path in background_files(self.background)]
-            recorded["background"] = checksummed.fingerprint(files)
-        return recorded
+        """Settings that identify the copies: those that are not the default, the background by its folder."""
+        return {key: value for key, value in asdict(self).items() if value != _DEFAULTS[key]}
 
 
 _DEFAULTS = asdict(WaveformAugmentation())
-
-
-def background_files(folder: Location) -> list[Path]:
-    """The files in a folder of background recordings and in its sub-folders, sorted."""
-    return sorted(path for path in Path(folder).rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
 @dataclass(frozen=True)

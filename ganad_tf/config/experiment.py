@@ -29,6 +29,7 @@ from ganad_tf.config.sections import (
     TensorBoard,
     Threshold,
 )
+from ganad_tf.errors import ConfigError
 from ganad_tf.files import checksummed
 
 Mode = Literal["dev", "eval"]
@@ -259,7 +260,12 @@ def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence
         name = arguments.pop("name", Model.name)
         values["model"] = {"name": name, "arguments": arguments}
     config: Config = reader.read_section(Config, values, source=source)
-    config.member_configs(f"{source}: ensemble.members")
+    for name, member in config.member_configs(f"{source}: ensemble.members").items():
+        if member.audio.parts() != config.audio.parts():
+            raise ConfigError(
+                f"{source}: expected `audio.clip_seconds`, `clip_hop_seconds` and `channel: all` for the whole "
+                f"ensemble, whose members judge the same clips. Received: other ones for the member {name}."
+            )
     for change in config.selection.changes():
         reader.read_section(Scorer, dataclasses.asdict(config.scorer) | change, source=f"{source}: selection.scorers")
     for machine, sections in config.machines.items():

@@ -73,6 +73,10 @@ class Audio:
         """These settings for a clip that is a single channel; None for a clip by the setting `channel`."""
         return self if channel is None else replace(self, channel=channel)
 
+    def parts(self) -> tuple[float | None, float | None, bool]:
+        """The settings by which a recording is several clips."""
+        return self.clip_seconds, self.clip_hop_seconds, self.channel == "all"
+
     def as_recorded(self) -> dict[str, Any]:
         """Settings that identify caches and detectors; settings added later only where they are not the default."""
         recorded = asdict(self)

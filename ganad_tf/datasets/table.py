@@ -4,7 +4,7 @@ The files are in the data directory and are named relative to it, or by their na
 `domain` may be missing, and so may `group`, the recording that a clip is a part of; further columns are attributes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ganad_tf.clips import SPLITS, Clip, Listing
@@ -41,10 +41,20 @@ def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
     if missing := [name for name in rows if name not in found]:
         foreign.append(not_there(table, missing, folder))
     listed = set(found.values())
+    foreign += [f"{table}: expected one line for {path}. Received: {', '.join(names)}" for path, names in _twice(found)]
     foreign += [f"{path}: expected a line in {table}" for path in files if path not in listed]
     foreign += [f"{table}: {wrong}" for name in found if (wrong := _wrong(name, rows[name]))]
-    clips = [_clip(path, folder, machine, rows[name]) for name, path in found.items() if not _wrong(name, rows[name])]
+    once = {path: name for name, path in reversed(found.items())}  # by its first line
+    clips = [_clip(path, folder, machine, rows[name]) for path, name in once.items() if not _wrong(name, rows[name])]
     return [Listing(machine, folder, tuple(sorted(clips)), tuple(foreign))]
+
+
+def _twice(found: Mapping[str, Path]) -> Iterator[tuple[Path, list[str]]]:
+    """Files that several lines name, such as `a.wav` and `./a.wav`, with the names."""
+    names: dict[Path, list[str]] = {}
+    for name, path in found.items():
+        names.setdefault(path, []).append(name)
+    return ((path, written) for path, written in names.items() if len(written) > 1)
 
 
 def _wrong(name: str, row: Mapping[str, str]) -> str:

@@ -17,8 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from ganad_tf import config as configuration
-from ganad_tf.cache.directory import Cache
-from ganad_tf.cache.prepare import prepare_cache
+from ganad_tf.cache.prepare import cache_paths, prepare_cache
 from ganad_tf.config import Config
 from ganad_tf.errors import ConfigError, ThresholdError
 from ganad_tf.estimator import recordings, saved
@@ -258,8 +257,8 @@ def _prepare(run: MachineRun) -> None:
             )
         build(system.config)
         check_clip_count(system, run.listing.clips)
-    by_cache = {Cache(system, "train").path: system for system in run.systems()}  # members share caches
-    for system in by_cache.values():
+    by_caches = {cache_paths(system, "train"): system for system in run.systems()}  # members share caches
+    for system in by_caches.values():
         prepare_cache(system, "train")
 
 

@@ -110,7 +110,9 @@ def example_clips(inputs: TrainedSystem, longest: int) -> list[Example]:
 
 
 def _warn_of_longer(listing: Listing, clips: Sequence[Clip], longest_seconds: float) -> None:
-    durations = [lengths.seconds(listing.directory / clip.file) for clip in clips]
+    durations = [
+        clip.span[1] - clip.span[0] if clip.span else lengths.seconds(listing.directory / clip.file) for clip in clips
+    ]
     n_longer = sum(seconds is not None and seconds > longest_seconds for seconds in durations)
     if n_longer:
         logger.warning(

@@ -161,6 +161,7 @@ class MachineResults:
         *,
         threshold: float | None = None,
         not_judged: Mapping[str, str] | None = None,
+        without_score: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Writes scores, p-values and decisions; the provenance is written last and marks them as complete.
 
@@ -170,6 +171,7 @@ class MachineResults:
           origin: Settings and files that the scores were made with.
           threshold: Score above which a clip counts as anomalous; None for no decisions, which deletes earlier ones.
           not_judged: Reasons why test clips have no score, by clip name.
+          without_score: Names of the test clips without a score, also of those that can't be read, by machine ID.
 
         Raises:
           DataError: If a score is NaN or infinite.
@@ -181,7 +183,8 @@ class MachineResults:
             path.unlink(missing_ok=True)
         for machine_id, clips in scores.items():
             score_files.write_scores(self.scores(machine_id), clips)
-            score_files.write_recordings(self.recording_scores(machine_id), clips, threshold, not_judged or ())
+            missing = (without_score or {}).get(machine_id, ())
+            score_files.write_recordings(self.recording_scores(machine_id), clips, threshold, missing)
         score_files.write_scores(self.train_scores, normal.training)
         if normal.calibration:
             score_files.write_scores(self.calibration_scores, normal.calibration)

@@ -18,7 +18,7 @@ from ganad_tf.config import Config
 from ganad_tf.errors import DataError
 from ganad_tf.results import score_files
 from ganad_tf.results.directory import MachineResults
-from ganad_tf.results.score_files import ClipScore
+from ganad_tf.results.score_files import ClipScore, names_without_score
 from ganad_tf.results.thresholds import NormalScores, format_threshold, threshold_or_none
 from ganad_tf.run import MachineRun
 
@@ -56,7 +56,10 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
     normal = NormalScores(_combined(training, reference, config), unseen)
     limit = threshold_or_none(normal.deciding(config.threshold), config.threshold, run.machine)
     origin = config.origin(command) | {"members": _digests(run), "takes_machine_ids": takes_machine_ids}
-    MachineResults.of(run).write(combined, normal, origin, threshold=limit, not_judged=not_judged)
+    missing = names_without_score(run.listing.clips_of("test"), combined)
+    MachineResults.of(run).write(
+        combined, normal, origin, threshold=limit, not_judged=not_judged, without_score=missing
+    )
     logger.info("%s: combined %d members, threshold %s", run.machine, len(members), format_threshold(limit))
     return limit
 

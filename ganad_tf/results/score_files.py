@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganad_tf.clips import Clip, split_span
+from ganad_tf.clips import Clip, by_id, split_span
 from ganad_tf.errors import DataError
 from ganad_tf.files import atomic
 
@@ -23,7 +23,7 @@ RECORDING_COLUMNS = (
     "mean_score",
     "clips",
     "anomalous_clips",
-    "not_judged_clips",
+    "clips_without_score",
 )
 
 
@@ -42,34 +42,45 @@ def write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
 
 
 def write_recordings(
-    path: Path, scores: Sequence[ClipScore], threshold: float | None, not_judged: Collection[str] = ()
+    path: Path, scores: Sequence[ClipScore], threshold: float | None, without_score: Collection[str] = ()
 ) -> None:
     """Writes the scores of recordings that were cut into clips, a line each after a header; no file if none was.
 
     A recording's score is the highest of its clips'; beside it stand the beginning of that clip in seconds, the mean,
-    and the numbers of clips with a score, of those above the threshold, and of those that are not judged.
+    and the numbers of clips with a score, of those above the threshold, and of those without a score. A recording
+    without any score has a line too.
 
     Args:
       path: The file.
       scores: Scores of the clips.
       threshold: Score above which a clip counts as anomalous; None for no such number.
-      not_judged: Names of clips without a score.
+      without_score: Names of clips that are not judged, or were left out because they can't be read.
     """
-    n_not_judged = Counter(split_span(name)[0] for name in not_judged)
+    if all(split_span(name)[1] is None for name in (*(score.name for score in scores), *without_score)):
+        return
+    missing = Counter(split_span(name)[0] for name in without_score)
     recordings: dict[str, list[tuple[float, float]]] = {}
     for score in scores:
         name, span = split_span(score.name)
         recordings.setdefault(name, []).append((float(score.score), span[0] if span else 0.0))
-    if len(recordings) == len(scores):
-        return
     rows: list[Sequence[object]] = [RECORDING_COLUMNS]
     for name, clips in recordings.items():
         values = [value for value, _ in clips]
         highest, begin = max(clips, key=lambda clip: clip[0])
         above = "" if threshold is None else sum(value > threshold for value in values)
         mean = sum(values) / len(values)
-        rows.append([name, highest, f"{begin:.10g}", mean, len(values), above, n_not_judged[name]])
+        rows.append([name, highest, f"{begin:.10g}", mean, len(values), above, missing.pop(name, 0)])
+    rows += [[name, "", "", "", 0, "", count] for name, count in missing.items()]
     write_rows(path, rows)
+
+
+def names_without_score(clips: Iterable[Clip], scores: Mapping[str, Sequence[ClipScore]]) -> dict[str, list[str]]:
+    """Names of the clips without a score, by machine ID."""
+    scored = {(machine_id, score.name) for machine_id, of_id in scores.items() for score in of_id}
+    return {
+        machine_id: [clip.name for clip in of_id if (machine_id, clip.name) not in scored]
+        for machine_id, of_id in by_id(clips).items()
+    }
 
 
 def write_scores(path: Path, scores: Iterable[ClipScore]) -> None:

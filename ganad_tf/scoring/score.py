@@ -10,7 +10,7 @@ from ganad_tf.cache.directory import Cache
 from ganad_tf.clips import Clip, Progress, by_id
 from ganad_tf.files import atomic, lock
 from ganad_tf.results.directory import MachineResults
-from ganad_tf.results.score_files import ClipScore
+from ganad_tf.results.score_files import ClipScore, names_without_score
 from ganad_tf.results.thresholds import format_threshold, threshold_or_none
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import calibration, clip_values, recordings
@@ -99,8 +99,14 @@ def _score(
             "takes_machine_ids": needs_machine_ids(model.detector, variant.config.scorer),
         }
         limit = threshold if variant is variants[0] else None
+        of_ids = _by_id(run, scored)
         MachineResults.of(variant).write(
-            _by_id(run, scored), scorer.normal_scores, origin, threshold=limit, not_judged=reasons
+            of_ids,
+            scorer.normal_scores,
+            origin,
+            threshold=limit,
+            not_judged=reasons,
+            without_score=names_without_score(run.listing.clips_of("test"), of_ids),
         )
     partial.remove()
     logger.info("%s: scored %d clips, threshold %s", run.title, len(scores[0]), format_threshold(threshold))
