@@ -54,6 +54,14 @@ SMALL = {
     "ganad run yaml/recommended.yaml": "--set fit.epochs=1 ensemble.members.ganomaly.model.hidden=[16]",
     "ganad select yaml/recommended.yaml": "--set fit.epochs=1 ensemble.members.ganomaly.model.hidden=[16]",
     "ganad evaluate --truth": "",
+    "ganad search yaml/search.yaml": (
+        "--set search.objective=val_loss 'search.space={fit.batch_size: [64]}' fit.epochs=1"
+    ),
+    "ganad search": (
+        "--set 'model={name: SpectrumDensity}' fit.epochs=1 'search.space={scorer.pooling: [mean, lulls]}' "
+        "search.trials=2 'search.seeds=[0]' search.strategy=random"
+    ),
+    "ganad train result/search": "--set fit.epochs=1",
     **{f"ganad {verb} fan.yaml": f"--set {TINY} threshold.folds=2" for verb in ("run", "score")},
     **{
         f"ganad {verb} ": f"--set {TINY}"

@@ -1,6 +1,7 @@
 """The house as the README shows it: every room is there, every door leads somewhere."""
 
 import ast
+import configparser
 import re
 
 import pytest
@@ -33,6 +34,14 @@ def test_the_readme_names_every_folder():
     text = (ROOT / "README.md").read_text().partition("## How it flows")[2]
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert set(re.findall(r"\]\(ganad_tf/(\w+)/__init__", text)) == folders
+
+
+def test_every_folder_is_installed():
+    """Also where the package is not a checkout."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
+    assert set(settings["options"]["packages"].split()) == folders | {"ganad_tf.yaml"}
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.name)

@@ -405,6 +405,9 @@ class TestTable:
         texts = ["^5 files", "4.wav: expected a line", r"Received: 5\.wav", "1.wav with 'test'", "'near'", "2.wav with"]
         for text in texts:
             caught.match(text)
+        (tmp_path / "labels.csv").write_text("\n".join([rows[0], "1.wav,normal,train,", "./1.wav,anomaly,test,"]))
+        with pytest.raises(DataError, match=r"expected one line for .*1\.wav\. Received: 1\.wav, \./1\.wav"):
+            listed(tmp_path / "hall", "table", table=table)
         with pytest.raises(ConfigError, match=r"Expected a CSV file for `dataset\.table\.csv`"):
             listed(tmp_path / "hall", "table")
         (tmp_path / "labels.csv").write_text("file,label\n1.wav,normal\n")

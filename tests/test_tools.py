@@ -45,6 +45,7 @@ RUN_BY = {
     "reference.py": "tests/test_benchmark.py::test_rows_compare_ours_with_plain_code",
     "rooms.py": "test_rooms_and_arrows_are_counted",
     "scorer_selection.py": "test_false_alarms_are_counted",
+    "search_objectives.py": "test_trials_of_a_search_are_measured_by_all_objectives",
     "selection.py": "test_evidence_is_compared_with_the_true_areas",
     "serving_load.py": "test_an_exported_model_stands_a_second_of_load",
     "serving_many.py": "tests/test_benchmark.py::test_of_many_models_only_so_many_are_in_memory",
@@ -187,6 +188,34 @@ def test_evidence_is_compared_with_the_true_areas(tmp_path):
     assert 0 <= true <= float(best) <= 100
     assert float(regret) == pytest.approx(float(best) - true, abs=0.11)
     assert run("selection.py", ROOT / "yaml" / "demo.yaml", *chosen, cwd=tmp_path) == first  # nothing is measured again
+
+
+def test_objectives_of_a_search_are_compared_with_the_true_area(monkeypatch):
+    """Of recorded trials; the tool itself by `-m slow`."""
+    monkeypatch.syspath_prepend(TOOLS)
+    tool = importlib.import_module("search_objectives")
+    losses, pseudo, true = [0.1, 0.2, 0.3, 0.4], [0.9, 0.7, 0.8, 0.6], [0.9, 0.95, 0.8, 0.7]
+    found = [
+        tool.Record(number, 0, {}, "finished", {"val_loss": loss, "pseudo_auc": area, "dev_auc": auc})
+        for number, (loss, area, auc) in enumerate(zip(losses, pseudo, true, strict=True))
+    ]
+    found.append(tool.Record(4, 0, {}, "failed"))
+    # Spearman's 1 - 6 sum d^2 / (n (n^2 - 1)) by hand: squared differences of ranks 2 and 4 + 1 + 1.
+    assert tool.rows("fan", found) == [
+        "| fan | val_loss | 4 | 0.80 | 90.0 | 95.0 |",
+        "| fan | pseudo_auc | 4 | 0.40 | 90.0 | 95.0 |",
+    ]
+    assert np.isnan(tool.rank_correlation(np.ones(3), np.arange(3)))
+
+
+@pytest.mark.slow
+def test_trials_of_a_search_are_measured_by_all_objectives(tmp_path):
+    few = [*SMALL, "dataset.name=synthetic", "dev_directory=data", "cache_directory=cache", "feature.n_mels=16"]
+    few += ["search.space={scorer.pooling: [mean, max]}", "model={name: SpectrumDensity}", "fit.validation_split=0.3"]
+    few += ["dataset.synthetic.n_train=8"]
+    chosen = [ROOT / "yaml" / "baseline.yaml", "out", "--machine", "fan", "--set", *few]
+    printed = run("search_objectives.py", *chosen, cwd=tmp_path)
+    assert [line.split(" | ")[1:3] for line in printed.splitlines()[2:]] == [["val_loss", "2"], ["pseudo_auc", "2"]]
 
 
 @pytest.mark.slow

@@ -133,6 +133,12 @@ def _add_stage(parser: argparse.ArgumentParser, *, folder: bool = False) -> None
     parser.add_argument("--fresh", action="store_true", help="start anew instead of reusing earlier work")
 
 
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    _add_stage(parser)
+    what = "print the number of trials and the hours that they would take, from one measured trial"
+    parser.add_argument("--dry-run", action="store_true", help=what)
+
+
 def _add_export(parser: argparse.ArgumentParser) -> None:
     _add_experiment(parser)
     what = "name of the model, followed by _MACHINE if there are several (default: the configuration's name)"
@@ -348,6 +354,7 @@ _ARGUMENTS_OF_VERB = {
     "report": _add_results,
     "run": _add_run,
     "score": _add_stage,
+    "search": _add_search,
     "serve": _add_server,
     "submission": _add_submission,
     "train": _add_stage,

@@ -132,6 +132,23 @@ def select(options: argparse.Namespace) -> None:
     print(yaml.safe_dump({"machines": machines}), end="")
 
 
+def search(options: argparse.Namespace) -> None:
+    """Search settings for each machine type: try those of the section `search`, and rank them."""
+    if options.mode == "eval":
+        raise ConfigError("Expected --dev to search settings: evaluation data have no clips to train on and no labels.")
+    try:
+        import optuna
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"`ganad search` needs {error.name}; install the extra: pip install 'ganad_tf[search]'."
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    terminal.import_tensorflow()
+    from ganad_tf.cli import searching
+
+    searching.search(options)
+
+
 def score(options: argparse.Namespace) -> None:
     """Write anomaly scores and decisions for the test clips."""
     runs = workflow.runs_of(options)
@@ -263,6 +280,7 @@ VERBS = {
     "list": list_,
     "prepare": prepare,
     "select": select,
+    "search": search,
     "train": train,
     "score": score,
     "evaluate": evaluate,

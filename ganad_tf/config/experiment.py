@@ -25,6 +25,7 @@ from ganad_tf.config.sections import (
     Model,
     RecordingCheck,
     Scorer,
+    Search,
     Selection,
     TensorBoard,
     Threshold,
@@ -77,6 +78,7 @@ class Config:
     tensorboard: TensorBoard = field(default_factory=TensorBoard)
     ensemble: Ensemble = field(default_factory=Ensemble)
     selection: Selection = field(default_factory=Selection)
+    search: Search = field(default_factory=Search)
     machines: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

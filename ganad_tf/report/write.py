@@ -17,6 +17,10 @@ from ganad_tf.report.page import Comparison, MachinePage, Picture, SystemPage, i
 from ganad_tf.results.thresholds import format_threshold
 
 AUDIO_MB = 12  # of embedded recordings; the others are links
+SEARCHED = {
+    "parallel": "Settings that were tried; a line is a trial, the thick one the best",
+    "importance": "Share of each setting in the variance of the trials' objective",
+}
 PAGE, PLOTS = "report.html", "plots"
 
 
@@ -84,12 +88,22 @@ def _machine_page(key: str, summary: MachineSummary, plots: Path, embedder: Audi
 def _pictures(summary: MachineSummary, directory: Path) -> Iterator[Picture]:
     if summary.scored:
         yield from _pictures_of_scores(summary, directory)
+    yield from _pictures_of_search(summary)
     history = (summary.training or {}).get("history")
     if history:
         path = directory / "curves.png"
         charts.plot_curves(path, history)
         ends = [f"{name} from {values[0]:.3g} to {values[-1]:.3g}" for name, values in history.items()]
         yield Picture(path, f"Training curves of {summary.title}: {', '.join(ends)}.", "Losses by epoch")
+
+
+def _pictures_of_search(summary: MachineSummary) -> Iterator[Picture]:
+    """Pictures that `ganad search` has left where the results are those of its `best.yaml`."""
+    directory, machine = Path(summary.config.result_directory).parent.parent, summary.run.machine
+    for name, caption in SEARCHED.items():
+        path = directory / f"{name}_{machine}.png"
+        if path.is_file():
+            yield Picture(path, f"{caption}, for {machine}; `trials.csv` beside it has the numbers.", caption)
 
 
 def _pictures_of_scores(summary: MachineSummary, directory: Path) -> Iterator[Picture]:

@@ -36,14 +36,11 @@ def trial_folds(run: MachineRun, scorers: Sequence[Scorer]) -> list[Fold]:
 
     Returns:
       The folds; none if there are too few recordings to leave some out.
+
+    Raises:
+      ConfigError: As `check_selectable`.
     """
-    if not run.config.feature.is_in_decibels:
-        raise ConfigError(
-            "Expected spectra in decibels, of which copies can be corrupted, to select by. "
-            f"Received: {run.config.feature.in_words}."
-        )
-    if DETECTORS[run.config.model.name].takes_machine_ids:
-        raise ConfigError(f"Expected a detector without labels, to be selected by. Received: {run.config.model.name}.")
+    check_selectable(run.config)
     entries = [entry for entry in Cache(run, "train").current().entries if entry.clip.label == 0]
     made = folds(entries, N_FOLDS, run.config.calibration.block, run.config.seed)
     if not all(has_enough_clips(fold, scorer) for fold in made for scorer in scorers):
@@ -51,7 +48,24 @@ def trial_folds(run: MachineRun, scorers: Sequence[Scorer]) -> list[Fold]:
     return made[:1] if made and len(made[0].held_out) >= ENOUGH else made
 
 
-def trial_scores(run: MachineRun, scorers: Sequence[Scorer], tried: Sequence[Fold], show: Show) -> list[TrialScores]:
+def check_selectable(config: Config) -> None:
+    """Checks that corrupted copies of clips can judge a system.
+
+    Raises:
+      ConfigError: If its spectra are not in decibels, or its detector needs labels.
+    """
+    if not config.feature.is_in_decibels:
+        raise ConfigError(
+            "Expected spectra in decibels, of which copies can be corrupted, to select by. "
+            f"Received: {config.feature.in_words}."
+        )
+    if DETECTORS[config.model.name].takes_machine_ids:
+        raise ConfigError(f"Expected a detector without labels, to be selected by. Received: {config.model.name}.")
+
+
+def trial_scores(
+    run: MachineRun, scorers: Sequence[Scorer], tried: Sequence[Fold], show: Show, *, kept: Path | None = None
+) -> list[TrialScores]:
     """Trains a system for each fold, without the fold's held-out clips, and scores these and corrupted copies.
 
     Args:
@@ -59,6 +73,7 @@ def trial_scores(run: MachineRun, scorers: Sequence[Scorer], tried: Sequence[Fol
       scorers: Settings of the scorers, which share the trained detectors.
       tried: The folds.
       show: Displays the progress of each training.
+      kept: Folder in which the folds' detectors stay, so that other scorers need no training; None to keep none.
 
     Returns:
       One per scorer, over the held-out clips of all folds.
@@ -69,7 +84,8 @@ def trial_scores(run: MachineRun, scorers: Sequence[Scorer], tried: Sequence[Fol
         fold = _of_cache(fold, Cache(run, "train"))
         if trial is None or trial.depends_on_clips:
             with show(f"{run.title} trial {number} of {len(tried)}") as callbacks:
-                trial = Trial(run, scorers, train(run, fold, callbacks))
+                model = _kept(run, fold, kept / str(number), callbacks) if kept else train(run, fold, callbacks)
+            trial = Trial(run, scorers, model)
         by_fold.append(trial.score(fold, n_before=sum(len(of_scorer[0].normal) for of_scorer in by_fold)))
     return [
         TrialScores(
@@ -86,6 +102,14 @@ def train(run: MachineRun, fold: Fold, callbacks: tuple[Any, ...] = ()) -> Train
         directory = ModelDirectory(Path(scratch, "detector"))
         train_fold(run, directory, Cache(run, "train").current(), fold.training, callbacks)
         return directory.load()
+
+
+def _kept(run: MachineRun, fold: Fold, path: Path, callbacks: tuple[Any, ...]) -> TrainedDetector:
+    """The fold's detector in a folder; trains it, or goes on with its training, unless it is complete."""
+    directory = ModelDirectory(path)
+    if not directory.exists() or directory.unfinished.exists():
+        train_fold(run, directory, Cache(run, "train").current(), fold.training, callbacks)
+    return directory.load()
 
 
 class Trial:

@@ -16,5 +16,9 @@ class HyperparameterSummary(api.KerasCallback):
     """
 
     def __init__(self, log_dir: str | Path, settings: Mapping[str, Any]) -> None:
-        shown = {key: value if isinstance(value, bool | int | float) else str(value) for key, value in settings.items()}
-        super().__init__(str(log_dir), shown)
+        super().__init__(str(log_dir), as_shown(settings))
+
+
+def as_shown(settings: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
+    """Hyperparameters as TensorBoard takes them: numbers and booleans as they are, others as text."""
+    return {key: value if isinstance(value, bool | int | float) else str(value) for key, value in settings.items()}

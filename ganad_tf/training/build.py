@@ -14,6 +14,9 @@ from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.features import feature_layer
 from ganad_tf.models import DETECTORS, Detector, HasEmbedding
 
+# Arguments of detectors that other sections decide.
+_GIVEN = ("input_dim", "frames", "seed", "machine_ids", "kwargs")
+
 
 def build(config: Config, machine_ids: Sequence[str] = ()) -> Detector:
     """Builds the detector of the section `model` and compiles it with the settings of `fit.compile`.
@@ -46,7 +49,7 @@ def build(config: Config, machine_ids: Sequence[str] = ()) -> Detector:
     given: dict[str, Any] = {"input_dim": config.feature.dims, "frames": config.feature.frames, "seed": config.seed}
     given |= {"machine_ids": tuple(machine_ids)}
     parameters = inspect.signature(DETECTORS[name]).parameters
-    known = [key for key in parameters if key not in (*given, "kwargs")]
+    known = known_arguments(name)
     for key in arguments:
         if key not in known:
             raise ConfigError(f"Unknown key `model.{key}` for {name}{nearest(key, known)}")
@@ -74,6 +77,11 @@ def build(config: Config, machine_ids: Sequence[str] = ()) -> Detector:
     if config.scorer.name == "density" and config.scorer.of == "embedding" and not isinstance(detector, HasEmbedding):
         raise ConfigError(f"Expected a detector with an embedding for `scorer.of: embedding`. Received: {name}.")
     return detector
+
+
+def known_arguments(name: str) -> list[str]:
+    """Keys of the section `model` that a detector takes beside `name`."""
+    return [key for key in inspect.signature(DETECTORS[name]).parameters if key not in _GIVEN]
 
 
 def _loss(settings: Compile, detector: Detector) -> Any:

@@ -136,3 +136,12 @@ def epochs_kept(path: Path) -> int:
             return int(json.loads(str(arrays[META]))["epoch"])
     except checksummed.READ_ERRORS:
         return 0
+
+
+def curve_kept(path: Path, name: str) -> list[float]:
+    """Values of a loss by epoch in a checkpoint; none without a readable one."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return [float(value) for value in json.loads(str(arrays[META]))["history"].get(name, ())]
+    except checksummed.READ_ERRORS:
+        return []
