@@ -16,6 +16,9 @@ from ganad_tf.clips import Clip, split_span
 from ganad_tf.config.sections import Audio
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.results.score_files import ClipScore, write_recordings
+from ganad_tf.serving.models import wav
+from ganad_tf.serving.models.audio_format import AudioFormat
+from ganad_tf.serving.predict import client
 
 
 def listed(folder: Path, **settings: object) -> list[Clip]:
@@ -105,6 +108,22 @@ def test_clips_of_equal_duration_have_equally_many_samples(tmp_path):
     spans = lengths.spans(2.2, settings)
     assert len(spans) == 5
     assert {len(audio.read(tmp_path / "a.wav", settings, span=span)) for span in spans} == {11025}
+
+
+def test_a_server_s_client_cuts_as_the_model_was_trained(tmp_path):
+    write_wav(tmp_path / "a.wav", np.arange(40000, dtype=np.int16))
+    clip_format, sent = AudioFormat(Audio(clip_seconds=1), 2048), []
+
+    def ask(signature, inputs):
+        if signature == "audio_format":
+            return {name: [value] for name, value in clip_format.as_numbers().items()}
+        sent.append(wav.seconds(inputs["wav_bytes"][0]))
+        return {"anomaly_score": [1.0], "is_anomaly": [False], "threshold": [2.0]}
+
+    found = list(client.predict(ask, [tmp_path / "a.wav", tmp_path / "none.wav"]))
+    assert [row.file for row in found[:3]] == [f"{tmp_path}/a.wav#{span}s" for span in ("0-1", "1-2", "1.5-2.5")]
+    assert sent == [1.0] * 3
+    assert "none.wav: expected an audio file, but it does not exist" in str(found[3])
 
 
 def test_members_of_an_ensemble_judge_the_same_clips():
