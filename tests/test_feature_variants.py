@@ -17,6 +17,7 @@ from ganad_tf import audio, config
 from ganad_tf.clips import Listing
 from ganad_tf.config.sections import Audio, Feature, Scorer
 from ganad_tf.errors import ConfigError
+from ganad_tf.exporting import litert, onnx
 from ganad_tf.exporting.graph import Member, SoundScorer
 from ganad_tf.features import MFCC, PCEN, LinearSpectrogram, LogMel, feature_layer, windows_of
 from ganad_tf.findings.healthy import Healthy
@@ -188,21 +189,43 @@ def test_a_tone_is_found_at_the_frequency_of_its_band(settings):
         assert len(edges) == feature.bands + 2
 
 
-@pytest.mark.parametrize("kind", gate_takes(["linear", "mfcc", "pcen"], "pcen"))
-def test_a_saved_graph_scores_waveforms_by_the_same_features(kind, tmp_path):
-    feature = Feature(kind=kind, n_fft=512, hop_length=256, win_length=400)
+def scorer_of(feature, precision="float64"):
+    """A graph that scores sound, and its detector."""
     settings = dataclasses.replace(config.from_mapping({}, source="test"), feature=feature)
     detector = SpectrumDensity(input_dim=feature.dims)
     model = TrainedDetector(detector, None, feature.frames, feature.bands, {})
-    scorer = SoundScorer(settings, [Member(model, FittedScorer(Scorer(), None, ()))], threshold=0.5)
+    return SoundScorer(
+        settings, [Member(model, FittedScorer(Scorer(), None, ()))], threshold=0.5, precision=precision
+    ), detector
+
+
+def expected_score(detector, feature, samples):
+    spectra = librosa_features(samples, 16000, feature).astype(np.float32)
+    return tf.reduce_mean(detector.anomaly_score(windows_of(tf.constant(spectra), feature.frames, None)))
+
+
+@pytest.mark.parametrize("kind", gate_takes(["linear", "mfcc", "pcen"], "pcen"))
+def test_a_saved_graph_scores_waveforms_by_the_same_features(kind, tmp_path):
+    feature = Feature(kind=kind, n_fft=512, hop_length=256, win_length=400)
+    scorer, detector = scorer_of(feature)
     assert ("score_frames" in scorer.functions, "explain" in scorer.functions) == (kind == "linear",) * 2
     tf.saved_model.save(tf.Module(), tmp_path / "model", signatures={"score": scorer.functions["score_waveform"]})
     waveform = np.random.default_rng(5).normal(0, 0.1, [2, 8000]).astype(np.float32)
     scores = tf.saved_model.load(tmp_path / "model").signatures["score"](waveform=waveform)["anomaly_score"]
     for samples, score in zip(waveform, scores, strict=True):
-        spectra = librosa_features(samples, 16000, feature).astype(np.float32)
-        expected = tf.reduce_mean(detector.anomaly_score(windows_of(tf.constant(spectra), feature.frames, None)))
-        np.testing.assert_allclose(score, expected, rtol=1e-4)
+        np.testing.assert_allclose(score, expected_score(detector, feature, samples), rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [litert, onnx])
+@pytest.mark.parametrize("kind", ["linear", "mfcc", "pcen"])
+def test_small_boards_compute_the_same_features(kind, form, tmp_path):
+    feature = Feature(kind=kind, n_fft=512, hop_length=256, win_length=400)
+    scorer, detector = scorer_of(feature, "float32")
+    form.convert(scorer.fixed_size_function(1, 8000), tmp_path / form.FILE)
+    waveform = np.random.default_rng(5).normal(0, 0.1, [1, 8000]).astype(np.float32)
+    score = form.load(tmp_path / form.FILE)(waveform)["anomaly_score"]
+    np.testing.assert_allclose(score, [expected_score(detector, feature, waveform[0])], rtol=1e-3)
 
 
 @pytest.mark.slow
