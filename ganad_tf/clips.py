@@ -25,6 +25,8 @@ USES = {"train": "training", "test": "the test", "calibration": "calibration"}
 Span = tuple[float, float]
 _SPAN = re.compile(r"(.*)#(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)s", re.DOTALL)
 
+DOMAINS = ("source", "target")  # of `Clip.domain`, where it is not empty
+
 LABELS = {0: "normal", 1: "anomaly", None: "unknown"}
 
 

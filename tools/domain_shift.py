@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ganad_tf.cli import terminal
+from ganad_tf.clips import DOMAINS
 from ganad_tf.config.sections import Scorer
 from ganad_tf.results import official
 
@@ -73,13 +74,13 @@ def _scores(
     """AUC of both domains, pAUC and official score, with the first machine as the source domain."""
     from ganad_tf.scoring import densities, domain_densities
 
-    known = {domain: _rows(names, machine, 0, True) for domain, machine in zip(official.DOMAINS, machines, strict=True)}
+    known = {domain: _rows(names, machine, 0, True) for domain, machine in zip(DOMAINS, machines, strict=True)}
     chosen = np.random.default_rng(seed).choice(known["target"], n_target, replace=False)
     training, domains = [*known["source"], *chosen], ["source"] * len(known["source"]) + ["target"] * n_target
     density = domain_densities.fit(vectors[training], domains, settings, seed)
     tested = [
         (row, label, domain)
-        for domain, machine in zip(official.DOMAINS, machines, strict=True)
+        for domain, machine in zip(DOMAINS, machines, strict=True)
         for label in (0, 1)
         for row in _rows(names, machine, label, False)
     ]

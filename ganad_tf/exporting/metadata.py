@@ -1,6 +1,7 @@
 """`ganad.json`: origin and settings of an exported model."""
 
 import json
+import math
 import shutil
 import subprocess
 from dataclasses import asdict
@@ -72,13 +73,15 @@ def _false_alarms(inputs: TrainedSystem) -> dict[str, float]:
 
 
 def _results(run: MachineRun) -> dict[str, float] | None:
-    """Mean AUC and pAUC in `result.csv`; None without one."""
+    """Mean AUC and pAUC in `result.csv`; None without one, or if they are undefined."""
     try:
         areas = evaluate.read_areas(ResultDirectory.of(run.config).table)
     except DataError:
         return None
     mean = areas.get(run.machine)
-    return mean and {"auc": mean.auc, "pauc": mean.pauc, "max_fpr": run.config.max_fpr}
+    if mean is None or math.isnan(mean.auc):
+        return None
+    return {"auc": mean.auc, "pauc": mean.pauc, "max_fpr": run.config.max_fpr}
 
 
 def _git_commit() -> str | None:

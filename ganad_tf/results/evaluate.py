@@ -231,7 +231,7 @@ def _block(result: MachineResult) -> list[list[str]]:
 
 
 def read_areas(path: Path) -> dict[str, Areas]:
-    """Reads the averages by machine type from a result file of `evaluate`, of any year's challenge.
+    """Reads the averages by machine type from a result file of `evaluate`, of any year's challenge; NaN if undefined.
 
     Raises:
       DataError: If the file is missing or not a result file.
@@ -249,7 +249,7 @@ def read_areas(path: Path) -> dict[str, Areas]:
         averages = [row[1:] for row in block if len(row) == 3 and row[0] == "Average"]
         averages += [row[2:4] for row in block if row and row[0] == "arithmetic mean"]  # since 2021
         try:
-            areas[machine] = Areas(*(float(value) for value in averages[0]))
+            areas[machine] = Areas(*(float(value or "nan") for value in averages[0]))
         except (IndexError, ValueError) as error:
             raise DataError(
                 f"Expected a line `Average,AUC,pAUC` for {machine!r} in {path}, as `ganad evaluate` writes it."

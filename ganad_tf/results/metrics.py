@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+MAX_FPR = 0.1  # of the challenge's pAUC, every year
+
 
 def roc_curve(labels: Sequence[int], scores: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """The points of the ROC curve, one per distinct score, from (0, 0) to (1, 1).
@@ -56,7 +58,7 @@ def auc(labels: Sequence[int], scores: Sequence[float]) -> float:
     return float(np.trapezoid(*reversed(roc_curve(labels, scores))))
 
 
-def pauc(labels: Sequence[int], scores: Sequence[float], max_fpr: float = 0.1) -> float:
+def pauc(labels: Sequence[int], scores: Sequence[float], max_fpr: float = MAX_FPR) -> float:
     """Partial AUC up to a false positive rate, standardised so that 0.5 is chance and 1 is perfect.
 
     Args:

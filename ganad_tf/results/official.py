@@ -23,10 +23,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ganad_tf.clips import DOMAINS
 from ganad_tf.results import metrics
 
-DOMAINS = ("source", "target")
-MAX_FPR = 0.1
 YEARS = range(2021, 2027)
 
 
@@ -207,4 +206,4 @@ def _auc_and_pauc(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]
     if not 0 < labels.sum() < labels.size:
         return math.nan, math.nan
     truth, values = labels.tolist(), scores.tolist()
-    return metrics.auc(truth, values), metrics.pauc(truth, values, MAX_FPR)
+    return metrics.auc(truth, values), metrics.pauc(truth, values, metrics.MAX_FPR)

@@ -4,17 +4,18 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ganad_tf.clips import Clip
+from ganad_tf.clips import DOMAINS, Clip
 from ganad_tf.errors import DataError
 from ganad_tf.results import decisions, evaluate, official, official_table, score_files
 from ganad_tf.results.directory import ResultDirectory
 from ganad_tf.results.evaluate import MachineResult, scored_clips
-from ganad_tf.results.official import DOMAINS, Section
+from ganad_tf.results.official import Section
 from ganad_tf.results.truth import Group, ScoredGroup, Truth
 from ganad_tf.run import MachineRun
 
-_KEY = re.compile(r"section_(?P<number>\d+)(?:_(?P<domain>source|target))?")
-_IN_NAME = re.compile(r"(?:^|.*?[_/])(source|target)_.*")  # `section_00_source_test_normal_0000.wav`
+_NAMES = "|".join(DOMAINS)
+_KEY = re.compile(rf"section_(?P<number>\d+)(?:_(?P<domain>{_NAMES}))?")
+_IN_NAME = re.compile(rf"(?:^|.*?[_/])({_NAMES})_.*")  # `section_00_source_test_normal_0000.wav`
 
 SCORES, DECISIONS = "anomaly_score_", "decision_result_"
 

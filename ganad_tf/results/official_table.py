@@ -12,9 +12,10 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from ganad_tf.clips import DOMAINS
 from ganad_tf.errors import DataError
 from ganad_tf.results import official, score_files
-from ganad_tf.results.official import DOMAINS, DomainResult, SectionResult
+from ganad_tf.results.official import DomainResult, SectionResult
 
 NAMES = ("AUC", "pAUC", "precision", "recall", "F1 score")
 HEAD_2021 = ["section", "domain", *NAMES]

@@ -10,17 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ganad_tf.clips import DOMAINS
 from ganad_tf.errors import DataError
 from ganad_tf.results import score_files
 from ganad_tf.results.evaluate import IdResult, MachineResult, areas_of
+from ganad_tf.results.metrics import MAX_FPR
 
 # What ground truths and score files have in common, such as `ground_truth_fan_section_03_source_test.csv` (2021),
 # `anomaly_score_DCASE2023T2bandsaw_section_00_test_seed1_Eval.csv` and `anomaly_score_fan_id_01.csv` (2020).
 _GROUP = re.compile(
     r"(?:anomaly_score_|ground_truth_)?(?:DCASE\d{4}T2)?"
-    r"(?P<machine>.+?)_(?P<key>(?:id|section)_\d+(?:_(?:source|target))?)(?:_test.*)?"
+    rf"(?P<machine>.+?)_(?P<key>(?:id|section)_\d+(?:_(?:{'|'.join(DOMAINS)}))?)(?:_test.*)?"
 )
-MAX_FPR = 0.1  # of the challenge's pAUC, every year
 _IN_NAME = re.compile(r"(?:^|.*?[_/])(normal|anomaly)_.*")  # `section_00_source_test_normal_0000.wav`
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "normal": 0, "anomaly": 1, "abnormal": 1, "anomalous": 1}
 

@@ -90,13 +90,14 @@ def held_out_scores(
     vectors = clip_values.vector_function(model, settings)
     (values,) = clip_values.apply_to_cache(model, [vectors], cache.path, (*fold.training, *fold.held_out))
     known, held_out = (np.stack([values[entry.clip] for entry in part]) for part in (fold.training, fold.held_out))
-    domains = [entry.clip.domain for entry in fold.training]
+    clips = [entry.clip for entry in fold.training]
+    domains, recordings = [clip.domain for clip in clips], [clip.recording for clip in clips]
     if not needs_machine_ids(model.detector, settings):
-        fitted = domain_densities.fit(known, domains, settings, seed)
+        fitted = domain_densities.fit(known, domains, settings, seed, recordings=recordings)
         scores = densities.score_in_chunks(fitted, held_out)
     else:
-        of_clips = [entry.clip.machine_id for entry in fold.training]
-        density = compound_densities.fit_by_machine(known, of_clips, settings, seed, domains)
+        machine_ids = [clip.machine_id for clip in clips]
+        density = compound_densities.fit_by_machine(known, machine_ids, settings, seed, domains, recordings)
         columns = [list(density.parts).index(entry.clip.machine_id) for entry in fold.held_out]
         scores = densities.score_in_chunks(density, held_out)[np.arange(len(columns)), columns]
     return [ClipScore(entry.clip.name, float(score)) for entry, score in zip(fold.held_out, scores, strict=True)]

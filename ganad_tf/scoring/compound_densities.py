@@ -102,6 +102,7 @@ def fit_averaged(
     settings: Scorer,
     seed: int,
     domains: Sequence[str] | None = None,
+    recordings: Sequence[str] | None = None,
 ) -> tuple[AveragedDensity, np.ndarray]:
     """Fits one density per fold to the vectors outside it.
 
@@ -111,19 +112,20 @@ def fit_averaged(
       settings: Which density.
       seed: As in `fit`.
       domains: Domain of each clip; needed if `settings.tells_domains`.
+      recordings: As in `densities.cross_validated_scores`; for the scales of domains.
 
     Returns:
       Their average, and the score of each clip by the density that has not seen it, `[clips]`.
     """
     of_clips = np.array([""] * len(vectors) if domains is None else domains)
     if settings.tells_domains:
-        settings, scales = domain_densities.prepared(vectors, of_clips, settings, seed)
+        shared = domain_densities.prepared(vectors, of_clips, settings, seed, recordings)
     else:
-        settings, scales = with_regularization(vectors, settings, seed), None
+        settings, shared = with_regularization(vectors, settings, seed), None
     parts = []
     scores = np.empty(len(vectors))
     for in_fold in held_out:
-        parts.append(domain_densities.fit(vectors[~in_fold], of_clips[~in_fold], settings, seed, scales))
+        parts.append(domain_densities.fit(vectors[~in_fold], of_clips[~in_fold], settings, seed, shared=shared))
         scores[in_fold] = score_in_chunks(parts[-1], vectors[in_fold])
     return AveragedDensity(tuple(parts)), scores
 
@@ -134,6 +136,7 @@ def fit_by_machine(
     settings: Scorer,
     seed: int,
     domains: Sequence[str] | None = None,
+    recordings: Sequence[str] | None = None,
 ) -> DensityByMachine:
     """Fits one density per machine.
 
@@ -143,9 +146,12 @@ def fit_by_machine(
       settings: Which density.
       seed: As in `fit`.
       domains: Domain of each clip; needed if `settings.tells_domains`.
+      recordings: As in `densities.cross_validated_scores`; for the scales of domains.
     """
     of_clips, of_domains = np.array(machine_ids), np.array([""] * len(vectors) if domains is None else domains)
-    rows = {name: of_clips == name for name in sorted(set(machine_ids))}
-    return DensityByMachine(
-        {name: domain_densities.fit(vectors[own], of_domains[own], settings, seed) for name, own in rows.items()}
-    )
+    parts = {}
+    for name in sorted(set(machine_ids)):
+        own = np.flatnonzero(of_clips == name)
+        names = None if recordings is None else [recordings[row] for row in own.tolist()]
+        parts[name] = domain_densities.fit(vectors[own], of_domains[own], settings, seed, recordings=names)
+    return DensityByMachine(parts)

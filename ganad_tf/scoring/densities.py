@@ -159,11 +159,17 @@ def _projection(values: np.ndarray, settings: Scorer) -> np.ndarray:
     return projection @ _factor(_covariance((values - values.mean(axis=0)) @ projection, settings))
 
 
-def with_regularization(vectors: np.ndarray, settings: Scorer, seed: int) -> Scorer:
-    """The settings with a number for `regularization: auto`, chosen once for all folds of a cross-validation."""
+def with_regularization(
+    vectors: np.ndarray, settings: Scorer, seed: int, *, projection: np.ndarray | None = None
+) -> Scorer:
+    """The settings with a number for `regularization: auto`, chosen once for all folds of a cross-validation.
+
+    Arguments are those of `fit`.
+    """
     if settings.density != "gmm" or settings.regularization != "auto":
         return settings
-    return replace(settings, regularization=float(fit(vectors, settings, seed).arrays["regularization"]))
+    fitted = fit(vectors, settings, seed, projection=projection)
+    return replace(settings, regularization=float(fitted.arrays["regularization"]))
 
 
 def score_in_chunks(density: Callable[[tf.Tensor], tf.Tensor], vectors: np.ndarray) -> np.ndarray:

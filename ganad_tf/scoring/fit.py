@@ -65,17 +65,28 @@ def _check_domains(run: MachineRun, normal: Sequence[Clip]) -> None:
     by_machine = needs_machine_ids(DETECTORS[run.config.model.name], settings)
     groups = by_id(normal) if by_machine else {"": list(normal)}
     few = [
-        f"{count} of {domain or 'no domain'} of {run.machine} {machine_id}".rstrip()
+        f"{phrase} of {run.machine} {machine_id}".rstrip()
         for machine_id, clips in groups.items()
-        for domain, count, fewest in domain_densities.counts(clips, settings)
-        if count < fewest
+        for phrase in domain_densities.shortages(clips, settings)
     ]
     if few:
         chosen = "domains" if settings.domains != "pooled" else "target_smote"
+        fewest = domain_densities.fewest_vectors(settings)
+        more = (
+            f", {fewest} of them outside any recordings that are left out together" if "recording" in str(few) else ""
+        )
         raise DataError(
-            f"Expected at least {domain_densities.min_target_clips(settings)} normal training clips of each of the "
-            f"domains source and target for `scorer.{chosen}: {getattr(settings, chosen)}`. "
+            f"Expected at least {domain_densities.min_training_clips(settings)} normal training clips of each of the "
+            f"domains source and target for `scorer.{chosen}: {getattr(settings, chosen)}`{more}. "
             f"Received: {', '.join(few)}."
+        )
+    fewest = densities.fewest_vectors(settings)
+    rests = {machine_id: domain_densities.smallest_rest(clips) for machine_id, clips in groups.items()}
+    few = [f"{rest} of {run.machine} {machine_id}".rstrip() for machine_id, rest in rests.items() if rest < fewest]
+    if few:
+        raise DataError(
+            f"Expected at least {fewest} normal training clips for `scorer.density: {settings.density}` beside those "
+            f"of each domain that the cross-validation leaves out together. Received: {', '.join(few)}."
         )
 
 
@@ -122,7 +133,7 @@ def recordings_left_out(clips: Sequence[Clip], settings: Scorer, seed: int) -> l
     """Names of the clips' recordings, which the density's cross-validation leaves out as a whole.
 
     None, so that clips are left out without regard to their recordings, if no clip shares its recording with another,
-    or if too few clips would remain; then a warning is logged.
+    or if too few clips would remain; then a warning is logged. A density that tells domains apart has folds of each.
     """
     names = [clip.recording for clip in clips]
     n_recordings = len(set(names))
@@ -131,7 +142,7 @@ def recordings_left_out(clips: Sequence[Clip], settings: Scorer, seed: int) -> l
     fewest = densities.fewest_vectors(settings)
     largest = len(names)
     if n_recordings > 1:
-        largest = max(len(fold) for fold in densities.folds_of(len(names), seed, names))
+        largest = max(len(fold) for fold in _all_folds(clips, settings, seed, names))
     if len(names) - largest >= fewest:
         return names
     logger.warning(
@@ -142,6 +153,12 @@ def recordings_left_out(clips: Sequence[Clip], settings: Scorer, seed: int) -> l
         "one recording" if n_recordings == 1 else f"{n_recordings} recordings",
     )
     return None
+
+
+def _all_folds(clips: Sequence[Clip], settings: Scorer, seed: int, recordings: Sequence[str]) -> list[np.ndarray]:
+    if settings.tells_domains:
+        return domain_densities.folds_of(np.array([clip.domain for clip in clips]), seed, recordings)
+    return densities.folds_of(len(clips), seed, recordings)
 
 
 def fit_scorers(
@@ -198,7 +215,8 @@ def _fitted_density(
     if all_folds and all(has_enough_clips(fold, settings) for fold in all_folds):
         held_out = [{entry.clip for entry in fold.held_out} for fold in all_folds]
         in_fold = [np.array([clip in fold for clip in clips]) for fold in held_out]
-        return compound_densities.fit_averaged(vectors, in_fold, settings, seed, domains)
+        names = [clip.recording for clip in clips]
+        return compound_densities.fit_averaged(vectors, in_fold, settings, seed, domains, names)
     recordings = recordings_left_out(clips, settings, seed)
     if settings.tells_domains:
         return domain_densities.fit_and_cross_validate(vectors, domains, settings, seed, recordings)
