@@ -66,7 +66,7 @@ def test_the_challenge_s_files_are_there_and_no_others(finished):
     ]
     origins = [f"score_origin_{mode}.json" for mode in ("dev_fan", "dev_pump", "eval_fan")]
     training = [f"train_score_{mode}.csv" for mode in ("dev_fan", "dev_pump", "eval_fan")]
-    assert names == sorted([*expected, *origins, *training, "result.csv"])
+    assert names == sorted([*expected, *origins, *training, "result.csv", "result_modes.json"])
 
 
 def test_score_files_list_every_test_clip_in_the_challenge_s_order(finished):

@@ -1,11 +1,15 @@
 """The owner of a result directory: names of its files, and writing of scores with their provenance."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from ganad_tf.config import PAPER_DIRECTORY, Config, Mode
+from ganad_tf.errors import DataError
+from ganad_tf.files import atomic
 from ganad_tf.results import conformal, score_files
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.results.thresholds import NormalScores
@@ -40,6 +44,37 @@ class ResultDirectory:
     def paper(self) -> "ResultDirectory":
         """Directory of the scores by the detectors' own equations, if this directory holds those of another scorer."""
         return ResultDirectory(self.path / PAPER_DIRECTORY, self.table_name)
+
+    @property
+    def modes(self) -> Path:
+        """File of the mode, `dev` or `eval`, that the table is of, by machine type."""
+        return self.path / f"{Path(self.table_name).stem}_modes.json"
+
+    def read_modes(self) -> dict[str, str]:
+        """Reads the mode that the table is of, by machine type; empty without a record, as of tables from elsewhere.
+
+        Raises:
+          DataError: If the record can't be read.
+        """
+        if not self.modes.exists():
+            return {}
+        try:
+            return dict(json.loads(self.modes.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(f"{self.modes} can't be read ({error}); run `ganad evaluate` again.") from error
+
+    @contextmanager
+    def recording_modes(self, modes: Mapping[str, str], *, keep: bool) -> Iterator[None]:
+        """Context in which the table is written; there is no record of its modes until that is done.
+
+        Args:
+          modes: Mode by machine type.
+          keep: Whether the table keeps its other machine types.
+        """
+        kept = self.read_modes() if keep else {}
+        self.modes.unlink(missing_ok=True)
+        yield
+        atomic.write_text(self.modes, json.dumps({**kept, **modes}, indent=1))
 
     def machines(self) -> list["MachineResults"]:
         """Files of the machine types that the directory has scores of, development data first."""

@@ -1,6 +1,7 @@
 """Sections for the official scores: from score files by labels from elsewhere, or from the runs of an experiment."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -70,13 +71,16 @@ def evaluate_runs(runs: Sequence[MachineRun], *, keep: bool) -> list[MachineResu
       DataError: As `evaluate.evaluate_scores` and `sections_of_runs`.
       ConfigError: As `evaluate.evaluate_scores`.
     """
-    year = official.year_of(runs[0].config.dataset.name)
-    if year is None:
-        return evaluate.evaluate_scores(runs, keep=keep)
+    year, directory = official.year_of(runs[0].config.dataset.name), ResultDirectory.of(runs[0].config)
+    modes = {run.machine: run.mode for run in runs}
     results = evaluate.results_of(runs)
+    if year is None:
+        with directory.recording_modes(modes, keep=keep):
+            evaluate.write_table(directory.table, results, keep=keep)
+        return results
     of_sections = official.evaluate(sections_of_runs(runs), is_2021=year == 2021)
-    path = ResultDirectory.of(runs[0].config).table
-    official_table.write(path, of_sections, is_2021=year == 2021, keep=keep)
+    with directory.recording_modes(modes, keep=keep):
+        official_table.write(directory.table, of_sections, is_2021=year == 2021, keep=keep)
     return results
 
 
@@ -84,8 +88,11 @@ def sections_of_runs(runs: Sequence[MachineRun]) -> list[Section]:
     """Sections of the scored test clips of an experiment; each machine ID is a section.
 
     Raises:
-      DataError: If clips have no domain, or a file of scores or decisions does not match the test clips.
+      DataError: If clips have no domain, several are of one file, or a file of scores or decisions does not match the
+        test clips.
     """
+    name = runs[0].config.dataset.name
+    refuse_parts(runs, f"the official scores of `dataset.name: {name}` (`ganad evaluate --scores` takes any clips)")
     sections, without = [], []
     for run in runs:
         called = dict(decisions.read(run))
@@ -108,6 +115,25 @@ def sections_of_runs(runs: Sequence[MachineRun]) -> list[Section]:
             f"{runs[0].config.dataset.name}`; {len(without)} have none, such as {without[0]}."
         )
     return sections
+
+
+def refuse_parts(runs: Sequence[MachineRun], purpose: str) -> None:
+    """Refuses runs in which several test clips are of one file, as channels or stretches of it.
+
+    Raises:
+      DataError: Says for which purpose, and in which machine types.
+    """
+    parted = {}
+    for run in runs:
+        counts = Counter(clip.file for clip in run.listing.clips_of("test"))
+        file, count = counts.most_common(1)[0] if counts else ("", 0)
+        if count > 1:
+            parted[run.machine] = file
+    if parted:
+        raise DataError(
+            f"Expected one test clip of each file for {purpose}; unset `audio.channel: all` and `audio.clip_seconds`, "
+            f"and score again. Received: several of a file of {', '.join(parted)}, such as {min(parted.values())}."
+        )
 
 
 def _are_decided(clips: Sequence[Clip], called: Mapping[Clip, bool]) -> bool:

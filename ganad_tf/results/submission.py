@@ -1,32 +1,25 @@
 """The verb `submission`: scores and decisions of the evaluation data → a folder as DCASE Challenge Task 2 takes it.
 
 `<label>/` holds `anomaly_score_*.csv` and `decision_result_*.csv`, named as the year's baseline names them, and
-`<label>.meta.yaml`. The form of the label is that of the submission pages' template. The keys of the meta file are
-those of a submission to DCASE 2025 (MeghanRN/dcase2025_beats_knn); the templates of the other years were not found, and
-their keys may differ. The technical report, and what no configuration knows, are the participant's.
+`<label>.meta.yaml`, which is `submission_meta.py`'s. The form of the label is that of the submission pages' template.
+The technical report, and what no configuration knows, are the participant's.
 """
 
-import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from ganad_tf.clips import Clip, by_id
+from ganad_tf.clips import DOMAINS, Clip, by_id
 from ganad_tf.config import Config
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.files import atomic
-from ganad_tf.results import decisions, evaluate, official, official_table, score_files
-from ganad_tf.results.directory import MachineResults, ResultDirectory
-from ganad_tf.results.official import DOMAINS, SectionResult
+from ganad_tf.results import decisions, evaluate, official, official_files, score_files, submission_meta
+from ganad_tf.results.directory import MachineResults
 from ganad_tf.run import MachineRun
 
-logger = logging.getLogger(__name__)
-
 LABEL = re.compile(r"[A-Za-z][A-Za-z-]*_[A-Za-z0-9-]+_task2_[1-4]")
-LONGEST_ABBREVIATION = 10  # characters
 
 Rows = list[tuple[str, object]]
 
@@ -71,7 +64,7 @@ def write(runs: Sequence[MachineRun], label: str, out: Path, *, n_parameters: in
 
     Raises:
       ConfigError: If the label, the dataset or the settings of the scores don't fit, or the folder exists.
-      DataError: If clips lack a score or a decision; names all files or machine types that do.
+      DataError: If clips lack a score or a decision, or are parts of a file; names all files or machine types that do.
     """
     check_label(label)
     year, folder = year_of(runs[0].config), out / label
@@ -81,7 +74,8 @@ def write(runs: Sequence[MachineRun], label: str, out: Path, *, n_parameters: in
             "--label or --out."
         )
     files = files_of(runs, year)
-    content = yaml.safe_dump(meta(runs[0].config, label, n_parameters), sort_keys=False, allow_unicode=True)
+    meta = submission_meta.content([run.config for run in runs], year, label, n_parameters)
+    content = yaml.safe_dump(meta, sort_keys=False, allow_unicode=True)
     with atomic.new_directory(folder) as temporary:
         for name, rows in files.items():
             score_files.write_rows(temporary / name, rows)
@@ -94,8 +88,9 @@ def files_of(runs: Sequence[MachineRun], year: int) -> dict[str, Rows]:
 
     Raises:
       ConfigError: If scores were made with other settings.
-      DataError: If clips lack a score or a decision.
+      DataError: If clips lack a score or a decision, or several are of one file.
     """
+    official_files.refuse_parts(runs, "a submission")
     _check_files(runs, has_decisions=year > 2020)
     files: dict[str, Rows] = {}
     incomplete: list[str] = []
@@ -127,95 +122,6 @@ def files_of(runs: Sequence[MachineRun], year: int) -> dict[str, Rows]:
     return files
 
 
-def meta(config: Config, label: str, n_parameters: int | None = None) -> dict[str, Any]:
-    """Content of the meta file: what the configuration and the development results tell; null for the rest.
-
-    Args:
-      config: The experiment's configuration.
-      label: Name of the submission.
-      n_parameters: Number of the system's parameters; None if unknown.
-    """
-    systems = list(config.member_configs().values()) or [config]
-    names = list(dict.fromkeys(system.model.name for system in systems))
-    author, institute = label.split("_")[:2]
-    return {
-        "submission": {
-            "label": label,
-            "name": " and ".join(names),
-            "abbreviation": "+".join(names)[:LONGEST_ABBREVIATION],
-            "authors": [
-                {
-                    "lastname": author,
-                    "firstname": None,
-                    "email": None,
-                    "corresponding": True,
-                    "affiliation": {"abbreviation": institute, "institute": None, "department": None, "location": None},
-                }
-            ],
-        },
-        "system": {
-            "description": _description(config, systems),
-            "complexity": {"total_parameters": n_parameters, "MACS": None},
-            "external_datasets": None,
-            "source_code": None,
-        },
-        "results": {"development_dataset": development_results(config)},
-    }
-
-
-def development_results(config: Config) -> dict[str, dict[str, float]] | None:
-    """AUC and pAUC of the development data in percent, by machine type, from the result file; None without one.
-
-    2020: means over machine IDs. Since then: harmonic means over sections; a pAUC of each domain in 2021.
-    """
-    path, year = ResultDirectory.of(config).table, year_of(config)
-    if not path.exists():
-        logger.warning("There is no %s: the meta file will lack the development results; run `ganad run --dev`.", path)
-        return None
-    if year == 2020:
-        areas = evaluate.read_areas(path)
-        return {name: {"averaged_auc": _percent(a.auc), "averaged_pauc": _percent(a.pauc)} for name, a in areas.items()}
-    results = official_table.read(path)
-    machines = dict.fromkeys(result.machine for result in results)
-    return {name: _of_machine([r for r in results if r.machine == name], year) for name in machines}
-
-
-def _of_machine(results: Sequence[SectionResult], year: int) -> dict[str, float]:
-    summary = official.summarize(results, is_2021=year == 2021)
-    values = {f"auc_{domain}": _percent(summary.by_domain[domain].auc) for domain in DOMAINS}
-    if year == 2021:
-        return values | {f"pauc_{domain}": _percent(summary.by_domain[domain].pauc) for domain in DOMAINS}
-    return values | {"pauc": _percent(summary.harmonic.pauc)}
-
-
-def _description(config: Config, systems: Sequence[Config]) -> dict[str, Any]:
-    scorers = [system.scorer for system in systems]
-    densities = [scorer.density for scorer in scorers if scorer.name == "density"]
-    techniques = [f"{scorer.domains} of a density per domain" for scorer in scorers if scorer.domains != "pooled"]
-    techniques += ["SMOTE of the target domain" for scorer in scorers if scorer.target_smote]
-    encoder = config.feature.encoder
-    return {
-        "input_sampling_rate": f"{config.audio.sample_rate / 1000:g}kHz",
-        "data_augmentation": None,
-        "front_end": None,
-        "acoustic_features": "log-mel energies" if encoder is None else "raw waveform",
-        "embeddings": None if encoder is None else Path(str(encoder)).name,
-        "machine_learning_method": _listed([*(system.model.name for system in systems), *densities]),
-        "aggregation_method": _listed(scorer.pooling if scorer.name == "density" else "mean" for scorer in scorers),
-        "domain_adaptation_method": None,
-        "domain_generalization_method": _listed(techniques),
-        "ensemble_method_subsystem_count": len(config.ensemble.used()) or None,
-        "decision_making": f"{config.threshold.method} threshold",
-        "attribute_usage": None,
-        "external_data_usage": None if encoder is None else "pre-trained model",
-        "development_data_usage": "development",
-    }
-
-
-def _listed(names: Iterable[str]) -> str | None:
-    return ", ".join(dict.fromkeys(names)) or None
-
-
 def _check_files(runs: Sequence[MachineRun], *, has_decisions: bool) -> None:
     """Refuses runs whose files of scores or decisions are not there."""
     missing = []
@@ -239,7 +145,3 @@ def _by_file(clips: Sequence[Clip], year: int) -> Mapping[str, list[Clip]]:
         name = f"id_{clip.machine_id}" if year == 2020 else f"section_{clip.machine_id}{domain}_test"
         files.setdefault(name, []).append(clip)
     return files
-
-
-def _percent(value: float) -> float:
-    return round(100 * value, 2)
