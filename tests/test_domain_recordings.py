@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from conftest import tone, write_wav
 from test_densities import vectors
 
 from ganad_tf import config as configuration
@@ -11,6 +12,8 @@ from ganad_tf.cache.manifest import Entry
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import DataError
+from ganad_tf.results import score_files
+from ganad_tf.results.directory import MachineResults
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import compound_densities, domain_densities
 from ganad_tf.scoring.fit import check_clip_count, recordings_left_out
@@ -111,3 +114,41 @@ def test_one_regularization_is_chosen_for_all_folds():
     given = dataclasses.replace(pooled, regularization=float(density.arrays["regularization"]))
     _, expected = domain_densities.fit_and_cross_validate(VECTORS, DOMAINS, given, 0, RECORDINGS)
     np.testing.assert_allclose(crossed, expected, rtol=1e-4)
+
+
+def recorded(folder, split: str, domain: str, number: int) -> Clip:
+    """One of two stretches of a recording that differ by a hundredth of a decibel."""
+    name = f"{split}_{domain}_{number}.wav"
+    sound = tone(0.5, hz={"source": 440, "target": 900}[domain], seed=number // 2) * (1 + 0.001 * (number % 2))
+    write_wav(folder / "fan" / name, sound)
+    stat, group = (folder / "fan" / name).stat(), f"{split}{domain}{number // 2}"
+    return Clip(f"fan/{name}", name, "fan", "00", split, 0, stat.st_size, stat.st_mtime_ns, group, domain=domain)
+
+
+@pytest.mark.slow
+def test_siblings_make_no_scale_of_a_trained_system(tmp_path):
+    """Divided by the scale of clips whose siblings were known, the scores of other clips were twenty and more."""
+    from ganad_tf.cli import stages
+
+    kinds = [("train", 10), ("test", 2)]
+    clips = [
+        recorded(tmp_path / "dev", s, d, n) for s, count in kinds for d in ("source", "target") for n in range(count)
+    ]
+    settings = {
+        **{f"{name}_directory": str(tmp_path / name) for name in ("dev", "model", "result", "cache")},
+        "feature": {"n_mels": 16, "frames": 3},
+        "model": {"name": "SpectrumDensity"},
+        "fit": {"epochs": 1, "verbose": 0},
+        "scorer": {"name": "density", "density": "knn", "domains": "standardized"},
+        "threshold": {"method": "conformal", "folds": 2, "false_alarms": 0.2},
+    }
+    config = configuration.from_mapping(settings, source="test")
+    run = MachineRun(config, Listing("fan", tmp_path / "dev", tuple(sorted(clips))), "dev")
+    stages.prepare_all([run], ("train", "test"))
+    stages.train_all([run])
+    stages.score_all([run])
+    files = MachineResults.of(run)
+    for path in (files.train_scores, files.calibration_scores):
+        scores = [row.score for row in score_files.read_scores(path)]
+        assert len(scores) == 20
+        assert 0.2 < np.median(scores) < 5, path.name
