@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganad_tf.clips import Clip, Listing
+from ganad_tf.clips import DOMAINS, Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.config.sections import Dataset
 from ganad_tf.datasets import attributes, evaluation_truth
@@ -163,7 +163,7 @@ class _Machine:
         matches = (pattern.fullmatch(name) for pattern in patterns)
         match = next((match for match in matches if match), None)
         domain = path.parent.name.removesuffix("_test")
-        if match is None or not path.is_file() or (domain in ("source", "target") and domain != match["domain"]):
+        if match is None or not path.is_file() or (domain in DOMAINS and domain != match["domain"]):
             self.foreign.append(f"{path}: expected a name such as `{example}`{_in_domain(domain)}")
             return
         in_name = attributes.of_name(match["rest"] or "", has_pairs=self.release.has_pairs)
@@ -193,7 +193,7 @@ class _Machine:
             if match is None or kind is None or not path.is_file():
                 self.foreign.append(f"{path}: expected a name such as `section_00_machine_0001_.wav`")
             elif kind == "machine" and self.settings.sections.supplemental == "train":
-                domain = next((word for word in words if word in ("source", "target")), "source")
+                domain = next((word for word in words if word in DOMAINS), "source")
                 clip = make_clip(
                     path,
                     self.folder.parent,
@@ -215,4 +215,4 @@ class _Machine:
 
 
 def _in_domain(domain: str) -> str:
-    return f" with the domain {domain}" if domain in ("source", "target") else ""
+    return f" with the domain {domain}" if domain in DOMAINS else ""

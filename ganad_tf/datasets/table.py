@@ -7,7 +7,7 @@ The files are in the data directory and are named relative to it, or by their na
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ganad_tf.clips import SPLITS, Clip, Listing
+from ganad_tf.clips import DOMAINS, SPLITS, Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.config.sections import Dataset
 from ganad_tf.datasets import tables
@@ -17,7 +17,7 @@ from ganad_tf.errors import ConfigError
 KEY = "dataset.table.csv"
 MACHINE_ID = "00"  # where the column `id` is missing or empty
 LABELS = {"normal": 0, "anomaly": 1, "abnormal": 1, "0": 0, "1": 1, "": None}
-DOMAINS = ("source", "target", "")
+ANY_DOMAIN = (*DOMAINS, "")
 COLUMNS = ("file", "label", "id", "split", "domain", "group")  # others are attributes
 
 
@@ -60,7 +60,7 @@ def _twice(found: Mapping[str, Path]) -> Iterator[tuple[Path, list[str]]]:
 def _wrong(name: str, row: Mapping[str, str]) -> str:
     """Description of a value that a column can't have; empty if there is none."""
     label, split, domain = row["label"], row["split"], row.get("domain", "")
-    if label in LABELS and split in SPLITS and domain in DOMAINS and (split == "test" or LABELS[label] == 0):
+    if label in LABELS and split in SPLITS and domain in ANY_DOMAIN and (split == "test" or LABELS[label] == 0):
         return ""
     return (
         "expected `train` or `calibration` with the label `normal`, or `test` with `normal`, `anomaly` or no label, "
