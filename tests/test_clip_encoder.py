@@ -176,7 +176,7 @@ def test_an_experiment_from_recordings_to_an_exported_model(files, tmp_path, gan
     ganad("export", "clips.yaml", "-q", cwd=tmp_path)
     for words, sentence in {
         ("export", "clips.yaml", "--format", "litert"): "Expected log-mels for --format litert",
-        ("select", "clips.yaml", "--dev"): "Expected log-mels, of which copies can be corrupted",
+        ("select", "clips.yaml", "--dev"): "Expected spectra in decibels, of which copies can be corrupted",
     }.items():
         assert sentence in ganad(*words, cwd=tmp_path, check=2).stderr
     shutil.rmtree(tmp_path / "yamnet")  # the exported model stands alone

@@ -32,7 +32,7 @@ from ganad_tf.run import MachineRun
 from ganad_tf.scoring import partial_scores
 from ganad_tf.training import checkpoint
 
-FEW, MANY = 75, int(os.environ.get("GANAD_FUZZ", "2000"))
+FEW, MANY = 75, int(os.environ.get("GANAD_FUZZ", "1200"))
 
 
 @pytest.fixture(params=["few", pytest.param("many", marks=pytest.mark.slow)])

@@ -97,4 +97,6 @@ def _print_settings(chosen: Plan, root: Path) -> None:
     print(f"# Save these lines as {name}.yaml, then: ganad list {name}.yaml")
     for mode, folder in folders.items():
         print(f"{mode}_directory: {json.dumps(str(root.absolute() / folder))}")
+    for kind in ("cache", "model", "result"):  # other data sets have machine types of the same names
+        print(f"{kind}_directory: ./{kind}/{name}")
     print(f"dataset: {{name: {name}}}")
