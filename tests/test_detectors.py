@@ -245,8 +245,8 @@ for name in sys.argv[2:]:
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param(FEW, id="few"),
-        pytest.param([name for name in UNLABELLED if name not in FEW], id="others", marks=pytest.mark.slow),
+        pytest.param(FEW[:1], id="one"),
+        pytest.param([name for name in UNLABELLED if name not in FEW[:1]], id="others", marks=pytest.mark.slow),
     ],
 )
 def test_saved_and_loaded_in_another_process_they_score_the_same_and_train_on(tmp_path, names):

@@ -104,6 +104,7 @@ class Selections(keras.callbacks.Callback):
         self.chosen.append(self.model.window_losses(self.windows).numpy() < float(self.model.limit))
 
 
+@pytest.mark.slow
 def test_a_self_paced_training_selects_fewer_outliers_than_chance_and_more_and_more_windows():
     position = RNG.uniform(-1, 1, [200, 2])
     windows = (position @ RNG.normal(size=[2, 24])).astype(np.float32)
