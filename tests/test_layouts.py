@@ -529,5 +529,5 @@ def test_the_first_shot_set_up_of_2023_on_real_recordings(real_data, tmp_path):
         "section_00_source_test_normal_0022_vel_9_loc_A.wav",
         "section_00_target_test_anomaly_0021_vel_8_loc_G.wav",
     ]
-    body = json.loads((tmp_path / "cache/dev/bearing/test/manifest.json").read_text())
+    body = json.loads((tmp_path / "cache/dcase2023/dev/bearing/test/manifest.json").read_text())
     assert '"target"' in json.dumps(body)
