@@ -281,6 +281,7 @@ def test_there_is_a_golden():
     assert GOLDENS
 
 
+@pytest.mark.slow
 def test_what_the_command_line_has_trained_loads_compiled(trained, in_a_script):
     record = json.loads((trained / "training.json").read_text())
     assert record["deterministic"] is True
@@ -333,6 +334,7 @@ class TestEveryDetectorInAScript:
             assert facts["separate"] == pytest.approx([0.01 / 8, 0.02])
 
 
+@pytest.mark.slow
 def test_egbad_takes_another_batch_only_where_x_is_a_pair(refused):
     found = refused["batches"]
     assert found["alone"] == pytest.approx(found["with targets"], rel=1e-5)
@@ -340,6 +342,7 @@ def test_egbad_takes_another_batch_only_where_x_is_a_pair(refused):
     assert found["alone"] != pytest.approx(found["pair"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_other_numbers_than_float32_are_refused_when_a_detector_is_made_or_loaded(refused):
     found = refused["numbers"]
     assert len(found) == 10 * len(DETECTORS) + 1
