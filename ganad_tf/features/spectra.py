@@ -45,15 +45,14 @@ class Spectra(keras.layers.Layer):
 
     def __init__(
         self,
-        *,
-        sample_rate: int,
-        n_fft: int,
-        hop_length: int,
-        power: float,
-        pad_mode: PadMode,
-        log: Log,
-        fft: Precision,
-        win_length: int | None,
+        sample_rate: int = 16000,
+        n_fft: int = 1024,
+        hop_length: int = 512,
+        power: float = 2.0,
+        pad_mode: PadMode = "reflect",
+        log: Log = "baseline",
+        fft: Precision = "float64",
+        win_length: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **{"trainable": False, "dtype": "float32", **kwargs})

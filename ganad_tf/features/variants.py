@@ -5,7 +5,7 @@ default parameters.
 """
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import ganad_tf.keras_backend  # noqa: F401 - before Keras
 
@@ -35,30 +35,6 @@ class LinearSpectrogram(Spectra):
     >>> LinearSpectrogram(n_fft=512)(tf.zeros([1, 16000])).shape
     TensorShape([1, 32, 257])
     """
-
-    def __init__(
-        self,
-        sample_rate: int = 16000,
-        n_fft: int = 1024,
-        hop_length: int = 512,
-        power: float = 2.0,
-        pad_mode: Literal["reflect", "constant"] = "reflect",
-        log: Literal["baseline", "relative_80db"] = "baseline",
-        fft: Literal["float64", "float32"] = "float64",
-        win_length: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            sample_rate=sample_rate,
-            n_fft=n_fft,
-            hop_length=hop_length,
-            power=power,
-            pad_mode=pad_mode,
-            log=log,
-            fft=fft,
-            win_length=win_length,
-            **kwargs,
-        )
 
     @property
     def width(self) -> int:
