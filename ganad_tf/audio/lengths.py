@@ -41,6 +41,18 @@ def n_channels(path: Path) -> int | None:
     return header and header.channels
 
 
+def spans_of(path: Path, settings: Audio) -> list[Span]:
+    """Spans of the clips of a file; none if it is short, or can't be read, which is reported when it is.
+
+    Raises:
+      DataError: As `spans`, with the file's name.
+    """
+    try:
+        return spans(seconds(path) or 0.0, settings)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
 def spans(seconds: float, settings: Audio) -> list[Span]:
     """Spans of the clips of a recording, in seconds; the last one ends where the recording does.
 

@@ -5,14 +5,12 @@ recording. The name of a clip ends in its span: `a.wav#10-20s`.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ganad_tf.audio import lengths
-from ganad_tf.clips import Clip, Listing, part_suffix
+from ganad_tf.clips import Clip, Listing, Span, part_suffix
 from ganad_tf.config import Config
-from ganad_tf.config.sections import Audio
-from ganad_tf.errors import DataError
 
 
 def cut(listing: Listing, config: Config) -> Listing:
@@ -25,20 +23,15 @@ def cut(listing: Listing, config: Config) -> Listing:
         return listing
     files = sorted({clip.file for clip in listing.clips})
     with ThreadPoolExecutor() as pool:
-        durations = dict(
-            zip(files, pool.map(lengths.seconds, [listing.directory / file for file in files]), strict=True)
-        )
-    parts = (part for clip in listing.clips for part in _parts(clip, durations[clip.file], config.audio))
+        of_files = pool.map(lambda file: lengths.spans_of(listing.directory / file, config.audio), files)
+        spans = dict(zip(files, of_files, strict=True))
+    parts = (part for clip in listing.clips for part in _parts(clip, spans[clip.file]))
     return dataclasses.replace(listing, clips=tuple(parts))
 
 
-def _parts(clip: Clip, seconds: float | None, settings: Audio) -> Iterator[Clip]:
-    """The clips of a recording; the whole if it is short, or if it can't be read, which is reported when it is."""
-    try:
-        cuts = lengths.spans(seconds or 0.0, settings)
-    except DataError as error:
-        raise DataError(f"{clip.file}: {error}") from error
-    if not cuts:
+def _parts(clip: Clip, spans: Sequence[Span]) -> Iterator[Clip]:
+    """The clips of a recording; the whole if it is short."""
+    if not spans:
         yield clip
-    for span in cuts:
+    for span in spans:
         yield dataclasses.replace(clip, name=clip.name + part_suffix(None, span), span=span)

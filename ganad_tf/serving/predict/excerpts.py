@@ -30,8 +30,8 @@ def excerpts(paths: Iterable[Path], settings: Audio) -> Iterator[Excerpt | DataE
     """Yields the clips of each file, cut as `audio.clip_seconds` says, or the error of one that would be too many."""
     for path in paths:
         try:
-            spans = lengths.spans(lengths.seconds(path) or 0.0, settings)
+            spans = lengths.spans_of(path, settings)
         except DataError as error:
-            yield DataError(f"{path}: {error}")
+            yield error
             continue
         yield from [Excerpt(path, span) for span in spans] or [Excerpt(path)]
