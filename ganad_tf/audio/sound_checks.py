@@ -3,7 +3,7 @@
 Nothing is refused here: a silent or clipped recording can be used, but not unnoticed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,28 +92,31 @@ class SoundCheck:
         return tuple(_remarks(self._channels, settings))
 
 
-def examine(directory: Path, clip: Clip, settings: Audio) -> Examination:
-    """Reads a clip only for its file's checksum and the remarks on its sound.
-
-    Args:
-      directory: Directory that `Clip.file` is relative to.
-      clip: The clip.
-      settings: As for `audio.read`.
-
-    Raises:
-      DataError: If the file can't be read with these settings.
-    """
-    check = SoundCheck()
-    audio.read_clip(directory, clip, settings, observe=check.add)
-    return Examination(checksum(directory / clip.file), check.remarks(settings.of_channel(clip.channel)))
-
-
 def checksum(path: Path) -> str:
     """SHA-256 of a recording's file, in hexadecimal digits; empty if the file can't be read."""
     try:
         return checksummed.file_checksum(path)
     except OSError:
         return ""
+
+
+def examine(
+    directory: Path, clip: Clip, settings: Audio, *, checksum_of: Callable[[Path], str] = checksum
+) -> Examination:
+    """Reads a clip only for its file's checksum and the remarks on its sound.
+
+    Args:
+      directory: Directory that `Clip.file` is relative to.
+      clip: The clip.
+      settings: As for `audio.read`.
+      checksum_of: `checksum`, or one that remembers files of which there are many clips.
+
+    Raises:
+      DataError: If the file can't be read with these settings.
+    """
+    check = SoundCheck()
+    audio.read_clip(directory, clip, settings, observe=check.add)
+    return Examination(checksum_of(directory / clip.file), check.remarks(settings.of_channel(clip.channel)))
 
 
 def _remarks(channels: list[Peaks], settings: Audio) -> Iterator[str]:

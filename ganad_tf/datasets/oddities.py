@@ -1,8 +1,9 @@
 """Warnings of suspicious recordings: silent, clipped, with a dead channel, or duplicated."""
 
+import functools
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def warn(runs: Sequence[MachineRun], *, progress: Progress) -> None:
         recordings += [(run.listing.directory, clip, run.config.audio) for clip in missing]
     if unknown:
         with ThreadPoolExecutor() as pool:
-            examined = progress(pool.map(_examine, recordings), len(unknown))
+            examine = functools.partial(_examine, functools.cache(sound_checks.checksum))  # files of many clips, once
+            examined = progress(pool.map(examine, recordings), len(unknown))
             examinations |= dict(zip(unknown, examined, strict=True))
     for line in lines(examinations):
         logger.warning("%s", line)
@@ -120,9 +122,9 @@ def _known(run: MachineRun) -> dict[Clip, Examination]:
     return known
 
 
-def _examine(recording: tuple[Path, Clip, Audio]) -> Examination | None:
+def _examine(checksum_of: Callable[[Path], str], recording: tuple[Path, Clip, Audio]) -> Examination | None:
     try:
-        return sound_checks.examine(*recording)
+        return sound_checks.examine(*recording, checksum_of=checksum_of)
     except DataError:
         return None
 
