@@ -173,7 +173,7 @@ def test_a_name_is_printed_as_the_terminal_can(finished, recordings, environment
 )
 def test_output_that_nobody_takes(recordings, closing, code, said):
     script = "import time; time.sleep(0.5); from ganad_tf.cli.main import main; raise SystemExit(main())"
-    words = f'{sys.executable} -c "{script}"'
+    words = f'env -u PYTHONUNBUFFERED {sys.executable} -c "{script}"'  # buffered, as users have it
     script = f"{words} list machine.yaml {closing}; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], cwd=recordings, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == (f"{code}\n", said)

@@ -47,6 +47,8 @@ def main(command_line: Sequence[str] | None = None) -> int:
         streams.abandon_output()
         return 141
     except OSError as error:  # such as a folder without permission: the user can fix it, wherever it occurs
+        if error.filename is None:
+            streams.abandon_output()  # what is left in its buffer would fail again when Python ends
         if options.verbose:
             raise
         print(f"ganad: {error.filename or 'the output'}: {error.strerror or error}.", file=sys.stderr)

@@ -26,7 +26,7 @@ def open_all() -> None:
 
 
 def abandon_output() -> None:
-    """Discards buffered output that nobody reads, which Python would otherwise try to flush at exit."""
+    """Discards buffered output that nobody reads or that can't be written, which Python would try to flush at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
