@@ -181,3 +181,61 @@ def test_long_recordings_are_trained_on_and_judged_clip_by_clip(ganad, tmp_path)
     }
     for row in found:
         assert row["anomaly_score"] == pytest.approx(scores[f"anomaly/{Path(row['file']).name}"], rel=1e-4)
+
+
+DOMAINS = """
+dataset: {name: dcase2023}
+dev_directory: ./data
+cache_directory: ./cache
+model_directory: ./model
+result_directory: ./result
+audio: {clip_seconds: 1}
+augmentation: {waveform: {copies: 1, gain_db: 3}}
+feature: {n_mels: 32}
+model: {name: SpectrumDensity}
+scorer: {name: density, density: mahalanobis, domains: minimum}
+"""
+
+
+@pytest.fixture
+def two_domains(tmp_path):
+    """Recordings of 2.5 s, as the challenge of 2023 names them, and a configuration that cuts them into clips of 1 s."""
+    for number in range(12):
+        domain = "target" if number >= 9 else "source"
+        name = f"section_00_{domain}_train_normal_{number:04d}_noAttribute.wav"
+        write_wav(tmp_path / "data/fan/train" / name, tone(2.5, seed=number))
+    for label in ("normal", "anomaly"):
+        for domain in ("source", "target"):
+            loud = tone(2.5, seed=number)
+            loud[: SAMPLE_RATE // 2] *= 1 if label == "normal" else 20
+            write_wav(tmp_path / f"data/fan/test/section_00_{domain}_test_{label}_0000_noAttribute.wav", loud)
+    (tmp_path / "system.yaml").write_text(DOMAINS)
+    return tmp_path
+
+
+def test_what_has_no_official_score_is_said_before_the_training(ganad, two_domains):
+    refused = ganad("run", "system.yaml", "--dev", cwd=two_domains, check=2)
+    assert "Expected one test clip of each file for the official scores of `dataset.name: dcase2023`" in refused.stderr
+    assert not (two_domains / "cache").exists()
+
+
+@pytest.mark.slow
+def test_clips_of_long_recordings_have_domains_copies_and_scores_on_a_small_board(ganad, two_domains):
+    for verb in ("prepare", "train", "score"):
+        ganad(verb, "system.yaml", "--dev", cwd=two_domains)
+    (copies,) = (json.loads(path.read_text()) for path in two_domains.glob("cache/dev/fan/augmented-*/manifest.json"))
+    assert len(copies["manifest"]["entries"]) == 12 * 3
+    (file,) = two_domains.glob("result/anomaly_score_*.csv")
+    scores = dict(csv.reader(file.read_text().splitlines()))
+    assert len(scores) == 4 * 3
+    highest = {
+        row["recording"]: row["highest_at_seconds"]
+        for row in csv.DictReader(next(two_domains.glob("result/recording_score_*")).read_text().splitlines())
+    }
+    assert {at for name, at in highest.items() if "anomaly" in name} == {"0"}
+    ganad("export", "system.yaml", "--dev", "--format", "litert", cwd=two_domains)
+    (model,) = two_domains.glob("exported_models/*.litert")
+    found = json.loads(ganad("predict", model, "data/fan/test", "--json", cwd=two_domains).stdout)
+    assert {Path(row["file"]).name: row["anomaly_score"] for row in found} == {
+        name: pytest.approx(float(score), rel=1e-4) for name, score in scores.items()
+    }

@@ -43,6 +43,8 @@ def run_all(runs: Sequence[MachineRun], options: argparse.Namespace, *, has_fres
       options: Of the command line.
       has_fresh_caches: Whether --fresh has recomputed the caches already.
     """
+    if _has_labels(runs):
+        official_files.refuse_unofficial(runs)  # before a training whose scores can't be evaluated
     trained = systems(runs)
     if trained:
         terminal.import_tensorflow()
@@ -89,8 +91,12 @@ def make_synthetic(config: Config, mode: Mode) -> None:
 
 def evaluate_labelled(runs: Sequence[MachineRun], *, keep: bool) -> None:
     """Prints and writes AUC and pAUC if there are labels."""
-    if any(clip.label is not None for run in runs for clip in run.listing.clips_of("test")):
+    if _has_labels(runs):
         evaluate(runs, keep=keep)
+
+
+def _has_labels(runs: Sequence[MachineRun]) -> bool:
+    return any(clip.label is not None for run in runs for clip in run.listing.clips_of("test"))
 
 
 def evaluate(runs: Sequence[MachineRun], *, keep: bool) -> None:

@@ -91,8 +91,7 @@ def sections_of_runs(runs: Sequence[MachineRun]) -> list[Section]:
       DataError: If clips have no domain, several are of one file, or a file of scores or decisions does not match the
         test clips.
     """
-    name = runs[0].config.dataset.name
-    refuse_parts(runs, f"the official scores of `dataset.name: {name}` (`ganad evaluate --scores` takes any clips)")
+    refuse_unofficial(runs)
     sections, without = [], []
     for run in runs:
         called = dict(decisions.read(run))
@@ -115,6 +114,17 @@ def sections_of_runs(runs: Sequence[MachineRun]) -> list[Section]:
             f"{runs[0].config.dataset.name}`; {len(without)} have none, such as {without[0]}."
         )
     return sections
+
+
+def refuse_unofficial(runs: Sequence[MachineRun]) -> None:
+    """Refuses runs of a dataset with official scores if several of their test clips are of one file.
+
+    Raises:
+      DataError: As `refuse_parts`.
+    """
+    name = runs[0].config.dataset.name
+    if official.year_of(name):
+        refuse_parts(runs, f"the official scores of `dataset.name: {name}` (`ganad evaluate --scores` takes any clips)")
 
 
 def refuse_parts(runs: Sequence[MachineRun], purpose: str) -> None:
