@@ -21,6 +21,10 @@ class WriteError(DataError):
     """A file or directory can't be written, as on a full disk; further writes there would fail too."""
 
 
+class StorageError(DataError):
+    """An object store can't be read or written, also after several attempts; no file of it is at fault."""
+
+
 class MemoryShortageError(DataError):
     """A recording is intact but too long for the available memory.
 

@@ -8,6 +8,7 @@ import numpy as np
 from ganad_tf.audio.reader import read
 from ganad_tf.clips import Clip
 from ganad_tf.config.sections import Audio
+from ganad_tf.storage import placeholders
 
 
 def read_clip(directory: Path, clip: Clip, settings: Audio, **options: Any) -> np.ndarray:
@@ -25,4 +26,5 @@ def read_clip(directory: Path, clip: Clip, settings: Audio, **options: Any) -> n
     Raises:
       DataError: As `read`.
     """
+    placeholders.ensure(directory / clip.file)
     return read(directory / clip.file, settings.of_channel(clip.channel), span=clip.span, **options)

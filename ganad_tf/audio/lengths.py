@@ -9,6 +9,7 @@ from ganad_tf.audio import containers
 from ganad_tf.clips import Span
 from ganad_tf.config.sections import Audio
 from ganad_tf.errors import DataError
+from ganad_tf.storage import placeholders
 
 UNCOMPRESSED = frozenset({".aif", ".aiff", ".au", ".caf", ".snd", ".w64", ".wav", ".wave"})
 MOST_CLIPS = 1_000_000  # of one recording; more are a typing error
@@ -84,6 +85,7 @@ def spans(seconds: float, settings: Audio) -> list[Span]:
 
 def _header(path: Path) -> soundfile.SoundFile | None:
     """The file's decoder, closed again, if the header gives the number of samples."""
+    placeholders.ensure(path)
     try:
         with path.open("rb") as file:
             stream = containers.find_sound(file, "read").stream(file)

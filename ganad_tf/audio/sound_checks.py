@@ -13,6 +13,7 @@ from ganad_tf import audio
 from ganad_tf.clips import Clip
 from ganad_tf.config.sections import Audio
 from ganad_tf.files import checksummed
+from ganad_tf.storage import placeholders
 
 SILENT, CLIPPED, CONSTANT = "digital silence", "clipped", "constant channel"
 # Clipping leaves flat tops. A sound that was only normalised to full scale touches it for a sample or two, and a low
@@ -94,6 +95,7 @@ class SoundCheck:
 
 def checksum(path: Path) -> str:
     """SHA-256 of a recording's file, in hexadecimal digits; empty if the file can't be read."""
+    placeholders.ensure(path)
     try:
         return checksummed.file_checksum(path)
     except OSError:

@@ -43,9 +43,10 @@ class Cache:
 
     @property
     def source(self) -> str:
-        """Directory of the recordings as configured, perhaps relative, so that a project can be moved as a whole."""
+        """Directory of the recordings as configured: a URL or perhaps relative, so that a project can be moved."""
         config = self.run.config
-        return "" if config.dataset.name == "imported" else config.data_directory(self.run.mode).as_posix()
+        path = config.data_directory(self.run.mode).as_posix()
+        return "" if config.dataset.name == "imported" else config.storage.location(path)
 
     def exists(self) -> bool:
         """Whether there is a cache, complete or not."""

@@ -14,13 +14,15 @@ from ganad_tf.audio import augment, lengths, sound_checks
 from ganad_tf.audio.sound_checks import Examination, SoundCheck
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
-from ganad_tf.errors import DataError, MemoryShortageError
+from ganad_tf.errors import DataError, MemoryShortageError, StorageError
 from ganad_tf.features import AnySpectra, ClipEncoder, feature_layer, fewest_samples, memory
 from ganad_tf.recording_check import statistics
+from ganad_tf.storage import placeholders
 
 THREADS = (os.cpu_count() or 1) + 1  # one more than cores, because one may wait for its file
 AHEAD = 64  # clips prefetched while a shard is written
 LONG = 2**21  # samples, counted over all channels; up to this length (8 MB in float32) each thread may hold one clip
+NOT_THE_CLIPS_FAULT = (MemoryShortageError, StorageError)
 
 LogMels = Iterator[tuple[Clip, np.ndarray | DataError]]
 
@@ -70,6 +72,10 @@ class _Reader:
 
     def read(self, clip: Clip) -> np.ndarray:
         """A clip's samples, `[samples]` float32; those of a copy are changed as `augmentation.waveform` says."""
+        with placeholders.present(self.path(clip), keep=self.config.storage.keep_recordings):
+            return self._read(clip)
+
+    def _read(self, clip: Clip) -> np.ndarray:
         check, settings = SoundCheck(), self.config.audio
         try:
             samples = audio.read_clip(self.directory, clip, settings, fewest_samples=self.fewest, observe=check.add)
@@ -102,7 +108,7 @@ def _one_by_one(layer: AnySpectra | ClipEncoder, reader: _Reader, clips: Sequenc
                 log_mel, sound = compute(memory.as_tensor(reader.read(clip)))
                 values = log_mel.numpy()
                 reader.add_statistics(clip, sound.numpy())
-        except MemoryShortageError:  # not the clip's fault
+        except NOT_THE_CLIPS_FAULT:
             raise
         except DataError as error:
             yield clip, error
@@ -138,7 +144,7 @@ def _in_parallel(layer: AnySpectra | ClipEncoder, reader: _Reader, clips: Sequen
         with memory.enough_for(path):
             values, sound = next(log_mels)
         fault = faults.pop(number, None)
-        if isinstance(fault, MemoryShortageError):  # not the clip's fault
+        if isinstance(fault, NOT_THE_CLIPS_FAULT):
             raise fault
         reader.add_statistics(clip, sound)
         yield clip, fault or _finite(values, path)

@@ -45,10 +45,11 @@ def export(options: argparse.Namespace) -> None:
 
     for name, run in zip(names, runs, strict=True):
         if options.format == "savedmodel":
-            print(savedmodel.export(run, name, longest_seconds=options.longest or LONGEST_SECONDS))
+            version = savedmodel.export(run, name, longest_seconds=options.longest or LONGEST_SECONDS)
         else:
             shape = {"batch": options.batch, "seconds": options.seconds}
-            print(edge.export(run, name, options.format, **shape, quietly=terminal.silenced))
+            version = edge.export(run, name, options.format, **shape, quietly=terminal.silenced)
+        print(config.storage.location(version))
 
 
 def predict(options: argparse.Namespace) -> None:

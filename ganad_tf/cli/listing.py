@@ -7,6 +7,7 @@ from ganad_tf.audio import lengths
 from ganad_tf.clips import Listing, by_id
 from ganad_tf.config import Mode
 from ganad_tf.datasets.fact_sheets import SHEETS, FactSheet
+from ganad_tf.storage import placeholders
 
 N_VALUES = 8  # of an attribute
 
@@ -65,8 +66,10 @@ def _compared(
 
 
 def _seconds(listing: Listing) -> str:
-    """Shortest and longest length; empty if no header has one."""
+    """Shortest and longest length; empty if no header has one, or the files are in an object store."""
     paths = sorted({listing.directory / clip.file for clip in listing.clips})
+    if any(map(placeholders.is_placeholder, paths)):
+        return ""
     with ThreadPoolExecutor() as pool:
         known = [seconds for seconds in pool.map(lengths.seconds, paths) if seconds]
     if not known:

@@ -17,7 +17,7 @@ import yaml
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
-from ganad_tf.cli import arguments, export_verbs, folders, interrupts, listing, streams, terminal, workflow
+from ganad_tf.cli import arguments, export_verbs, folders, interrupts, listing, remote, streams, terminal, workflow
 from ganad_tf.clips import SPLITS
 from ganad_tf.config import Config
 from ganad_tf.errors import ConfigError, GanadError
@@ -37,7 +37,7 @@ def main(command_line: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("ganad_tf").setLevel(level)
     try:
-        with interrupts.recorded():
+        with interrupts.recorded(), remote.directories(options):
             options.verb(options)
         sys.stdout.flush()
     except GanadError as error:
@@ -71,7 +71,7 @@ def list_(options: argparse.Namespace) -> None:
     is_folder = Path(options.config).is_dir()
     runs = workflow.runs_of(options, folders.settings(options) if is_folder else None)
     datasets.refuse_foreign(runs)
-    print(f"{options.mode}: {runs[0].config.data_directory(options.mode)}")
+    print(f"{options.mode}: {runs[0].config.storage.location(runs[0].config.data_directory(options.mode))}")
     config, listings = runs[0].config, [run.listing for run in runs]
     for line in listing.table(listings):
         print(line)

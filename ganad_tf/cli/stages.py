@@ -12,7 +12,7 @@ from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import cache_paths, prepare_cache
 from ganad_tf.cli import terminal
 from ganad_tf.config.sections import Fit
-from ganad_tf.errors import DataError, GanadError, StageInterrupt, WriteError
+from ganad_tf.errors import DataError, GanadError, StageInterrupt, StorageError, WriteError
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.fit import check_clip_count
 from ganad_tf.scoring.model_directory import ModelDirectory
@@ -62,7 +62,7 @@ def prepare_all(runs: Sequence[MachineRun], splits: Sequence[str], *, fresh: boo
             try:
                 with _preparing(run, split), terminal.bar(f"{title} {split}") as bar:
                     done = prepare_cache(run, split, progress=bar, fresh=fresh)
-            except WriteError:
+            except (StorageError, WriteError):
                 raise
             except DataError as error:
                 faults.append(error)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ganad_tf.config import automatic, layers, reader
+from ganad_tf.config import automatic, layers, reader, storage
 from ganad_tf.config.dataset import BENCHMARKS
 from ganad_tf.config.layers import flatten
 from ganad_tf.config.paths import Location
@@ -27,6 +27,7 @@ from ganad_tf.config.sections import (
     Scorer,
     Search,
     Selection,
+    Storage,
     TensorBoard,
     Threshold,
 )
@@ -46,7 +47,8 @@ FEATURE_VERSION = 2
 class Config:
     """The settings of one experiment. Relative directories start at the working directory, as in the baseline.
 
-    `~` and environment variables in paths are expanded as by a shell.
+    `~` and environment variables in paths are expanded as by a shell. A directory that is a URL becomes the path of its
+    local image (`storage.py`); `to_dict` has the URL again.
 
     Attributes:
       on_bad_clip: `error` stops and names every clip that can't be used; `skip` goes on without them.
@@ -79,9 +81,12 @@ class Config:
     ensemble: Ensemble = field(default_factory=Ensemble)
     selection: Selection = field(default_factory=Selection)
     search: Search = field(default_factory=Search)
+    storage: Storage = field(default_factory=Storage)
     machines: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, local in storage.localized(self).items():
+            object.__setattr__(self, name, local)
         is_like_challenge = self.dataset.name in automatic.LIKE_CHALLENGE
         if self.threshold.method == "conformal" or (self.threshold.method == "fixed" and not is_like_challenge):
             averaged = dataclasses.replace(self.scorer, folds=self.threshold.folds, block=self.calibration.block)
@@ -218,7 +223,8 @@ class Config:
     def score_settings(self) -> dict[str, Any]:
         """Settings that a clip's score depends on, with dotted keys."""
         if self.ensemble.members:
-            chosen: dict[str, Any] = {"combine": self.ensemble.combine, "members": self.ensemble.labels()}
+            labels = [self.storage.location(label) for label in self.ensemble.labels()]
+            chosen: dict[str, Any] = {"combine": self.ensemble.combine, "members": labels}
             chosen |= {"weights": self.ensemble.shares()} if self.ensemble.shares() else {}
             settings = {name: config.score_settings() for name, config in self.member_configs().items()}
             return dict(flatten({"ensemble": chosen, "members": settings}))
@@ -277,10 +283,10 @@ def from_mapping(mapping: Mapping[str, Any], *, source: str, overrides: Sequence
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """Converts a configuration to a mapping that `from_mapping` accepts."""
+    """Converts a configuration to a mapping that `from_mapping` accepts, with URLs as they were given."""
     mapping = dataclasses.asdict(config)
     mapping["model"] = {"name": config.model.name, **config.model.arguments}
-    return mapping
+    return storage.located(config, mapping)
 
 
 def _below(directory: str, member: str) -> str:

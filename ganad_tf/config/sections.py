@@ -26,6 +26,7 @@ from ganad_tf.config.feature import Feature as Feature
 from ganad_tf.config.paths import Location
 from ganad_tf.config.reader import in_range
 from ganad_tf.config.search import Search as Search
+from ganad_tf.config.storage import Storage as Storage
 from ganad_tf.files import network_file
 
 LARGEST_COUNT = 10_000_000

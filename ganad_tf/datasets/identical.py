@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 
 from ganad_tf.files import checksummed
+from ganad_tf.storage import placeholders
 
 SAMPLE_BYTES = 4096  # from the middle of a file; in two different recordings these differ, except in silence
 
@@ -36,6 +37,7 @@ def _size(path: Path) -> int:
 
 
 def _sample(path: Path) -> bytes:
+    placeholders.ensure(path)
     with path.open("rb") as stream:
         stream.seek(_size(path) // 2)
         return stream.read(SAMPLE_BYTES)

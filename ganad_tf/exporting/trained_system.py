@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ganad_tf import config as configuration
 from ganad_tf.config import Config, reader
-from ganad_tf.config.sections import Scorer
+from ganad_tf.config.sections import Scorer, Storage
 from ganad_tf.errors import ExportError, ThresholdError
 from ganad_tf.exporting.graph import Member, Precision, SoundScorer, frozen_networks, shortest_clip
 from ganad_tf.features import feature_layer, memory
@@ -190,7 +190,7 @@ def _members(run: MachineRun) -> list[tuple[Config, Member, Healthy | None]]:
     return [
         _trained(trained[folder])
         if folder in trained
-        else _member(MachineResults(Path(folder), run.mode, run.machine), with_limits=with_limits)
+        else _member(MachineResults(Path(folder), run.mode, run.machine), run.config.storage, with_limits=with_limits)
         for folder in run.config.member_directories()
     ]
 
@@ -206,7 +206,7 @@ def _load(directory: ModelDirectory, config: Config, *, with_limits: bool) -> Me
     return Member(directory.load(), calibration.load_scorer(directory, config), limits)
 
 
-def _member(results: MachineResults, *, with_limits: bool) -> tuple[Config, Member, Healthy | None]:
+def _member(results: MachineResults, storage: Storage, *, with_limits: bool) -> tuple[Config, Member, Healthy | None]:
     """Configuration, detector and healthy sound behind the score files in a member's result directory."""
     origin = results.read_origin()
     if not origin or "detector" not in origin:
@@ -214,7 +214,7 @@ def _member(results: MachineResults, *, with_limits: bool) -> tuple[Config, Memb
             f"Expected the scores of a trained detector in {results.directory}, as `ganad score` notes it in "
             f"{results.origin.name}; scores from elsewhere, or of an ensemble, can't be exported."
         )
-    directory = ModelDirectory(Path(origin["detector"]))
+    directory = ModelDirectory(Path(storage.local(origin["detector"])))
     record = directory.record()
     settings = {key: value for key, value in origin["settings"].items() if not key.startswith("scorer.")}
     advice = "run `ganad score` on the members again"

@@ -24,17 +24,21 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[None]:
     """Holds the lock of `path`, a file or folder that is about to be written.
 
     Where the lock file can't be created, nothing is locked: the write itself fails and reports why.
+
+    Args:
+      path: The file or folder.
+      patience_seconds: Seconds to wait for another process that holds it.
 
     Raises:
       DataError: If another process holds the lock; names the process and its host.
     """
     file = path.with_name(f".{path.name}.lock")
     holder = path.with_name(f".{path.name}.holder")
-    lock = FileLock(file, timeout=PATIENCE_SECONDS, fallback_to_soft=False)  # a soft lock outlives a killed process
+    lock = FileLock(file, timeout=patience_seconds, fallback_to_soft=False)  # a soft lock outlives a killed process
     if not _is_acquired(lock, path, holder):
         yield
         return

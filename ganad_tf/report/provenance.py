@@ -11,6 +11,7 @@ from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Manifest
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
+from ganad_tf.config.sections import Storage
 from ganad_tf.errors import DataError
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.run import MachineRun
@@ -151,5 +152,6 @@ def _relocated(origin: dict[str, Any], results: Path) -> dict[str, Any]:
 
 def _resolve(origin: dict[str, Any], path: str) -> Path:
     """A path relative to the folder that the command ran in; to the current one if that folder no longer exists."""
-    directory = Path(origin["working_directory"])
+    storage = Storage(**origin["config"].get("storage", {}))
+    directory, path = Path(origin["working_directory"]), storage.local(path)
     return directory / path if directory.is_dir() else Path(path)

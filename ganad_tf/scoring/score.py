@@ -94,7 +94,7 @@ def _score(
     for variant, scorer, scored in zip(variants, fitted, scores, strict=True):
         origin = variant.config.origin(command) | {
             "cache": current.digest(),
-            "detector": str(directory.path),
+            "detector": run.config.storage.location(directory.path),
             "trained_on": model.record["cache"],
             "takes_machine_ids": needs_machine_ids(model.detector, variant.config.scorer),
         }

@@ -1,0 +1,102 @@
+"""Directories that are URLs, for the verbs: what one reads is fetched first, what it wrote is published afterwards."""
+
+import argparse
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from ganad_tf import config as configuration
+from ganad_tf.cli import workflow
+from ganad_tf.config import Config
+from ganad_tf.config.paths import is_url
+from ganad_tf.errors import ConfigError
+from ganad_tf.storage.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+CACHE, MODEL, RESULT, EXPORT = "cache_directory", "model_directory", "result_directory", "export_directory"
+
+
+class Needs(NamedTuple):
+    """Directories that a verb reads and writes, besides the recordings, which all of them list."""
+
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+
+
+NEEDS = {
+    "list": Needs((CACHE,)),
+    "prepare": Needs((CACHE,), (CACHE,)),
+    "select": Needs((CACHE, MODEL), (MODEL,)),
+    "search": Needs((CACHE,), (CACHE,)),
+    "train": Needs((CACHE, MODEL), (MODEL,)),
+    "score": Needs((CACHE, MODEL, RESULT), (CACHE, RESULT)),
+    "evaluate": Needs((CACHE, RESULT), (RESULT,)),
+    "submission": Needs((CACHE, MODEL, RESULT)),
+    "run": Needs((CACHE, MODEL, RESULT), (CACHE, MODEL, RESULT)),
+    "export": Needs((CACHE, MODEL, RESULT, EXPORT), (EXPORT,)),
+}
+
+
+@contextmanager
+def directories(options: argparse.Namespace) -> Iterator[None]:
+    """Context of a verb; without URLs in its configuration it does nothing.
+
+    After an error nothing is published; what is finished stays in the scratch directory for the next call.
+
+    Raises:
+      ConfigError: If a directory can't be a URL for this verb, a file system is not installed, or there are no
+        credentials or no such bucket.
+      DataError: If something can't be fetched or published.
+    """
+    needs, config = NEEDS.get(options.verb.__name__.rstrip("_")), _config(options)
+    workspace = Workspace(config) if config else None
+    if needs is None or workspace is None or not workspace.is_remote:
+        yield
+        return
+    assert config is not None
+    _check(config, options)
+    reads = [f"{options.mode}_directory", *needs.reads]
+    if config.dataset.name == "imported":
+        reads.remove(f"{options.mode}_directory")
+    for directory in reads:
+        mode = options.mode if directory == CACHE else None
+        workspace.fetch(mode, options.machine, [directory])
+    if config.dataset.name == "synthetic" and options.verb.__name__ in ("prepare", "run"):
+        workflow.make_synthetic(config, options.mode)
+        workspace.publish_recordings(options.mode)
+    yield
+    done = workspace.publish(None, options.machine, needs.writes)
+    if done.units:
+        logger.info("published %d units", len(done.units))
+
+
+def _config(options: argparse.Namespace) -> Config | None:
+    """The configuration of a verb that takes one."""
+    path = getattr(options, "config", None)
+    if not path or Path(path).is_dir():
+        return None
+    return configuration.load(path, options.set)
+
+
+def _check(config: Config, options: argparse.Namespace) -> None:
+    """Refuses URLs where they are of no use.
+
+    Raises:
+      ConfigError: Names the setting.
+    """
+    if (
+        options.verb.__name__ == "search"
+        and config.search.directory is None
+        and (config.storage.location(config.result_directory) != config.result_directory)
+    ):
+        raise ConfigError(
+            "Expected a local `search.directory` for a search whose `result_directory` is a URL: its trials go on from "
+            "files that change all the time."
+        )
+    if config.search.directory and is_url(config.search.directory):
+        raise ConfigError(f"Expected a local `search.directory`. Received: {config.search.directory}.")
+    if config.tensorboard.directory and is_url(config.tensorboard.directory):
+        raise ConfigError(f"Expected a local `tensorboard.directory`. Received: {config.tensorboard.directory}.")

@@ -1,0 +1,108 @@
+"""The workspace of a run whose directories are URLs: fetch what a verb needs, run it on the images, publish.
+
+    workspace = Workspace(config)
+    workspace.fetch("dev", ["fan"], ("dev_directory", "cache_directory"))
+    ...  # any verb, by the same configuration, whose directories are the local images
+    workspace.publish("dev", ["fan"], ("cache_directory",))
+
+A worker on another machine does the same with the configuration of `to_dict`, which has the URLs, and a scratch
+directory of its own. Directories that are no URLs are left as they are.
+"""
+
+import shutil
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganad_tf.clips import Clip
+from ganad_tf.config import Config, Mode
+from ganad_tf.config.storage import DIRECTORIES
+from ganad_tf.storage import fetching, placeholders, publishing
+from ganad_tf.storage.folder import Folder
+from ganad_tf.storage.publishing import Published
+from ganad_tf.storage.store import Stored
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The directories of a configuration that are URLs.
+
+    Attributes:
+      config: The configuration.
+    """
+
+    config: Config
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether any directory is a URL."""
+        return bool(self.folders(DIRECTORIES))
+
+    def folders(self, directories: Iterable[str]) -> list[Folder]:
+        """The directories among these that are URLs, those of an ensemble's members with them.
+
+        Args:
+          directories: Settings, such as `cache_directory`.
+        """
+        storage, members = self.config.storage, self._members()
+        found: dict[Path, Folder] = {}
+        for key in directories:
+            for path in [getattr(config, key) for config in (self.config, *members)]:
+                found.setdefault(Path(path), Folder(key, Path(path), storage))
+        if "result_directory" in directories:
+            for directory in self.config.member_directories():
+                found.setdefault(Path(directory), Folder("result_directory", Path(directory), storage))
+        return [folder for path, folder in found.items() if storage.location(path) != str(path)]
+
+    def fetch(
+        self, mode: Mode | None = None, machines: Collection[str] = (), directories: Iterable[str] = DIRECTORIES
+    ) -> None:
+        """Fetches what is missing in the local images or has changed; of recordings and exports, placeholders.
+
+        Args:
+          mode: `dev` or `eval`; None for both.
+          machines: Machine types; none for all.
+          directories: Settings, such as `cache_directory`.
+
+        Raises:
+          ConfigError: If a file system is not installed, there are no credentials, or there is no such bucket.
+          DataError: If something can't be fetched.
+        """
+        for folder in self.folders(directories):
+            placeholders.describe_scratch(self.config.storage)
+            fetching.fetch(folder, mode, machines)
+
+    def place(self, clips: Iterable[Clip], mode: Mode) -> None:
+        """Makes placeholders of recordings that another process has listed, in the place of a scan of its own."""
+        placeholders.describe_scratch(self.config.storage)
+        for clip in clips:
+            path = self.config.data_directory(mode) / clip.file
+            if not path.exists():
+                placeholders.make(path, Stored(clip.size, "", clip.mtime_ns))
+
+    def publish(
+        self,
+        mode: Mode | None = None,
+        machines: Collection[str] = (),
+        directories: Iterable[str] = ("cache_directory", "model_directory", "result_directory", "export_directory"),
+    ) -> Published:
+        """Publishes the units that have changed in the local images; arguments as for `fetch`.
+
+        Raises:
+          DataError: If something can't be written; the units that were being published then count as missing.
+        """
+        done = Published()
+        for folder in self.folders(directories):
+            done += publishing.publish(folder, mode, machines)
+        return done
+
+    def publish_recordings(self, mode: Mode) -> None:
+        """Publishes recordings that were made here, and has placeholders in their place, with the store's times."""
+        for folder in self.folders([f"{mode}_directory"]):
+            if publishing.publish(folder).units:
+                shutil.rmtree(folder.path)
+                fetching.fetch(folder)
+
+    def _members(self) -> list[Config]:
+        configs = [self.config, *(self.config.for_machine(machine) for machine in self.config.machines)]
+        return [member for config in configs for member in config.member_configs().values()]
