@@ -1,6 +1,7 @@
 """A real S3-compatible server on loopback, with faults on demand between it and its clients."""
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +19,8 @@ class Faulty:
     """The server's application, and what goes wrong before or after it.
 
     Attributes:
-      fault: Names the fault of a request: a status such as `503 Slow Down`, `hang`, `break` (half of the answer), `lost`
-        (the request is done, its answer lost) or none, an empty text.
+      fault: Names the fault of a request: a status such as `503 Slow Down`, `hang`, `break` (half of the answer),
+        `lost` (the request is done, its answer lost) or none, an empty text.
       requests: Methods and paths of the requests so far.
     """
 
@@ -39,10 +40,9 @@ class Faulty:
         if fault == "hang":
             time.sleep(1.5)
         answer = b"".join(self._application(environ, start))
-        if fault == "lost":
-            raise ConnectionError("the answer is lost")
-        if fault == "break":
-            yield answer[: len(answer) // 2]
+        if fault in ("lost", "break"):
+            yield answer[: len(answer) // 2] if fault == "break" else b""
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionError("the connection breaks")
         yield answer
 

@@ -162,7 +162,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     )
     what = "machine type, if FOLDER-ganad has models of several"
     parser.add_argument("--machine", metavar="M", help=what)
-    parser.add_argument("files", metavar="WAV|DIR", nargs="+", type=Path, help="recordings, and folders of them")
+    parser.add_argument("files", metavar="WAV|DIR", nargs="+", help="recordings, and folders of them, also as URLs")
     what = "header to send to the URL, such as 'Authorization: Bearer ...'; may be repeated"
     parser.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", help=what)
     what = "trusted certificates for the server's (default: the system's)"

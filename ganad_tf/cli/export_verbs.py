@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
-from ganad_tf.cli import arguments, projects, terminal
+from ganad_tf.cli import arguments, projects, remote, terminal
+from ganad_tf.config import paths
 from ganad_tf.errors import ConfigError, DataError, GanadError
 from ganad_tf.results import decisions
 from ganad_tf.run import machine_runs
@@ -54,8 +55,11 @@ def export(options: argparse.Namespace) -> None:
 
 def predict(options: argparse.Namespace) -> None:
     """Score files, and the recordings in folders, by an exported model, in this process or on a server."""
-    files, empty = _recordings(options.files)
+    given = [remote.local_path(location) for location in options.files]
+    files, empty = _recordings(given)
     is_url = options.model.startswith((*http_client.SCHEMES, *_GRPC))
+    if paths.is_url(options.model) and not is_url:
+        options.model = remote.local_model(options.model)
     project = projects.Project(Path(options.model))
     if options.machine and (is_url or not project.exists()):
         raise ConfigError(f"Expected the output of `ganad run FOLDER` with --machine. Received: {options.model}.")
@@ -67,7 +71,7 @@ def predict(options: argparse.Namespace) -> None:
         raise ConfigError(f"Expected the URL of a model with --header and --ca-cert. Received: {options.model}.")
     else:
         is_project = project.exists()
-        model = project.choose_model(options.machine, options.files) if is_project else Path(options.model)
+        model = project.choose_model(options.machine, given) if is_project else Path(options.model)
         outcomes = list(_predict_here(model, files, options))
     write = {"table": predictions.as_table, "json": predictions.as_json, "csv": predictions.as_csv}[options.form]
     predicted = [outcome for outcome in outcomes if isinstance(outcome, predictions.Prediction)]

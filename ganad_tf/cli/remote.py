@@ -12,7 +12,7 @@ from ganad_tf.cli import workflow
 from ganad_tf.config import Config
 from ganad_tf.config.paths import is_url
 from ganad_tf.errors import ConfigError
-from ganad_tf.storage.workspace import Workspace
+from ganad_tf.storage.workspace import Workspace, fetch_files, newest_version
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,21 @@ def directories(options: argparse.Namespace) -> Iterator[None]:
     done = workspace.publish(None, options.machine, needs.writes)
     if done.units:
         logger.info("published %d units", len(done.units))
+
+
+def local_path(location: str) -> Path:
+    """Path of a file or folder; what is in a URL is fetched first.
+
+    Raises:
+      ConfigError: If a file system is not installed, or there are no credentials or no such bucket.
+      StorageError: If there is nothing, or it can't be fetched.
+    """
+    return fetch_files(location) if is_url(location) else Path(location)
+
+
+def local_model(location: str) -> str:
+    """Path of an exported model; of one in a URL the newest version is fetched first; raises as `local_path`."""
+    return str(fetch_files(newest_version(location)))
 
 
 def _config(options: argparse.Namespace) -> Config | None:

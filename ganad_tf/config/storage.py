@@ -26,18 +26,22 @@ class Storage:
     Attributes:
       scratch: Local directory of the images of URLs; None for `~/.cache/ganad`. Workers on one machine that work on the
         same machine type at the same time have one each.
-      attempts: Number of attempts at each request, with growing pauses between them.
+      attempts: Number of attempts at each request.
+      pause_seconds: Pause after the first failed attempt, twice as long after each further one, up to 20 s; shortened
+        at random by up to a half, so that workers don't come back all at once.
       timeout_seconds: Seconds without an answer after which an attempt has failed.
       keep_recordings: Whether `prepare` leaves the recordings that it has fetched in `scratch`.
     """
 
     scratch: Location | None = None
     attempts: int = 6
+    pause_seconds: float = 0.2
     timeout_seconds: float = 60.0
     keep_recordings: bool = False
 
     def __post_init__(self) -> None:
         in_range("storage.attempts", self.attempts, 1, 101)
+        in_range("storage.pause_seconds", self.pause_seconds, 0, 20.1)
         in_range("storage.timeout_seconds", self.timeout_seconds, 0.01, 86400)
 
     @property

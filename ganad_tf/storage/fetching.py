@@ -7,6 +7,7 @@ unit meanwhile: what is published wins.
 import logging
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from ganad_tf.storage import placeholders
@@ -16,7 +17,7 @@ from ganad_tf.storage.units import concerns
 
 logger = logging.getLogger(__name__)
 
-PAUSES_SECONDS = (0.5, 2.0)  # before a unit that is being published is looked at again
+PAUSES = (2, 10)  # before a unit that is being published is looked at again, in `storage.pause_seconds`
 TEXTS = (".csv", ".json", ".txt", ".yaml", ".yml", ".config")  # fetched where other files are placeholders
 SPARSE = ("dev_directory", "eval_directory", "export_directory")  # of which placeholders are made
 
@@ -56,42 +57,41 @@ def _find(folder: Folder, mode: str | None, machines: frozenset[str]) -> dict[st
 
 
 def _fetch_unit(folder: Folder, index: Index, unit: str, objects: Objects) -> None:
-    for pause in (*PAUSES_SECONDS, None):
+    for pause in (*PAUSES, 0):
         found = folder.read_record(unit)
         record, version = found or (None, None)
-        is_whole = record is None or record.is_whole(objects)
-        if is_whole:
+        if record is None or record.is_whole(objects):
             named = objects if record is None else {name: objects[name] for name in record.files}
-            try:
-                _bring_up_to_date(folder, index, unit, named, version)
+            if _is_fetched(folder, index, unit, named, version):
                 return
-            except ConflictError:  # replaced while it was fetched
-                logger.debug("%s: %s has changed while it was fetched", folder.url, unit)
         if pause:
-            time.sleep(pause)
+            time.sleep(pause * folder.settings.pause_seconds)
             objects = folder.objects_of(unit)
     logger.info("%s: %s is being published or was left unfinished; it counts as missing", folder.url, unit)
 
 
-def _bring_up_to_date(folder: Folder, index: Index, unit: str, objects: Objects, version: str | None) -> None:
-    known = index.units.get(unit, Known())
+def _is_fetched(folder: Folder, index: Index, unit: str, objects: Objects, version: str | None) -> bool:
+    """Brings the local files of a unit up to date; False if it was replaced meanwhile, and is here no longer."""
+    known = index.units.pop(unit, Known())
     is_new = version != known.record or not known.files
     files: dict[str, tuple[str, int, int]] = {}
-    for name, stored in objects.items():
-        path, before = folder.path / name, known.files.get(name)
-        is_same = before is not None and before[0] == stored.version and path.exists()
-        # An edited file of a unit that is unchanged in the store is kept, to be published.
-        if before and is_same and (not is_new or before[1:] == _local(path)):
-            files[name] = before
-        else:
-            _get(folder, name, path, stored)
-            status = path.stat()
-            files[name] = (stored.version, status.st_size, status.st_mtime_ns)
-    for name in _superfluous(folder, unit, known, objects, is_new=is_new and version is not None):
-        (folder.path / name).unlink(missing_ok=True)
-    index.units[unit] = Known(version, files)
-    if not files:
-        del index.units[unit]
+    try:
+        for name, stored in objects.items():
+            path, before = folder.path / name, known.files.get(name)
+            # An edited file of a unit that is unchanged in the store is kept, to be published.
+            if before and before[0] == stored.version and _local(path) and (not is_new or before[1:] == _local(path)):
+                files[name] = before
+            else:
+                _get(folder, name, path, stored)
+                status = path.stat()
+                files[name] = (stored.version, status.st_size, status.st_mtime_ns)
+    except ConflictError:
+        _remove(folder, [*known.files, *files])  # those of two units, perhaps
+        return False
+    _remove(folder, _superfluous(folder, unit, known, objects, is_new=is_new and version is not None))
+    if files:
+        index.units[unit] = Known(version, files)
+    return True
 
 
 def _get(folder: Folder, name: str, path: Path, stored: Stored) -> None:
@@ -109,6 +109,16 @@ def _superfluous(folder: Folder, unit: str, known: Known, objects: Objects, *, i
     local = folder.local_units().get(unit, {}) if is_new else {}
     gone = [name for name, (_, *state) in known.files.items() if tuple(state) == _local(folder.path / name)]
     return [name for name in {*local, *gone} if name not in objects]
+
+
+def _remove(folder: Folder, names: Collection[str]) -> None:
+    """Removes files, and the folders that are empty then: a detector's folder is there only with its files."""
+    for name in names:
+        path = folder.path / name
+        path.unlink(missing_ok=True)
+        for above in list(path.relative_to(folder.path).parents)[:-1]:
+            with suppress(OSError):  # not empty, or not there
+                (folder.path / above).rmdir()
 
 
 def _local(path: Path) -> tuple[int, ...]:

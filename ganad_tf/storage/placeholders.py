@@ -86,7 +86,8 @@ def present(path: Path, *, keep: bool) -> Iterator[None]:
 
 def describe_scratch(settings: Storage) -> None:
     """Writes the settings of the store into the scratch directory, which makes it one."""
-    text = json.dumps({"attempts": settings.attempts, "timeout_seconds": settings.timeout_seconds})
+    names = ("attempts", "pause_seconds", "timeout_seconds")
+    text = json.dumps({name: getattr(settings, name) for name in names})
     path = settings.directory / SETTINGS
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         atomic.write_text(path, text)

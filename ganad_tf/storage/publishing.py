@@ -23,7 +23,6 @@ from ganad_tf.storage.units import Content, Record, concerns, in_order
 logger = logging.getLogger(__name__)
 
 TRIES = 8  # to open a unit, or to write a file that others write too
-LONGEST_PAUSE_SECONDS = 0.5
 
 States = Mapping[str, tuple[int, int]]
 
@@ -101,7 +100,7 @@ def _publish_unit(folder: Folder, unit: str, files: States) -> Known:
         try:
             own = folder.store.write(folder.record_url(unit), Record(False, _token(), former).dump(), version)
         except ConflictError:
-            time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))
+            time.sleep(random.uniform(0, 2 * folder.settings.pause_seconds))
             continue
         written = _write_files(folder, unit, own, contents, _reusable(former, objects), objects)
         opened = folder.store.write(folder.record_url(unit), Record(True, _token(), written).dump(), own)

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PART_BYTES = 2**26  # of a multipart upload
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 20.0
+LONGEST_PAUSE_SECONDS = 20.0
 PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs"}
 _S3 = ("s3", "s3a")
 _PERMANENT = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
@@ -165,28 +165,27 @@ class Store:
           ConflictError: If there is another object. One with this same content is not: an earlier attempt wrote it.
           StorageError: If it can't be written.
         """
-        path = self._path(url)
-
-        def put() -> str:
-            try:
-                return self._put(path, source, expected)
-            except (OSError, ConflictError) as error:
-                if isinstance(error, ConflictError) or _is_conflict(error) or isinstance(error, FileNotFoundError):
-                    there = self._fs.info(path) if self._fs.exists(path) else None
-                    content = source if isinstance(source, bytes) else source.read_bytes()
-                    if there and self._fs.cat_file(path) == content:
-                        return _stored(there).version
-                    if there is None and expected is None:
-                        raise  # no such bucket
-                    raise ConflictError(url) from error
-                raise
-
-        return self._retrying(url, "be written", put)
+        return self._retrying(url, "be written", lambda: self._put_or_compare(url, source, expected))
 
     def remove(self, url: str) -> None:
         """Removes an object, if it is there."""
         path = self._path(url)
         self._retrying(url, "be removed", lambda: self._fs.rm_file(path), missing=None)
+
+    def _put_or_compare(self, url: str, source: bytes | Path, expected: str | None) -> str:
+        path = self._path(url)
+        try:
+            return self._put(path, source, expected)
+        except (OSError, ConflictError) as error:
+            if not isinstance(error, FileNotFoundError | ConflictError) and not _is_conflict(error):
+                raise
+            there = self._fs.info(path) if self._fs.exists(path) else None
+            content = source if isinstance(source, bytes) else source.read_bytes()
+            if there and self._fs.cat_file(path) == content:
+                return _stored(there).version
+            if there is None and expected is None:  # for lack of a bucket
+                raise
+            raise ConflictError(url) from error
 
     def _put(self, path: str, source: bytes | Path, expected: str | None) -> str:
         if self.scheme in _S3:
@@ -209,7 +208,21 @@ class Store:
     def _require_bucket(self, url: str) -> None:
         bucket = self._path(url).partition("/")[0]
         if not self._retrying(url, "be listed", lambda: self._fs.exists(bucket), missing=False):
-            raise ConfigError(f"Expected the bucket `{bucket}`, but there is none; create it, or correct {url}.")
+            raise self._no_bucket(url)
+
+    def _no_bucket(self, url: str) -> ConfigError:
+        bucket = self._path(url).partition("/")[0]
+        return ConfigError(f"Expected the bucket `{bucket}`, but there is none; create it, or correct {url}.")
+
+    def _refuse_permanent(self, url: str, what: str, error: Exception) -> None:
+        """Raises an error that no further attempt mends."""
+        if type(error).__name__ in _CREDENTIALS:
+            raise ConfigError(
+                f"Expected credentials for {url} ({_reason(error)}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "or those of the store that it is in."
+            ) from error
+        if isinstance(error, _PERMANENT) or getattr(error, "errno", None) in _HOPELESS:
+            raise StorageError(f"{url} can't {what} ({_reason(error)}).") from error
 
     def _retrying(self, url: str, what: str, request: Callable[[], T], **missing: Any) -> T:
         """Result of a request, repeated after errors that may pass; `missing` if given and there is no object."""
@@ -219,26 +232,17 @@ class Store:
                 return request()
             except FileNotFoundError as error:
                 if _code(error) == "NoSuchBucket":
-                    bucket = self._path(url).partition("/")[0]
-                    raise ConfigError(
-                        f"Expected the bucket `{bucket}`, but there is none; create it, or correct {url}."
-                    ) from error
+                    raise self._no_bucket(url) from error
                 if "missing" in missing:
                     return missing["missing"]
                 raise StorageError(f"Expected {url}, but there is none.") from error
             except (OSError, *_library_errors()) as error:  # type: ignore[misc]
-                if type(error).__name__ in _CREDENTIALS:
-                    raise ConfigError(
-                        f"Expected credentials for {url} ({_reason(error)}); set AWS_ACCESS_KEY_ID and "
-                        "AWS_SECRET_ACCESS_KEY, or those of the store that it is in."
-                    ) from error
-                if isinstance(error, _PERMANENT) or getattr(error, "errno", None) in _HOPELESS:
-                    raise StorageError(f"{url} can't {what} ({_reason(error)}).") from error
+                self._refuse_permanent(url, what, error)
                 if attempt == attempts - 1:
                     raise StorageError(
                         f"{url} can't {what}: {attempts} attempts have failed, the last one with: {_reason(error)}."
                     ) from error
-                pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**attempt) * random.uniform(0.5, 1)
+                pause = min(LONGEST_PAUSE_SECONDS, self._settings.pause_seconds * 2**attempt) * random.uniform(0.5, 1)
                 logger.debug("%s: %s, next attempt in %.1f s", url, _reason(error), pause)
                 time.sleep(pause)
         raise AssertionError("there is at least one attempt")

@@ -16,11 +16,52 @@ from pathlib import Path
 
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config, Mode
+from ganad_tf.config.sections import Storage
 from ganad_tf.config.storage import DIRECTORIES
+from ganad_tf.errors import StorageError
 from ganad_tf.storage import fetching, placeholders, publishing
 from ganad_tf.storage.folder import Folder
 from ganad_tf.storage.publishing import Published
-from ganad_tf.storage.store import Stored
+from ganad_tf.storage.store import Store, Stored
+
+FILES = "files"  # the kind of folders that are no directory of a run
+
+
+def fetch_files(url: str, settings: Storage | None = None) -> Path:
+    """Fetches an object, or all that is in a folder; the path of its local image.
+
+    Args:
+      url: The object or folder.
+      settings: The section `storage`; None for its defaults.
+
+    Raises:
+      ConfigError: As `Workspace.fetch`.
+      StorageError: If there is nothing, or it can't be fetched.
+    """
+    settings = settings or Storage()
+    placeholders.describe_scratch(settings)
+    path, store = Path(settings.local(url)), Store(url, settings)
+    there = store.info(url)
+    if there is None:
+        folder = Folder(FILES, path, settings)
+        if not store.find(folder.url):
+            raise StorageError(f"Expected a file or folder in {url}, but there is none.")
+        fetching.fetch(folder)
+    elif placeholders.is_placeholder(path) or not path.is_file() or _facts(path) != (there.size, there.mtime_ns):
+        store.fetch(url, path, there, is_shared=False)
+    return path
+
+
+def newest_version(url: str, settings: Storage | None = None) -> str:
+    """URL of the newest version in a folder of versions of an exported model; the URL itself if it is none."""
+    names = Store(url, settings or Storage()).find(url)
+    numbers = [int(name.partition("/")[0]) for name in names if name.partition("/")[0].isdecimal()]
+    return f"{url.rstrip('/')}/{max(numbers)}" if numbers else url
+
+
+def _facts(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 @dataclass(frozen=True)
