@@ -35,7 +35,8 @@ class Faulty:
         if fault[:1].isdigit():
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start(fault, [("Content-Type", "application/xml")])
-            yield b"<Error><Code>InternalError</Code><Message>at fault</Message></Error>"
+            code = b"AccessDenied" if fault.startswith("403") else b"InternalError"
+            yield b"<Error><Code>" + code + b"</Code><Message>at fault</Message></Error>"
             return
         if fault == "hang":
             time.sleep(1.5)
