@@ -110,7 +110,7 @@ class Folder:
 
 
 class Index:
-    """What is known of each unit, in a file of the scratch directory; without the file nothing is known.
+    """Knowledge of each unit, in a file of the scratch directory; none without the file.
 
     Args:
       path: The file.
