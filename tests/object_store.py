@@ -42,7 +42,8 @@ class Faulty:
             time.sleep(1.5)
         answer = b"".join(self._application(environ, start))
         if fault in ("lost", "break"):
-            yield answer[: len(answer) // 2] if fault == "break" else b""
+            if fault == "break":
+                yield answer[: len(answer) // 2]
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionError("the connection breaks")
         yield answer

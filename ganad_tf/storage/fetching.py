@@ -97,8 +97,10 @@ def _is_fetched(folder: Folder, index: Index, unit: str, objects: Objects, versi
 def _get(folder: Folder, name: str, path: Path, stored: Stored) -> None:
     if folder.kind in SPARSE and stored.size and path.suffix.lower() not in TEXTS:
         placeholders.make(path, stored)
-    else:
-        folder.store.fetch(folder.url_of(name), path, stored)
+        if placeholders.is_placeholder(path):
+            return
+    # Also where the file system has no sparse files.
+    folder.store.fetch(folder.url_of(name), path, stored)
 
 
 def _superfluous(folder: Folder, unit: str, known: Known, objects: Objects, *, is_new: bool) -> list[str]:
