@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ganad_tf import config as configuration
-from ganad_tf.cli import workflow
+from ganad_tf.cli import terminal, workflow
 from ganad_tf.config import Config
 from ganad_tf.config.paths import is_url
 from ganad_tf.errors import ConfigError
@@ -63,7 +63,8 @@ def directories(options: argparse.Namespace) -> Iterator[None]:
         reads.remove(f"{options.mode}_directory")
     for directory in reads:
         mode = options.mode if directory == CACHE else None
-        workspace.fetch(mode, options.machine, [directory])
+        with terminal.bar(f"{directory} fetch", "unit") as progress:
+            workspace.fetch(mode, options.machine, [directory], progress)
     if config.dataset.name == "synthetic" and options.verb.__name__ in ("prepare", "run"):
         workflow.make_synthetic(config, options.mode)
         workspace.publish_recordings(options.mode)

@@ -7,9 +7,11 @@ unit meanwhile: what is published wins.
 import logging
 import time
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from ganad_tf.clips import Progress
 from ganad_tf.storage import placeholders
 from ganad_tf.storage.folder import Folder, Index, Known
 from ganad_tf.storage.store import ConflictError, Stored
@@ -21,16 +23,24 @@ PAUSES = (2, 10)  # before a unit that is being published is looked at again, in
 TEXTS = (".csv", ".json", ".txt", ".yaml", ".yml", ".config")  # fetched where other files are placeholders
 SPARSE = ("dev_directory", "eval_directory", "export_directory")  # of which placeholders are made
 
+CONNECTIONS = 8
+
 Objects = dict[str, Stored]
 
 
-def fetch(folder: Folder, mode: str | None = None, machines: Collection[str] = ()) -> None:
+def fetch(
+    folder: Folder,
+    mode: str | None = None,
+    machines: Collection[str] = (),
+    progress: Progress = lambda items, _: items,
+) -> None:
     """Brings the local image of a directory up to date.
 
     Args:
       folder: The directory.
       mode: `dev` or `eval`; None for both.
       machines: Machine types; none for all.
+      progress: Displays the progress.
 
     Raises:
       ConfigError: If there is no such bucket, or there are no credentials.
@@ -39,9 +49,9 @@ def fetch(folder: Folder, mode: str | None = None, machines: Collection[str] = (
     chosen = frozenset(machines)
     with folder.index() as index:
         there = _find(folder, mode, chosen)
-        for unit in sorted({*there, *index.units}):
-            if concerns(folder.kind, unit, mode, chosen):
-                _fetch_unit(folder, index, unit, there.get(unit, {}))
+        units = [unit for unit in sorted({*there, *index.units}) if concerns(folder.kind, unit, mode, chosen)]
+        for unit in progress(units, len(units)):
+            _fetch_unit(folder, index, unit, there.get(unit, {}))
     folder.path.mkdir(parents=True, exist_ok=True)
 
 
@@ -74,27 +84,31 @@ def _is_fetched(folder: Folder, index: Index, unit: str, objects: Objects, versi
     """Brings the local files of a unit up to date; False if it was replaced meanwhile, and is here no longer."""
     known = index.units.pop(unit, Known())
     is_new = version != known.record or not known.files
-    files: dict[str, tuple[str, int, int]] = {}
+    kept = {
+        name: before
+        for name, before in known.files.items()
+        # An edited file of a unit that is unchanged in the store is kept, to be published.
+        if name in objects
+        and before[0] == objects[name].version
+        and (local := _local(folder.path / name))
+        and (not is_new or before[1:] == local)
+    }
+    missing = [name for name in objects if name not in kept]
     try:
-        for name, stored in objects.items():
-            path, before = folder.path / name, known.files.get(name)
-            # An edited file of a unit that is unchanged in the store is kept, to be published.
-            if before and before[0] == stored.version and _local(path) and (not is_new or before[1:] == _local(path)):
-                files[name] = before
-            else:
-                _get(folder, name, path, stored)
-                status = path.stat()
-                files[name] = (stored.version, status.st_size, status.st_mtime_ns)
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            list(pool.map(lambda name: _get(folder, name, objects[name]), missing))
     except ConflictError:
-        _remove(folder, [*known.files, *files])  # those of two units, perhaps
+        _remove(folder, [*known.files, *missing])  # those of two units, perhaps
         return False
+    fetched = {name: (objects[name].version, *_local(folder.path / name)) for name in missing}
     _remove(folder, _superfluous(folder, unit, known, objects, is_new=is_new and version is not None))
-    if files:
-        index.units[unit] = Known(version, files)
+    if objects:
+        index.units[unit] = Known(version, kept | fetched)
     return True
 
 
-def _get(folder: Folder, name: str, path: Path, stored: Stored) -> None:
+def _get(folder: Folder, name: str, stored: Stored) -> None:
+    path = folder.path / name
     if folder.kind in SPARSE and stored.size and path.suffix.lower() not in TEXTS:
         placeholders.make(path, stored)
         if placeholders.is_placeholder(path):
@@ -123,7 +137,7 @@ def _remove(folder: Folder, names: Collection[str]) -> None:
                 (folder.path / above).rmdir()
 
 
-def _local(path: Path) -> tuple[int, ...]:
+def _local(path: Path) -> tuple[int, int] | tuple[()]:
     """Size and modification time; empty if there is no file."""
     try:
         status = path.stat()

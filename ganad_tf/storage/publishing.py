@@ -12,17 +12,19 @@ import random
 import secrets
 import time
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from ganad_tf.errors import DataError
 from ganad_tf.files import checksummed
 from ganad_tf.storage.folder import Folder, Known
 from ganad_tf.storage.store import ConflictError, Stored
-from ganad_tf.storage.units import Content, Record, concerns, in_order
+from ganad_tf.storage.units import Content, Record, concerns, in_order, is_last
 
 logger = logging.getLogger(__name__)
 
 TRIES = 8  # to open a unit, or to write a file that others write too
+CONNECTIONS = 8
 
 States = Mapping[str, tuple[int, int]]
 
@@ -145,15 +147,18 @@ def _write_files(
     Raises:
       ConflictError: If the record is no longer `own`.
     """
-    written = {}
-    for name, content in contents.items():
+
+    def write(name: str) -> Content:
         there = reusable.get(name)
-        if there and there.sha256 == content.sha256:
-            written[name] = there
-            continue
+        if there and there.sha256 == contents[name].sha256:
+            return there
         expected = objects[name].version if name in objects else None
-        written[name] = replace(content, version=_write_file(folder, unit, own, name, expected))
-    return written
+        return replace(contents[name], version=_write_file(folder, unit, own, name, expected))
+
+    first = [name for name in contents if not is_last(name)]
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        written = dict(zip(first, pool.map(write, first), strict=True))
+    return written | {name: write(name) for name in contents if is_last(name)}
 
 
 def _write_file(folder: Folder, unit: str, own: str, name: str, expected: str | None) -> str:

@@ -61,10 +61,11 @@ def concerns(kind: str, unit: str, mode: str | None, machines: frozenset[str]) -
 
 def in_order(names: Mapping[str, Any]) -> list[str]:
     """Names of a unit's files, those that say that others are complete last."""
-    return sorted(names, key=lambda name: (_is_last(name), name))
+    return sorted(names, key=lambda name: (is_last(name), name))
 
 
-def _is_last(name: str) -> bool:
+def is_last(name: str) -> bool:
+    """Whether a file says that others are complete."""
     base = name.rpartition("/")[2]
     return base in LAST or base.startswith("score_origin_")
 

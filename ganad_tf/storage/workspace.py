@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganad_tf.clips import Clip
+from ganad_tf.clips import Clip, Progress
 from ganad_tf.config import Config, Mode
 from ganad_tf.config.sections import Storage
 from ganad_tf.config.storage import DIRECTORIES
@@ -96,7 +96,11 @@ class Workspace:
         return [folder for path, folder in found.items() if storage.location(path) != str(path)]
 
     def fetch(
-        self, mode: Mode | None = None, machines: Collection[str] = (), directories: Iterable[str] = DIRECTORIES
+        self,
+        mode: Mode | None = None,
+        machines: Collection[str] = (),
+        directories: Iterable[str] = DIRECTORIES,
+        progress: Progress = lambda items, _: items,
     ) -> None:
         """Fetches what is missing in the local images or has changed; of recordings and exports, placeholders.
 
@@ -104,6 +108,7 @@ class Workspace:
           mode: `dev` or `eval`; None for both.
           machines: Machine types; none for all.
           directories: Settings, such as `cache_directory`.
+          progress: Displays the progress.
 
         Raises:
           ConfigError: If a file system is not installed, there are no credentials, or there is no such bucket.
@@ -111,7 +116,7 @@ class Workspace:
         """
         for folder in self.folders(directories):
             placeholders.describe_scratch(self.config.storage)
-            fetching.fetch(folder, mode, machines)
+            fetching.fetch(folder, mode, machines, progress)
 
     def place(self, clips: Iterable[Clip], mode: Mode) -> None:
         """Makes placeholders of recordings that another process has listed, in the place of a scan of its own."""
