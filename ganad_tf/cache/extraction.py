@@ -45,11 +45,22 @@ def log_mels(
     Raises:
       MemoryShortageError: If memory runs out.
     """
-    long = {clip for clip in clips if _may_be_long(clip, directory, config)}
-    short = [clip for clip in clips if clip not in long]
+    short, long = _by_length(config, clips, directory)
     layer, reader = feature_layer(config.audio, config.feature), _Reader(config, directory, examinations)
     yield from _in_parallel(layer, reader, short, threads)
-    yield from _one_by_one(layer, reader, [clip for clip in clips if clip in long])
+    yield from _one_by_one(layer, reader, long)
+
+
+def in_order(config: Config, clips: Sequence[Clip], directory: Path) -> list[Clip]:
+    """The clips in the order of `log_mels`."""
+    short, long = _by_length(config, clips, directory)
+    return [*short, *long]
+
+
+def _by_length(config: Config, clips: Sequence[Clip], directory: Path) -> tuple[list[Clip], list[Clip]]:
+    """Short clips and long ones."""
+    long = {clip for clip in clips if _may_be_long(clip, directory, config)}
+    return [clip for clip in clips if clip not in long], [clip for clip in clips if clip in long]
 
 
 def _may_be_long(clip: Clip, directory: Path, config: Config) -> bool:

@@ -6,17 +6,16 @@ Only missing clips are read: after a crash, after clips were added, or after a s
 import dataclasses
 import functools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ganad_tf.audio import augment
 from ganad_tf.audio.sound_checks import Examination
-from ganad_tf.cache import contents, copies, extraction, manifest, records
+from ganad_tf.cache import blocks, contents, copies, extraction, manifest, records
+from ganad_tf.cache.blocks import Block
 from ganad_tf.cache.directory import Cache
-from ganad_tf.cache.extraction import LogMels
 from ganad_tf.cache.manifest import Manifest, SkippedClip
 from ganad_tf.clips import COPIES, Clip, Progress
 from ganad_tf.config import Config
@@ -26,9 +25,6 @@ from ganad_tf.files.throttle import Throttle
 from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
-
-CLIPS_PER_SHARD = 64
-SHARD_BYTES = 2**25  # of log-mels, from which a shard is full, such as 64 clips of 33 s
 
 
 @dataclass(frozen=True)
@@ -71,23 +67,75 @@ def prepare_cache(
         kept, and the next call goes on from there. Also if another process writes the cache, or memory runs out.
       ConfigError: If the feature settings are not valid.
     """
+    with closing(preparing(run, split, fresh=fresh)) as steps:
+        while True:
+            try:
+                missing = next(steps)
+            except StopIteration as end:
+                result: PreparationResult = end.value
+                return result
+            missing.read(progress, threads)
+
+
+class MissingClips:
+    """Clips that a cache lacks; the cache is locked until they are there.
+
+    Attributes:
+      block: The clips.
+      current: Manifest of the cache, not complete.
+      bad: Clips that turned out to be unusable.
+      sums: Sums of the cached spectra.
+    """
+
+    def __init__(self, block: Block, current: Manifest, sums: records.RunningStatistics) -> None:
+        self.block, self.current, self.sums = block, current, sums
+        self.bad: list[SkippedClip] = []
+
+    def read(self, progress: Progress, threads: int) -> None:
+        """Reads the clips in this process, shard by shard."""
+        path, block, throttle = self.block.cache, self.block, Throttle()
+        examinations: dict[str, Examination] = {}
+        log_mels = extraction.log_mels(block.config, block.clips, block.directory, examinations, threads)
+        shown = progress(log_mels, len(block.clips))
+        for good in blocks.shards(iter(shown), self.bad, examinations):
+            appended = records.append(path, self.current, good, self.sums)
+            self.current = contents.with_contents(appended, len(good), examinations)
+            throttle(functools.partial(manifest.save, path, self.current))
+
+    def take_over(self, finished: Sequence[Block]) -> None:
+        """Takes the clips from blocks, all of them and in their order, that other processes have finished.
+
+        Raises:
+          DataError: If a block is damaged.
+        """
+        for block in finished:
+            self.current = blocks.take_over(block, self.current, self.bad, self.sums)
+        manifest.save(self.block.cache, self.current)
+        blocks.remove(self.block.cache)
+
+
+def preparing(run: MachineRun, split: str, *, fresh: bool = False) -> Generator[MissingClips, None, PreparationResult]:
+    """Brings a cache up to date as `prepare_cache`; yields what has to be read by the caller, once or more often.
+
+    The caller closes the generator. What has been read until then is kept.
+    """
     cache = Cache(run, split)
     if run.config.dataset.name == "imported":  # can't be recomputed, so it is only checked
         current = cache.current()
         return PreparationResult(0, len(current.entries), 0, current.skipped)
     with lock.exclusive(cache.path):
-        result = _bring_up_to_date(cache, progress, fresh=fresh, threads=threads)
+        result = yield from _bringing_up_to_date(cache, fresh=fresh)
     copied = copies.run_of_copies(run, cache.load().entries) if split == "train" else None
     if copied:
         if run.config.augmentation.waveform.background:
             augment.background_files(run.config.augmentation.waveform.background)  # before the first copy
         of_copies = Cache(copied, COPIES)
         with lock.exclusive(of_copies.path):
-            _bring_up_to_date(of_copies, progress, fresh=fresh, threads=threads)
+            yield from _bringing_up_to_date(of_copies, fresh=fresh)
     return result
 
 
-def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads: int) -> PreparationResult:
+def _bringing_up_to_date(cache: Cache, *, fresh: bool) -> Generator[MissingClips, None, PreparationResult]:
     run, split, path = cache.run, cache.split, cache.path
     config, listing = run.config, run.listing
     clips = listing.clips_of(split)
@@ -113,26 +161,24 @@ def _bring_up_to_date(cache: Cache, progress: Progress, *, fresh: bool, threads:
     sums = records.RunningStatistics()
     for _, log_mel in records.read(path, kept):
         sums.add(log_mel)
-    bad: list[SkippedClip] = []
-    examinations: dict[str, Examination] = {}
-    throttle = Throttle()
-    log_mels = progress(extraction.log_mels(config, todo, listing.directory, examinations, threads), len(todo))
+    block = Block(path, cache.fingerprint, cache.source, config, listing.directory, tuple(todo))
+    missing = MissingClips(block, current, sums)
     try:
-        for good in _shards(iter(log_mels), bad, examinations):
-            current = contents.with_contents(records.append(path, current, good, sums), len(good), examinations)
-            throttle(functools.partial(manifest.save, path, current))
+        yield missing
     finally:
-        manifest.save(path, current)
+        manifest.save(path, missing.current)
+    bad = missing.bad
     if bad and config.on_bad_clip == "error":
         raise DataError(_name_all(bad, len(clips)))
-    if not current.entries:
+    if not missing.current.entries:
         raise DataError(
             f"None of the {len(clips)} {split} clips of {run.machine} can be used:\n  "
             + "\n  ".join(c.reason for c in bad)
         )
     for clip in bad:
         logger.warning("left out: %s", clip.reason)
-    records.finish(path, dataclasses.replace(current, skipped=(*skipped, *bad)), sums)
+    records.finish(path, dataclasses.replace(missing.current, skipped=(*skipped, *bad)), sums)
+    blocks.remove(path)  # of an earlier command
     return PreparationResult(len(todo) - len(bad), len(kept), n_dropped, (*skipped, *bad))
 
 
@@ -175,29 +221,6 @@ def _compare(
     skipped = tuple(clip for clip in before.skipped if clip.stamp in stamps)
     unusable = {clip.stamp for clip in skipped}
     return kept, [clip for clip in todo if clip.stamp not in unusable], skipped
-
-
-def _shards(
-    log_mels: LogMels, bad: list[SkippedClip], examinations: Mapping[str, Examination]
-) -> Iterator[list[tuple[Clip, np.ndarray]]]:
-    """Groups usable log-mels into shards; adds unusable clips to `bad`."""
-    good: list[tuple[Clip, np.ndarray]] = []
-    n_clips = n_bytes = 0
-    for clip, log_mel in log_mels:
-        n_clips += 1
-        if isinstance(log_mel, DataError):
-            sha256 = examinations[clip.key].sha256
-            part = (clip.channel, clip.span, clip.copy)
-            bad.append(SkippedClip(clip.file, clip.size, clip.mtime_ns, str(log_mel), sha256, *part))
-        else:
-            good.append((clip, log_mel))
-            n_bytes += log_mel.nbytes
-        if n_clips == CLIPS_PER_SHARD or n_bytes >= SHARD_BYTES:
-            if good:
-                yield good
-            good, n_clips, n_bytes = [], 0, 0
-    if good:
-        yield good
 
 
 def _name_all(bad: Sequence[SkippedClip], n_clips: int) -> str:

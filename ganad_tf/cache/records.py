@@ -35,9 +35,13 @@ class RunningStatistics:
         """Adds the spectra of a clip, `[frames, mels]`."""
         for begin in range(0, len(log_mel), SPECTRA_AT_ONCE):
             values = log_mel[begin : begin + SPECTRA_AT_ONCE].astype(np.float64)
-            self.count += len(values)
-            self.total = self.total + values.sum(axis=0)
-            self.squares = self.squares + np.einsum("fm,fm->m", values, values)
+            self.add_sums(len(values), values.sum(axis=0), np.einsum("fm,fm->m", values, values))
+
+    def add_sums(self, count: int, total: np.ndarray, squares: np.ndarray) -> None:
+        """Adds sums of `count` spectra and of their squares, `[mels]` float64."""
+        self.count += count
+        self.total = self.total + total
+        self.squares = self.squares + squares
 
     def statistics(self) -> Statistics:
         """Mean and standard deviation of the spectra so far."""
@@ -54,9 +58,7 @@ def append(
     Returns:
       The manifest with the new entries, for the caller to save.
     """
-    taken = {shard.file for shard in current.shards}
-    numbered = (f"{current.fingerprint}-{number:05d}.tfrecord" for number in itertools.count())
-    name = next(name for name in numbered if name not in taken)
+    name = free_name(current)
     with atomic.replacing(cache / name) as temporary:
         with tensorflow_errors.as_oserror(), tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
             for clip, log_mel in log_mels:
@@ -66,6 +68,13 @@ def append(
             shard = Shard(name, temporary.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
     entries = (Entry(clip, name, index, len(log_mel)) for index, (clip, log_mel) in enumerate(log_mels))
     return dataclasses.replace(current, entries=(*current.entries, *entries), shards=(*current.shards, shard))
+
+
+def free_name(current: Manifest) -> str:
+    """File name of the next shard."""
+    taken = {shard.file for shard in current.shards}
+    numbered = (f"{current.fingerprint}-{number:05d}.tfrecord" for number in itertools.count())
+    return next(name for name in numbered if name not in taken)
 
 
 def finish(cache: Path, current: Manifest, sums: RunningStatistics) -> Manifest:

@@ -11,6 +11,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,25 +21,32 @@ from ganad_tf.errors import DataError
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 0.2  # a process that has just finished may be deleting the lock file
+_patience = ContextVar("patience", default=PATIENCE_SECONDS)
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextmanager
-def exclusive(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[None]:
+def waiting(seconds: float) -> Iterator[None]:
+    """Lets `exclusive` wait for another process, in this thread while the block runs."""
+    token = _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
     """Holds the lock of `path`, a file or folder that is about to be written.
 
     Where the lock file can't be created, nothing is locked: the write itself fails and reports why.
-
-    Args:
-      path: The file or folder.
-      patience_seconds: Seconds to wait for another process that holds it.
 
     Raises:
       DataError: If another process holds the lock; names the process and its host.
     """
     file = path.with_name(f".{path.name}.lock")
     holder = path.with_name(f".{path.name}.holder")
-    lock = FileLock(file, timeout=patience_seconds, fallback_to_soft=False)  # a soft lock outlives a killed process
+    lock = FileLock(file, timeout=_patience.get(), fallback_to_soft=False)  # a soft lock outlives a killed process
     if not _is_acquired(lock, path, holder):
         yield
         return

@@ -101,7 +101,7 @@ class Folder:
     def index(self) -> Iterator["Index"]:
         """The index of the directory, locked, and saved at the end."""
         self._index.parent.mkdir(parents=True, exist_ok=True)
-        with lock.exclusive(self._index, PATIENCE_SECONDS):
+        with lock.waiting(PATIENCE_SECONDS), lock.exclusive(self._index):
             index = Index(self._index)
             try:
                 yield index
