@@ -55,7 +55,7 @@ def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=_path, default=out, metavar="DIR", help="output directory (default: ./ganad-demo)"
     )
-    parser.set_defaults(mode="dev", fresh=False)
+    parser.set_defaults(mode="dev", fresh=False, ray=None, only_failed=False)
     _add_overrides(parser)
 
 
@@ -131,6 +131,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _add_stage(parser: argparse.ArgumentParser, *, folder: bool = False) -> None:
     _add_experiment(parser, folder=folder)
     parser.add_argument("--fresh", action="store_true", help="start anew instead of reusing earlier work")
+    what = "run on a Ray cluster of which this machine is a node, or, with `local`, on all cores of this machine"
+    parser.add_argument("--ray", metavar="local|HOST:PORT", help=what)
+    what = "only the machine types of which the same command has failed"
+    parser.add_argument("--only-failed", action="store_true", help=what)
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from ganad_tf import __version__, datasets
 from ganad_tf import config as configuration
-from ganad_tf.cli import projects, terminal, workflow
+from ganad_tf.cli import projects, terminal, wide, workflow
 from ganad_tf.cli.projects import Project
 from ganad_tf.clips import SPLITS
 from ganad_tf.config import Config, layers
@@ -32,6 +32,8 @@ _ADVICE = "For a folder of recordings: --fresh begins again, --out DIR keeps bot
 
 def run(options: argparse.Namespace) -> None:
     """Runs all stages for a folder of recordings, and writes report and exported models."""
+    if options.only_failed:
+        raise ConfigError(f"Expected a CONFIG.yaml with --only-failed. Received: {options.config}, a folder.")
     if options.mode == "eval":
         raise ConfigError(
             "Expected --dev with a folder of recordings; `ganad predict` judges new recordings by its exported model."
@@ -54,7 +56,8 @@ def run(options: argparse.Namespace) -> None:
             stages.prepare_all(workflow.systems(runs), SPLITS, fresh=True)  # before anything is selected by them
         if _select(runs, project, folder, mapping, fresh=options.fresh):
             runs = _runs(options, project, mapping)
-        workflow.run_all(runs, options, has_fresh_caches=options.fresh)
+        errors = workflow.run_all(runs, options, has_fresh_caches=options.fresh)
+        wide.conclude(options, runs, errors)
     results = workflow.areas(runs, keep=bool(options.machine))
     print(decisions.table(runs, results))
     page = workflow.write_report([Path(mapping["result_directory"])], project.report, N_CLIPS)

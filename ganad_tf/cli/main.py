@@ -17,7 +17,18 @@ import yaml
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
-from ganad_tf.cli import arguments, export_verbs, folders, interrupts, listing, remote, streams, terminal, workflow
+from ganad_tf.cli import (
+    arguments,
+    export_verbs,
+    folders,
+    interrupts,
+    listing,
+    remote,
+    streams,
+    terminal,
+    wide,
+    workflow,
+)
 from ganad_tf.clips import SPLITS
 from ganad_tf.config import Config
 from ganad_tf.errors import ConfigError, GanadError
@@ -86,18 +97,25 @@ def list_(options: argparse.Namespace) -> None:
 
 def prepare(options: argparse.Namespace) -> None:
     """Compute the log-mels of the recordings and store them in the cache."""
+    if wide.nothing_failed(options):
+        return
     terminal.import_tensorflow()
     from ganad_tf.cli import stages
 
     config = configuration.load(options.config, options.set)
     workflow.make_synthetic(config, options.mode)
     runs = workflow.runs_of(options, config)
-    stages.prepare_all(workflow.systems(runs) or runs, SPLITS, fresh=options.fresh)
+    with wide.workers(options) as workers:
+        prepared = workflow.systems(runs) or runs
+        errors = stages.prepare_each(prepared, SPLITS, fresh=options.fresh, workers=workers)
+    wide.conclude(options, runs, errors)
     workflow.warn_of_oddities(runs)
 
 
 def train(options: argparse.Namespace) -> None:
     """Train one detector per machine type on its normal training clips."""
+    if wide.nothing_failed(options):
+        return
     runs = workflow.runs_of(options)
     systems = workflow.systems(runs)
     if not systems:
@@ -110,7 +128,9 @@ def train(options: argparse.Namespace) -> None:
 
     datasets.refuse_foreign(runs)
     stages.check(systems)
-    stages.train_all(systems, fresh=options.fresh)
+    with wide.workers(options) as workers:
+        errors = stages.on_workers(stages.train_units(systems, fresh=options.fresh), workers)
+    wide.conclude(options, runs, errors)
 
 
 def select(options: argparse.Namespace) -> None:
@@ -153,15 +173,12 @@ def search(options: argparse.Namespace) -> None:
 
 def score(options: argparse.Namespace) -> None:
     """Write anomaly scores and decisions for the test clips."""
+    if wide.nothing_failed(options):
+        return
     runs = workflow.runs_of(options)
-    systems = workflow.systems(runs)
-    if systems:
-        terminal.import_tensorflow()
-        from ganad_tf.cli import stages
-
-        stages.score_all(systems, fresh=options.fresh, command=options.command)
-        workflow.warn_of_oddities(runs)
-    workflow.finish_scores(runs, options.command)
+    errors = workflow.score_all(runs, options)
+    workflow.finish_scores(wide.without(runs, errors), options.command)
+    wide.conclude(options, runs, errors)
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -200,6 +217,8 @@ def run(options: argparse.Namespace) -> None:
     """Run all stages: prepare, train, score and, if there are labels, evaluate; of a folder also report and export."""
     if Path(options.config).is_dir():
         folders.run(options)
+        return
+    if wide.nothing_failed(options):
         return
     if options.out:
         raise ConfigError(f"Expected a folder of recordings with --out. Received: {options.config}.")
@@ -247,8 +266,11 @@ def demo(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace, config: Config) -> None:
     workflow.make_synthetic(config, options.mode)
     runs = workflow.runs_of(options, config)
-    workflow.run_all(runs, options)
-    workflow.evaluate_labelled(runs, keep=bool(options.machine))
+    errors = workflow.run_all(runs, options)
+    scored = wide.without(runs, errors)
+    if scored:
+        workflow.evaluate_labelled(scored, keep=bool(options.machine or errors))
+    wide.conclude(options, runs, errors)
 
 
 def _evaluate_others(options: argparse.Namespace) -> None:

@@ -1,18 +1,23 @@
 """The stages over all machine types of an experiment, one after another."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ganad_tf import datasets, runtime
 from ganad_tf.cache.directory import Cache
-from ganad_tf.cache.prepare import cache_paths, prepare_cache
+from ganad_tf.cache.prepare import PreparationResult, cache_paths, prepare_cache
 from ganad_tf.cli import terminal
+from ganad_tf.cli.preparing import Caching, prepare_in_blocks
 from ganad_tf.config.sections import Fit
+from ganad_tf.engine import driver
+from ganad_tf.engine.driver import HereWorkers, Workers
+from ganad_tf.engine.units import Unit
 from ganad_tf.errors import DataError, GanadError, StageInterrupt, StorageError, WriteError
+from ganad_tf.files import checksummed
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.fit import check_clip_count
 from ganad_tf.scoring.model_directory import ModelDirectory
@@ -33,8 +38,12 @@ def check(runs: Sequence[MachineRun]) -> None:
       ConfigError: If the settings don't fit a detector.
       DataError: If there are too few training clips for the density.
     """
+    built = set()
     for run in runs:
-        build(run.config, run.listing.machine_ids)
+        settings = checksummed.fingerprint([run.config.training_settings(), run.listing.machine_ids])
+        if settings not in built:  # a fleet has the same for all of its machines
+            build(run.config, run.listing.machine_ids)
+            built.add(settings)
         if run.listing.clips_of("train"):
             check_clip_count(run, run.listing.clips_of("train"))
 
@@ -45,41 +54,97 @@ def prepare_all(runs: Sequence[MachineRun], splits: Sequence[str], *, fresh: boo
     Raises:
       DataError: If clips can't be used; names those of all machine types.
     """
-    faults: list[GanadError] = []
-    prepared: dict[tuple[Path, ...], str] = {}  # members of an ensemble share caches
+    faults = prepare_each(runs, splits, fresh=fresh)
+    if faults:
+        raise DataError("\n".join(dict.fromkeys(map(str, faults.values()))))
+
+
+def prepare_each(
+    runs: Sequence[MachineRun], splits: Sequence[str], *, fresh: bool = False, workers: Workers | None = None
+) -> dict[str, Exception]:
+    """Brings all caches up to date, or recomputes them if `fresh`.
+
+    Args:
+      runs: The systems; members of an ensemble share caches.
+      splits: The clips to prepare.
+      fresh: Whether all clips are read again.
+      workers: Workers of a cluster, which read clips in blocks; None for this process.
+
+    Returns:
+      Errors by machine type; that of files that belong to none has an empty name.
+
+    Raises:
+      WriteError: If a file can't be written.
+    """
+    errors: dict[str, Exception] = {}
     try:
         datasets.refuse_foreign(runs)
     except DataError as error:
-        faults.append(error)
+        errors[""] = error
+    caches = _caches(runs, splits)
+    if workers and workers.are_elsewhere:
+        prepare_in_blocks(caches, workers, fresh=fresh)
+    else:
+        for cache in caches:
+            _prepare_here(cache, fresh=fresh)
+    for cache in caches:
+        name = cache.run.machine
+        if cache.error:
+            errors[name] = DataError(f"{errors[name]}\n{cache.error}") if name in errors else cache.error
+        elif cache.result:
+            _log_prepared(cache, cache.result)
+    return errors
+
+
+def _caches(runs: Sequence[MachineRun], splits: Sequence[str]) -> list[Caching]:
+    """The different caches of systems."""
+    found: dict[tuple[Path, ...], Caching] = {}
+    names: set[str] = set()
     for run in runs:
         for split in splits:
             paths = cache_paths(run, split)
-            if not run.listing.clips_of(split) or paths in prepared:
-                continue
-            is_second = f"{run.machine} {split}" in prepared.values()
-            prepared[paths] = f"{run.machine} {split}"
-            title = run.title if is_second else run.machine
-            try:
-                with _preparing(run, split), terminal.bar(f"{title} {split}") as bar:
-                    done = prepare_cache(run, split, progress=bar, fresh=fresh)
-            except (StorageError, WriteError):
-                raise
-            except DataError as error:
-                faults.append(error)
-                continue
-            if (done.n_new, done.n_dropped) == (0, 0):
-                logger.debug("%s %s: %d clips are in the cache, nothing has changed", title, split, done.n_kept)
-                continue
-            counts = (done.n_new, done.n_kept, done.n_dropped, len(done.skipped))
-            logger.info("%s %s: %d clips prepared, %d kept, %d dropped, %d left out", title, split, *counts)
-    if faults:
-        raise DataError("\n".join(dict.fromkeys(map(str, faults))))
+            if run.listing.clips_of(split) and paths not in found:
+                name = f"{run.machine} {split}"
+                found[paths] = Caching(run, split, run.title if name in names else run.machine)
+                names.add(name)
+    return list(found.values())
+
+
+def _prepare_here(cache: Caching, *, fresh: bool) -> None:
+    """Brings a cache up to date in this process."""
+    try:
+        with _preparing(cache.run, cache.split), terminal.bar(f"{cache.title} {cache.split}") as bar:
+            cache.result = prepare_cache(cache.run, cache.split, progress=bar, fresh=fresh)
+    except (StorageError, WriteError):
+        raise
+    except DataError as error:
+        cache.error = error
+
+
+def _log_prepared(cache: Caching, done: PreparationResult) -> None:
+    if (done.n_new, done.n_dropped) == (0, 0):
+        nothing = "%s %s: %d clips are in the cache, nothing has changed"
+        logger.debug(nothing, cache.title, cache.split, done.n_kept)
+        return
+    counts = (done.n_new, done.n_kept, done.n_dropped, len(done.skipped))
+    logger.info("%s %s: %d clips prepared, %d kept, %d dropped, %d left out", cache.title, cache.split, *counts)
 
 
 def train_all(runs: Sequence[MachineRun], *, fresh: bool = False) -> None:
     """Trains a detector for each machine type that has training clips; evaluation data need none.
 
-    Resumes interrupted trainings and keeps existing detectors, unless `fresh`.
+    Resumes interrupted trainings and keeps existing detectors, unless `fresh`. A machine type that fails does not stop
+    the others.
+
+    Raises:
+      DataError: If a machine type of the development data has no training clips.
+      GanadError: If a training fails.
+    """
+    driver.refuse(driver.failures(driver.run(train_units(runs, fresh=fresh), HereWorkers())), n_machines(runs))
+
+
+def train_units(runs: Sequence[MachineRun], *, fresh: bool = False) -> list[Unit]:
+    """One unit per system that is to be trained.
 
     Raises:
       DataError: If a machine type of the development data has no training clips.
@@ -95,16 +160,26 @@ def train_all(runs: Sequence[MachineRun], *, fresh: bool = False) -> None:
             )
         find_detector(run)  # raises if there is no detector of the development data
         logger.info("%s: no training clips in %s, the detector of --dev will score it", run.title, directory)
-    if any(run.config.deterministic for run in runs):
+    deterministic = any(run.config.deterministic for run in runs)
+    trained = [run for run in runs if run not in without]
+    return [Unit("train", run.title, run.machine, train_one, (run, fresh, deterministic)) for run in trained]
+
+
+def train_one(run: MachineRun, fresh: bool, deterministic: bool) -> None:
+    """Trains and calibrates one system.
+
+    Args:
+      run: The system's run.
+      fresh: Whether to start anew.
+      deterministic: Whether a system of the command is to be reproducible, which holds for the whole process.
+    """
+    if deterministic:
         runtime.deterministic()
-    for run in runs:
-        if run in without:
-            continue
-        runtime.forget_models()
-        with _training(run), terminal.epochs(run.config.fit, f"{run.title} train") as callbacks:
-            train_detector(run, callbacks=callbacks, fresh=fresh)
-        with _calibrating(run):
-            calibrate_detector(run, show=partial(show_training, run.config.fit))
+    runtime.forget_models()
+    with _training(run), terminal.epochs(run.config.fit, f"{run.title} train") as callbacks:
+        train_detector(run, callbacks=callbacks, fresh=fresh)
+    with _calibrating(run):
+        calibrate_detector(run, show=partial(show_training, run.config.fit))
 
 
 def show_training(fit: Fit, label: str) -> AbstractContextManager[tuple[Any, ...]]:
@@ -114,14 +189,64 @@ def show_training(fit: Fit, label: str) -> AbstractContextManager[tuple[Any, ...
 
 
 def score_all(runs: Sequence[MachineRun], *, fresh: bool = False, command: str = "") -> None:
-    """Scores the test clips of each machine type; resumes interrupted scorings, unless `fresh`."""
+    """Scores the test clips of each machine type; resumes interrupted scorings, unless `fresh`.
+
+    Raises:
+      GanadError: If there is no detector, clips can't be used, or a scoring fails.
+    """
     for run in runs:
         find_detector(run)  # fail early, before clips are read
     prepare_all(runs, ("test",))
+    units = score_units(runs, fresh=fresh, command=command)
+    driver.refuse(driver.failures(driver.run(units, HereWorkers())), n_machines(runs))
+
+
+def score_units(runs: Sequence[MachineRun], *, fresh: bool, command: str, after: Sequence[Unit] = ()) -> list[Unit]:
+    """One unit per system that is to be scored; it needs that of `after` which trains the system."""
+    trainings = {unit.name: unit.key for unit in after}
+    return [
+        Unit("score", run.title, run.machine, score_one, (run, fresh, command), _needs(trainings, run)) for run in runs
+    ]
+
+
+def score_one(run: MachineRun, fresh: bool, command: str) -> None:
+    """Scores the test clips of one system.
+
+    Args:
+      run: The system's run.
+      fresh: Whether all clips are scored again.
+      command: The command line, to be recorded beside the scores.
+    """
+    with _scoring(run), terminal.bar(f"{run.title} score") as bar:
+        result = score_clips(run, progress=bar, fresh=fresh, command=command)
+        experiment.show_scores(run, result.model, result.fitted, scored=result.scores)
+
+
+def without_detector(runs: Sequence[MachineRun]) -> dict[str, Exception]:
+    """Errors of machine types that can't be scored, before clips are read."""
+    errors: dict[str, Exception] = {}
     for run in runs:
-        with _scoring(run), terminal.bar(f"{run.title} score") as bar:
-            result = score_clips(run, progress=bar, fresh=fresh, command=command)
-            experiment.show_scores(run, result.model, result.fitted, scored=result.scores)
+        try:
+            find_detector(run)
+        except GanadError as error:
+            errors.setdefault(run.machine, error)
+    return errors
+
+
+def on_workers(units: Sequence[Unit], workers: Workers) -> dict[str, Exception]:
+    """Runs units and returns errors by machine type."""
+    show = terminal.units() if workers.are_elsewhere else nullcontext(lambda _: None)
+    with show as shown:
+        return driver.failures(driver.run(units, workers, shown))
+
+
+def n_machines(runs: Sequence[MachineRun]) -> int:
+    """Number of machine types."""
+    return len({run.machine for run in runs})
+
+
+def _needs(trainings: Mapping[str, str], run: MachineRun) -> tuple[str, ...]:
+    return (trainings[run.title],) if run.title in trainings else ()
 
 
 def parameters(runs: Sequence[MachineRun]) -> int:

@@ -17,6 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ganad_tf import heap
 from ganad_tf.cli import environment, interrupts
 from ganad_tf.config.sections import Fit
+from ganad_tf.engine.board import Board
 from ganad_tf.errors import StageInterrupt
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,33 @@ def byte_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """Yields `advance(n_bytes)` of a progress bar; negative numbers take back what has to be received again."""
     with _progress_display(label, "B", total) as shown:
         yield shown.update
+
+
+@contextmanager
+def units() -> Iterator[Callable[[Board], None]]:
+    """Yields `show(board)`, which logs a table of the units on a cluster, now and then and at the end."""
+    begin = last = time.monotonic()
+    latest: list[Board] = []
+
+    def show(board: Board) -> None:
+        nonlocal last
+        interrupts.check()
+        latest[:] = [board]
+        if time.monotonic() - last >= SECONDS_PER_LINE:
+            last = time.monotonic()
+            _log_table(board, last - begin)
+
+    try:
+        yield show
+    finally:
+        for board in latest:
+            _log_table(board, time.monotonic() - begin)
+
+
+def _log_table(board: Board, seconds: float) -> None:
+    for line in board.table():
+        logger.info("%s", line)
+    logger.info("%.0f s", seconds)
 
 
 class ProgressLines:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
-from ganad_tf.cli import terminal
+from ganad_tf.cli import terminal, wide
 from ganad_tf.clips import SPLITS
 from ganad_tf.config import Config, Mode
 from ganad_tf.errors import ConfigError
@@ -35,17 +35,26 @@ def is_ensemble(runs: Sequence[MachineRun]) -> bool:
     return bool(runs[0].config.ensemble.members)
 
 
-def run_all(runs: Sequence[MachineRun], options: argparse.Namespace, *, has_fresh_caches: bool = False) -> None:
+def run_all(
+    runs: Sequence[MachineRun], options: argparse.Namespace, *, has_fresh_caches: bool = False
+) -> dict[str, Exception]:
     """Runs all stages up to the scores; for an ensemble of mere result directories without TensorFlow.
 
     Args:
       runs: The machine types.
       options: Of the command line.
       has_fresh_caches: Whether --fresh has recomputed the caches already.
+
+    Returns:
+      Errors of machine types that were trained and scored on a cluster or in this process.
+
+    Raises:
+      DataError: If clips can't be used; on a cluster the other machine types go on.
     """
     if _has_labels(runs):
         official_files.refuse_unofficial(runs)  # before a training whose scores can't be evaluated
     trained = systems(runs)
+    errors: dict[str, Exception] = {}
     if trained:
         terminal.import_tensorflow()
         from ganad_tf.cli import stages
@@ -53,18 +62,50 @@ def run_all(runs: Sequence[MachineRun], options: argparse.Namespace, *, has_fres
         stages.check(trained)
         for run in runs:
             run.listing.require_clips("test")
-        stages.prepare_all(trained, SPLITS, fresh=options.fresh and not has_fresh_caches)
-        warn_of_oddities(runs)
-        stages.train_all(trained, fresh=options.fresh)
-        stages.score_all(trained, command=options.command)
-    finish_scores(runs, options.command)
+        with wide.workers(options) as workers:
+            fresh = options.fresh and not has_fresh_caches
+            errors = stages.prepare_each(trained, SPLITS, fresh=fresh, workers=workers)
+            if errors and not workers.are_elsewhere:
+                wide.conclude(options, runs, errors)
+            warn_of_oddities(wide.without(runs, errors))
+            ready = wide.without(trained, errors)
+            trainings = stages.train_units(ready, fresh=options.fresh)
+            scorings = stages.score_units(ready, fresh=False, command=options.command, after=trainings)
+            errors |= stages.on_workers([*trainings, *scorings], workers)
+    finish_scores(wide.without(runs, errors), options.command)
+    return errors
+
+
+def score_all(runs: Sequence[MachineRun], options: argparse.Namespace) -> dict[str, Exception]:
+    """Scores the test clips of the systems of all runs; returns errors by machine type.
+
+    Raises:
+      GanadError: If a machine type has no detector, or clips can't be used; on a cluster the others go on.
+    """
+    trained = systems(runs)
+    if not trained:
+        return {}
+    terminal.import_tensorflow()
+    from ganad_tf.cli import stages
+
+    with wide.workers(options) as workers:
+        errors = stages.without_detector(trained)
+        if not errors or workers.are_elsewhere:
+            errors |= stages.prepare_each(wide.without(trained, errors), ("test",), workers=workers)
+        if errors and not workers.are_elsewhere:
+            wide.conclude(options, runs, errors)
+        ready = wide.without(trained, errors)
+        units = stages.score_units(ready, fresh=options.fresh, command=options.command)
+        errors |= stages.on_workers(units, workers)
+    warn_of_oddities(wide.without(runs, errors))
+    return errors
 
 
 def finish_scores(runs: Sequence[MachineRun], command: str) -> None:
     """Combines the scores of an ensemble's members, and warns of too many alarms."""
     from ganad_tf.results import ensemble
 
-    if is_ensemble(runs):
+    if runs and is_ensemble(runs):
         for run in runs:
             ensemble.score_ensemble(run, command=command)
     decisions.warn_of_scored(runs)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from ganad_tf.engine.board import Board
@@ -15,7 +15,13 @@ Show = Callable[[Board], None]
 
 
 class Workers(Protocol):
-    """The places where units run."""
+    """The places where units run.
+
+    Attributes:
+      are_elsewhere: Whether they are other processes than this one.
+    """
+
+    are_elsewhere: bool
 
     def wants(self, n_ready: int) -> int:
         """Number of units to start now, of so many that are ready."""
@@ -29,6 +35,8 @@ class Workers(Protocol):
 
 class HereWorkers:
     """This process: one unit after another."""
+
+    are_elsewhere = False
 
     def __init__(self) -> None:
         self._unit: Unit | None = None
@@ -100,7 +108,7 @@ def failures(outcomes: dict[str, Outcome]) -> dict[str, Exception]:
     return errors
 
 
-def refuse(errors: dict[str, Exception], n_machines: int) -> None:
+def refuse(errors: Mapping[str, Exception], n_machines: int) -> None:
     """Names the machine types that have failed.
 
     Args:

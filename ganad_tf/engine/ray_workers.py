@@ -101,6 +101,8 @@ class RayWorkers:
       settings: Settings of each worker.
     """
 
+    are_elsewhere = True
+
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._versions = versions.versions()
