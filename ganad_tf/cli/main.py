@@ -156,6 +156,8 @@ def select(options: argparse.Namespace) -> None:
 
 def search(options: argparse.Namespace) -> None:
     """Search settings for each machine type: try those of the section `search`, and rank them."""
+    if wide.nothing_failed(options):
+        return
     if options.mode == "eval":
         raise ConfigError("Expected --dev to search settings: evaluation data have no clips to train on and no labels.")
     try:

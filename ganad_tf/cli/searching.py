@@ -3,21 +3,26 @@
 import argparse
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets, runtime
-from ganad_tf.cli import stages, workflow
+from ganad_tf.cli import stages, terminal, wide, workflow
 from ganad_tf.clips import SPLITS
 from ganad_tf.config import Config, layers
-from ganad_tf.errors import ConfigError, DataError, StageInterrupt
+from ganad_tf.engine import driver
+from ganad_tf.engine.driver import Workers
+from ganad_tf.engine.units import Unit
+from ganad_tf.errors import ConfigError, DataError, GanadError, StageInterrupt
 from ganad_tf.models import DETECTORS
 from ganad_tf.run import MachineRun, machine_runs
 from ganad_tf.search import forecast, objectives, outputs
 from ganad_tf.search.records import Record, Records
 from ganad_tf.search.search import Plan, Search, check_values
 from ganad_tf.search.trial import Laboratory
+from ganad_tf.search.trials import HandOut, Job, run_jobs
 from ganad_tf.training.build import known_arguments
 
 logger = logging.getLogger(__name__)
@@ -41,18 +46,49 @@ def search(options: argparse.Namespace) -> None:
         for place in laboratories:
             print(forecast.in_words(place, plan), flush=True)
         return
-    failed = [place.base.machine for place in laboratories if not search_one(place, plan, directory, options)]
-    if failed:
-        raise DataError(
-            f"No trial of {', '.join(failed)} has a value; {directory / outputs.TRIALS} says why each has failed."
-        )
+    with wide.workers(options) as workers:
+        hand_out = partial(on_workers, workers) if workers.are_elsewhere else None
+        failed = [
+            place.base.machine for place in laboratories if not search_one(place, plan, directory, options, hand_out)
+        ]
+    trials = directory / outputs.TRIALS
+    errors = {
+        machine: DataError(f"No trial of {machine} has a value; {trials} says why each has failed.")
+        for machine in failed
+    }
+    wide.conclude(options, runs, errors)
 
 
-def search_one(place: Laboratory, plan: Plan, directory: Path, options: argparse.Namespace) -> bool:
+def on_workers(
+    workers: Workers, laboratory: Laboratory, jobs: Sequence[Sequence[Job]], forgets: bool
+) -> dict[int, str]:
+    """Has groups of jobs run by workers; returns reasons by number of those that were lost."""
+    machine, names = laboratory.base.machine, [_name(laboratory, group) for group in jobs]
+    units = [
+        Unit("trial", name, machine, run_jobs, (laboratory, group, forgets))
+        for name, group in zip(names, jobs, strict=True)
+    ]
+    with terminal.units() as show:
+        outcomes = driver.run(units, workers, show)
+    for outcome in outcomes.values():
+        if outcome.error is not None and not isinstance(outcome.error, GanadError):
+            raise outcome.error
+    return {number: str(error) for number, unit in enumerate(units) if (error := outcomes[unit.key].error)}
+
+
+def _name(laboratory: Laboratory, group: Sequence[Job]) -> str:
+    numbers = sorted({job.number for job in group})
+    which = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    return f"{laboratory.base.machine} {which}, seed {group[0].seed}"
+
+
+def search_one(
+    place: Laboratory, plan: Plan, directory: Path, options: argparse.Namespace, hand_out: HandOut | None = None
+) -> bool:
     """Searches settings for one machine type, prints the ranking and writes the files; whether a trial has a value."""
     machine = place.base.machine
     try:
-        results, importances = Search(plan, place).run(fresh=options.fresh)
+        results, importances = Search(plan, place, hand_out).run(fresh=options.fresh)
     except KeyboardInterrupt as error:
         n_kept = sum(record.state != "paused" for record in Records(place.directory).all())
         total = plan.n_trials * len(plan.seeds)

@@ -85,7 +85,8 @@ def units() -> Iterator[Callable[[Board], None]]:
         yield show
     finally:
         for board in latest:
-            _log_table(board, time.monotonic() - begin)
+            if board.total > 1:
+                _log_table(board, time.monotonic() - begin)
 
 
 def _log_table(board: Board, seconds: float) -> None:

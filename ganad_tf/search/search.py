@@ -20,9 +20,10 @@ from ganad_tf.errors import DataError
 from ganad_tf.files import atomic, checksummed, lock
 from ganad_tf.search import halving, records
 from ganad_tf.search.records import MINIMIZED, Record, Records, shown
-from ganad_tf.search.space import Parameters, Space, read_space
+from ganad_tf.search.space import Space, read_space
 from ganad_tf.search.study import JOURNAL, Study
 from ganad_tf.search.trial import Laboratory
+from ganad_tf.search.trials import HandOut, Job, Trials
 
 logger = logging.getLogger(__name__)
 
@@ -79,11 +80,13 @@ class Search:
     Args:
       plan: The plan.
       laboratory: The place of the trials; the caches of the file's features are up to date.
+      hand_out: Has jobs run by other processes, before their results are looked at here; None for this process. What
+        is run ahead of its turn depends on no result that is not there.
     """
 
-    def __init__(self, plan: Plan, laboratory: Laboratory) -> None:
-        self.plan, self._laboratory = plan, laboratory
-        self._records = Records(laboratory.directory)
+    def __init__(self, plan: Plan, laboratory: Laboratory, hand_out: HandOut | None = None) -> None:
+        self.plan, self._laboratory, self._hand_out = plan, laboratory, hand_out
+        self._records, self._trials = Records(laboratory.directory), Trials(laboratory)
 
     def run(self, *, fresh: bool = False) -> tuple[list[Record], dict[str, float]]:
         """Runs all trials that are not finished.
@@ -113,25 +116,35 @@ class Search:
 
     def _try_all(self, study: Study) -> None:
         known: dict[str, Record] = {}
-        for number in range(self.plan.n_trials):
+        numbers = range(self.plan.n_trials)
+        if self.plan.strategy != "tpe":
+            self._run_ahead(study, numbers)
+        for number in numbers:
+            if self.plan.strategy == "tpe":
+                self._run_ahead(study, [number])
             parameters = study.parameters(number)
-            results = [self._result(number, seed, parameters, known) for seed in self.plan.seeds]
+            results = [self._trials.result(number, seed, parameters, known) for seed in self.plan.seeds]
             study.finish(number, _mean(results, self.plan.objective))
             if not self._is_needed(number):
                 self._forget(results)
 
-    def _result(self, number: int, seed: int, parameters: Parameters, known: dict[str, Record]) -> Record:
-        """The result of a trial with a seed: the one that is there, that of an equal trial, or else a new one."""
-        content = json.dumps([seed, parameters], sort_keys=True)
-        record = self._records.read(number, seed)
-        if record is None and content in known:
-            record = dataclasses.replace(known[content], number=number, seconds=0.0)
-            self._records.write(record)
-        if record is None:
-            record = self._laboratory.run_trial(number, seed, parameters)
-            self._keep(record)
-        known.setdefault(content, record)
-        return record
+    def _run_ahead(self, study: Study, numbers: Sequence[int], epochs: int | None = None) -> None:
+        """Hands out trials whose results are not there; those that share a training as one group."""
+        if self._hand_out is None:
+            return
+        groups: dict[str, list[Job]] = {}
+        for number in numbers:
+            parameters = study.parameters(number)
+            for seed in self.plan.seeds:
+                job = Job(number, seed, parameters, epochs)
+                if not self._trials.is_done(job):
+                    training = json.dumps([seed, self.plan.space.trained_part(parameters)], sort_keys=True)
+                    groups.setdefault(training, []).append(job)
+        jobs = list(groups.values())
+        forgets = self.plan.strategy == "grid" or (self.plan.strategy != "halving" and not self.plan.shares_trainings)
+        for number, reason in self._hand_out(self._laboratory, jobs, forgets).items():
+            for job in jobs[number]:
+                self._trials.lose(job, reason)
 
     def _is_needed(self, number: int) -> bool:
         """Whether the detectors of a trial may serve a later one."""
@@ -148,9 +161,12 @@ class Search:
         alive = list(range(self.plan.n_trials))
         steps = halving.rungs(self._laboratory.base.config.fit.epochs, self.plan.n_trials)
         for epochs in steps:
+            self._run_ahead(study, alive, epochs)
             losses: dict[int, float] = {}
             for number in alive:
-                curves = [self._advanced(number, seed, parameters[number], epochs).curve for seed in self.plan.seeds]
+                curves = [
+                    self._trials.advanced(number, seed, parameters[number], epochs).curve for seed in self.plan.seeds
+                ]
                 if all(str(epochs) in curve for curve in curves):
                     losses[number] = float(np.mean([curve[str(epochs)] for curve in curves]))
                 else:
@@ -161,29 +177,11 @@ class Search:
             for number in sorted(set(best) - set(alive)):
                 self._prune(number)
                 study.finish(number, None, is_pruned=True)
+        self._run_ahead(study, alive)
         for number in alive:
-            results = [self._completed(number, seed, parameters[number]) for seed in self.plan.seeds]
+            results = [self._trials.completed(number, seed, parameters[number]) for seed in self.plan.seeds]
             study.finish(number, _mean(results, self.plan.objective))
             self._forget(results)
-
-    def _advanced(self, number: int, seed: int, parameters: Parameters, epochs: int) -> Record:
-        """The record of a trial with its loss after some epochs, or without if it has failed."""
-        record = self._records.read(number, seed) or Record(number, seed, parameters, "paused")
-        if record.state != "paused" or str(epochs) in record.curve:
-            return record
-        record = halving.go_on(self._laboratory, record, epochs)
-        logger.info("%s: trial %d, seed %d, after %d epochs: %s", *self._named(record), epochs, _outcome(record))
-        self._records.write(record)
-        return record
-
-    def _completed(self, number: int, seed: int, parameters: Parameters) -> Record:
-        record = self._records.read(number, seed)
-        if record is None or record.state == "paused":
-            before = record or Record(number, seed, parameters, "paused")
-            record = self._laboratory.run_trial(number, seed, parameters)
-            record = dataclasses.replace(record, curve=before.curve, seconds=before.seconds + record.seconds)
-            self._keep(record)
-        return record
 
     def _prune(self, number: int) -> None:
         results = [record for seed in self.plan.seeds if (record := self._records.read(number, seed))]
@@ -197,16 +195,6 @@ class Search:
         for record in results:
             if record.state != "failed":
                 self._laboratory.forget(record.parameters, record.seed)
-
-    def _keep(self, record: Record) -> None:
-        """Writes a new result and names it in the log."""
-        self._records.write(record)
-        log = logger.warning if record.state == "failed" else logger.info
-        settings = ", ".join(f"{key}={shown(value)}" for key, value in record.parameters.items())
-        log("%s: trial %d, seed %d (%s): %s", *self._named(record), settings, _outcome(record))
-
-    def _named(self, record: Record) -> tuple[str, int, int]:
-        return self._laboratory.base.machine, record.number, record.seed
 
     def _check_same(self) -> None:
         """Refuses trials that were made with other settings or recordings; the number of trials may grow."""
@@ -262,12 +250,3 @@ def _mean(results: Sequence[Record], objective: str) -> float | None:
     """Mean of an objective over seeds; None if one of them has none."""
     values = [record.values[objective] for record in results if record.state == "finished"]
     return float(np.mean(values)) if len(values) == len(results) else None
-
-
-def _outcome(record: Record) -> str:
-    if record.state == "failed":
-        return f"failed: {record.error}"
-    values = {records.column(name): value for name, value in record.values.items()}
-    if not values and record.curve:
-        values = {"val_loss": list(record.curve.values())[-1]}
-    return ", ".join(f"{name} {value:.4g}" for name, value in values.items()) + f", {record.seconds:.1f} s"

@@ -1,0 +1,236 @@
+"""`--ray`: the same files as without it, whoever is killed in between. Real clusters, real kills."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, write_machine
+from processes import Command
+
+ray_workers = pytest.importorskip("ganad_tf.engine.ray_workers")
+pytestmark = pytest.mark.slow
+
+MACHINES = ("fan", "pump", "valve")
+CONFIG = """
+dev_directory: ./dev
+cache_directory: ./cache
+model_directory: ./model
+result_directory: ./result
+feature: {n_mels: 16, frames: 3, standardize: true}
+model: {name: GANomaly, hidden: [24, 16], latent: 4}
+fit: {epochs: 40, batch_size: 64, verbose: 0}
+scorer: {name: density, pooling: lulls, whiten: true, density: knn, neighbors: 2}
+"""
+SEARCH = """
+search:
+  space: {model.latent: [2, 4], scorer.neighbors: [1, 2]}
+  objective: dev_auc
+"""
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recordings")
+    for machine in MACHINES:
+        write_machine(folder / "dev", machine, ids=("00",), n_train=12, n_test=4)
+    return folder / "dev"
+
+
+def project(folder, recordings, more=""):
+    folder.mkdir()
+    (folder / "dev").symlink_to(recordings)
+    (folder / "all.yaml").write_text(CONFIG + more)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory, recordings):
+    """The project after a run in one process."""
+    folder = project(tmp_path_factory.mktemp("plain") / "project", recordings)
+    assert Command("run", "all.yaml", "-q", cwd=folder).wait(300) == 0
+    return folder
+
+
+def hashes(folder):
+    """Checksums of the files of caches and scores; without those that have dates or the command line."""
+    paths = [path for name in ("cache", "result") for path in (folder / name).rglob("*") if path.is_file()]
+    kept = [path for path in paths if "origin" not in path.name]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
+
+
+def workers_in(folder):
+    """Process IDs of workers that run a unit of a project."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if b"Worker.run" in (path / "cmdline").read_bytes() and (path / "cwd").samefile(folder):
+                found.append(int(path.name))
+    return found
+
+
+def wait_for(condition, process, seconds=240):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.rest_of_log()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@contextmanager
+def node(folder, *arguments, **environment):
+    """A node of a cluster, started as its users do."""
+    command = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--block"]
+    options = ["--num-cpus=1", "--disable-usage-stats", "--include-dashboard=false", "--object-store-memory=80000000"]
+    process = subprocess.Popen(
+        [*command, *options, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def stop(process, number=signal.SIGTERM):
+    """Ends a node with everything that it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Address of a cluster of one node and one core, and a short folder for other nodes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="gn") as folder:
+        with node(folder, "--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}/head"):
+            for _ in range(600):
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                    break
+                time.sleep(0.1)
+            yield f"127.0.0.1:{port}", folder
+
+
+def test_local_workers_and_kills_change_no_digit(tmp_path, recordings, plain):
+    """A worker is killed, then the command; a machine type fails; the next commands do what is left."""
+    folder = project(tmp_path / "project", recordings)
+    (folder / "dev").unlink()
+    shutil.copytree(recordings, folder / "dev", copy_function=shutil.copy2)
+    broken = folder / "dev" / "valve" / "train" / "normal_id_00_00000003.wav"
+    sound, times = broken.read_bytes(), (broken.stat().st_atime_ns, broken.stat().st_mtime_ns)
+    broken.write_bytes(sound[:30])
+
+    log = (tmp_path / "log").open("w+")
+    first = Command("run", "all.yaml", "--ray", "local", cwd=folder, stderr=log.fileno())
+    wait_for(lambda: list(folder.glob("model/dev/*/.*.holder")) or list(folder.glob("model/dev/.*.holder")), first)
+    os.kill(workers_in(folder)[0], signal.SIGKILL)
+    wait_for(lambda: "its worker was lost, it is run again" in Path(log.name).read_text(), first)
+    first.kill()
+    first.wait(60)
+
+    second = Command("run", "all.yaml", "--ray", "local", cwd=folder, stderr=log.fileno())
+    assert second.wait(300) == 2
+    said = Path(log.name).read_text()
+    assert "1 of 3 machine types failed: valve. --only-failed runs them again." in said
+    assert "Traceback" not in said
+    assert json.loads((folder / "result" / "failed_run_dev.json").read_text()).keys() == {"valve"}
+    expected = hashes(plain)
+    ours = hashes(folder)
+    assert {name: ours[name] for name in expected if "fan" in name} == {
+        name: value for name, value in expected.items() if "fan" in name
+    }
+
+    broken.write_bytes(sound)
+    os.utime(broken, ns=times)
+    third = Command("run", "all.yaml", "--ray", "local", "--only-failed", cwd=folder, stderr=log.fileno())
+    assert third.wait(300) == 0, Path(log.name).read_text()
+    assert hashes(folder) == expected
+
+
+def test_a_cluster_that_loses_a_node(tmp_path, recordings, plain, cluster):
+    address, place = cluster
+    folder = project(tmp_path / "project", recordings)
+    log = (tmp_path / "log").open("w+")
+    with node(place, f"--address={address}", "--node-ip-address=127.0.0.1") as second:
+        command = Command("run", "all.yaml", "--ray", address, cwd=folder, stderr=log.fileno())
+        wait_for(lambda: len(workers_in(folder)) == 2, command)
+        stop(second, signal.SIGKILL)
+        assert command.wait(300) == 0, Path(log.name).read_text()
+    assert "run again" in Path(log.name).read_text()
+    assert hashes(folder) == hashes(plain)
+
+
+def test_a_search_by_trials_finds_what_one_process_finds(tmp_path, recordings, cluster):
+    address, _ = cluster
+    tables = []
+    for name, more in (("plain", ()), ("wide", ("--ray", address))):
+        folder = project(tmp_path / name, recordings, SEARCH)
+        words = ("search", "all.yaml", "--machine", "fan", "--set", "fit.epochs=2", *more)
+        process = Command(*words, cwd=folder, has_stdout=True)
+        tables.append(process.stdout.read())
+        assert process.wait(300) == 0
+        trials = (folder / "result" / "search" / "trials.csv").read_text()
+        tables.append(re.sub(r",\d+\.\d,", ",", trials))  # without seconds
+        assert not list((folder / "result" / "search" / "machines" / "fan" / "models").glob("*"))
+    assert tables[1] == tables[3]
+    assert tables[0].replace("plain", "wide").split("settings:")[0] == tables[2].split("settings:")[0]
+
+
+def test_an_interrupted_command_says_how_it_goes_on(tmp_path, recordings, cluster):
+    address, _ = cluster
+    folder = project(tmp_path / "project", recordings)
+    log = (tmp_path / "log").open("w+")
+    command = Command("prepare", "all.yaml", "--ray", address, cwd=folder, stderr=log.fileno())
+    wait_for(lambda: (folder / "cache").exists(), command)
+    command.send_signal(signal.SIGINT)
+    assert command.wait(60) == 130
+    said = Path(log.name).read_text()
+    assert re.search(r"interrupted while .* units are finished.* To go on: ganad prepare all\.yaml --ray", said), said
+
+
+def test_a_node_with_another_version_is_refused(tmp_path, recordings, cluster):
+    address, place = cluster
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "ganad_tf", other / "ganad_tf", ignore=shutil.ignore_patterns("__pycache__"))
+    about = other / "ganad_tf" / "__init__.py"
+    about.write_text(re.sub(r'__version__ = ".*"', '__version__ = "0.0.9"', about.read_text()))
+    folder = project(tmp_path / "project", recordings)
+    log = (tmp_path / "log").open("w+")
+    with node(place, f"--address={address}", "--node-ip-address=127.0.0.1", PYTHONPATH=str(other)):
+        command = Command("prepare", "all.yaml", "--ray", address, cwd=folder, stderr=log.fileno())
+        assert command.wait(120) == 2
+    assert "Received: ganad_tf 0.0.9 on" in Path(log.name).read_text()
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(ganad, tmp_path, recordings):
+    project(tmp_path / "project", recordings)
+    for address, reason in (
+        ("127.0.0.1:1", r"Expected a Ray cluster at 127\.0\.0\.1:1, but it can't be reached \(Connection refused\)\."),
+        ("nowhere", r"Expected `local` or HOST:PORT with --ray.* Received: nowhere\."),
+    ):
+        begin = time.monotonic()
+        said = ganad("prepare", "all.yaml", "--ray", address, cwd=tmp_path / "project", check=2).stderr
+        assert re.search(reason, said)
+        assert time.monotonic() - begin < 30
+    assert not (tmp_path / "project" / "cache").exists()
