@@ -1,6 +1,7 @@
 """`--ray`: the same files as without it, whoever is killed in between. Real clusters, real kills."""
 
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -18,23 +19,22 @@ import pytest
 from conftest import ROOT, write_machine
 from processes import Command
 
-ray_workers = pytest.importorskip("ganad_tf.engine.ray_workers")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="needs the extra ray")]
 
-MACHINES = ("fan", "pump", "valve")
+MACHINES = ("fan", "pump")
 CONFIG = """
 dev_directory: ./dev
 cache_directory: ./cache
 model_directory: ./model
 result_directory: ./result
 feature: {n_mels: 16, frames: 3, standardize: true}
-model: {name: GANomaly, hidden: [24, 16], latent: 4}
-fit: {epochs: 40, batch_size: 64, verbose: 0}
+model: {name: DenseAE, hidden: [16], latent: 4}
+fit: {epochs: 12, batch_size: 64, verbose: 0}
 scorer: {name: density, pooling: lulls, whiten: true, density: knn, neighbors: 2}
 """
 SEARCH = """
 search:
-  space: {model.latent: [2, 4], scorer.neighbors: [1, 2]}
+  space: {feature.n_mels: [16, 8], scorer.neighbors: [1, 2]}
   objective: dev_auc
 """
 
@@ -58,8 +58,18 @@ def project(folder, recordings, more=""):
 def plain(tmp_path_factory, recordings):
     """The project after a run in one process."""
     folder = project(tmp_path_factory.mktemp("plain") / "project", recordings)
-    assert Command("run", "all.yaml", "-q", cwd=folder).wait(300) == 0
+    assert command(folder, "run", "all.yaml", "-q").wait(300) == 0
     return folder
+
+
+def command(folder, *words):
+    """A command in a project, with its log in a file beside it."""
+    with log_of(folder).open("a") as log:
+        return Command(*words, cwd=folder, stderr=log.fileno())
+
+
+def log_of(folder):
+    return folder.parent / "log"
 
 
 def hashes(folder):
@@ -82,7 +92,7 @@ def workers_in(folder):
 def wait_for(condition, process, seconds=240):
     end = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None, process.rest_of_log()
+        assert process.poll() is None, "it has ended"
         assert time.monotonic() < end
         time.sleep(0.02)
 
@@ -123,61 +133,51 @@ def cluster():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory(prefix="gn") as folder:
-        with node(folder, "--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}/head"):
-            for _ in range(600):
-                with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                    break
-                time.sleep(0.1)
-            yield f"127.0.0.1:{port}", folder
+    with tempfile.TemporaryDirectory(prefix="gn") as folder, head(folder, port):
+        for _ in range(600):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            time.sleep(0.1)
+        yield f"127.0.0.1:{port}", folder
+
+
+def head(folder, port):
+    """The first node of a cluster."""
+    return node(folder, "--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}/head")
 
 
 def test_local_workers_and_kills_change_no_digit(tmp_path, recordings, plain):
-    """A worker is killed, then the command; a machine type fails; the next commands do what is left."""
+    """A worker is killed, then the command; a machine type fails; the next command does what is left."""
     folder = project(tmp_path / "project", recordings)
     (folder / "dev").unlink()
     shutil.copytree(recordings, folder / "dev", copy_function=shutil.copy2)
-    broken = folder / "dev" / "valve" / "train" / "normal_id_00_00000003.wav"
-    sound, times = broken.read_bytes(), (broken.stat().st_atime_ns, broken.stat().st_mtime_ns)
-    broken.write_bytes(sound[:30])
-
-    log = (tmp_path / "log").open("w+")
-    first = Command("run", "all.yaml", "--ray", "local", cwd=folder, stderr=log.fileno())
-    wait_for(lambda: list(folder.glob("model/dev/*/.*.holder")) or list(folder.glob("model/dev/.*.holder")), first)
+    broken = folder / "dev" / "pump" / "train" / "normal_id_00_00000003.wav"
+    broken.write_bytes(broken.read_bytes()[:30])
+    first = command(folder, "run", "all.yaml", "--ray", "local")
+    wait_for(lambda: (folder / "model" / "dev" / ".fan.holder").exists(), first)
     os.kill(workers_in(folder)[0], signal.SIGKILL)
-    wait_for(lambda: "its worker was lost, it is run again" in Path(log.name).read_text(), first)
+    wait_for(lambda: "train fan: its worker was lost, it is run again" in log_of(folder).read_text(), first)
     first.kill()
     first.wait(60)
-
-    second = Command("run", "all.yaml", "--ray", "local", cwd=folder, stderr=log.fileno())
-    assert second.wait(300) == 2
-    said = Path(log.name).read_text()
-    assert "1 of 3 machine types failed: valve. --only-failed runs them again." in said
+    assert command(folder, "run", "all.yaml", "--ray", "local").wait(300) == 2
+    said = log_of(folder).read_text()
+    assert "1 of 2 machine types failed: pump. --only-failed runs them again." in said
     assert "Traceback" not in said
-    assert json.loads((folder / "result" / "failed_run_dev.json").read_text()).keys() == {"valve"}
-    expected = hashes(plain)
-    ours = hashes(folder)
-    assert {name: ours[name] for name in expected if "fan" in name} == {
-        name: value for name, value in expected.items() if "fan" in name
-    }
-
-    broken.write_bytes(sound)
-    os.utime(broken, ns=times)
-    third = Command("run", "all.yaml", "--ray", "local", "--only-failed", cwd=folder, stderr=log.fileno())
-    assert third.wait(300) == 0, Path(log.name).read_text()
-    assert hashes(folder) == expected
+    assert json.loads((folder / "result" / "failed_run_dev.json").read_text()).keys() == {"pump"}
+    expected = {name: value for name, value in hashes(plain).items() if "fan" in name}
+    assert len(expected) > 5
+    assert {name: value for name, value in hashes(folder).items() if "fan" in name} == expected
 
 
 def test_a_cluster_that_loses_a_node(tmp_path, recordings, plain, cluster):
     address, place = cluster
     folder = project(tmp_path / "project", recordings)
-    log = (tmp_path / "log").open("w+")
     with node(place, f"--address={address}", "--node-ip-address=127.0.0.1") as second:
-        command = Command("run", "all.yaml", "--ray", address, cwd=folder, stderr=log.fileno())
-        wait_for(lambda: len(workers_in(folder)) == 2, command)
+        process = command(folder, "run", "all.yaml", "--ray", address)
+        wait_for(lambda: len(workers_in(folder)) == 2, process)
         stop(second, signal.SIGKILL)
-        assert command.wait(300) == 0, Path(log.name).read_text()
-    assert "run again" in Path(log.name).read_text()
+        assert process.wait(300) == 0, log_of(folder).read_text()
+    assert "run again" in log_of(folder).read_text()
     assert hashes(folder) == hashes(plain)
 
 
@@ -186,9 +186,11 @@ def test_a_search_by_trials_finds_what_one_process_finds(tmp_path, recordings, c
     tables = []
     for name, more in (("plain", ()), ("wide", ("--ray", address))):
         folder = project(tmp_path / name, recordings, SEARCH)
-        words = ("search", "all.yaml", "--machine", "fan", "--set", "fit.epochs=2", *more)
-        process = Command(*words, cwd=folder, has_stdout=True)
-        tables.append(process.stdout.read())
+        words = ("search", "all.yaml", "--machine", "fan", "--set", "model={name: SpectrumDensity}", *more)
+        with log_of(folder).open("a") as log:
+            process = Command(*words, cwd=folder, stderr=log.fileno(), has_stdout=True)
+        with process.stdout:
+            tables.append(process.stdout.read())
         assert process.wait(300) == 0
         trials = (folder / "result" / "search" / "trials.csv").read_text()
         tables.append(re.sub(r",\d+\.\d,", ",", trials))  # without seconds
@@ -200,12 +202,11 @@ def test_a_search_by_trials_finds_what_one_process_finds(tmp_path, recordings, c
 def test_an_interrupted_command_says_how_it_goes_on(tmp_path, recordings, cluster):
     address, _ = cluster
     folder = project(tmp_path / "project", recordings)
-    log = (tmp_path / "log").open("w+")
-    command = Command("prepare", "all.yaml", "--ray", address, cwd=folder, stderr=log.fileno())
-    wait_for(lambda: (folder / "cache").exists(), command)
-    command.send_signal(signal.SIGINT)
-    assert command.wait(60) == 130
-    said = Path(log.name).read_text()
+    process = command(folder, "prepare", "all.yaml", "--ray", address)
+    wait_for(lambda: (folder / "cache").exists(), process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    said = log_of(folder).read_text()
     assert re.search(r"interrupted while .* units are finished.* To go on: ganad prepare all\.yaml --ray", said), said
 
 
@@ -216,11 +217,9 @@ def test_a_node_with_another_version_is_refused(tmp_path, recordings, cluster):
     about = other / "ganad_tf" / "__init__.py"
     about.write_text(re.sub(r'__version__ = ".*"', '__version__ = "0.0.9"', about.read_text()))
     folder = project(tmp_path / "project", recordings)
-    log = (tmp_path / "log").open("w+")
     with node(place, f"--address={address}", "--node-ip-address=127.0.0.1", PYTHONPATH=str(other)):
-        command = Command("prepare", "all.yaml", "--ray", address, cwd=folder, stderr=log.fileno())
-        assert command.wait(120) == 2
-    assert "Received: ganad_tf 0.0.9 on" in Path(log.name).read_text()
+        assert command(folder, "prepare", "all.yaml", "--ray", address).wait(120) == 2
+    assert "Received: ganad_tf 0.0.9 on" in log_of(folder).read_text()
 
 
 def test_a_cluster_that_is_not_there_is_one_sentence(ganad, tmp_path, recordings):
