@@ -44,6 +44,7 @@ RUN_BY = {
     "recording_faults.py": "test_faults_of_recordings_are_measured",
     "reference.py": "tests/test_benchmark.py::test_rows_compare_ours_with_plain_code",
     "rooms.py": "test_rooms_and_arrows_are_counted",
+    "scaling.py": "tests/test_ray.py::test_costs_and_gains_are_measured",
     "scorer_selection.py": "test_false_alarms_are_counted",
     "search_objectives.py": "test_trials_of_a_search_are_measured_by_all_objectives",
     "selection.py": "test_evidence_is_compared_with_the_true_areas",

@@ -11,7 +11,7 @@ from ganad_tf.cli import terminal
 from ganad_tf.engine import driver
 from ganad_tf.engine.driver import Workers
 from ganad_tf.engine.units import Unit
-from ganad_tf.errors import GanadError, WriteError
+from ganad_tf.errors import GanadError, StorageError, WriteError
 from ganad_tf.run import MachineRun
 
 CACHES_AT_ONCE = 200  # each is locked by an open file meanwhile
@@ -50,7 +50,7 @@ class Caching:
             self.missing = next(self.steps)
         except StopIteration as end:
             self.result = end.value
-        except WriteError:
+        except (StorageError, WriteError):
             raise
         except GanadError as error:
             self.error = error
@@ -67,7 +67,7 @@ class Caching:
         assert self.missing is not None
         try:
             self.missing.take_over(finished)
-        except WriteError:
+        except (StorageError, WriteError):
             raise
         except GanadError as error:
             self.error = error

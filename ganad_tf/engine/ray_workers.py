@@ -218,7 +218,8 @@ def connected(address: str) -> Iterator[None]:
     try:
         ray.init(address=address, **known)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, exceptions.RayError) as error:
-        raise ConfigError(f"Expected a Ray cluster at {address}. Received: {_last_line(error)}.") from error
+        hint = "" if "RAY_AUTH_MODE" in os.environ else "; one that asks for tokens needs RAY_AUTH_MODE=token"
+        raise ConfigError(f"Expected a Ray cluster at {address}. Received: {_last_line(error)}{hint}.") from error
     try:
         yield
     finally:

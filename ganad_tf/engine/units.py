@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ganad_tf.errors import GanadError, WriteError
+from ganad_tf.errors import GanadError, StorageError, WriteError
 from ganad_tf.files import lock
 
 PACKAGE = "ganad_tf"  # whose messages are carried from a worker to the command
@@ -78,7 +78,7 @@ def run_unit(unit: Unit) -> Outcome:
     value, error = None, None
     try:
         value = unit.work(*unit.arguments)
-    except WriteError:
+    except (StorageError, WriteError):
         raise
     except GanadError as failure:
         error = failure
