@@ -33,10 +33,14 @@ class MemoryShortageError(DataError):
     """
 
     def __init__(self, path: object) -> None:
+        self._path = path
         super().__init__(
             f"{path}: expected enough memory for this recording, but there is too little; close other programs, "
             "or cut the recording into shorter ones."
         )
+
+    def __reduce__(self) -> tuple[type["MemoryShortageError"], tuple[object]]:
+        return type(self), (self._path,)
 
 
 class TrainingError(GanadError):

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import pickle
 import shutil
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ from ganad_tf.engine import driver, versions
 from ganad_tf.engine.driver import HereWorkers
 from ganad_tf.engine.failures import Failures
 from ganad_tf.engine.units import Unit, patiently, recorded_log
-from ganad_tf.errors import ConfigError, DataError, StageInterrupt, WriteError
+from ganad_tf.errors import ConfigError, DataError, MemoryShortageError, StageInterrupt, WriteError
 from ganad_tf.files import lock
 from ganad_tf.run import MachineRun
 
@@ -129,6 +130,12 @@ def test_a_unit_waits_for_a_lock_and_its_log_is_carried(tmp_path, caplog):
     with lock.exclusive(tmp_path / "fan"):
         outcome = patiently(unit, 0.3)
     assert "is being written by process" in str(outcome.error)
+
+
+def test_an_error_is_the_same_when_a_worker_sends_it():
+    for error in (MemoryShortageError("fan.wav"), ConfigError("Expected."), WriteError("Full.")):
+        sent = pickle.loads(pickle.dumps(error))
+        assert (type(sent), str(sent)) == (type(error), str(error))
 
 
 CONFIG = """

@@ -62,7 +62,7 @@ def search(options: argparse.Namespace) -> None:
 def on_workers(
     workers: Workers, laboratory: Laboratory, jobs: Sequence[Sequence[Job]], forgets: bool
 ) -> dict[int, str]:
-    """Has groups of jobs run by workers; returns reasons by number of those that were lost."""
+    """Has groups of jobs run by workers; returns reasons by index of those that were lost."""
     machine, names = laboratory.base.machine, [_name(laboratory, group) for group in jobs]
     units = [
         Unit("trial", name, machine, run_jobs, (laboratory, group, forgets))

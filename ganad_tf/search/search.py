@@ -142,8 +142,8 @@ class Search:
                     groups.setdefault(training, []).append(job)
         jobs = list(groups.values())
         forgets = self.plan.strategy == "grid" or (self.plan.strategy != "halving" and not self.plan.shares_trainings)
-        for number, reason in self._hand_out(self._laboratory, jobs, forgets).items():
-            for job in jobs[number]:
+        for index, reason in self._hand_out(self._laboratory, jobs, forgets).items():
+            for job in jobs[index]:
                 self._trials.lose(job, reason)
 
     def _is_needed(self, number: int) -> bool:

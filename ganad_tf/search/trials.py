@@ -32,7 +32,8 @@ class Job:
     epochs: int | None = None
 
 
-# Called with groups of jobs, each to be run in its order; returns the reason by number of a group that was lost.
+# Called with groups of jobs, each to be run in its order, and whether detectors are removed after them; returns reasons
+# by index of the groups that were lost.
 HandOut = Callable[[Laboratory, Sequence[Sequence[Job]], bool], Mapping[int, str]]
 
 
