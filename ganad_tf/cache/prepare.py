@@ -139,6 +139,8 @@ def _bringing_up_to_date(cache: Cache, *, fresh: bool) -> Generator[MissingClips
     run, split, path = cache.run, cache.split, cache.path
     config, listing = run.config, run.listing
     clips = listing.clips_of(split)
+    if fresh:
+        blocks.remove(path)  # of an earlier command
     empty = Manifest(cache.fingerprint, cache.settings, cache.source)
     reusable = empty if fresh else _reusable(cache, empty)
     before = contents.as_listed(reusable, clips, listing.directory)
