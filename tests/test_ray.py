@@ -20,6 +20,8 @@ from conftest import ROOT, write_machine
 from processes import Command
 from test_tools import run
 
+from ganad_tf.errors import ConfigError
+
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="needs the extra ray")]
 
 MACHINES = ("fan", "pump")
@@ -239,6 +241,14 @@ def test_a_cluster_that_is_not_there_is_one_sentence(ganad, tmp_path, recordings
         assert re.search(reason, said)
         assert time.monotonic() - begin < 30
     assert not (tmp_path / "project" / "cache").exists()
+
+
+def test_a_node_without_the_folder_is_refused(tmp_path):
+    from ganad_tf.engine.ray_workers import Worker, WorkerSettings
+
+    settings = WorkerSettings(str(tmp_path / "project"), {}, 30, print)
+    with pytest.raises(ConfigError, match=r"the folder .*project on every node .* No such file or directory on"):
+        Worker().set_up(settings)
 
 
 def test_costs_and_gains_are_measured(tmp_path):

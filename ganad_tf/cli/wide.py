@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from ganad_tf import config as configuration
@@ -15,12 +15,6 @@ from ganad_tf.errors import ConfigError
 from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
-
-# Directory that has a verb's list of failed machine types.
-DIRECTORIES: Mapping[str, Callable[[Config], str]] = {
-    "prepare": lambda config: config.cache_directory,
-    "train": lambda config: config.model_directory,
-}
 
 
 @contextmanager
@@ -83,6 +77,7 @@ def without(runs: Iterable[MachineRun], errors: Mapping[str, Exception]) -> list
 
 
 def _failures(options: argparse.Namespace, config: Config) -> Failures:
+    """The list of failed machine types, beside the results; that of `prepare`, which may have none, in the cache."""
     verb = options.verb.__name__
-    directory = DIRECTORIES.get(verb, lambda config: config.result_directory)(config)
+    directory = config.cache_directory if verb == "prepare" else config.result_directory
     return Failures.of(directory, verb, options.mode)

@@ -86,7 +86,7 @@ def run(units: Sequence[Unit], workers: Workers, show: Show = lambda _: None) ->
                 key = outcome.unit.key
                 del running[key]
                 outcomes[key] = outcome
-                _log(outcome)
+                _log(outcome, is_last=not (running or course.ready))
                 board.move(key, "failed" if outcome.error else "done")
                 for left_out in course.end(key, succeeded=outcome.error is None):
                     board.move(left_out, "left out")
@@ -190,12 +190,13 @@ def _doing(running: dict[str, Unit]) -> str:
     return f"running {keys[0]}" + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
 
 
-def _log(outcome: Outcome) -> None:
+def _log(outcome: Outcome, *, is_last: bool) -> None:
+    """Logs what a worker has logged, and a failure, unless the command is about to end with its sentence."""
     for name, level, text in outcome.messages:
         target = logging.getLogger(name)
         if target.isEnabledFor(level):
             target.log(level, "%s", text)
-    if outcome.error is not None:
+    if outcome.error is not None and not is_last:
         logger.warning("%s failed: %s", outcome.unit.key, outcome.error)
-    elif outcome.host:
+    if outcome.error is None and outcome.host:
         logger.debug("%s: %.1f s on %s", outcome.unit.key, outcome.seconds, outcome.host)

@@ -6,6 +6,7 @@ command ends its workers; the next command finds what they have finished.
 
 import contextlib
 import logging
+import math
 import os
 import platform
 import socket
@@ -113,12 +114,13 @@ class RayWorkers:
         self._running: dict[Any, tuple[Any, Unit]] = {}
         self._attempts: Counter[str] = Counter()
         self._again: list[Unit] = []
+        self._cores, self._counted = 0, -math.inf
 
     def wants(self, n_ready: int) -> int:
         """As many units as workers are idle; starts further workers if there are cores."""
         n_wanted = n_ready + len(self._again)
         n_started = len(self._starting) + len(self._checked) + len(self._idle)
-        n_most = int(ray.cluster_resources().get("CPU", 0)) - len(self._running)
+        n_most = self._count_cores() - len(self._running)
         for _ in range(n_started, min(n_wanted, n_most)):
             actor = self._actor_class.options(scheduling_strategy="SPREAD").remote()
             self._starting[actor.versions.remote()] = actor
@@ -148,6 +150,12 @@ class RayWorkers:
             else:
                 self._go_on_starting(promise)
         return outcomes
+
+    def _count_cores(self) -> int:
+        """Cores of the cluster, counted again once a tick."""
+        if time.monotonic() - self._counted >= TICK_SECONDS:
+            self._cores, self._counted = int(ray.cluster_resources().get("CPU", 0)), time.monotonic()
+        return self._cores
 
     def _begin(self, unit: Unit) -> None:
         actor = self._idle.pop()
