@@ -62,6 +62,10 @@ def test_a_failing_machine_type_stops_no_other_and_is_named():
     with pytest.raises(DataError, match=r"^The pump is broken\.$"):
         driver.refuse(errors, 1)
     driver.refuse({}, 3)
+    with pytest.raises(DataError, match=r"^Foreign\.$"):
+        driver.refuse({"": DataError("Foreign.")}, 3)
+    with pytest.raises(DataError, match=r"^Foreign\.\nBroken\.\n1 of 3 machine types failed: fan\. --only"):
+        driver.refuse({"": DataError("Foreign."), "fan": DataError("Broken.")}, 3)
 
 
 def test_a_full_disk_and_a_bug_are_no_failures_of_a_machine_type():

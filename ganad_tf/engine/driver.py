@@ -112,24 +112,27 @@ def refuse(errors: Mapping[str, Exception], n_machines: int) -> None:
     """Names the machine types that have failed.
 
     Args:
-      errors: Errors by machine type.
+      errors: Errors by machine type; an empty name stands for none of them.
       n_machines: Number of machine types that were asked for.
 
     Raises:
-      GanadError: If there are any; the error itself if it is that of the only machine type.
+      GanadError: If there are any; the error itself if it is the only one, and no others could have gone on.
       Exception: If one of them is a bug.
     """
     for error in errors.values():
         if not isinstance(error, GanadError):
             raise error
-    if errors and n_machines == 1:
+    if not errors:
+        return
+    failed = [machine for machine in errors if machine]
+    is_one_of_several = bool(failed) and n_machines > 1
+    if len(errors) == 1 and not is_one_of_several:
         raise next(iter(errors.values()))
-    if errors:
-        named = ", ".join(errors)
-        sentences = "\n".join(dict.fromkeys(map(str, errors.values())))
-        raise DataError(
-            f"{sentences}\n{len(errors)} of {n_machines} machine types failed: {named}. --only-failed runs them again."
-        )
+    sentences = list(dict.fromkeys(map(str, errors.values())))
+    if is_one_of_several:
+        which = f"{len(failed)} of {n_machines} machine types failed: {', '.join(failed)}"
+        sentences.append(f"{which}. --only-failed runs them again.")
+    raise DataError("\n".join(sentences))
 
 
 class _Course:
