@@ -395,7 +395,7 @@ def test_the_effect_of_augmentation_is_measured(tmp_path):
     log_mels[-4:, :, 40] += 10
     np.savez(tmp_path / "few.npz", names=names, logmel_db=log_mels)
     words = [ROOT / "tools" / "augmentation.py", "out", "--npz", "few.npz", "--kinds", "gain_db: 3", "--size", "6"]
-    words += ["--draws", "1", "--set", "fit.epochs=1", "ensemble.members.ganomaly.model.hidden=[8]"]
+    words += ["--draws", "1", "--set", "fit.epochs=1", "fit.min_steps=0", "ensemble.members.ganomaly.model.hidden=[8]"]
     command = [sys.executable, *map(str, words)]
     first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     rows = [line.strip("| ").split(" | ") for line in first.stdout.splitlines()[2:]]

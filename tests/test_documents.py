@@ -68,7 +68,7 @@ SMALL = {
         for verb in ("run", "list", "prepare", "train", "score", "evaluate", "submission")
     },
     "ganad report": "--clips 1",
-    "python my_ganad.py run": "--set fit.epochs=1 fit.min_steps=0",
+    "python my_ganad.py run": "--set fit.epochs=1 fit.min_steps=0 threshold.folds=2",
 }
 WINDOWS = """
 import numpy as np

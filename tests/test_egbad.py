@@ -11,7 +11,7 @@ from ganad_tf.training import learning
 def make(**changes):
     keras.utils.set_random_seed(0)
     detector = EGBAD(**{"input_dim": 12, "hidden": [8, 6], "latent": 3, "average": 0.9, **changes})
-    detector.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)
+    detector.compile(optimizer=keras.optimizers.Adam(1e-3), run_eagerly=True)
     return detector
 
 
@@ -48,7 +48,7 @@ def test_losses_are_those_of_the_paper():
 @pytest.mark.parametrize("score", ["feature_matching", "cross_entropy"])
 def test_scores_are_those_of_the_paper_by_the_averaged_weights(score):
     detector, x = make(score=score), windows()
-    for _ in range(20):
+    for _ in range(8):
         detector.train_on_batch((windows(), windows(seed=3)))
     expected = {}
     for name, networks in (("trained", detector.networks), ("averaged", detector.averaged)):

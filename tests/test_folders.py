@@ -19,6 +19,7 @@ TINY = [
     "fit.min_steps=0",
     "threshold.folds=2",
     "ensemble.members.ganomaly.model.hidden=[8]",
+    "selection.scorers=[{pooling: gwrp}]",
 ]
 
 

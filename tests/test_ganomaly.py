@@ -12,7 +12,7 @@ def make(**changes):
     detector = GANomaly(
         **{"input_dim": 12, "hidden": [8, 6], "latent": 3, "w_adv": 2.0, "w_con": 5.0, "w_enc": 3.0, **changes}
     )
-    detector.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)
+    detector.compile(optimizer=keras.optimizers.Adam(1e-3), run_eagerly=True)
     return detector
 
 
@@ -102,7 +102,7 @@ def test_the_discriminator_steps_on_what_it_said_before_the_generator_s_step():
     """With plain gradient descent its step is the gradient at the old generator."""
     detector = make()
     rate = 0.5
-    detector.compile(optimizer=keras.optimizers.SGD(rate), jit_compile=False)
+    detector.compile(optimizer=keras.optimizers.SGD(rate), run_eagerly=True)
     x = tf.constant(windows())
     kernel = detector.discriminator_logit.weights[0]
     with tf.GradientTape() as tape:
@@ -115,6 +115,7 @@ def test_the_discriminator_steps_on_what_it_said_before_the_generator_s_step():
 
 def test_a_discriminator_that_has_won_starts_afresh():
     detector = make()
+    detector.run_eagerly = False  # a condition of the graph
     x = windows()
     detector.train_on_batch(x)
     logit_kernel, logit_bias = detector.discriminator_logit.weights

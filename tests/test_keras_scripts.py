@@ -222,16 +222,18 @@ def trained(ganad, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def in_a_script(tmp_path_factory, request, trained):
-    """The outcome of all that the tests ask of one bare process, and its folder.
+def in_a_script(tmp_path_factory, request):
+    """The outcome of all that the tests that run ask of one bare process, and its folder.
 
     `goldens`: facts about the detectors of each archive, by the archive's name; `trained`: optimizers of what the
     command line has trained; `promised`: many small things, by detector; `refused`: another batch for EGBAD, and other
     numbers than float32 for every detector.
     """
     folder = tmp_path_factory.mktemp("scripts")
+    items = [item for item in request.session.items if "in_a_script" in item.fixturenames]
+    used = {fixture for item in items for fixture in item.fixturenames}
     asking = {
-        fixture: [item.callspec.params for item in request.session.items if fixture in item.fixturenames]
+        fixture: [item.callspec.params for item in items if fixture in item.fixturenames]
         for fixture in ("goldens", "promised")
     }
     goldens = [case["golden"] for case in asking["goldens"]]
@@ -239,12 +241,12 @@ def in_a_script(tmp_path_factory, request, trained):
         zipfile.ZipFile(golden).extractall(folder / golden.stem)
     asked = {
         "goldens": [golden.stem for golden in goldens],
-        "trained": [str(trained / "detector.keras")],
+        "trained": [str(request.getfixturevalue("trained") / "detector.keras")] if "trained" in used else [],
         "promised": sorted({case["name"] for case in asking["promised"]}),
     }
-    # The last one changes what Keras computes in.
-    script = "\n".join(["asked = json.loads(sys.argv[1])", GOLDENS_LOADED, TRAINED_LOADED, PROMISED, REFUSED])
-    return folder, run(script, folder, json.dumps(asked))
+    parts = ["asked = json.loads(sys.argv[1])", GOLDENS_LOADED, TRAINED_LOADED, PROMISED]
+    parts += [REFUSED] if "refused" in used else []  # the last, for it changes what Keras computes in
+    return folder, run("\n".join(parts), folder, json.dumps(asked))
 
 
 @pytest.fixture(scope="module")

@@ -24,12 +24,11 @@ from ganad_tf.serving.models import wav
 from ganad_tf.serving.models.artifact import Artifact
 from ganad_tf.serving.predict import local
 
-SHAPES = [
+SHAPES = [  # with either logarithm in turns
     (*size, pad_mode, log, beyond)
     for size in ((1024, 512), (512, 300), (512, 700))
-    for pad_mode in ("reflect", "constant")
-    for log in ("baseline", "relative_80db")
-    for beyond in (0, 1, 149, 299)
+    for number, pad_mode in enumerate(("reflect", "constant"))
+    for beyond, log in zip((0, 1, 149, 299), ("baseline", "relative_80db") * 2, strict=True)
 ]
 
 
@@ -39,10 +38,10 @@ SHAPES = [
 )
 def test_a_log_mel_in_pieces_is_that_in_one_go(n_fft, hop_length, pad_mode, log, beyond):
     layer = LogMel(n_fft=n_fft, hop_length=hop_length, n_mels=32, pad_mode=pad_mode, log=log)
-    waveform = np.random.default_rng(0).normal(0, 0.1, 20 * SAMPLE_RATE + beyond).astype(np.float32)
-    waveform[: SAMPLE_RATE * 10] *= 1e-3
+    waveform = np.random.default_rng(0).normal(0, 0.1, 8 * SAMPLE_RATE + beyond).astype(np.float32)
+    waveform[: SAMPLE_RATE * 4] *= 1e-3
     expected = layer(waveform[np.newaxis])[0].numpy()
-    for at_once in (6, 37, 200):
+    for at_once in (6, 37, 100):
         found = layer.in_pieces(waveform, at_once=at_once).numpy()
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=0)
 
@@ -66,9 +65,9 @@ def test_a_score_in_pieces_is_that_in_one_go(scorer, hop):
     member = make_member("GANomaly", SCORERS[scorer])
     model = dataclasses.replace(member.model, hop=hop)
     function = clip_values.scorer_function(model, member.fitted)
-    log_mel = tf.constant(np.random.default_rng(0).normal(-35, 7, [3000, 16]), tf.float32)
+    log_mel = tf.constant(np.random.default_rng(0).normal(-35, 7, [600, 16]), tf.float32)
     (expected,) = clip_values.apply_to_clip(model, [function], log_mel, at_once=None)
-    for at_once in (1, 64, 1000):
+    for at_once in (1, 64, 250):
         (found,) = clip_values.clip_function(model, [function], at_once=at_once)(log_mel)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 

@@ -14,11 +14,13 @@ from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.cache.windows import Source
 from ganad_tf.config import Config
+from ganad_tf.config.sections import Feature
 from ganad_tf.errors import DataError
 from ganad_tf.features import Normalizer
 from ganad_tf.run import MachineRun
 
-FRAMES, MELS = 5, 128
+FRAMES, MELS = 5, 16
+FEATURE = Feature(n_mels=MELS)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def source(tmp_path_factory):
     for number in range(30):
         path = root / "data" / "fan" / "train" / f"normal_id_{number % 3:02d}_{number:08d}.wav"
         write_wav(path, tone(seconds=0.3 + 0.05 * number, seed=number))
-    config = Config(dev_directory=str(root / "data"), cache_directory=str(root / "cache"))
+    config = Config(dev_directory=str(root / "data"), cache_directory=str(root / "cache"), feature=FEATURE)
     (listing,) = datasets.list_clips(config, "dev")
     shard_size, prepare.CLIPS_PER_SHARD = prepare.CLIPS_PER_SHARD, 7
     try:
@@ -63,7 +65,7 @@ def in_order(windows):
     return windows[np.lexsort(windows.T[:8])]
 
 
-@pytest.mark.parametrize(("batch_size", "hop"), [(16, 1), (512, 1), (100_000, 1), (16, 4)])
+@pytest.mark.parametrize(("batch_size", "hop"), [(16, 1), (100_000, 1), (512, 4)])
 def test_every_window_once_per_epoch(source, budget_mb, batch_size, hop):
     source = dataclasses.replace(source, hop=hop)
     expected = stacked_by_hand(source)
@@ -147,8 +149,9 @@ def test_shuffling_reaches_across_clips(source, budget_mb):
 
 def test_the_order_is_that_of_the_names_not_of_the_shards(source, tmp_path):
     """A clip that was mended and prepared later lies in the last shard; windows in memory come as ever."""
-    (listing,) = datasets.list_clips(config := Config(dev_directory=str(source.cache.parents[3] / "data")), "dev")
-    config = dataclasses.replace(config, cache_directory=str(tmp_path))
+    data = str(source.cache.parents[3] / "data")
+    config = Config(dev_directory=data, cache_directory=str(tmp_path), feature=FEATURE)
+    (listing,) = datasets.list_clips(config, "dev")
     later = dataclasses.replace(listing, clips=listing.clips[3:])
     for some in (later, listing):
         prepare_cache(MachineRun(config, some, "dev"), "train")

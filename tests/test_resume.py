@@ -36,6 +36,7 @@ from ganad_tf.training.train import train_detector
 
 KILLS = int(os.environ.get("GANAD_KILLS", "6"))  # shared by all detectors
 SMALL = {name: arguments(name) for name in UNLABELLED}
+SMALL["AEGAN"] |= {"base": 2}
 SMALL["GANomaly"] |= {"dropout": 0.1}
 SMALL["MPDR"] |= {"pretraining_share": 0.25}  # killed in its second stage
 SMALL["TIAE"] |= {"self_paced": True}  # with what it remembers of the epoch before
@@ -118,17 +119,11 @@ class Kill(keras.callbacks.Callback):
                 ("GANomaly", 64, False),
                 ("DenseAE", 0, False),
                 ("DenseAE", 64, True),
-                ("IDNN", 64, False),
                 ("DRINK", 64, False),
-                ("DRINK", 64, True),
                 ("AEGAN", 64, False),
-                ("FAnoGAN", 64, False),
                 ("FAnoGAN", 64, True),
-                ("SkipGANomaly", 64, False),
                 ("SpectrumDensity", 64, False),
                 ("MPDR", 0, False),
-                ("MPDR", 64, True),
-                ("EGBAD", 0, False),
                 ("EGBAD", 64, True),
                 ("TIAE", 64, False),
             )
@@ -160,7 +155,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["DenseAE", "EGBAD", "FAnoGAN", "GANomaly", "SkipGANomaly"])
+@pytest.mark.parametrize("name", ["DenseAE", "EGBAD", "FAnoGAN"])
 def test_killed_again_and_again_a_run_ends_with_the_same_results(tmp_path, recordings, ganad, name):
     """A real kill of the real command, at moments that chance chooses: while it trains, saves or scores."""
     epochs = 1 if name == "SpectrumDensity" else 60

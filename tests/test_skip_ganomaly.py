@@ -12,7 +12,7 @@ def make(**changes):
     keras.utils.set_random_seed(0)
     arguments = {"input_dim": 12, "hidden": [8, 6], "latent": 3, "w_adv": 2.0, "w_con": 5.0, "w_lat": 3.0}
     detector = SkipGANomaly(**{**arguments, **changes})
-    detector.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)
+    detector.compile(optimizer=keras.optimizers.Adam(1e-3), run_eagerly=True)
     return detector
 
 

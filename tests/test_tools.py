@@ -133,7 +133,8 @@ def test_how_few_recordings_a_network_needs_is_measured(tmp_path):
     log_mels = np.random.default_rng(0).normal(-50, 3, [len(names), 20, 128])
     log_mels[-4:, :, 40] += 10
     np.savez(tmp_path / "few.npz", names=names, logmel_db=log_mels)
-    small = ["--sizes", 6, "--seeds", 2, "--draws", 1, "--set", "fit.epochs=1"]
+    small = ["--sizes", 6, "--seeds", 2, "--draws", 1, "--set", "fit.epochs=1", "fit.min_steps=0"]
+    small += ["ensemble.members.ganomaly.model.hidden=[8]", "selection.scorers=[{pooling: gwrp}]"]
     first = run("small_data.py", "out", "--npz", "few.npz", *small, cwd=tmp_path)
     cells = first.splitlines()[-1].strip("| ").split(" | ")
     assert cells[:2] == ["6", "1 x 2"]
@@ -160,6 +161,7 @@ def test_every_score_of_aegan_s_authors_is_measured(real_data, tmp_path):
     settings += [
         "feature.n_mels=128",
         "feature.n_fft=1024",
+        "fit.min_steps=0",
         "model.base=2",
         "model_directory=model",
         "scorer.neighbors=1",
@@ -277,7 +279,7 @@ def test_words_about_known_faults_are_counted(tmp_path):
 
 @pytest.mark.slow
 def test_what_was_measured_becomes_tables(tmp_path):
-    detectors = ["--detectors", "SpectrumDensity", "--seeds", "0", "--jobs", "1"]
+    detectors = ["--detectors", "SpectrumDensity", "--seeds", "0", "--jobs", "1", "--scorers", "paper", "mean-knn"]
     measured = run("measure.py", "synthetic", "out", *detectors, "--set", *SMALL, cwd=tmp_path)
     assert measured.endswith("done\n")
     table = run("tables.py", "synthetic", "out", "--scorers", "paper", "mean-knn", cwd=tmp_path)
@@ -347,23 +349,12 @@ def test_jobs_of_the_benchmark_run_by_themselves(tmp_path):
 
 @pytest.mark.slow
 def test_training_is_measured_on_whatever_device_there_is(tmp_path):
-    (line,) = run(
-        "gpu_training.py", "--clips", "2", "--epochs", "2", "--rows", "DenseAE-512", cwd=tmp_path
-    ).splitlines()
-    assert line.startswith("DenseAE, batch 512, windows/s: ours ")
-    assert float(line.rpartition(" ")[2]) > 0
-
-
-@pytest.mark.slow
-def test_streamed_training_and_equal_weights_are_measured_too(tmp_path):
-    rows = ["--rows", "streamed", "weights"]
-    printed = run("gpu_training.py", "--clips", "2", "--epochs", "2", *rows, cwd=tmp_path).splitlines()
-    assert [line.partition(":")[0] for line in printed] == [
-        "DenseAE, batch 512, windows/s",
-        "two deterministic trainings of GANomaly",
-    ]
-    assert float(printed[0].rpartition(" ")[2]) > 0
-    assert printed[1].endswith(": equal weights")
+    rows = ["--rows", "DenseAE-512", "streamed", "weights"]
+    *rates, weights = run("gpu_training.py", "--clips", "2", "--epochs", "2", *rows, cwd=tmp_path).splitlines()
+    for line, side in zip(rates, ("ours", "streamed"), strict=True):
+        assert line.startswith(f"DenseAE, batch 512, windows/s: {side} ")
+        assert float(line.rpartition(" ")[2]) > 0
+    assert weights == "two deterministic trainings of GANomaly: equal weights"
 
 
 @pytest.mark.slow

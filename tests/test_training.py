@@ -220,8 +220,9 @@ def scored(config):
     return [score.score for score in score_files.read_scores(path)]
 
 
-@pytest.mark.parametrize("name", gate_takes(UNLABELLED, "DenseAE"))
-def test_every_detector_trains_streamed_from_the_cache(config, name):
+# Of windows, of pairs of them, and in stages; the others take their batches as the first does.
+@pytest.mark.parametrize("name", gate_takes(["DenseAE", "EGBAD", "FAnoGAN"], "DenseAE"))
+def test_every_kind_of_detector_trains_streamed_from_the_cache(config, name):
     model = Model(name, arguments(name))
     fit = dataclasses.replace(config.fit, epochs=2, memory_budget_mb=0)
     config = dataclasses.replace(config, model=model, fit=fit)
