@@ -13,7 +13,7 @@ import sklearn.model_selection
 import small_detectors
 import tensorflow as tf
 from conftest import gate_takes
-from test_training import config, prepared  # noqa: F401 - a fixture
+from test_training import AUTOENCODER, config, prepared  # noqa: F401 - a fixture
 
 from ganad_tf import config as configuration
 from ganad_tf.config import automatic
@@ -126,7 +126,7 @@ def test_clips_are_held_out_only_where_the_validation_loss_is_watched():
 
 def test_few_windows_get_the_steps_that_were_asked_for(config, caplog):  # noqa: F811
     fit = dataclasses.replace(config.fit, min_steps=220, settle_batch_norm=True)
-    config = dataclasses.replace(config, fit=fit)
+    config = dataclasses.replace(config, model=AUTOENCODER, fit=fit)
     caplog.set_level(logging.INFO, logger="ganad_tf")
     train_detector(MachineRun(config, prepared(config), "dev"))
     record = json.loads((Path(config.model_directory, "dev", "fan") / "training.json").read_text())
@@ -137,6 +137,7 @@ def test_few_windows_get_the_steps_that_were_asked_for(config, caplog):  # noqa:
 
 
 def test_a_network_that_has_learned_little_says_so(config, caplog):  # noqa: F811
+    config = dataclasses.replace(config, model=AUTOENCODER)
     train_detector(MachineRun(config, prepared(config), "dev"))
     record = json.loads((Path(config.model_directory, "dev", "fan") / "training.json").read_text())
     expected = "it was trained for 24 steps, fewer than 200; raise `fit.epochs` or `fit.min_steps`"
