@@ -61,10 +61,8 @@ QUICK = (
     ("DenseAE", "paper"),
     ("GANomaly", "knn"),
     ("GANomaly", "gmm"),
-    ("GANomaly", "embedding"),
-    ("EGBAD", "paper"),
+    ("EGBAD", "embedding"),
     ("IDNN", "gwrp"),
-    ("SkipGANomaly", "mahalanobis"),
     ("SpectrumDensity", "knn"),
 )
 COMBINATIONS = [
@@ -77,8 +75,11 @@ COMBINATIONS = [
     for name in UNLABELLED
     for scorer in SCORERS
     if scorer != "embedding" or hasattr(DETECTORS[name], "encode")
-    # One scorer of each source; what is the same for all detectors, by two of them.
-    if scorer in ("paper", "embedding", "knn") or name in ("DenseAE", "GANomaly") or (name, scorer) in QUICK
+    # Every detector's own score; what scores residuals and embeddings is the same for those that are alike.
+    if scorer == "paper"
+    or (scorer in ("embedding", "knn") and name not in ("IDNN", "SAGAN", "SkipGANomaly"))
+    or name in ("DenseAE", "GANomaly")
+    or (name, scorer) in QUICK
 ]
 
 

@@ -43,7 +43,7 @@ def source(tmp_path_factory):
     return Source(Path(config.cache_directory, "dev", "fan", "train"), found.entries, MELS, FRAMES, normalizer)
 
 
-@pytest.fixture(params=["in memory", "streamed", "streamed in pieces"])
+@pytest.fixture(params=["in memory", pytest.param("streamed", marks=pytest.mark.slow), "streamed in pieces"])
 def budget_mb(request, monkeypatch):
     """Each way in which windows come from the cache: all 30 clips at once, or seven at a time."""
     if request.param == "streamed in pieces":

@@ -251,7 +251,7 @@ def test_broken_models_keep_no_room_from_others(tmp_path):
 @pytest.mark.parametrize(
     ("policy", "listed", "newest"),
     [
-        ("all", {4: "END", 3: "AVAILABLE", 2: "AVAILABLE", 1: "AVAILABLE"}, 3),
+        pytest.param("all", {4: "END", 3: "AVAILABLE", 2: "AVAILABLE", 1: "AVAILABLE"}, 3, marks=pytest.mark.slow),
         ("latest:2", {4: "END", 3: "AVAILABLE", 2: "AVAILABLE"}, 3),
         ("specific:1,2", {2: "AVAILABLE", 1: "AVAILABLE"}, 2),
     ],

@@ -13,7 +13,7 @@ import sklearn.model_selection
 import small_detectors
 import tensorflow as tf
 from conftest import gate_takes
-from test_training import AUTOENCODER, config, prepared  # noqa: F401 - a fixture
+from test_training import AUTOENCODER, config, prepared, recordings  # noqa: F401 - two fixtures
 
 from ganad_tf import config as configuration
 from ganad_tf.config import automatic

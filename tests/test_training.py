@@ -33,12 +33,19 @@ from ganad_tf.training.train import train_detector
 AUTOENCODER = Model("DenseAE", {"hidden": [16], "latent": 4})  # for what is the same for all and soon traced
 
 
-def project(folder):
-    """Recordings of a fan and a small GANomaly's configuration with directories of its own."""
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """Recordings of a fan; their log-mels come beside them."""
+    folder = tmp_path_factory.mktemp("recordings")
     write_machine(folder / "data", "fan", ids=("00",), n_train=10)
+    return folder
+
+
+def project(folder, recordings):
+    """A small GANomaly's configuration with directories of its own, but for the cache."""
     mapping = {
-        "dev_directory": str(folder / "data"),
-        "cache_directory": str(folder / "cache"),
+        "dev_directory": str(recordings / "data"),
+        "cache_directory": str(recordings / "cache"),
         "model_directory": str(folder / "model"),
         "result_directory": str(folder / "result"),
         "feature": {"standardize": True},
@@ -49,14 +56,14 @@ def project(folder):
 
 
 @pytest.fixture
-def config(tmp_path):
-    return project(tmp_path)
+def config(tmp_path, recordings):
+    return project(tmp_path, recordings)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, recordings):
     """The configuration of a detector that is trained and has scored, and its clips, for tests that only look."""
-    config = project(tmp_path_factory.mktemp("trained"))
+    config = project(tmp_path_factory.mktemp("trained"), recordings)
     listing = prepared(config)
     assert train_detector(MachineRun(config, listing, "dev"))
     score_clips(MachineRun(config, listing, "dev"))
