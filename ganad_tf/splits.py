@@ -5,6 +5,7 @@ Validation, test, and the folds of a cross-validation are all chosen here.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
@@ -137,6 +138,25 @@ def families(*kinships: Sequence[Hashable]) -> list[int]:
                 one, other = first(same[0]), first(index)
                 parents[max(one, other)] = min(one, other)
     return [first(index) for index in range(len(parents))]
+
+
+def shared(recordings: Sequence[str], *kinships: Sequence[Hashable]) -> list[str]:
+    """Names of the recordings of clips, for each clip that shares its recording with another; empty for the others.
+
+    Where all clips are of one recording, nothing can be said of others, and each clip stands alone.
+
+    Args:
+      recordings: Name of each clip's recording.
+      *kinships: What else makes clips parts of one recording, as in `families`.
+
+    >>> shared(["a", "b", "b", "c"]), shared(["a", "b", "c"], ["x", "y", "x"]), shared(["a", "a"])
+    (['', 'b', 'b', ''], ['a', '', 'a'], ['', ''])
+    """
+    if len(set(recordings)) == 1:
+        return [""] * len(recordings)
+    numbers = families(recordings, *kinships)
+    counts = Counter(numbers)
+    return [recordings[number] if counts[number] > 1 else "" for number in numbers]
 
 
 def grouped(names: Sequence[Hashable]) -> list[list[int]]:

@@ -36,7 +36,7 @@ def rank_by_hand(n_scores, false_alarms, confidence):
 @pytest.mark.parametrize("confidence", [None, 0.5, 0.95])
 @pytest.mark.parametrize("false_alarms", [0.01, 0.05, 0.07, 0.1, 0.29, 0.5])
 def test_threshold_by_the_definition(false_alarms, confidence):
-    fewest = conformal.fewest_clips(false_alarms, confidence)
+    fewest = conformal.fewest_recordings(false_alarms, confidence)
     for n_scores in {fewest - 1, fewest, 9, 10, 19, 20, 60, 99, 100, 250, 400} - {0}:
         scores = np.random.default_rng(n_scores).permutation(n_scores) + 1.0  # the score is its rank
         rank = rank_by_hand(n_scores, false_alarms, confidence)

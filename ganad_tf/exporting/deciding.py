@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf.exporting.checks import expect, expect_finite
+from ganad_tf.results import conformal
 from ganad_tf.serving.models.signature import FALSE_ALARMS
 
 Tensors = dict[str, tf.Tensor]
@@ -18,14 +19,19 @@ class Decider:
       threshold: Clips with a higher score are anomalies.
       calibration: Scores `[n]` of normal clips that the members have not seen; empty for none.
       dtype: Floating-point type in which scores are compared with each other.
+      recordings: Recording of each calibration clip, as of `conformal.p_values`.
     """
 
-    def __init__(self, threshold: float, calibration: Sequence[float], dtype: str) -> None:
+    def __init__(
+        self, threshold: float, calibration: Sequence[float], dtype: str, recordings: Sequence[str] = ()
+    ) -> None:
         self._threshold = threshold
-        self._calibration = np.sort(np.asarray(calibration, dtype))
-        n_scores = len(calibration)
+        ordered, by_count = conformal.ladder(np.asarray(calibration, dtype), recordings)
+        self._calibration = ordered.astype(dtype)
         # In float32, as the rates and p-values that a client sends and receives, so that 3/10 is 0.3.
-        self._p_values = (np.arange(1, n_scores + 1) / (n_scores + 1)).astype(np.float32)
+        self._p_values = by_count.astype(np.float32)
+        self._n_recordings = conformal.count_recordings(len(calibration), recordings)
+        self._unit, _ = conformal.unit_of(len(calibration), recordings)
 
     @property
     def has_p_values(self) -> bool:
@@ -51,24 +57,23 @@ class Decider:
     def decide_at(self, scores: tf.Tensor, false_alarms: tf.Tensor) -> Tensors:
         """Decides by `conformal.threshold` of one false-alarm rate per clip, `[batch]`: a p-value of at most the rate.
 
-        The graph refuses rates that are not between 0 and 1, or lower than the number of calibration scores allows.
+        The graph refuses rates that are not between 0 and 1, or lower than the number of recordings allows.
         """
         n_scores = len(self._calibration)
         is_rate = (false_alarms >= self._p_values[0]) & (false_alarms < 1)
         sentence = (
-            f"{FALSE_ALARMS}: expected rates below 1 and at least 1/{n_scores + 1}, which {n_scores} normal clips "
-            "allow, received"
+            f"{FALSE_ALARMS}: expected rates below 1 and at least 1/{self._n_recordings + 1}, which "
+            f"{self._n_recordings} normal {self._unit} allow, received"
         )
         check = expect(tf.reduce_all(is_rate), sentence, tf.boolean_mask(false_alarms, ~is_rate)[:1])
         with tf.control_dependencies([check]):
-            n_above = tf.searchsorted(self._p_values, false_alarms, side="right")
+            n_above = tf.searchsorted(self._p_values[:-1], false_alarms, side="right")
         return self.decide(scores, tf.gather(self._calibration, n_scores - n_above))
 
     def _p_value(self, scores: tf.Tensor) -> tf.Tensor:
         """`conformal.p_values` of scores `[batch]`, float32."""
         is_above = tf.cast(scores, self._calibration.dtype)[:, tf.newaxis] <= self._calibration  # [batch, n]
-        n_above = tf.reduce_sum(tf.cast(is_above, tf.float32), axis=1)
-        return (1 + n_above) / float(1 + len(self._calibration))
+        return tf.gather(self._p_values, tf.reduce_sum(tf.cast(is_above, tf.int32), axis=1))
 
 
 def finite(name: str, scores: tf.Tensor) -> tf.Tensor:

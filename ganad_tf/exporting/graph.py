@@ -28,6 +28,7 @@ from ganad_tf.models.frozen import FrozenNetwork
 from ganad_tf.recording_check.limits import RecordingLimits
 from ganad_tf.recording_check.verdict import refuse_not_judged
 from ganad_tf.results import ensemble
+from ganad_tf.results.score_files import ClipScore
 from ganad_tf.scoring import clip_scores, clip_values
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving.models import audio_format
@@ -58,7 +59,7 @@ class SoundScorer(tf.Module):
       config: Audio and feature settings, and the ensemble's formula.
       members: One detector, or those of an ensemble; all with the same features.
       threshold: Clips with a higher score are anomalies.
-      calibration: Scores `[n]` of normal clips that the members have not seen, for p-values; empty for none.
+      calibration: Scores of normal clips that the members have not seen, for p-values; empty for none.
       precision: Precision of FFT and ensemble formula; float32 only for runtimes without float64.
       longest_samples: Maximum length of a clip, checked before memory for it is allocated; None for no limit.
 
@@ -86,7 +87,7 @@ class SoundScorer(tf.Module):
         members: Sequence[Member],
         threshold: float,
         *,
-        calibration: Sequence[float] = (),
+        calibration: Sequence[ClipScore] = (),
         precision: Precision = "float64",
         longest_samples: int | None = None,
     ) -> None:
@@ -94,7 +95,8 @@ class SoundScorer(tf.Module):
         self.config = config
         self.members = tuple(members)
         self.precision = precision
-        self._decider = Decider(threshold, calibration, precision)
+        normal = [clip.score for clip in calibration]
+        self._decider = Decider(threshold, normal, precision, [clip.recording for clip in calibration])
         self._limits = recording_limits(members)
         self.machine_ids = known_machine_ids(members)
         feature = config.feature

@@ -43,6 +43,7 @@ def collect(inputs: TrainedSystem, name: str) -> dict[str, Any]:
             **_false_alarms(inputs),
             "n_normal_training_scores": int(inputs.training.shape[1]),
             "n_calibration_scores": int(inputs.calibration.shape[1]),
+            "n_calibration_recordings": _n_recordings(inputs),
         },
         "members": [
             {
@@ -65,11 +66,16 @@ def collect(inputs: TrainedSystem, name: str) -> dict[str, Any]:
 
 
 def _false_alarms(inputs: TrainedSystem) -> dict[str, float]:
-    """The rate of a conformal threshold, also where it follows from the number of clips."""
-    settings, n_scores = inputs.config.threshold, int(inputs.calibration.shape[1])
+    """The rate of a conformal threshold, also where it follows from the number of recordings."""
+    settings = inputs.config.threshold
     if settings.method != "conformal":
         return {}
-    return {"false_alarms": settings.false_alarms or conformal.rate_of(n_scores, settings.confidence)}
+    return {"false_alarms": settings.false_alarms or conformal.rate_of(_n_recordings(inputs), settings.confidence)}
+
+
+def _n_recordings(inputs: TrainedSystem) -> int:
+    recordings = inputs.calibration_recordings()
+    return conformal.count_recordings(len(recordings), recordings)
 
 
 def _results(run: MachineRun) -> dict[str, float] | None:

@@ -20,7 +20,7 @@ from ganad_tf.findings.healthy import Healthy
 from ganad_tf.results import ensemble, score_files
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.score_files import ClipScore
-from ganad_tf.results.thresholds import NormalScores, threshold
+from ganad_tf.results.thresholds import NormalScores
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import calibration, clip_values, score
 from ganad_tf.scoring.clip_scores import ClipFunction
@@ -59,7 +59,7 @@ class TrainedSystem:
             self.config,
             self.members,
             self.threshold,
-            calibration=list(self.calibration_scores()),
+            calibration=self.normal_scores().calibration,
             precision=precision,
             longest_samples=longest_samples,
         )
@@ -67,10 +67,10 @@ class TrainedSystem:
     def normal_scores(self) -> NormalScores:
         """Scores of the normal training clips and of those for calibration, by name."""
         first = self.members[0].fitted
-        return NormalScores(
-            _named(first.train_scores, self.train_scores()),
-            _named(first.calibration_scores, self.calibration_scores()),
-        )
+        unseen = _named(first.calibration_scores, self.calibration_scores())
+        pairs = zip(unseen, self.calibration_recordings(), strict=True)
+        calibration = [dataclasses.replace(clip, recording=name) for clip, name in pairs]
+        return NormalScores(_named(first.train_scores, self.train_scores()), calibration)
 
     def decision_threshold(self) -> float:
         """The threshold of the section `threshold`.
@@ -78,7 +78,7 @@ class TrainedSystem:
         Raises:
           ThresholdError: If the scores of normal clips determine none.
         """
-        return threshold(self.normal_scores().deciding(self.config.threshold), self.config.threshold)
+        return self.normal_scores().threshold(self.config.threshold)
 
     def shortest_clip(self) -> tuple[int, int]:
         """Number of samples and of spectra of the shortest clip that can be scored."""
@@ -91,6 +91,11 @@ class TrainedSystem:
     def calibration_scores(self) -> np.ndarray:
         """Scores `[clips]` for calibration, those of an ensemble combined."""
         return self._combined(self.calibration) if self.calibration.size else np.empty(0)
+
+    def calibration_recordings(self) -> list[str]:
+        """Recording of each calibration clip, in the order of the scores; empty for clips that stand alone."""
+        recordings = ensemble.recordings_of(member.fitted.calibration_scores for member in self.members)
+        return [recordings[clip.name] for clip in self.members[0].fitted.calibration_scores]
 
     def live_scores(self, log_mels: Sequence[np.ndarray], machine_ids: Sequence[str] | None = None) -> np.ndarray:
         """Scores `[clips]` of log-mels `[frames, mels]` in dB, by the code of `ganad score`.
@@ -140,7 +145,7 @@ class TrainedSystem:
         if not ensemble.combines_by_calibration(self.config):
             return ensemble.combine(scores, self.training, how, shares=shares)
         if scores is self.calibration:
-            return ensemble.combine_each_without_itself(scores, how, shares)
+            return ensemble.combine_each_without_itself(scores, how, shares, self.calibration_recordings())
         return ensemble.combine(scores, self.calibration, how, shares=shares)
 
 

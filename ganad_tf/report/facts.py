@@ -17,7 +17,7 @@ from ganad_tf.config import Config
 from ganad_tf.config.sections import Audio, Feature
 from ganad_tf.errors import DataError
 from ganad_tf.report import provenance
-from ganad_tf.results import conformal, ensemble, evaluate
+from ganad_tf.results import ensemble, evaluate
 from ganad_tf.results.directory import MachineResults, ResultDirectory
 from ganad_tf.results.metrics import auc, bootstrap_interval, mean_of_defined, pauc
 from ganad_tf.results.thresholds import NormalScores, threshold_or_none
@@ -190,11 +190,11 @@ def _summarize(results: MachineResults) -> MachineSummary:
     (listing,) = datasets.list_clips(config, results.mode, [results.machine])
     run = MachineRun(config, listing, results.mode)
     normal = results.normal_scores()
-    limit = threshold_or_none(normal.deciding(config.threshold), config.threshold, run.machine)
+    limit = threshold_or_none(normal, config.threshold, run.machine)
     cache, cached = provenance.cache_of(run, origin)
     cached = contents.as_listed(cached, listing.clips, listing.directory)
     by_id = {
-        machine_id: [_scored(clip, score, limit, normal.calibration_values()) for clip, score in scored]
+        machine_id: [_scored(clip, score, limit, normal) for clip, score in scored]
         for machine_id, scored in evaluate.scored_clips(run).items()
     }
     rows = [_row(machine_id, [group], config.max_fpr) for machine_id, group in by_id.items()]
@@ -215,8 +215,8 @@ def _summarize(results: MachineResults) -> MachineSummary:
     )
 
 
-def _scored(clip: Clip, score: float, limit: float | None, calibration: Sequence[float]) -> ScoredClip:
-    p_value = float(conformal.p_values([score], calibration)[0]) if calibration else None
+def _scored(clip: Clip, score: float, limit: float | None, normal: NormalScores) -> ScoredClip:
+    p_value = float(normal.p_values([score])[0]) if normal.calibration else None
     return ScoredClip(clip, score, None if limit is None else score > limit, p_value)
 
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from ganad_tf.config import PAPER_DIRECTORY, Config, Mode
 from ganad_tf.errors import DataError
 from ganad_tf.files import atomic
-from ganad_tf.results import conformal, score_files
+from ganad_tf.results import score_files
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.results.thresholds import NormalScores
 from ganad_tf.run import MachineRun
@@ -169,7 +169,7 @@ class MachineResults:
           DataError: If a file can't be read.
         """
         path = self.calibration_scores
-        calibration = score_files.read_scores(path) if path.exists() else ()
+        calibration = score_files.read_calibration(path) if path.exists() else ()
         return NormalScores(score_files.read_scores(self.train_scores), calibration)
 
     def read_origin(self) -> dict[str, Any] | None:
@@ -222,9 +222,9 @@ class MachineResults:
             score_files.write_recordings(self.recording_scores(machine_id), clips, threshold, missing)
         score_files.write_scores(self.train_scores, normal.training)
         if normal.calibration:
-            score_files.write_scores(self.calibration_scores, normal.calibration)
+            score_files.write_calibration(self.calibration_scores, normal.calibration)
             for machine_id, clips in scores.items():
-                values = conformal.p_values([clip.score for clip in clips], normal.calibration_values())
+                values = normal.p_values([clip.score for clip in clips])
                 rows = [(clip.name, float(value)) for clip, value in zip(clips, values, strict=True)]
                 score_files.write_rows(self.p_values(machine_id), rows)
         if not_judged:

@@ -7,12 +7,14 @@ not depend on the other test clips.
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ganad_tf import splits
 from ganad_tf.clips import by_id
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError
@@ -23,6 +25,8 @@ from ganad_tf.results.thresholds import NormalScores, format_threshold, threshol
 from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
+
+Aligned = tuple[list[str], np.ndarray]  # names of clips, and their scores `[members, clips]`
 
 
 def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
@@ -42,7 +46,7 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
     origins = [member.read_origin() or {} for member in members]
     takes_machine_ids = any(origin.get("takes_machine_ids", False) for origin in origins)
     training = aligned([member.train_scores for member in members])
-    calibration = _calibration(run, members)
+    calibration, recordings = _calibration(run, members)
     reference = calibration if combines_by_calibration(config) else training
     not_judged = {name: reason for member in members[::-1] for name, reason in member.read_not_judged().items()}
     combined = {}
@@ -52,9 +56,10 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
         advice = "run `ganad score` on the members again"
         score_files.check_names(members[0].scores(machine_id), names, clips, may_lack, advice=advice)
         combined[machine_id] = _combined((names, scores), reference, config)
-    unseen = _combined(calibration, reference, config) if calibration[0] else []
+    unseen = _combined(calibration, reference, config, recordings) if calibration[0] else []
+    unseen = [replace(clip, recording=name) for clip, name in zip(unseen, recordings, strict=True)]
     normal = NormalScores(_combined(training, reference, config), unseen)
-    limit = threshold_or_none(normal.deciding(config.threshold), config.threshold, run.machine)
+    limit = threshold_or_none(normal, config.threshold, run.machine)
     origin = config.origin(command) | {"members": _digests(run), "takes_machine_ids": takes_machine_ids}
     missing = names_without_score(run.listing.clips_of("test"), combined)
     MachineResults.of(run).write(
@@ -64,17 +69,28 @@ def score_ensemble(run: MachineRun, *, command: str = "") -> float | None:
     return limit
 
 
-def _calibration(run: MachineRun, members: Sequence[MachineResults]) -> tuple[list[str], np.ndarray]:
-    """Calibration scores of the members, as `aligned`; of no clips unless the threshold needs them."""
+def _calibration(run: MachineRun, members: Sequence[MachineResults]) -> tuple[Aligned, list[str]]:
+    """Calibration scores of the members, as `aligned`, and the recordings of the clips; none unless they are needed."""
     if run.config.threshold.method != "conformal":
-        return [], np.empty([len(members), 0])
+        return ([], np.empty([len(members), 0])), []
     for member in members:
         if not member.calibration_scores.exists():
             raise DataError(
                 f"Expected calibration scores in {member.directory} for `threshold.method: conformal`, but there are "
                 "none; run the member with that method too, or set `threshold.method: quantile`."
             )
-    return aligned([member.calibration_scores for member in members])
+    paths = [member.calibration_scores for member in members]
+    names, scores = aligned(paths, read=score_files.read_calibration)
+    recordings = recordings_of(map(score_files.read_calibration, paths))
+    return (names, scores), [recordings[name] for name in names]
+
+
+def recordings_of(members: Iterable[Sequence[ClipScore]]) -> dict[str, str]:
+    """Recording of each calibration clip by the clip's name, as any member knows it; earlier versions' know none."""
+    recordings: dict[str, str] = {}
+    for clips in members:
+        recordings |= {clip.name: clip.recording or recordings.get(clip.name, "") for clip in clips}
+    return recordings
 
 
 def check_unchanged(run: MachineRun, digests: Mapping[str, str]) -> None:
@@ -169,14 +185,21 @@ def combine(
     return sum(share * term for share, term in zip(shares, terms, strict=True))
 
 
-def combine_each_without_itself(scores: np.ndarray, how: str, shares: Sequence[float] | None = None) -> np.ndarray:
-    """Combines calibration scores `[members, clips]` as `combine` does, each clip by the others."""
-    return np.concatenate(
-        [
-            combine(scores[:, [clip]], np.delete(scores, clip, axis=1), how, shares=shares)
-            for clip in range(scores.shape[1])
-        ]
-    )
+def combine_each_without_itself(
+    scores: np.ndarray, how: str, shares: Sequence[float] | None = None, recordings: Sequence[str] = ()
+) -> np.ndarray:
+    """Combines calibration scores `[members, clips]` as `combine` does, each clip by those of other recordings.
+
+    Where nothing differs among these, it is combined by all other clips.
+    """
+    names = [name or index for index, name in enumerate(recordings or [""] * scores.shape[1])]
+    combined = np.empty(scores.shape[1])
+    for clips in splits.grouped(names):
+        others = np.delete(scores, clips, axis=1)
+        for clip in clips:
+            known = others if others.size and np.ptp(others, axis=1).all() else np.delete(scores, clip, axis=1)
+            combined[[clip]] = combine(scores[:, [clip]], known, how, shares=shares)
+    return combined
 
 
 def combines_by_calibration(config: Config) -> bool:
@@ -184,9 +207,7 @@ def combines_by_calibration(config: Config) -> bool:
     return config.ensemble.combine == "p_value" and config.threshold.method == "conformal"
 
 
-def _combined(
-    scores: tuple[list[str], np.ndarray], training: tuple[list[str], np.ndarray], config: Config
-) -> list[ClipScore]:
+def _combined(scores: Aligned, training: Aligned, config: Config, recordings: Sequence[str] = ()) -> list[ClipScore]:
     names, values = scores
     directories, settings = config.member_directories(), config.ensemble
     if not training[0]:
@@ -195,7 +216,7 @@ def _combined(
         member = directories[int(np.ptp(training[1], axis=1).argmin())]
         raise DataError(f"Expected training scores that differ in {member}, to bring it to the others' scale.")
     if values is training[1] and combines_by_calibration(config):
-        combined = combine_each_without_itself(values, settings.combine, settings.shares())
+        combined = combine_each_without_itself(values, settings.combine, settings.shares(), recordings)
     else:
         combined = combine(values, training[1], settings.combine, shares=settings.shares())
     return [ClipScore(name, float(value)) for name, value in zip(names, combined, strict=True)]
@@ -217,20 +238,23 @@ def _digests(run: MachineRun) -> dict[str, str]:
     return digests
 
 
-def aligned(paths: Sequence[Path], *, without: Collection[str] = ()) -> tuple[list[str], np.ndarray]:
+def aligned(
+    paths: Sequence[Path],
+    *,
+    without: Collection[str] = (),
+    read: Callable[[Path], Sequence[ClipScore]] = score_files.read_scores,
+) -> Aligned:
     """Reads score files of the same clips: clip names, in the order of the first file, and `[members, clips]` scores.
 
     Args:
       paths: The files.
       without: Names of clips that are left out, such as those that a member does not judge.
+      read: Reads a file.
 
     Raises:
       DataError: If a file is missing or lists other clips than the first.
     """
-    tables = [
-        {score.name: score.score for score in score_files.read_scores(path) if score.name not in without}
-        for path in paths
-    ]
+    tables = [{score.name: score.score for score in read(path) if score.name not in without} for path in paths]
     for path, table in zip(paths, tables, strict=True):
         different = sorted(table.keys() ^ tables[0].keys())
         if different:

@@ -7,7 +7,7 @@ import csv
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,17 @@ RECORDING_COLUMNS = (
 
 @dataclass(frozen=True)
 class ClipScore:
-    """The anomaly score of one clip, with the clip's name."""
+    """The anomaly score of one clip.
+
+    Attributes:
+      name: Name of the clip.
+      score: Higher is more anomalous.
+      recording: Of a clip for calibration, the recording that it is a part of with others; empty if it stands alone.
+    """
 
     name: str
     score: float
+    recording: str = ""
 
 
 def write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
@@ -89,13 +96,19 @@ def write_scores(path: Path, scores: Iterable[ClipScore]) -> None:
     Raises:
       DataError: If a score is NaN or infinite.
     """
-    rows = [(score.name, float(score.score)) for score in scores]
-    for name, score in rows:
-        if not math.isfinite(score):
-            raise DataError(
-                f"The anomaly score of {name} is {score}, not a number to rank by; nothing was written to {path}."
-            )
-    write_rows(path, rows)
+    write_rows(path, [(score.name, float(score.score)) for score in _checked(path, scores)])
+
+
+def write_calibration(path: Path, scores: Sequence[ClipScore]) -> None:
+    """Writes calibration scores as `write_scores` does, with a third column where clips share recordings: their names.
+
+    Raises:
+      DataError: If a score is NaN or infinite.
+    """
+    if any(score.recording for score in scores):
+        write_rows(path, [(score.name, float(score.score), score.recording) for score in _checked(path, scores)])
+    else:
+        write_scores(path, scores)
 
 
 def read_scores(path: Path, *, may_have_header: bool = False) -> list[ClipScore]:
@@ -108,23 +121,19 @@ def read_scores(path: Path, *, may_have_header: bool = False) -> list[ClipScore]
     Raises:
       DataError: If the file is missing or a line is not `file name,score`.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.reader(stream))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"Can't read the scores in {path}: {error}. Run `ganad score` first.") from error
-    scores = []
-    for number, row in enumerate(rows, start=1):
-        try:
-            name, score = row
-            scores.append(ClipScore(name, _finite(score)))
-        except ValueError as error:
-            if may_have_header and number == 1 and len(row) == 2 and not _is_number(row[1]):
-                continue
-            raise DataError(
-                f"Expected `file name,score` in line {number} of {path}. Received: {','.join(row)!r}."
-            ) from error
-    return scores
+    rows = _rows(path)
+    is_heading = may_have_header and bool(rows) and len(rows[0]) == 2 and not _is_number(rows[0][1])
+    return _scores(path, rows, 2, skipped=int(is_heading))
+
+
+def read_calibration(path: Path) -> list[ClipScore]:
+    """Reads a file of `write_calibration`; in those of earlier versions each clip stands alone.
+
+    Raises:
+      DataError: If the file is missing or a line is not `file name,score` or `file name,score,recording`.
+    """
+    rows = _rows(path)
+    return _scores(path, rows, 3 if rows and len(rows[0]) == 3 else 2)
 
 
 def read_reasons(path: Path) -> dict[str, str]:
@@ -186,6 +195,39 @@ def read_origin(path: Path) -> dict[str, Any] | None:
     if not is_complete:
         raise DataError(f"The scores beside {path} were not all written; run `ganad score` again.")
     return dict(origin)
+
+
+def _checked(path: Path, scores: Iterable[ClipScore]) -> Iterator[ClipScore]:
+    for clip in scores:
+        if not math.isfinite(clip.score):
+            raise DataError(
+                f"The anomaly score of {clip.name} is {clip.score}, not a number to rank by; nothing was written to "
+                f"{path}."
+            )
+        yield clip
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            return list(csv.reader(stream))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"Can't read the scores in {path}: {error}. Run `ganad score` first.") from error
+
+
+def _scores(path: Path, rows: Sequence[Sequence[str]], n_columns: int, *, skipped: int = 0) -> list[ClipScore]:
+    """Scores of lines of so many columns, but for a number of lines at the beginning."""
+    columns = "file name,score" if n_columns == 2 else "file name,score,recording"
+    scores = []
+    for number, row in enumerate(rows[skipped:], start=1 + skipped):
+        try:
+            name, score, *recording = row
+            if len(row) != n_columns:
+                raise ValueError(row)
+            scores.append(ClipScore(name, _finite(score), *recording))
+        except ValueError as error:
+            raise DataError(f"Expected `{columns}` in line {number} of {path}. Received: {','.join(row)!r}.") from error
+    return scores
 
 
 def _is_number(text: str) -> bool:

@@ -36,8 +36,20 @@ class NormalScores:
         """Calibration scores without names; see `conformal.p_values`."""
         return [clip.score for clip in self.calibration]
 
+    def recordings(self) -> list[str]:
+        """Recording of each calibration clip; see `conformal.p_values`."""
+        return [clip.recording for clip in self.calibration]
 
-def threshold(scores: Sequence[float], settings: Threshold) -> float:
+    def p_values(self, scores: conformal.Scores) -> np.ndarray:
+        """`conformal.p_values` of scores `[clips]`; only with calibration scores."""
+        return conformal.p_values(scores, self.calibration_values(), self.recordings())
+
+    def threshold(self, settings: Threshold) -> float:
+        """The threshold of the settings; raises as the function `threshold`."""
+        return threshold(self.deciding(settings), settings, self.recordings())
+
+
+def threshold(scores: Sequence[float], settings: Threshold, recordings: Sequence[str] = ()) -> float:
     """Score above which a clip counts as anomalous.
 
     `gamma` fits a gamma distribution with location 0 by maximum likelihood (the DCASE 2021 baseline fits the location
@@ -48,16 +60,17 @@ def threshold(scores: Sequence[float], settings: Threshold) -> float:
       scores: Scores of normal clips, `[clips]`: for `conformal` of clips that the detector has not seen, for `gamma`
         and `quantile` of training clips; see `NormalScores.deciding`.
       settings: Method and what it depends on.
+      recordings: For `conformal`: recording of each clip, as of `conformal.p_values`.
 
     Raises:
       ThresholdError: If the scores determine no threshold: the method is `gamma` and they are not positive or all
-        equal, or it is `conformal` and they are too few.
+        equal, or it is `conformal` and their recordings are too few.
       DataError: If there are no scores.
     """
     if settings.fixed is not None:
         return settings.fixed
     if settings.method == "conformal":
-        return conformal.threshold(scores, settings.false_alarms, settings.confidence)
+        return conformal.threshold(scores, settings.false_alarms, settings.confidence, recordings)
     values = np.asarray(scores, dtype=np.float64)
     if not values.size:
         raise DataError("Expected scores of normal training clips to set a threshold by. Received: none.")
@@ -78,11 +91,11 @@ def _gamma_quantile(values: np.ndarray, quantile: float) -> float:
     return float(scipy.stats.gamma.ppf(quantile, shape, location, scale))
 
 
-def threshold_or_none(scores: Sequence[float], settings: Threshold, machine: str) -> float | None:
+def threshold_or_none(normal: NormalScores, settings: Threshold, machine: str) -> float | None:
     """Computes the threshold, or logs a warning and returns None if the scores determine none.
 
     Args:
-      scores: `NormalScores.deciding`, `[clips]`.
+      normal: Scores of normal clips.
       settings: Method and what it depends on.
       machine: Machine type, for the warning.
 
@@ -90,7 +103,7 @@ def threshold_or_none(scores: Sequence[float], settings: Threshold, machine: str
       DataError: If there are no scores.
     """
     try:
-        return threshold(scores, settings)
+        return normal.threshold(settings)
     except ThresholdError as error:
         logger.warning("%s: there are scores but no decisions. %s", machine, error)
         return None

@@ -37,7 +37,7 @@ def save(directory: ModelDirectory, config: Config, scores: Sequence[ClipScore],
     folder = path(directory, config)
     atomic.clear_leftovers(folder)
     with atomic.new_directory(folder, replace=True) as temporary:
-        score_files.write_scores(temporary / SCORES, scores)
+        score_files.write_calibration(temporary / SCORES, scores)
         record = {"made_with": made_with, "folds": config.threshold.folds, "block": config.calibration.block}
         atomic.write_text(temporary / RECORD, json.dumps(record, indent=1))
 
@@ -67,7 +67,7 @@ def load_scorer(directory: ModelDirectory, config: Config) -> FittedScorer:
             "`ganad train`, which calibrates without training the detector again, or set `threshold.method: gamma`."
         )
     try:
-        return dataclasses.replace(fitted, calibration_scores=tuple(score_files.read_scores(folder / SCORES)))
+        return dataclasses.replace(fitted, calibration_scores=tuple(score_files.read_calibration(folder / SCORES)))
     except DataError as error:
         raise training_record.unreadable(folder, error) from error
 

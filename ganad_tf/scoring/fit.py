@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ganad_tf import splits
 from ganad_tf.cache import records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry
@@ -106,23 +107,29 @@ def warn_of_missing_threshold(run: MachineRun, entries: Sequence[Entry]) -> None
             which,
         )
     if settings.method == "conformal":
-        _warn_of_few_clips(run, len(run.listing.clips_of("calibration")) or len(entries))
+        kept_out = [clip.recording for clip in run.listing.clips_of("calibration")]
+        recordings = [entry.clip.recording for entry in entries], [entry.sha256 for entry in entries]
+        _warn_of_few_recordings(run, splits.shared(kept_out) if kept_out else splits.shared(*recordings))
 
 
-def _warn_of_few_clips(run: MachineRun, n_clips: int) -> None:
+def _warn_of_few_recordings(run: MachineRun, recordings: Sequence[str]) -> None:
     settings = run.config.threshold
     rate = settings.false_alarms or conformal.USUAL_RATE
-    fewest = conformal.fewest_clips(rate, settings.confidence)
-    if n_clips >= fewest:
+    fewest = conformal.fewest_recordings(rate, settings.confidence)
+    n_recordings = conformal.count_recordings(len(recordings), recordings)
+    if n_recordings >= fewest:
         return
-    usable = conformal.rate_of(n_clips, settings.confidence)
+    usable = conformal.rate_of(n_recordings, settings.confidence)
+    unit, clips = conformal.unit_of(len(recordings), recordings)
     logger.warning(
-        "%s: `threshold.false_alarms: %g` needs %d normal clips, and there are %d: %s; add recordings, or set a higher "
+        "%s: `threshold.false_alarms: %g` needs %d normal %s, and there are %d%s: %s; add recordings, or set a higher "
         "rate.",
         run.machine,
         rate,
         fewest,
-        n_clips,
+        unit,
+        n_recordings,
+        clips,
         "there will be scores and p-values but no decisions"
         if settings.false_alarms
         else f"the threshold will be that of a rate of {usable:.3g}",

@@ -90,7 +90,7 @@ def _score(
     scores = clip_values.apply_to_cache(model, functions, cache.path, entries, progress=progress, partial=partial)
     reasons = {clip.name: reason for clip, reason in not_judged.items()}
     normal = fitted[0].normal_scores
-    threshold = threshold_or_none(normal.deciding(run.config.threshold), run.config.threshold, run.title)
+    threshold = threshold_or_none(normal, run.config.threshold, run.title)
     for variant, scorer, scored in zip(variants, fitted, scores, strict=True):
         origin = variant.config.origin(command) | {
             "cache": current.digest(),

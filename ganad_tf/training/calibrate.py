@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from ganad_tf import splits
 from ganad_tf.cache import records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry, Manifest
 from ganad_tf.config.sections import Scorer, TensorBoard
 from ganad_tf.files import checksummed, lock
 from ganad_tf.models import DETECTORS
+from ganad_tf.results import conformal
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import calibration
@@ -53,16 +55,22 @@ def calibrate_detector(run: MachineRun, *, show: Show = lambda _: nullcontext(()
     all_folds = folds(entries, settings.folds, run.config.calibration.block, run.config.seed)
     kept_out = Cache(run, "calibration").current() if run.listing.clips_of("calibration") else None
     made_with = kept_out.digest() if kept_out else _assignment(all_folds)
+    recordings = _recordings(kept_out.entries if kept_out else entries)
+    made_with += "-by-recording" if any(recordings.values()) else ""  # earlier versions counted the clips
     with lock.exclusive(directory.path):
         if calibration.is_made_with(directory, run.config, made_with):
             return
         if kept_out:
             fitted = directory.load_scorer(run.config.scorer)
             scores = calibration.scores_by(directory, fitted, Cache(run, "calibration"), kept_out.entries)
+            _warn_of_one_recording(run, "calibration", kept_out.entries)
         else:
             scores = _scores_of_folds(run, directory, current, all_folds, show)
+        scores = [dataclasses.replace(score, recording=recordings[score.name]) for score in scores]
         calibration.save(directory, run.config, scores, made_with)
-    logger.info("%s: calibrated on %d clips that its detector has not seen", run.title, len(scores))
+    count = conformal.count_recordings(len(scores), [score.recording for score in scores])
+    clips = f"{len(scores)} clips" + (f" of {count} recordings" if count != len(scores) else "")
+    logger.info("%s: calibrated on %s that its detector has not seen", run.title, clips)
 
 
 def _scores_of_folds(
@@ -74,10 +82,7 @@ def _scores_of_folds(
     if not all_folds or not all(has_enough_clips(fold, config.scorer, by_machine=by_machine) for fold in all_folds):
         logger.warning("%s: too few recordings to leave some out for calibration; there are no decisions.", run.title)
         return []
-    if len({entry.clip.recording for fold in all_folds for entry in fold.held_out}) == 1:
-        logger.warning(
-            "%s: all training clips are of one recording; false alarms hold for sound like that in it.", run.title
-        )
+    _warn_of_one_recording(run, "training", [entry for fold in all_folds for entry in fold.held_out])
     scores = []
     is_trained_anew = depends_on_clips(directory.load(), [config.scorer])
     for number, fold in enumerate(all_folds, start=1):
@@ -87,6 +92,19 @@ def _scores_of_folds(
                 train_fold(run, of_fold, current, fold.training, callbacks)
         scores += calibration.held_out_scores(of_fold, cache, fold, config.scorer, config.seed)
     return sorted(scores, key=lambda score: score.name)
+
+
+def _recordings(entries: Sequence[Entry]) -> dict[str, str]:
+    """Recordings by name of the clip, for p-values: empty for clips that stand alone; see `splits.shared`."""
+    names = splits.shared([entry.clip.recording for entry in entries], [entry.sha256 for entry in entries])
+    return {entry.clip.name: name for entry, name in zip(entries, names, strict=True)}
+
+
+def _warn_of_one_recording(run: MachineRun, use: str, entries: Sequence[Entry]) -> None:
+    if len(entries) > 1 and len({entry.clip.recording for entry in entries}) == 1:
+        logger.warning(
+            "%s: all %s clips are of one recording; false alarms hold for sound like that in it.", run.title, use
+        )
 
 
 def depends_on_clips(model: TrainedDetector, scorers: Sequence[Scorer]) -> bool:

@@ -33,7 +33,8 @@ class EdgeModel:
       audio: Audio settings of its clips.
       samples: Length of a clip; the model takes no other.
       batch: Number of clips per call; None for any number.
-      n_calibration_scores: Number of normal clips that p-values count; 0 without p-values.
+      n_recordings: Number of normal recordings that p-values count; 0 without p-values.
+      unit: `recordings`, or `clips` if each of them is one.
 
     Raises:
       ConfigError: If its runtime is not installed.
@@ -46,7 +47,10 @@ class EdgeModel:
         self.audio = Audio(**model_metadata["config"]["audio"])
         self.samples: int = model_metadata["samples"]
         self.batch: int | None = model_metadata["batch"]
-        self.n_calibration_scores = int(model_metadata.get("threshold", {}).get("n_calibration_scores", 0))
+        thresholds = model_metadata.get("threshold", {})
+        n_scores = int(thresholds.get("n_calibration_scores", 0))
+        self.n_recordings = int(thresholds.get("n_calibration_recordings", n_scores))  # earlier ones counted clips
+        self.unit = "clips" if self.n_recordings == n_scores else "recordings"
         try:
             self._run = load(path)
             self(np.zeros(self.samples, np.float32))  # a model that loads may still fail in its first call
@@ -132,13 +136,13 @@ def _load_litert(path: Path) -> Runtime:
 
 
 def _check_rate(model: EdgeModel, false_alarms: float) -> None:
-    if not model.n_calibration_scores:
+    if not model.n_recordings:
         raise no_p_values(model.path)
-    n_ranks = model.n_calibration_scores + 1
+    n_ranks = model.n_recordings + 1
     if np.float32(false_alarms) < np.float32(1 / n_ranks):
         raise InputError(
-            f"--false-alarms: expected rates below 1 and at least 1/{n_ranks}, which {n_ranks - 1} normal clips allow, "
-            f"received {false_alarms}."
+            f"--false-alarms: expected rates below 1 and at least 1/{n_ranks}, which {n_ranks - 1} normal "
+            f"{model.unit} allow, received {false_alarms}."
         )
 
 
