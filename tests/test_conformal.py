@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import scipy.stats
+import tensorflow as tf
 from conftest import tone, write_wav
 from test_serving import Server
 
@@ -61,17 +62,26 @@ def test_decisions_and_p_values_are_one():
         assert ((scores > limit) == [value <= Fraction(str(false_alarms)) for value in expected]).all()
 
 
+@pytest.mark.parametrize("n_recordings", [99, 23], ids=["clips", "recordings"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_the_graph_decides_by_the_rate_of_each_clip(dtype):
+def test_the_graph_decides_by_the_rate_of_each_clip(dtype, n_recordings):
     from ganad_tf.exporting.deciding import Decider
 
     calibration = np.random.default_rng(1).integers(0, 30, 99).astype(np.float32)  # with ties
-    scores, rates = (part.ravel() for part in np.meshgrid(np.arange(-1.0, 32), [0.01, 0.05, 0.1, 0.29, 0.3, 0.99]))
-    decided = Decider(5.0, calibration, dtype).decide_at(np.float32(scores), np.float32(rates))
-    limits = [conformal.threshold(calibration, rate) for rate in rates]
+    names = [f"r{max(0, number - 76)}" for number in range(99)] if n_recordings == 23 else []  # one of 77 clips
+    possible = [rate for rate in (0.01, 0.05, 0.1, 0.29, 0.3, 0.99) if rate >= 1 / (n_recordings + 1)]
+    scores, rates = (part.ravel() for part in np.meshgrid(np.arange(-1.0, 32), possible))
+    decider = Decider(5.0, calibration, dtype, names)
+    decided = decider.decide_at(np.float32(scores), np.float32(rates))
+    limits = [conformal.threshold(calibration, rate, recordings=names) for rate in rates]
     assert decided["threshold"].numpy().tolist() == limits
     assert decided["is_anomaly"].numpy().tolist() == (scores > limits).tolist()
-    assert np.allclose(decided["p_value"], conformal.p_values(scores, calibration), rtol=1e-6)
+    assert (decided["p_value"].numpy() == np.float32(conformal.p_values(scores, calibration, names))).all()
+    unit = "recordings" if names else "clips"
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=rf"1/{n_recordings + 1}, which {n_recordings} normal {unit}"
+    ):
+        decider.decide_at(np.float32([1]), np.float32([0.009]))
 
 
 def test_the_promise_holds_over_many_calibrations():

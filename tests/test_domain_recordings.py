@@ -148,7 +148,7 @@ def test_siblings_make_no_scale_of_a_trained_system(tmp_path):
     stages.train_all([run])
     stages.score_all([run])
     files = MachineResults.of(run)
-    for path in (files.train_scores, files.calibration_scores):
-        scores = [row.score for row in score_files.read_scores(path)]
-        assert len(scores) == 20
-        assert 0.2 < np.median(scores) < 5, path.name
+    for rows in (score_files.read_scores(files.train_scores), score_files.read_calibration(files.calibration_scores)):
+        assert len(rows) == 20
+        assert 0.2 < np.median([row.score for row in rows]) < 5
+    assert {row.recording for row in rows} == {f"train{d}{n}" for d in ("source", "target") for n in range(5)}

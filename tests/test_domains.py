@@ -236,7 +236,7 @@ def test_a_system_of_two_domains_is_trained_scored_and_exported(two_domains, tmp
     (result,) = evaluate.results_of([two_domains])
     assert result.auc > 0.95
     assert "no decisions" not in caplog.text
-    calibrated = score_files.read_scores(MachineResults.of(two_domains).calibration_scores)
+    calibrated = score_files.read_calibration(MachineResults.of(two_domains).calibration_scores)
     assert len({row.name for row in calibrated}) == 20  # each normal clip by a density of the others
     savedmodel.export(two_domains, "fan", longest_seconds=10)
     for form in ("onnx", "litert"):

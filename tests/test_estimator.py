@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import inspect
 import pickle
 import shutil
 from pathlib import Path
@@ -18,6 +19,8 @@ from sklearn.pipeline import Pipeline
 
 from ganad_tf import SoundAnomalyDetector, runtime
 from ganad_tf.errors import ConfigError, DataError, ThresholdError, WriteError
+from ganad_tf.estimator.recordings import list_training
+from ganad_tf.estimator.settings import make_config
 from ganad_tf.serving.predict import local
 
 SETTINGS = {
@@ -241,6 +244,55 @@ def test_a_damaged_or_foreign_folder_is_refused(detector, tmp_path):
         SoundAnomalyDetector.load(tmp_path / "mine")
 
 
+def test_what_is_not_judged_is_named_and_never_called_normal(detector, tmp_path):
+    dead = write_wav(tmp_path / "dead.wav", np.zeros(16000))
+    good = write_wav(tmp_path / "good.wav", HEALTHY[0])
+    loud = 8 * HEALTHY[0]
+    assert detector.not_judged([dead, good, loud]).tolist() == [
+        "dead microphone",
+        "",
+        "level 18 dB above the training recordings",
+    ]
+    sentence = (
+        r"2 of 3 recordings(.|\n)*dead.wav: not judged: dead microphone\.\n.*Recording 2: not judged: level 18 dB"
+    )
+    for method in (detector.predict, detector.score_samples, detector.p_values, detector.decision_function):
+        with pytest.raises(DataError, match=sentence):
+            method([dead, good, loud])
+    for method in (detector.explain, detector.explain_in_words):
+        with pytest.raises(DataError, match="dead.wav: not judged: dead microphone"):
+            method(dead)
+    with pytest.raises(DataError, match=r"1 of 2 recordings(.|\n)*nowhere.wav"):
+        detector.not_judged([good, tmp_path / "nowhere.wav"])
+
+
+def test_words_are_those_of_the_clip(detector):
+    assert "a tone at 2000 Hz, 29 dB louder than healthy" in detector.explain_in_words(BROKEN[0])
+    assert detector.explain_in_words(HEALTHY[0]) == "unclear: nothing stands out from the healthy recordings"
+
+
+def test_groups_of_files_are_guessed_as_on_the_command_line(tmp_path, caplog):
+    caplog.set_level("INFO", logger="ganad_tf")
+    paths = [write_wav(tmp_path / f"rec{n}_{part:03}.wav", tone(0.1)) for n in (12, 13) for part in (1, 2, 3)]
+    config = make_config(SETTINGS, "machine", sample_rate=None, false_alarms=None, seed=None)
+
+    def groups(recordings, given):
+        _, clips = list_training(recordings, config, "machine", tmp_path / "written", given)
+        return [clip.group for clip in clips]
+
+    assert groups(paths[::-1], "auto") == ["rec13"] * 3 + ["rec12"] * 3
+    assert "6 normal files are parts of 2 recordings" in caplog.text
+    assert "which no split separates; if they are not, pass `groups=None`." in caplog.text
+    caplog.clear()
+    assert groups(paths, None) == groups([tone(0.1)] * 6, "auto") == [""] * 6
+    assert groups(paths, list("aabbcc")) == list("aabbcc")
+    assert caplog.text == ""
+    with pytest.raises(DataError, match="group per recording, `auto` or None as `groups`. Received: name"):
+        SoundAnomalyDetector(SETTINGS).fit(paths, groups="name")
+    default = inspect.signature(SoundAnomalyDetector.fit).parameters["groups"].default
+    assert default == "auto"
+
+
 @pytest.mark.slow
 def test_an_explanation_is_of_the_clip(detector, project):
     folder, _ = project
@@ -256,9 +308,10 @@ def test_an_exported_model_gives_its_scores(detector, tmp_path):
     version = SoundAnomalyDetector.load(tmp_path / "saved").export(tmp_path / "models" / "fan")
     assert version == tmp_path / "models" / "fan" / "1"
     path = write_wav(tmp_path / "new.wav", BROKEN[0])
-    (prediction,) = local.predict(version.parent, [path])
+    (prediction,) = local.predict(version.parent, [path], explain=True)
     assert prediction.anomaly_score == pytest.approx(detector.anomaly_scores([path])[0], rel=1e-4)
     assert prediction.is_anomaly
+    assert prediction.as_dict()["explanation"] == detector.explain_in_words(path)
 
 
 def test_too_few_recordings_give_scores_but_no_decisions():
@@ -266,8 +319,8 @@ def test_too_few_recordings_give_scores_but_no_decisions():
     groups = [number // 2 for number in range(12)]  # two channels of six recordings
     few.fit([tone(seed=seed) for seed in range(12)], groups=groups)
     assert (few.threshold_, few.labels_) == (None, None)
-    assert few.p_values(BROKEN).tolist() == [1 / 13, 1 / 13]
-    with pytest.raises(ThresholdError, match="at least 19 normal clips .* Received: 12"):
+    assert few.p_values(BROKEN) == pytest.approx([1 / 7, 1 / 7], rel=1e-12)
+    with pytest.raises(ThresholdError, match=r"at least 19 normal recordings .* Received: 6 \(12 clips\)"):
         few.predict(BROKEN)
 
 

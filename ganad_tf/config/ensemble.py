@@ -16,14 +16,16 @@ class Ensemble:
         `scorer` and so on, or the path of a YAML file; it has from the outer file what it does not say itself. Its
         name is by default that of the model's class in lower case, or of the YAML file.
       combine: `mean` or `max` of the members' z-scores (by each member's training scores); `rank` for the mean of the
-        ranks among the training scores; `p_value` for the mean of the members' -log p (Fisher's statistic), with
-        p-values by their calibration scores, or by their training scores where the threshold is not conformal.
+        ranks among the training scores; `p_value` for the mean of the members' -log p (Fisher's statistic) and
+        `harmonic_p_value` for -log of the harmonic mean of their p (Wilson 2019), with p-values by their calibration
+        scores, or by their training scores where the threshold is not conformal. Beyond the largest of these scores,
+        where p does not fall any more, the distance to it in standard deviations is added to -log p.
       weights: Weights of the members in the mean, one per member; None for equal ones. A member of weight 0 is left
         out, neither trained nor exported.
     """
 
     members: list[Location | dict[str, Any]] = field(default_factory=list)
-    combine: Literal["mean", "max", "rank", "p_value"] = "mean"
+    combine: Literal["mean", "max", "rank", "p_value", "harmonic_p_value"] = "mean"
     weights: list[float] | None = None
 
     def __post_init__(self) -> None:

@@ -26,13 +26,20 @@ _MACHINE_ID = re.compile(r"(.*[-_. /])?(id|section)[-_. ]?\d*", re.I)  # a machi
 _DATE = re.compile(r".*(19|20)\d\d[-_.]?\d\d([-_. T]?\d\d)*", re.I)  # two digits after it are a part of it
 
 
-def by_setting(setting: str | GroupTable, recordings: Sequence[Recording], folder: Path) -> tuple[dict[Path, str], str]:
+def by_setting(
+    setting: str | GroupTable,
+    recordings: Sequence[Recording],
+    folder: Path,
+    *,
+    advice: str = f"set `{KEY}: file`",
+) -> tuple[dict[Path, str], str]:
     """Groups of recordings by the setting `dataset.folder.group`.
 
     Args:
       setting: The setting.
       recordings: Recordings of a machine. Guesses are drawn from the normal ones, which a pattern must fit.
       folder: The machine's folder.
+      advice: Advice to those whose recordings are no parts of others, to end a note with.
 
     Returns:
       The group of each recording that has one, and a note on what was guessed; empty if nothing was.
@@ -47,7 +54,7 @@ def by_setting(setting: str | GroupTable, recordings: Sequence[Recording], folde
     if setting == "folder":
         return {recording.path: recording.sub_folder for recording in recordings if recording.sub_folder}, ""
     if setting == "auto":
-        return _guessed(recordings, folder)
+        return _guessed(recordings, folder, advice)
     matches = {recording.path: re.search(setting, recording.path.name) for recording in recordings}
     found = {path: match[1] for path, match in matches.items() if match and match[1]}
     normal = [recording.path for recording in recordings if recording.label == 0]
@@ -85,7 +92,7 @@ def _listed(table: Path, paths: Sequence[Path], folder: Path) -> dict[Path, str]
     return {path: rows[name]["group"] for name, path in found.items() if path and rows[name]["group"]}
 
 
-def _guessed(recordings: Sequence[Recording], folder: Path) -> tuple[dict[Path, str], str]:
+def _guessed(recordings: Sequence[Recording], folder: Path, advice: str) -> tuple[dict[Path, str], str]:
     """Groups by file names, if these leave no doubt, and a note on them."""
     names = {
         recording.path: "/".join(filter(None, (recording.sub_folder or recording.part, recording.path.stem)))
@@ -101,7 +108,7 @@ def _guessed(recordings: Sequence[Recording], folder: Path) -> tuple[dict[Path, 
     example = [normal[index].name for index in shared[0]]
     return found, (
         f"{folder}: by their names, {sum(map(len, shared))} normal files are parts of {len(shared)} recordings, such "
-        f"as {example[0]} to {example[-1]}, which no split separates; if they are not, set `{KEY}: file`"
+        f"as {example[0]} to {example[-1]}, which no split separates; if they are not, {advice}"
     )
 
 

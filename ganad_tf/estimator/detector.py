@@ -25,8 +25,8 @@ from ganad_tf.estimator.fitted import FittedDetector, keep
 from ganad_tf.estimator.recordings import Recordings
 from ganad_tf.estimator.settings import Settings, make_config
 from ganad_tf.exporting import savedmodel
+from ganad_tf.findings.finding import in_words
 from ganad_tf.models import DETECTORS
-from ganad_tf.results import conformal
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.fit import check_clip_count
 from ganad_tf.scoring.machine_ids import needs_machine_ids
@@ -87,14 +87,17 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
         self.seed = seed
         self.verbose = verbose
 
-    def fit(self, X: Recordings, y: object = None, *, groups: Sequence[object] | None = None) -> "SoundAnomalyDetector":
+    def fit(
+        self, X: Recordings, y: object = None, *, groups: Sequence[object] | str | None = "auto"
+    ) -> "SoundAnomalyDetector":
         """Trains and calibrates the detector.
 
         Args:
           X: Recordings of the healthy machine.
           y: Ignored.
           groups: Per recording the longer one that it was cut from, or whose channel it is; None if each stands alone.
-            Those of one group are never in different folds.
+            Those of one group are never in different folds, and p-values count them once. `auto` guesses the groups of
+            files by names like `rec12_003.wav`, as `ganad run` does, and logs that; of arrays each stands alone.
 
         Raises:
           ConfigError: If a parameter or a setting is not valid.
@@ -137,10 +140,22 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
 
         Raises:
           NotFittedError: If `fit` was not called.
-          DataError: If recordings can't be used; names them all.
+          DataError: If recordings can't be used, or are not judged, as of a dead microphone; names them all. Those
+            for which `not_judged` gives no reason have a score.
         """
         check_is_fitted(self)
         return self._fitted.scores(recordings.items_of(X))
+
+    def not_judged(self, X: Recordings) -> np.ndarray:
+        """Reasons `[clips]` why recordings have no score, such as `dead microphone`; empty strings for the others.
+
+        They are those of `ganad score` and `ganad predict`: other recording conditions than in training.
+
+        Raises:
+          DataError: If recordings can't be used; names them all.
+        """
+        check_is_fitted(self)
+        return np.array(self._fitted.not_judged(recordings.items_of(X)))
 
     def score_samples(self, X: Recordings) -> np.ndarray:
         """Negated anomaly scores `[clips]`: higher is more normal."""
@@ -173,7 +188,7 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
         method = self._fitted.config.threshold.method
         if method != "conformal":
             raise ConfigError(f"Expected `threshold.method: conformal` for p-values. Received: {method}; fit again.")
-        return conformal.p_values(self.anomaly_scores(X), self.calibration_scores_)
+        return self._fitted.normal_scores.p_values(self.anomaly_scores(X))
 
     def explain(self, clip: os.PathLike[str] | str | np.ndarray) -> dict[str, np.ndarray]:
         """Explains the score of one recording, as the signature `explain` of exported models does.
@@ -181,10 +196,25 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
         Returns:
           `log_mel` and `reconstruction` `[frames, mels]` in dB, `window_scores` `[windows]`, `band_residual` `[mels]`
           in dB, and `anomaly_score`.
+
+        Raises:
+          ConfigError: If the features are not in decibels, such as embeddings.
+          DataError: If the recording can't be used, or is not judged.
         """
         check_is_fitted(self)
         (item,) = recordings.items_of([clip])
         return self._fitted.explain(item)
+
+    def explain_in_words(self, clip: os.PathLike[str] | str | np.ndarray) -> str:
+        """Differences of one recording from the healthy machine in words, those of `ganad predict --explain`.
+
+        Raises:
+          ConfigError: If the features are not in decibels, such as embeddings.
+          DataError: If the recording can't be used, or is not judged, or there were fewer than three for `fit`.
+        """
+        check_is_fitted(self)
+        (item,) = recordings.items_of([clip])
+        return in_words(self._fitted.findings(item))
 
     def export(self, directory: str | os.PathLike[str], *, longest_seconds: float = 600.0) -> Path:
         """Exports a SavedModel from sound to score, as `ganad export`, for `ganad predict` and `ganad serve`.

@@ -22,6 +22,10 @@ from ganad_tf.exporting import trained_system
 from ganad_tf.exporting.graph import SoundScorer
 from ganad_tf.exporting.trained_system import TrainedSystem
 from ganad_tf.features import fewest_samples, memory
+from ganad_tf.findings.explain import explain
+from ganad_tf.findings.finding import Finding
+from ganad_tf.findings.healthy import LEAST_CLIPS
+from ganad_tf.recording_check import NOT_JUDGED
 from ganad_tf.results.thresholds import NormalScores
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.model_directory import ModelDirectory
@@ -71,7 +75,7 @@ class FittedDetector:
         """Anomaly scores `[clips]` float64, to the last digit those of `ganad score`.
 
         Raises:
-          DataError: If recordings can't be used; names them all.
+          DataError: If recordings can't be used, or are not judged; names them all.
         """
         scores, faults = [], []
         for number, item in enumerate(items):
@@ -86,19 +90,48 @@ class FittedDetector:
             )
         return np.array(scores)
 
+    def not_judged(self, items: Sequence[Item]) -> list[str]:
+        """Reason why each clip is not judged, as of a dead microphone; empty for those that are.
+
+        Raises:
+          DataError: If recordings can't be used; names them all.
+        """
+        reasons, faults = [], []
+        for number, item in enumerate(items):
+            try:
+                reasons.append(self._system.not_judged(*self._read(item, number)))
+            except DataError as error:
+                faults.append(error)
+        recordings.refuse_faults(faults, len(items))
+        return reasons
+
     def explain(self, item: Item) -> dict[str, np.ndarray]:
         """Outputs of the signature `explain` of exported models for one clip, without the batch's axis.
 
         Raises:
           ConfigError: If the features are not in decibels, such as embeddings.
+          DataError: If the clip can't be used, or is not judged.
         """
-        if not self.config.feature.is_in_decibels:
-            raise ConfigError(
-                f"Expected spectra in decibels to explain a recording by. Received: {self.config.feature.in_words}."
-            )
-        waveform = recordings.waveform(item, 0, self.config)
+        self._require_decibels()
+        waveform, _ = self._judged(item, 0)
         explained = self._graph.functions["explain"](waveform[np.newaxis])
         return {name: value[0].numpy() for name, value in explained.items()}
+
+    def findings(self, item: Item) -> list[Finding]:
+        """Differences of one clip from the healthy machine, the most telling first.
+
+        Raises:
+          ConfigError: If the features are not in decibels, such as embeddings.
+          DataError: If the clip can't be used, or is not judged, or too few clips describe the healthy machine.
+        """
+        self._require_decibels()
+        if self._system.healthy is None:
+            raise DataError(
+                f"Expected at least {LEAST_CLIPS} recordings of the healthy machine in training to find differences "
+                "from it; fit again with more."
+            )
+        waveform, log_mel = self._judged(item, 0)
+        return explain(self._system.healthy, log_mel, waveform)
 
     def save(self, folder: Path) -> None:
         """Copies its files to a folder."""
@@ -132,11 +165,31 @@ class FittedDetector:
     def _graph(self) -> SoundScorer:
         return self._system.graph()
 
+    def _require_decibels(self) -> None:
+        if not self.config.feature.is_in_decibels:
+            raise ConfigError(
+                f"Expected spectra in decibels to explain a recording by. Received: {self.config.feature.in_words}."
+            )
+
     def _score(self, item: Item, number: int) -> float:
-        with memory.enough_for(item if isinstance(item, Path) else Path(f"recording {number}")):
-            waveform = recordings.waveform(item, number, self.config)
-            (score,) = self._system.live_scores(self._system.live_log_mels([waveform]))
+        _, log_mel = self._judged(item, number)
+        with memory.enough_for(Path(recordings.name_of(item, number))):
+            (score,) = self._system.live_scores([log_mel])
         return float(score)
+
+    def _judged(self, item: Item, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `_read`; raises a DataError if the clip is not judged."""
+        waveform, log_mel = self._read(item, number)
+        if reason := self._system.not_judged(waveform, log_mel):
+            raise DataError(f"{recordings.name_of(item, number)}: {NOT_JUDGED} {reason}.")
+        return waveform, log_mel
+
+    def _read(self, item: Item, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Waveform `[samples]` and log-mel `[frames, mels]` in dB of a clip."""
+        with memory.enough_for(Path(recordings.name_of(item, number))):
+            waveform = recordings.waveform(item, number, self.config, self._system.shortest_clip()[0])
+            (log_mel,) = self._system.live_log_mels([waveform])
+        return waveform, log_mel
 
 
 def keep(run: MachineRun, folder: Path) -> None:

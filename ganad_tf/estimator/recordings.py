@@ -1,6 +1,7 @@
 """Recordings as a script has them, paths or arrays → clips of a listing for training, or samples for scoring."""
 
 import dataclasses
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,11 +13,15 @@ from ganad_tf import audio
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Config
 from ganad_tf.config.sections import Audio
-from ganad_tf.datasets.base import make_clip
+from ganad_tf.datasets.base import Recording, make_clip
+from ganad_tf.datasets.groups import by_setting
 from ganad_tf.errors import DataError
 from ganad_tf.features import fewest_samples
 
+logger = logging.getLogger(__name__)
+
 MACHINE_ID = "00"  # as of a folder of recordings
+AUTO = "auto"
 FULL_SCALE = 2**15  # of int16 samples
 
 Recordings = Iterable[str | os.PathLike[str] | np.ndarray]  # an array `[clips, samples]` is one too
@@ -45,28 +50,34 @@ def items_of(recordings: Recordings) -> list[Item]:
     return items
 
 
-def waveform(item: Item, number: int, config: Config) -> np.ndarray:
+def waveform(item: Item, number: int, config: Config, fewest: int | None = None) -> np.ndarray:
     """Samples `[samples]` float32 of a recording, as `audio.read` reads them.
 
     Args:
       item: The recording.
       number: Its index, for messages.
       config: Settings of audio and features.
+      fewest: Minimum number of samples; None for that of the features.
 
     Raises:
       DataError: If it can't be used; names it.
     """
-    fewest = fewest_samples(config.feature)
+    fewest = fewest_samples(config.feature) if fewest is None else fewest
     if isinstance(item, Path):
         return audio.read(item, config.audio, fewest_samples=fewest)
     try:
         return _checked(item, fewest)
     except DataError as error:
-        raise DataError(f"Recording {number}: {error}") from error
+        raise DataError(f"{name_of(item, number)}: {error}") from error
+
+
+def name_of(item: Item, number: int) -> str:
+    """Name of a recording in messages: its path, or its index."""
+    return str(item) if isinstance(item, Path) else f"Recording {number}"
 
 
 def list_training(
-    recordings: Recordings, config: Config, machine: str, folder: Path, groups: Sequence[object] | None
+    recordings: Recordings, config: Config, machine: str, folder: Path, groups: Sequence[object] | str | None
 ) -> tuple[Listing, list[Clip]]:
     """Lists recordings for training, all of them normal.
 
@@ -75,7 +86,8 @@ def list_training(
       config: Settings of audio and features.
       machine: Name of the machine.
       folder: Folder for the files of arrays.
-      groups: Per recording the name of the longer one that it is a part of; None if each stands alone.
+      groups: Per recording the name of the longer one that it is a part of; None if each stands alone; `auto` for a
+        guess by the names of files, as `ganad` makes it, which is logged.
 
     Returns:
       The listing, sorted by name, and its clips in the order of `recordings`.
@@ -84,11 +96,18 @@ def list_training(
       DataError: If recordings can't be used; names them all.
     """
     items = items_of(recordings)
-    if groups is not None and len(groups) != len(items):
+    if isinstance(groups, str) and groups != AUTO:
+        raise DataError(
+            f"Expected a list with a group per recording, `{AUTO}` or None as `groups`. Received: {groups}."
+        )
+    if groups is not None and groups != AUTO and len(groups) != len(items):
         raise DataError(f"Expected one group per recording. Received: {len(groups)} of {len(items)} recordings.")
-    paths = _written(items, config, folder) if isinstance(items[0], np.ndarray) else _different_files(items)
+    are_arrays = isinstance(items[0], np.ndarray)
+    paths = _written(items, config, folder) if are_arrays else _different_files(items)
     directory = Path(os.path.commonpath([path.parent for path in paths]))
     clips = [_clip(path, directory, machine) for path in paths]
+    if isinstance(groups, str):
+        groups = None if are_arrays else _guessed_groups(paths, directory)
     if groups is not None:
         clips = [dataclasses.replace(clip, group=str(group)) for clip, group in zip(clips, groups, strict=True)]
     # In the order of paths, as `ganad` lists a folder, so that a script's own order changes no digit.
@@ -165,6 +184,15 @@ def _written(items: Sequence[Item], config: Config, folder: Path) -> list[Path]:
             write_wav(path, samples, config.audio)
     refuse_faults(faults, len(items))
     return paths
+
+
+def _guessed_groups(paths: Sequence[Path], directory: Path) -> list[str]:
+    """Groups of files by their names; empty for those that stand alone."""
+    files = [Recording(path, directory, label=0, split="train", machine_id=MACHINE_ID) for path in paths]
+    by_path, note = by_setting(AUTO, files, directory, advice="pass `groups=None`")
+    if note:
+        logger.info("%s.", note)
+    return [by_path.get(path, "") for path in paths]
 
 
 def _different_files(items: Sequence[Item]) -> list[Path]:

@@ -325,7 +325,12 @@ def _combined(
         return tf.reduce_mean(tf.cast(ordered.astype(precision) < value, precision))
 
     in_graph = ensemble.Operations(
-        share_below, tf.maximum, tf.math.log, mean=partial(tf.reduce_mean, axis=0), max=partial(tf.reduce_max, axis=0)
+        share_below,
+        tf.maximum,
+        tf.math.log,
+        tf.exp,
+        mean=partial(tf.reduce_mean, axis=0),
+        max=partial(tf.reduce_max, axis=0),
     )
     values = [tf.cast(score, precision) for score in scores]
     # Sorted, as ever: mean and deviation of the same scores in another order differ in the last bit.

@@ -14,7 +14,14 @@ from ganad_tf import config as configuration
 from ganad_tf.config import Config, reader
 from ganad_tf.config.sections import Scorer, Storage
 from ganad_tf.errors import ExportError, ThresholdError
-from ganad_tf.exporting.graph import Member, Precision, SoundScorer, frozen_networks, shortest_clip
+from ganad_tf.exporting.graph import (
+    Member,
+    Precision,
+    SoundScorer,
+    frozen_networks,
+    recording_limits,
+    shortest_clip,
+)
 from ganad_tf.features import feature_layer, memory
 from ganad_tf.findings.healthy import Healthy
 from ganad_tf.results import ensemble, score_files
@@ -23,6 +30,7 @@ from ganad_tf.results.score_files import ClipScore
 from ganad_tf.results.thresholds import NormalScores
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import calibration, clip_values, score
+from ganad_tf.scoring import recordings as scoring_recordings
 from ganad_tf.scoring.clip_scores import ClipFunction
 from ganad_tf.scoring.model_directory import ModelDirectory
 
@@ -112,6 +120,10 @@ class TrainedSystem:
             scores.append([clip_values.of_machine(value, scorer, machine_id) for value, machine_id in pairs])
         return self._combined(np.array(scores, np.float64))
 
+    def not_judged(self, waveform: np.ndarray, log_mel: np.ndarray) -> str:
+        """Reason why a clip, `[samples]` and `[frames, mels]` in dB, is not judged; empty if it is."""
+        return self._verdict(waveform, log_mel)
+
     def live_log_mels(self, waveforms: Iterable[np.ndarray]) -> list[np.ndarray]:
         """Log-mels `[frames, mels]` in dB of waveforms `[samples]`, by the code of `ganad prepare`."""
         return [self._log_mel(memory.as_tensor(waveform)).numpy() for waveform in waveforms]
@@ -132,6 +144,11 @@ class TrainedSystem:
             (scorer, clip_values.clip_function(member.model, [scorer]))
             for member, scorer in zip(self.members, scorers, strict=True)
         ]
+
+    @cached_property
+    def _verdict(self) -> Callable[[np.ndarray, np.ndarray], str]:
+        limits = recording_limits(self.members)
+        return scoring_recordings.clip_verdict(limits) if limits else lambda *_: ""
 
     @cached_property
     def _log_mel(self) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -26,6 +26,7 @@ from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
 
+P_VALUES = ("p_value", "harmonic_p_value")  # of `ensemble.combine`
 Aligned = tuple[list[str], np.ndarray]  # names of clips, and their scores `[members, clips]`
 
 
@@ -118,13 +119,14 @@ class Operations(NamedTuple):
     Attributes:
       share_below: Sorted training scores `[training clips]` and scores → shares of the former below each of the latter.
       maximum: Of scores and a number.
-      log: Natural logarithm.
+      log, exp: Natural logarithm and its inverse.
       mean, max: Of the members' scores, a list, over the members.
     """
 
     share_below: Callable[[np.ndarray, Any], Any]
     maximum: Callable[[Any, float], Any]
     log: Callable[[Any], Any]
+    exp: Callable[[Any], Any]
     mean: Callable[[Sequence[Any]], Any]
     max: Callable[[Sequence[Any]], Any]
 
@@ -133,6 +135,7 @@ IN_NUMPY = Operations(
     share_below=lambda ordered, scores: np.searchsorted(ordered, scores) / len(ordered),
     maximum=np.maximum,
     log=np.log,
+    exp=np.exp,
     mean=partial(np.mean, axis=0),
     max=partial(np.max, axis=0),
 )
@@ -152,12 +155,16 @@ def combine(
     member's training scores. `rank` is the mean of the shares of training scores below the score; above the largest
     training score, where the share is 1, the distance to it in standard deviations is added, so that clear anomalies
     remain distinguishable. `p_value` is the mean of -log p, with the p-values of `conformal.p_values` and the same
-    distance added: Fisher's statistic divided by twice the number of members.
+    distance added beyond the largest score: Fisher's statistic divided by twice the number of members. `harmonic_p_value`
+    is -log of the harmonic mean of p, `-log(1 / mean(1 / p))`, with p divided by e to the power of that distance
+    (Wilson 2019, "The harmonic mean p-value for combining dependent tests", PNAS 116(4)). Fisher's statistic has its
+    chi-squared distribution for independent members only, and members that hear the same clips are not independent;
+    both are scores here, whose p-values are those of the combined calibration scores.
 
     Args:
       scores: `[members, clips]`; of tensors, a list with one of any shape per member.
       training: `[members, training clips]`, no row is constant; calibration clips where `combines_by_calibration`.
-      how: `mean`, `max`, `rank` or `p_value`.
+      how: `mean`, `max`, `rank`, `p_value` or `harmonic_p_value`.
       operations: Of the arrays that the scores are.
       shares: Weights of the members in the mean, whose sum is 1; None for equal ones.
 
@@ -169,7 +176,7 @@ def combine(
     """
     terms = []
     for values, normal in zip(scores, training, strict=True):
-        if how in ("rank", "p_value"):
+        if how in ("rank", *P_VALUES):
             ordered = np.sort(normal)
             beyond = operations.maximum(values - ordered[-1], 0) / normal.std()
             share = operations.share_below(ordered, values)
@@ -180,6 +187,14 @@ def combine(
             terms.append((values - normal.mean()) / normal.std())
     if how == "max":
         return operations.max(terms)
+    if how == "harmonic_p_value":
+        largest = operations.max(terms)  # of the exponents, which may be too large for `exp`
+        inverse = [operations.exp(term - largest) for term in terms]
+        return largest + operations.log(_mean(inverse, shares, operations))
+    return _mean(terms, shares, operations)
+
+
+def _mean(terms: Sequence[Any], shares: Sequence[float] | None, operations: Operations) -> Any:
     if shares is None:
         return operations.mean(terms)
     return sum(share * term for share, term in zip(shares, terms, strict=True))
@@ -204,7 +219,7 @@ def combine_each_without_itself(
 
 def combines_by_calibration(config: Config) -> bool:
     """Whether the members' calibration scores, not their training scores, are the ones that a clip is compared with."""
-    return config.ensemble.combine == "p_value" and config.threshold.method == "conformal"
+    return config.ensemble.combine in P_VALUES and config.threshold.method == "conformal"
 
 
 def _combined(scores: Aligned, training: Aligned, config: Config, recordings: Sequence[str] = ()) -> list[ClipScore]:

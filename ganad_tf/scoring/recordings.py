@@ -59,6 +59,17 @@ def verdict_function(limits: RecordingLimits) -> Callable[[np.ndarray, np.ndarra
     return lambda sound, bands: reason(tf.constant(sound), tf.constant(bands)).numpy().decode()
 
 
+def clip_verdict(limits: RecordingLimits) -> Callable[[np.ndarray, np.ndarray], str]:
+    """As `verdict_function`, of a clip's waveform `[samples]` and log-mel `[frames, mels]` in dB."""
+
+    def not_judged(waveform: tf.Tensor, log_mel: tf.Tensor) -> tf.Tensor:
+        return verdict.not_judged(statistics.of_long_waveform(waveform), statistics.of_log_mel(log_mel), limits)
+
+    spec = [tf.TensorSpec([None], tf.float32), tf.TensorSpec([None, len(limits.band_hz)], tf.float32)]
+    reason = tf.function(not_judged, autograph=False).get_concrete_function(*spec)
+    return lambda waveform, log_mel: reason(memory.as_tensor(waveform), memory.as_tensor(log_mel)).numpy().decode()
+
+
 def _statistics(cache: Cache, entries: Sequence[Entry]) -> Iterator[tuple[Entry, np.ndarray, np.ndarray]]:
     """Statistics of the waveform and of the log-mel of each clip; a recording is read if its cache lacks the former."""
     config, recordings = cache.run.config, cache.run.listing.directory
