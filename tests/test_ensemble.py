@@ -9,7 +9,7 @@ from conftest import write_machine
 from ganad_tf import config as configuration
 from ganad_tf import datasets
 from ganad_tf.errors import ConfigError, DataError
-from ganad_tf.results import ensemble, evaluate, score_files
+from ganad_tf.results import conformal, ensemble, evaluate, score_files
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun, machine_runs
 
@@ -33,6 +33,7 @@ def train_scores_of(folder):
         # shares below: 1/3 and 2/3 of the first clip; 1 and 0 of the second, which lies 1 beyond the first's largest
         ("rank", [(1 / 3 + 2 / 3) / 2, (1 + 1.2247449 + 0) / 2]),
         ("p_value", [-(math.log(3 / 4) + math.log(2 / 4)) / 2, (-math.log(1 / 4) + 1.2247449 - math.log(1)) / 2]),
+        ("harmonic_p_value", [-math.log(0.6), math.log((4 * math.exp(1.2247449) + 1) / 2)]),
     ],
 )
 def test_combinations_by_hand(how, expected):
@@ -45,9 +46,29 @@ def test_weights_count_by_hand():
     unseen = np.array([[0.0, 2.0, 3.0], [0.0, 10.0, 12.0]])
     each = ensemble.combine_each_without_itself(unseen, "mean", [1.0, 0.0])
     assert each[2] == pytest.approx((3 - 1) / 1)
+    far = ensemble.combine(np.array([[1e6], [5.0]]), training, "harmonic_p_value", shares=[0.25, 0.75])
+    assert far == pytest.approx(math.log(0.25 * 3) + 1e6 - 2)  # of p = e^-(1e6 - 2) / 3, which is 0 in a computer
 
 
-@pytest.mark.parametrize("how", ["mean", "max", "rank", "p_value"])
+@pytest.mark.parametrize("how", ["p_value", "harmonic_p_value"])
+def test_p_values_of_dependent_members_are_calibrated_anew(how):
+    """Members that hear the same clips depend on each other, but a new clip's p-value is seldom low all the same."""
+    random = np.random.default_rng(0)
+
+    def drawn(n_clips):
+        clips = random.normal(size=n_clips)
+        noise = 0.5 * random.normal(size=[2, n_clips])
+        return np.stack([np.exp(clips + noise[0]), clips + noise[1]])
+
+    rates = []
+    for _ in range(100):
+        unseen, new = drawn(40), drawn(200)
+        calibration = ensemble.combine_each_without_itself(unseen, how)
+        rates.append(np.mean(conformal.p_values(ensemble.combine(new, unseen, how), calibration) <= 0.1))
+    assert 0.06 < np.mean(rates) < 0.1 + 2 * np.std(rates) / 10
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "rank", "p_value", "harmonic_p_value"])
 def test_neither_scale_nor_neighbours_matter(how):
     together = ensemble.combine(SCORES, TRAINING, how)
     alone = np.concatenate([ensemble.combine(SCORES[:, [clip]], TRAINING, how) for clip in range(2)])

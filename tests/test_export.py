@@ -141,7 +141,7 @@ def test_the_graph_scores_as_the_live_detector(name, scorer):
 @pytest.mark.parametrize(
     ("how", "weights"),
     [
-        *(pytest.param(how, None, marks=pytest.mark.slow) for how in ("mean", "max", "rank")),
+        *(pytest.param(how, None, marks=pytest.mark.slow) for how in ("mean", "max", "rank", "harmonic_p_value")),
         pytest.param("mean", [3.0, 1.0], marks=pytest.mark.slow),
         ("rank", [1.0, 3.0]),
     ],

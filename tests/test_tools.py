@@ -268,6 +268,14 @@ def test_false_alarms_are_counted(tmp_path):
     assert 0 <= float(alarms) <= 100 and 0 <= float(detected) <= 100
 
 
+def test_false_alarms_of_few_recordings_are_simulated(tmp_path):
+    printed = run("false_alarms.py", "--recordings", 6, 4, "--rates", 0.05, 0.25, "--repetitions", 200, cwd=tmp_path)
+    assert [line.split()[:3] for line in printed.splitlines()[1:]] == [["6", "4", "0.05"], ["6", "4", "0.25"]]
+    too_low, possible = (list(map(float, line.split()[3:])) for line in printed.splitlines()[1:])
+    assert len(too_low) == 1 and too_low[0] > 8  # six recordings do not allow 5 %
+    assert possible[0] > 20 > possible[1]
+
+
 @pytest.mark.slow
 def test_words_about_known_faults_are_counted(tmp_path):
     few = ["--machines", "fan", "--train", "12", "--clips", "1", "--seconds", "3"]

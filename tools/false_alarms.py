@@ -2,6 +2,7 @@
 
     python tools/false_alarms.py CONFIG.yaml [--machine M ...] [--clips 20 60 250] [--repetitions 200]
         [--selected] [--set key=value ...]
+    python tools/false_alarms.py --recordings K N [--recordings K N ...] [--rates 0.05 0.1] [--repetitions 2000]
 
 Each repetition draws normal clips of one machine ID at random, calibrates on them as `ganad train` does, and counts the
 clips above the threshold among all other normal clips and among the anomalies. Without a network (SpectrumDensity) the
@@ -10,9 +11,15 @@ and `conformal` are the two methods, `confident` is `conformal` with `confidence
 share of repetitions with more false alarms than asked for. With `--selected`, each repetition first selects the scorer
 among those of `selection.scorers` by the clips that it calibrates on, as `ganad run FOLDER` does; without a network
 only. Labels choose nothing: they are only counted.
+
+With `--recordings K N` no clip is read: scores of K recordings, cut into N clips each, are drawn from a normal
+distribution, in which recordings vary `SPREAD` times as much as the clips of one. The table has the false alarms among
+clips of new recordings where the calibration counts clips, and where it counts recordings, with no entry for a rate
+that is lower than the recordings allow.
 """
 
 import argparse
+import itertools
 import math
 import sys
 import tempfile
@@ -26,10 +33,11 @@ from ganad_tf import config as configuration
 from ganad_tf.cli import terminal
 from ganad_tf.config.sections import Threshold
 from ganad_tf.errors import ThresholdError
-from ganad_tf.results import thresholds
+from ganad_tf.results import conformal, thresholds
 
 RATES = (0.1, 0.05, 0.01)
 CONFIDENCE = 0.95
+SPREAD = 5.0  # standard deviation of recordings, in those of the clips of a recording
 HEADING = (
     f"{'machine':<16}{'clips':>6}{'rate':>6}  {'method':<11}{'false alarms %':>20}{'broken %':>10}{'detected %':>12}"
 )
@@ -38,13 +46,26 @@ HEADING = (
 def main() -> int:
     """Prints one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", metavar="CONFIG.yaml")
+    parser.add_argument("config", metavar="CONFIG.yaml", nargs="?")
+    parser.add_argument("--recordings", type=int, nargs=2, action="append", default=[], metavar=("K", "N"))
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="asked for, with --recordings")
     parser.add_argument("--machine", nargs="+", default=[])
     parser.add_argument("--clips", type=int, nargs="+", default=[20, 60, 250])
-    parser.add_argument("--repetitions", type=int, default=200)
+    parser.add_argument("--repetitions", type=int)
     parser.add_argument("--selected", action="store_true", help="select the scorer in each repetition")
     parser.add_argument("--set", nargs="+", default=[], metavar="key=value")
     options = parser.parse_args()
+    if bool(options.recordings) == bool(options.config):
+        parser.error("expected CONFIG.yaml, or --recordings")
+    options.repetitions = options.repetitions or (2000 if options.recordings else 200)
+    if options.recordings:
+        _print_simulated(options)
+    else:
+        _print_measured(options)
+    return 0
+
+
+def _print_measured(options: argparse.Namespace) -> None:
     terminal.import_tensorflow()
     from scorer_selection import PooledClips
 
@@ -71,7 +92,35 @@ def main() -> int:
             for count in options.clips:
                 rates = _rates(run, pooled, machine_id, count, options)
                 _print(f"{run.machine} {machine_id}", count, rates)
-    return 0
+
+
+def _print_simulated(options: argparse.Namespace) -> None:
+    print(f"{'recordings':>10}{'clips of each':>15}{'rate':>7}{'clips counted %':>18}{'recordings counted %':>22}")
+    for (n_recordings, n_clips), rate in itertools.product(options.recordings, options.rates):
+        both = [
+            simulated_rates(n_recordings, n_clips, rate, options.repetitions, counts_recordings=counts)
+            for counts in (False, True)
+        ]
+        shares = ["" if rates is None else f"{100 * rates.mean():.1f}" for rates in both]
+        print(f"{n_recordings:>10}{n_clips:>15}{rate:>7.3g}{shares[0]:>18}{shares[1]:>22}", flush=True)
+
+
+def simulated_rates(
+    n_recordings: int, n_clips: int, rate: float, repetitions: int, *, counts_recordings: bool
+) -> np.ndarray | None:
+    """False alarms among clips of new recordings, one share per repetition; None if the rate is too low."""
+    import scipy.stats
+
+    random = np.random.default_rng(0)
+    names = [f"r{number}" for number in range(n_recordings)] * n_clips if counts_recordings else []
+    limits = []
+    for _ in range(repetitions):
+        scores = SPREAD * random.normal(size=n_recordings) + random.normal(size=[n_clips, n_recordings])
+        try:
+            limits.append(conformal.threshold(scores.ravel(), rate, recordings=names))
+        except ThresholdError:
+            return None
+    return np.asarray(scipy.stats.norm.sf(limits, scale=math.hypot(SPREAD, 1)))
 
 
 def _rates(

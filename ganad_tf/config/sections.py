@@ -298,8 +298,8 @@ class Threshold:
         If the file has none: `fixed` where `fixed` is given, `gamma` where `quantile` is, else `conformal` for
         `dataset.name: folder`, and for other datasets `quantile` for ensembles and `gamma`, as in the challenge.
       quantile: For `gamma` and `quantile`: share of normal clips that should stay below the threshold; in (0, 1).
-      false_alarms: For `conformal`: share of normal clips that may be called anomalous; in (0, 1). None for 0.05, or
-        for the lowest share that the number of clips allows if that is higher.
+      false_alarms: For `conformal`: share of clips of normal recordings that may be called anomalous; in (0, 1). None
+        for 0.05, or for the lowest share that the number of recordings allows if that is higher.
       confidence: For `conformal`: probability with which that share holds for these very calibration clips; None for
         the mean over calibration sets.
       fixed: For `fixed`: the threshold.

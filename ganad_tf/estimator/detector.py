@@ -181,6 +181,8 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
     def p_values(self, X: Recordings) -> np.ndarray:
         """Shares `[clips]` of normal recordings that are at least as unusual; above 0.
 
+        Recordings of one group count as one; see `ganad_tf.results.conformal.p_values`.
+
         Raises:
           ConfigError: If the threshold is not conformal.
         """

@@ -155,11 +155,13 @@ def combine(
     member's training scores. `rank` is the mean of the shares of training scores below the score; above the largest
     training score, where the share is 1, the distance to it in standard deviations is added, so that clear anomalies
     remain distinguishable. `p_value` is the mean of -log p, with the p-values of `conformal.p_values` and the same
-    distance added beyond the largest score: Fisher's statistic divided by twice the number of members. `harmonic_p_value`
-    is -log of the harmonic mean of p, `-log(1 / mean(1 / p))`, with p divided by e to the power of that distance
-    (Wilson 2019, "The harmonic mean p-value for combining dependent tests", PNAS 116(4)). Fisher's statistic has its
-    chi-squared distribution for independent members only, and members that hear the same clips are not independent;
-    both are scores here, whose p-values are those of the combined calibration scores.
+    distance added beyond the largest score: Fisher's statistic divided by twice the number of members.
+    `harmonic_p_value` is -log of the harmonic mean of p (Wilson 2019, "The harmonic mean p-value for combining
+    dependent tests", PNAS 116(4)), with p divided by e to the power of that distance.
+
+    Fisher's statistic has its chi-squared distribution for independent members only, and members that hear the same
+    clips depend on each other. Both means are scores here: a clip's p-value is that among the combined calibration
+    scores, whatever the members' dependence.
 
     Args:
       scores: `[members, clips]`; of tensors, a list with one of any shape per member.
