@@ -268,12 +268,19 @@ def test_false_alarms_are_counted(tmp_path):
     assert 0 <= float(alarms) <= 100 and 0 <= float(detected) <= 100
 
 
-def test_false_alarms_of_few_recordings_are_simulated(tmp_path):
-    printed = run("false_alarms.py", "--recordings", 6, 4, "--rates", 0.05, 0.25, "--repetitions", 200, cwd=tmp_path)
-    assert [line.split()[:3] for line in printed.splitlines()[1:]] == [["6", "4", "0.05"], ["6", "4", "0.25"]]
-    too_low, possible = (list(map(float, line.split()[3:])) for line in printed.splitlines()[1:])
-    assert len(too_low) == 1 and too_low[0] > 8  # six recordings do not allow 5 %
-    assert possible[0] > 20 > possible[1]
+def test_false_alarms_of_few_recordings_are_simulated(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(TOOLS)
+    tool = importlib.import_module("false_alarms")
+    options = ["--recordings", "6", "4", "--rates", "0.05", "0.25", "--repetitions", "200"]
+    monkeypatch.setattr(sys, "argv", ["false_alarms.py", *options])
+    assert tool.main() == 0
+    too_low, possible = (line.split() for line in capsys.readouterr().out.splitlines()[1:])
+    assert (too_low[:3], possible[:3]) == (["6", "4", "0.05"], ["6", "4", "0.25"])
+    assert len(too_low) == 4 and float(too_low[3]) > 8  # six recordings do not allow 5 %
+    assert float(possible[3]) > 20 > float(possible[4])
+    with pytest.raises(SystemExit):
+        monkeypatch.setattr(sys, "argv", ["false_alarms.py"])
+        tool.main()
 
 
 @pytest.mark.slow
