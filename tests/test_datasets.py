@@ -79,7 +79,7 @@ class TestDcase2020:
         write_machine(tmp_path, "fan")
         for name in ("a.wav", "b.wav"):
             (tmp_path / "fan" / "test" / name).write_bytes(b"x")
-        with pytest.raises(DataError, match=r"2 files don't fit(?s:.*)a\.wav(?s:.*)b\.wav"):
+        with pytest.raises(DataError, match=r"2 files or folders don't fit(?s:.*)a\.wav(?s:.*)b\.wav"):
             listed(tmp_path)
 
     def test_hidden_files_are_nobody_s_business(self, tmp_path):

@@ -247,7 +247,7 @@ class TestLayouts:
         with pytest.raises(ConfigError, match="a name without slashes"):
             from_mapping({"dataset": {"folder": {"machine_type": "a/b"}}}, source="test")
 
-    @pytest.mark.parametrize("bad", ["bad", "Abnormal", "not ok"])
+    @pytest.mark.parametrize("bad", ["bad", "Broken", "not ok"])
     def test_a_wrong_tree_is_shown_with_the_way_out(self, tmp_path, bad):
         """Recordings of a broken machine in a folder of another name are never taken for normal ones."""
         write(tmp_path, *(f"data/{folder}/{index:02d}.wav" for folder in ("ok", bad) for index in range(20)))

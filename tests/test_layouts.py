@@ -240,7 +240,7 @@ class TestAttributes:
         with pytest.raises(DataError) as caught:
             listed(tmp_path, "dcase2022")
         first, *lines = str(caught.value).splitlines()
-        assert first.startswith("8 files don't fit the layout `dcase2022`")
+        assert first.startswith("8 files or folders don't fit the layout `dcase2022`")
         expected = [
             "LICENSE.pdf: expected only the folders `train`, `test` and `attributes_00.csv` here",
             "source_test: expected only the folders",

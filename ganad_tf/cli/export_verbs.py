@@ -165,8 +165,10 @@ def serve(options: argparse.Namespace) -> None:
     who = access.Access(access.read_token(options.token_file) if options.token_file else None, options.cors)
     tls = access.tls(options.tls_cert, options.tls_key) if options.tls_cert else None
     chosen = {"name": options.model_name, "policy": options.versions, "most_loaded": options.loaded}
+    project = projects.Project(options.folder)
+    folder = project.exported if project.exists() else options.folder
     server.serve(
-        repository.Repository(options.folder, **chosen),
+        repository.Repository(folder, **chosen),
         host=options.host,
         port=options.port,
         poll_seconds=options.poll,

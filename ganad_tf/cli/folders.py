@@ -17,9 +17,10 @@ from ganad_tf.cli import projects, terminal, wide, workflow
 from ganad_tf.cli.projects import Project
 from ganad_tf.clips import SPLITS
 from ganad_tf.config import Config, layers
-from ganad_tf.errors import ConfigError, DataError, GanadError
+from ganad_tf.datasets import folder_tree
+from ganad_tf.errors import ConfigError, DataError, GanadError, ThresholdError
 from ganad_tf.files import atomic
-from ganad_tf.results import decisions
+from ganad_tf.results import conformal, decisions
 from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
@@ -92,11 +93,11 @@ def _refuse(folder: Path) -> None:
         )
     if not datasets.recordings(folder)[0]:
         raise DataError(f"Expected recordings (WAV, FLAC, OGG, ...) in {folder}, but there are none.")
-    broken = [name for name in ("anomaly", "abnormal") if (folder / name).is_dir()]
-    if broken and not (folder / "normal").is_dir() and not any(path.is_file() for path in folder.iterdir()):
+    labels = {folder_tree.label_of(path): path.name for path in folder.iterdir()}
+    if labels.get(1) and not labels.get(0) and not any(path.is_file() for path in folder.iterdir()):
         raise DataError(
             f"Expected recordings of the healthy machine in {folder / 'normal'}, but there are only those of the "
-            f"broken one in {broken[0]}."
+            f"broken one in {labels[1]}."
         )
 
 
@@ -131,16 +132,52 @@ def _absolute(project: Project) -> Project:
 
 def _check(runs: Sequence[MachineRun], *, fresh: bool) -> None:
     """Refuses too few recordings, and other settings than those of earlier detectors, before anything is written."""
-    from ganad_tf.scoring.fit import check_clip_count
     from ganad_tf.scoring.model_directory import ModelDirectory
 
     for run in runs:
         run.listing.require_clips("train")
     for run in workflow.systems(runs):
-        check_clip_count(run, run.listing.clips_of("train"))
+        _check_clip_count(run)
+    for run in runs:
+        _check_rate(run)
+    for run in workflow.systems(runs):
         directory = ModelDirectory.of(run)
         if directory.exists() and not fresh:
             directory.check_settings(run.config)
+
+
+def _check_clip_count(run: MachineRun) -> None:
+    """Refuses too few recordings for the density, naming those that were held out for the test."""
+    from ganad_tf.datasets.folder import fewest_files
+    from ganad_tf.scoring.densities import min_training_clips
+    from ganad_tf.scoring.fit import check_clip_count
+
+    try:
+        check_clip_count(run, run.listing.clips_of("train"))
+    except DataError as error:
+        folder = run.config.dataset.folder
+        normal = [clip for clip in run.listing.clips if clip.label == 0 and clip.split != "calibration"]
+        n_test = sum(clip.split == "test" for clip in normal)
+        fewest = fewest_files(min_training_clips(run.config.scorer), folder.test_split)
+        parts = [f"{n_test} of the {len(normal)} normal clips {'is' if n_test == 1 else 'are'} for the test"] * bool(
+            n_test
+        )
+        parts += [f"{fewest} in all are enough"] * (len(normal) < fewest)
+        if not parts:
+            raise
+        raise DataError(f"{str(error).removesuffix('.')}; add recordings ({'; '.join(parts)}).") from error
+
+
+def _check_rate(run: MachineRun) -> None:
+    """Refuses a rate of false alarms that needs more normal recordings than there are."""
+    settings = run.config.threshold
+    normal = [clip for clip in run.listing.clips_of("train") if clip.label == 0]
+    n_clips = len(run.listing.clips_of("calibration") or normal)
+    if settings.method == "conformal" and settings.false_alarms is not None:
+        try:
+            conformal.threshold([0.0] * n_clips, settings.false_alarms, settings.confidence)
+        except ThresholdError as error:
+            raise ThresholdError(f"{run.machine}: {error}") from error
 
 
 def _runs(options: argparse.Namespace, project: Project, mapping: dict[str, Any]) -> list[MachineRun]:

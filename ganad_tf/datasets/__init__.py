@@ -118,9 +118,10 @@ def refuse_foreign(runs: Sequence[MachineRun]) -> None:
     foreign = [line for run in runs for line in run.listing.foreign]
     if foreign and runs[0].config.on_bad_clip == "error":
         lines = "\n  ".join(foreign)
+        what = "1 file or folder doesn't" if len(foreign) == 1 else f"{len(foreign)} files or folders don't"
         raise DataError(
-            f"{len(foreign)} files don't fit the layout `{runs[0].config.dataset.name}`; "
-            f"move them, or set `on_bad_clip: skip`:\n  {lines}"
+            f"{what} fit the layout `{runs[0].config.dataset.name}`; "
+            f"move {'it' if len(foreign) == 1 else 'them'}, or set `on_bad_clip: skip`:\n  {lines}"
         )
     for line in foreign:
         logger.warning("left out: %s", line)

@@ -11,6 +11,7 @@ one per machine type; they are unlabelled unless they lie in `normal/` and `anom
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,6 +40,19 @@ def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
         by_folder = {machine.folder: machine.paths for machine in contents}
         groups.refuse_unknown(Path(chosen.group.csv), by_folder, directory)
     return [_listing(machine, mode, chosen, name) for machine, name in zip(contents, _types(contents), strict=True)]
+
+
+def fewest_files(n_training: int, test_split: float) -> int:
+    """Fewest normal files, each a recording of its own, of which so many are for training.
+
+    >>> fewest_files(3, test_split=0.2)
+    4
+    """
+    return next(
+        count
+        for count in itertools.count(n_training)
+        if count - len(splits.chosen([1] * count, round(test_split * count))) >= n_training
+    )
 
 
 def _types(contents: Sequence[Contents]) -> list[str]:

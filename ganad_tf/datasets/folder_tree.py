@@ -1,12 +1,12 @@
 """The tree of the layout `folder`: which folders are machine types, and which recordings are in them.
 
 A folder is a machine type if it has a folder of `LABELS` or `train`, or recordings that lie in it. It is the data
-directory, a folder in it, or a folder in one of these.
+directory, a folder in it, or a folder in one of these. The names of these folders may be in capitals.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ganad_tf.audio import extensions
@@ -14,7 +14,7 @@ from ganad_tf.clips import SPLITS
 from ganad_tf.config import Mode
 from ganad_tf.config.sections import FolderData
 from ganad_tf.datasets import tables
-from ganad_tf.datasets.base import Recording, recordings, visible_entries
+from ganad_tf.datasets.base import Recording, recordings, some, visible_entries
 from ganad_tf.errors import DataError
 
 LABELS = {"normal": 0, "anomaly": 1, "abnormal": 1}
@@ -57,6 +57,8 @@ def read(directory: Path, mode: Mode, settings: FolderData) -> list[Contents]:
     if mode == "eval":
         return [_new(folder) for folder in folders]
     contents = [_machine(folder) for folder in folders]
+    if not settings.machine_type and contents and all(_ID.fullmatch(folder.name) for folder in folders):
+        contents[0] = _with_note(contents[0], _of_individuals(folders))
     found = [recording for machine in contents for recording in machine.recordings]
     if not found or any(_FAULTY.fullmatch(folder.name) and _loose(folder) for folder in folders):
         _refuse_tree(directory)
@@ -66,6 +68,29 @@ def read(directory: Path, mode: Mode, settings: FolderData) -> list[Contents]:
             f"Received: {len(found)} anomalies, and no others."
         )
     return contents
+
+
+def label_of(path: Path) -> int | None:
+    """Label of the recordings in a folder by its name, `Normal` as `normal`; None if it has none."""
+    return LABELS.get(path.name.lower()) if path.is_dir() else None
+
+
+def _folders_named(folder: Path, *names: str) -> list[Path]:
+    """Folders in a folder with one of the names, in small letters or capitals."""
+    return [path for path in _folders(folder) if path.name.lower() in names]
+
+
+def _with_note(contents: Contents, note: str) -> Contents:
+    return replace(contents, note=".\n".join(filter(None, (contents.note, note))))
+
+
+def _of_individuals(folders: Sequence[Path]) -> str:
+    """A note on folders such as `id_00` that have become machine types."""
+    above = folders[0].resolve().parent
+    return (
+        f"{above}: each of the folders {some(folder.name for folder in folders)} is taken as a machine type of its "
+        f"own; if they are individual machines of one type, set `--machine-type {above.name}`"
+    )
 
 
 def _refuse_tree(directory: Path) -> None:
@@ -81,6 +106,19 @@ def _refuse_tree(directory: Path) -> None:
         f"Expected the recordings in {directory} in the layout `folder`. Received:\n  {lines}\n"
         "Rearrange them: healthy recordings in MACHINE/normal/, faulty ones, if there are any, in MACHINE/anomaly/, "
         f"where MACHINE is {directory} or a folder in it; or list them in a CSV file, `dataset.folder.split`."
+        f"{_advice_on_ids(files, directory)}"
+    )
+
+
+def _advice_on_ids(files: Sequence[Path], directory: Path) -> str:
+    """What to do with recordings of MIMII, whose machines' folders are deeper than the layout has them."""
+    above = [part for path in files for part in path.relative_to(directory).parents if _ID.fullmatch(part.name)]
+    if not above:
+        return ""
+    machines = directory / above[0].parent.parent
+    return (
+        f" Folders such as {above[0]} are those of MIMII: take {machines}, which holds the machine types, or a YAML "
+        "file with `dataset: {name: mimii}` and all of them."
     )
 
 
@@ -107,11 +145,16 @@ def _has_layout(folder: Path) -> bool:
 
 
 def _has_labels(folder: Path) -> bool:
-    return any((folder / label).is_dir() for label in LABELS)
+    return bool(_folders_named(folder, *LABELS))
 
 
 def _has_split(folder: Path) -> bool:
-    return (folder / "train").is_dir() and (folder / "test").is_dir() and not (folder / "normal").is_dir()
+    """Whether a folder has training and test; or training alone, and nothing else that could be a machine."""
+    train = _folders_named(folder, "train")
+    if not train or _folders_named(folder, "normal"):
+        return False
+    others = [path for path in _folders(folder) if path not in (*train, *_folders_named(folder, CALIBRATION))]
+    return bool(_folders_named(folder, "test")) or not (others or any(map(_has_labels, train)))
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -174,9 +217,10 @@ class _Reader:
         Anomalies are for the test, whatever `split` is. `expected` says what else may be there.
         """
         for path in visible_entries(folder):
-            if path.name in LABELS and path.is_dir():
-                self.add_all(path, LABELS[path.name], "test" if LABELS[path.name] else split, *ids)
-            elif path.name == CALIBRATION and path.is_dir() and split is None:
+            label = label_of(path)
+            if label is not None:
+                self.add_all(path, label, "test" if label else split, *ids)
+            elif path.name.lower() == CALIBRATION and path.is_dir() and split is None:
                 self.add_all(path, 0, CALIBRATION, *ids)
             elif not path.name.isprintable():
                 self.foreign.append(f"{path}: expected a name in printable characters")
@@ -194,7 +238,7 @@ def _machine(folder: Path) -> Contents:
         if _has_split(part):
             _add_split(reader, part, *ids)
             continue
-        loose = [] if (part / "normal").is_dir() else _loose(part)
+        loose = [] if _folders_named(part, "normal") else _loose(part)
         reader.add_labelled(part, None, f"{_LABEL_FOLDERS}, or `calibration`,", loose, *ids)
         loose = [path for path in loose if path.name.isprintable()]
         reader.add(loose, part, LABELS["normal"], None, *ids)
@@ -204,22 +248,38 @@ def _machine(folder: Path) -> Contents:
 
 
 def _add_split(reader: _Reader, folder: Path, *ids: str) -> None:
-    """Adds `train/` and `test/`, either with folders of labels in it or without; then test clips are unlabelled."""
+    """Adds `train/` and `test/`, either with folders of labels in it or without; then test clips are unlabelled.
+
+    Without `test/`, recordings in `train/` are the normal ones.
+    """
+    tests = _folders_named(folder, "test")
     for path in visible_entries(folder):
-        if path.name == CALIBRATION and path.is_dir():
+        name = path.name.lower() if path.is_dir() else ""
+        if name == CALIBRATION:
             reader.add_all(path, 0, CALIBRATION, *ids)
-        elif path.name not in ("train", "test") or not path.is_dir():
+        elif name == "train":
+            _add_training(reader, path, "train" if tests else None, *ids)
+        elif name != "test":
             reader.foreign.append(f"{path}: expected only the folders `train`, `test` and `calibration` here")
-    train, test = folder / "train", folder / "test"
-    if (train / "normal").is_dir():
-        others = [path for path in visible_entries(train) if path.name != "normal"]
+    for test in tests:
+        if _has_labels(test):
+            reader.add_labelled(test, "test", _LABEL_FOLDERS, (), *ids)
+        else:
+            reader.add_all(test, None, "test", *ids)
+
+
+def _add_training(reader: _Reader, train: Path, split: str | None, *ids: str) -> None:
+    """Adds the recordings in `train/`, or in `train/normal/`."""
+    normal = _folders_named(train, "normal")
+    if normal:
+        others = [path for path in visible_entries(train) if path not in normal]
         reader.foreign += [f"{path}: expected only the folder `normal` here" for path in others]
-        train = train / "normal"
-    reader.add_all(train, 0, "train", *ids)
-    if _has_labels(test):
-        reader.add_labelled(test, "test", _LABEL_FOLDERS, (), *ids)
-    else:
-        reader.add_all(test, None, "test", *ids)
+    for folder in normal or [train]:
+        reader.add_all(folder, 0, split, *ids)
+    if split is None:
+        reader.note = (
+            f"{train.parent} has no folder `test`: a part of the recordings in {train.name} is held out for it"
+        )
 
 
 def _new(folder: Path) -> Contents:

@@ -14,14 +14,27 @@ from ganad_tf.splits import grouped
 KEY = "dataset.folder.group"
 DENSE = 2.0  # numbers of the parts of a recording span at most so many times their count
 LEAST_SHARE = 0.5  # of the files that a guess must explain
+LEAST_PIECES = 3  # of which a note is worth it
 
-_CHANNEL = re.compile(
-    r"(?P<stem>.*?[^\W_].*?)([-_. ]+|(?<=\d))(ch|chan|channel|mic|kanal)[-_. ]?(?P<number>\d{1,3})", re.I
-)
-_PART = re.compile(
-    r"(?P<stem>.*?[^\W_].*?)[-_. ]+(?:part|seg|segment|clip|piece|chunk|slice|cut|teil)?[-_. ]?(?P<number>\d{1,9})",
-    re.I,
-)
+_STEM = r"(?P<stem>.*?[^\W_].*?)"
+_MICROPHONE = r"(?:ch|chan|channel|mic|kanal)[-_. ]?(?P<number>\d{1,3})"
+_TAKE = r"(?:.*[^a-z])?(?:rec|record|recording|take|session|aufnahme)[-_. ]?\d+"
+# Of a name: what it shares with others (`stem`, and `rest` after the number), and the number of the part. Channels come
+# first, because a part may have channels: `rec12_003_ch1`.
+_PATTERNS = [
+    re.compile(pattern, re.I)
+    for pattern in (
+        rf"{_STEM}(?:[-_. ]+|(?<=\d)){_MICROPHONE}",
+        rf"(?P<stem>(?:.*/)?){_MICROPHONE}[-_. ]+(?P<rest>[^/]*[^\W_/][^/]*)",
+        rf"{_STEM}[-_. ]+(?P<side>l|r|left|right)",
+        rf"{_STEM}[-_. ]+(?P<begin>\d{{1,6}})-(?P<end>\d{{1,6}})s?",
+        rf"(?P<stem>{_TAKE})[-_. ]?(?P<letter>[a-z])",
+        rf"{_STEM}[-_. ]*\((?P<number>\d{{1,4}})\)",
+        rf"{_STEM}[-_. ]+(?:part|seg|segment|clip|piece|chunk|slice|cut|teil|out)?[-_. ]?(?P<number>\d{{1,9}})"
+        r"(?:[-_. ]?of[-_. ]?\d{1,9})?",
+    )
+]
+_PART = _PATTERNS[-1]
 _MACHINE_ID = re.compile(r"(.*[-_. /])?(id|section)[-_. ]?\d*", re.I)  # a machine, of which there are many recordings
 _DATE = re.compile(r".*(19|20)\d\d[-_.]?\d\d([-_. T]?\d\d)*", re.I)  # two digits after it are a part of it
 
@@ -100,11 +113,11 @@ def _guessed(recordings: Sequence[Recording], folder: Path, advice: str) -> tupl
     }
     normal = [recording.path for recording in recordings if recording.label == 0]
     found: dict[Path, str] = {}
-    for pattern in (_CHANNEL, _PART):  # a part may have channels: `rec12_003_ch1`
+    for pattern in _PATTERNS:
         found |= _by_pattern(pattern, names | found, normal)
     shared = [members for members in grouped([found.get(path, os.fspath(path)) for path in normal]) if len(members) > 1]
     if not shared:
-        return {}, ""
+        return {}, _of_one_recording([names[path] for path in normal], folder)
     example = [normal[index].name for index in shared[0]]
     return found, (
         f"{folder}: by their names, {sum(map(len, shared))} normal files are parts of {len(shared)} recordings, such "
@@ -123,15 +136,62 @@ def _by_pattern(pattern: re.Pattern[str], names: Mapping[Path, str], normal: Seq
     numbers: dict[str, set[int]] = {}
     for path in normal:
         if path in fits:
-            numbers.setdefault(fits[path]["stem"], set()).add(int(fits[path]["number"]))
-    several = {stem for stem, of in numbers.items() if len(of) > 1 and max(of) - min(of) < DENSE * len(of)}
-    explained = sum(path in fits and fits[path]["stem"] in several for path in normal)
+            numbers.setdefault(_shared(fits[path]), set()).update(_number(fits[path]))
+    first = 0 if "begin" in pattern.groupindex else None  # spans begin where the recording does
+    several = {
+        stem for stem, of in numbers.items() if _follow_one_another(stem, sorted(of)) and first in (None, min(of))
+    }
+    explained = sum(path in fits and _shared(fits[path]) in several for path in normal)
     if len(several) < 2 or explained < LEAST_SHARE * len(normal):
         return {}
-    return {path: match["stem"] for path, match in fits.items() if match["stem"] in several}
+    return {path: _shared(match) for path, match in fits.items() if _shared(match) in several}
+
+
+def _shared(match: re.Match[str]) -> str:
+    """What the names of the parts of a recording share."""
+    return match["stem"] + (match.groupdict().get("rest") or "")
+
+
+def _number(match: re.Match[str]) -> list[int]:
+    """Number of a part, of a span in spans of its length; none for a span that begins elsewhere."""
+    parts = match.groupdict()
+    if letter := parts.get("letter"):
+        return [ord(letter.lower())]
+    if side := parts.get("side"):
+        return [int(side[0].lower() == "r")]
+    if parts.get("end"):
+        begin, length = int(parts["begin"]), int(parts["end"]) - int(parts["begin"])
+        return [begin // length] if length > 0 and begin % length == 0 else []
+    return [int(parts["number"])]
+
+
+def _follow_one_another(stem: str, numbers: Sequence[int]) -> bool:
+    """Whether numbers, ascending, are those of parts; steps from 0, as of seconds, only of what is called a take."""
+    if len(numbers) < 2:
+        return False
+    if numbers[-1] - numbers[0] < DENSE * len(numbers):
+        return True
+    return bool(re.fullmatch(_TAKE, stem, re.I)) and [*numbers] == [
+        *range(0, numbers[1] * len(numbers), numbers[1] or 1)
+    ]
+
+
+def _of_one_recording(names: Sequence[str], folder: Path) -> str:
+    """A note on files whose names are those of pieces of a single recording, such as `rec12_000` to `rec12_023`."""
+    matches = [match for name in names if (match := _PART.fullmatch(name)) and _is_counted(match)]
+    stems = {match["stem"] for match in matches}
+    if len(names) < LEAST_PIECES or len(matches) < len(names) or len(stems) > 1 or not re.search(r"\d", stems.pop()):
+        return ""
+    return (
+        f"{folder}: by their names, the {len(names)} normal files, {names[0]} to {names[-1]}, may be pieces of one "
+        "recording; if they are, results are too good, because pieces of it are in training and in the test: add "
+        f"recordings, and see `{KEY}`"
+    )
 
 
 def _is_counted(match: re.Match[str]) -> bool:
     """Whether the number may count parts of a recording, not recordings of a machine or days of a month."""
-    is_date = len(match["number"]) == 2 and _DATE.fullmatch(match["stem"])
+    parts = match.groupdict()
+    is_date = len(parts.get("number") or "") == 2 and _DATE.fullmatch(match["stem"])
+    is_date = is_date or ("end" in parts and _DATE.fullmatch(match.string))
     return not is_date and not _MACHINE_ID.fullmatch(match["stem"])

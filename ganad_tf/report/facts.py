@@ -99,6 +99,7 @@ class MachineSummary:
       rows: One per machine ID, then the mean.
       origin: Provenance file beside the scores.
       training: Training record beside the detector; None for an ensemble.
+      members: Training records of an ensemble's members, by name; empty for a single system.
       not_judged: Test clips without a score and the reasons, by name.
     """
 
@@ -111,6 +112,7 @@ class MachineSummary:
     rows: tuple[Row, ...]
     origin: dict[str, Any]
     training: dict[str, Any] | None
+    members: dict[str, dict[str, Any]]
     not_judged: dict[str, str]
 
     @property
@@ -211,6 +213,7 @@ def _summarize(results: MachineResults) -> MachineSummary:
         rows=(*rows, _row("mean", list(by_id.values()), config.max_fpr)),
         origin=origin,
         training=provenance.training_of(origin),
+        members=provenance.trainings_of_members(run),
         not_judged=results.read_not_judged(),
     )
 

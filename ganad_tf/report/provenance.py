@@ -1,5 +1,6 @@
 """The origin of scores: paths of recordings, cache and detector, and checks that none has changed since."""
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from ganad_tf.errors import DataError
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import training_record
+
+SELECTION = "selection.csv"  # beside the result directory
 
 
 def read(results: MachineResults) -> dict[str, Any]:
@@ -97,6 +100,37 @@ def training_of(origin: dict[str, Any]) -> dict[str, Any] | None:
             f"`{different[0]}: {scored.get(different[0])}`; run `ganad score` again."
         )
     return record
+
+
+def trainings_of_members(run: MachineRun) -> dict[str, dict[str, Any]]:
+    """Training records of an ensemble's members, by name; of those whose detectors are there.
+
+    Raises:
+      DataError: As `training_of`.
+    """
+    trainings = {}
+    for label, folder in zip(run.config.ensemble.labels(), run.config.member_directories(), strict=True):
+        results = MachineResults(Path(folder), run.mode, run.machine)
+        member = results.read_origin()
+        if member and "config" in member:
+            member = _relocated(member, results.directory)
+            detector = detector_of(member)
+            if detector and detector.is_dir() and (record := training_of(member)):
+                name = Path(label).name
+                trainings[label if name in trainings else name] = record
+    return trainings
+
+
+def selection_of(run: MachineRun) -> str:
+    """Why `ganad run FOLDER` has chosen the settings, in words; empty if it has not."""
+    path = Path(run.config.result_directory).parent / SELECTION
+    if not path.is_file():
+        return ""
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = [
+            row for row in csv.DictReader(stream) if (row.get("machine"), row.get("chosen")) == (run.machine, "yes")
+        ]
+    return (rows[0].get("why") or "") if rows else ""
 
 
 def cache_of(run: MachineRun, origin: dict[str, Any]) -> tuple[Path, Manifest]:

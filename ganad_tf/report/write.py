@@ -10,7 +10,7 @@ import numpy as np
 from ganad_tf.clips import Progress
 from ganad_tf.errors import ConfigError
 from ganad_tf.plotting import charts
-from ganad_tf.report import clips, facts, page, systems, tables
+from ganad_tf.report import clips, facts, page, provenance, systems, tables
 from ganad_tf.report.audio_embedder import AudioEmbedder
 from ganad_tf.report.facts import MachineSummary
 from ganad_tf.report.page import Comparison, MachinePage, Picture, SystemPage, in_percent
@@ -138,16 +138,26 @@ def _made(summary: MachineSummary) -> dict[str, Any]:
         "fingerprint of features and test clips": summary.origin.get("cache", "that of the members"),
         "fingerprint of the training clips": training.get("cache", "that of the members"),
     }
+    if why := provenance.selection_of(summary.run):
+        made["selected"] = why.replace("`", "")
+    for name, of_member in summary.members.items():
+        made |= {f"{name}: {what}": value for what, value in _learned(of_member).items()}
     if training:
-        made["training took"] = f"{training['seconds']} s"
-        if training.get("n_steps"):  # since steps are recorded
-            made["steps of the optimizer"] = training["n_steps"]
-            share = training["explained_share"]
-            made["share of the variance reproduced"] = "unknown" if share is None else f"{share:.0%}"
-            made["learned little"] = (training["learned_little"] or "no").replace("`", "")
+        made |= _learned(training)
         made |= {f"{part} clips": count for part, count in training["n_clips"].items()}
         made |= {f"version of {name}": version for name, version in training["versions"].items()}
     return made | summary.origin["settings"]
+
+
+def _learned(training: dict[str, Any]) -> dict[str, Any]:
+    """Duration of a training, its steps, and what it came to, by name."""
+    made: dict[str, Any] = {"training took": f"{training['seconds']} s"}
+    if training.get("n_steps"):  # since steps are recorded
+        made["steps of the optimizer"] = training["n_steps"]
+        share = training["explained_share"]
+        made["share of the variance reproduced"] = "unknown" if share is None else f"{share:.0%}"
+        made["learned little"] = (training["learned_little"] or "no").replace("`", "")
+    return made
 
 
 def _remove_outdated(plots: Path, pages: Sequence[SystemPage], comparison: Comparison | None) -> None:

@@ -23,10 +23,12 @@ class TrialScores:
     Attributes:
       normal: `[clips]`.
       corrupted: `[kinds, strengths, clips]`.
+      learned_little: Reason why the detector has learned little; None if it has learned, or has nothing to learn.
     """
 
     normal: np.ndarray
     corrupted: np.ndarray
+    learned_little: str | None = None
 
     def wins(self) -> np.ndarray:
         """Comparisons of each copy with each clip, `[kinds, strengths, copies, clips]`: 1 if higher, 1/2 for ties.

@@ -79,18 +79,20 @@ def trial_scores(
       One per scorer, over the held-out clips of all folds.
     """
     by_fold: list[list[TrialScores]] = []
-    trial = None
+    trial, learned_little = None, None
     for number, fold in enumerate(tried, start=1):
         fold = _of_cache(fold, Cache(run, "train"))
         if trial is None or trial.depends_on_clips:
             with show(f"{run.title} trial {number} of {len(tried)}") as callbacks:
                 model = _kept(run, fold, kept / str(number), callbacks) if kept else train(run, fold, callbacks)
             trial = Trial(run, scorers, model)
+            learned_little = learned_little or model.record["learned_little"]
         by_fold.append(trial.score(fold, n_before=sum(len(of_scorer[0].normal) for of_scorer in by_fold)))
     return [
         TrialScores(
             np.concatenate([scores.normal for scores in of_scorer]),
             np.concatenate([scores.corrupted for scores in of_scorer], axis=2),
+            learned_little,
         )
         for of_scorer in zip(*by_fold, strict=True)
     ]
