@@ -215,6 +215,16 @@ def test_a_training_that_goes_on_counts_from_there(talkative, monkeypatch):
     assert talkative.records[0].getMessage().startswith("fan train: 8 of 10 epochs, ")
 
 
+def test_the_epochs_are_those_of_the_training(talkative, monkeypatch):
+    """The bar of an ensemble's member is made by the ensemble's settings."""
+    monkeypatch.setattr(terminal, "SECONDS_PER_LINE", 0.0)
+    with terminal.epochs(Fit(epochs=100), "fan gan trial 1 of 4") as (callback,):
+        callback.set_params({"epochs": 30})
+        callback.on_train_begin()
+        callback.on_epoch_end(0, {"loss": 1.0})
+    assert talkative.records[0].getMessage().startswith("fan gan trial 1 of 4: 1 of 30 epochs, ")
+
+
 @pytest.mark.parametrize("fit", [Fit(verbose=0), None])
 def test_quiet_and_verbose_0_silence_it(caplog, monkeypatch, fit):
     monkeypatch.setattr(terminal, "SECONDS_PER_LINE", 0.0)

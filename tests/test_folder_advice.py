@@ -1,9 +1,21 @@
 """What `ganad list FOLDER` and `ganad run FOLDER` make of trees and names that users have, and what they say."""
 
+import io
+
+import numpy as np
 import pytest
+import soundfile
+from conftest import tone, write_wav
 from test_groups import groups_of, listings, numbered, write
 
+from ganad_tf import datasets
+from ganad_tf.config import Config, from_mapping
+from ganad_tf.config.sections import Audio, Dataset
+from ganad_tf.datasets import sample_rates
 from ganad_tf.errors import DataError
+from ganad_tf.run import machine_runs
+from ganad_tf.serving.models.audio_format import AudioFormat
+from ganad_tf.serving.predict import client
 
 
 def takes(*endings, stems=("take00", "take01", "take02")):
@@ -91,3 +103,61 @@ class TestFolders:
             DataError, match=r"^1 file or folder doesn't fit .*; move it, .*\n.*anomalies: expected only"
         ):
             listings(tmp_path / "fan")
+
+
+def test_recordings_that_are_resampled_beside_others_are_named(tmp_path):
+    for index, rate in enumerate((8000, 8000, 16000, 22050)):
+        write_wav(tmp_path / "fan" / "normal" / f"{index}.wav", tone(0.1, seed=index), rate)
+    write_wav(tmp_path / "pump" / "normal" / "0.wav", tone(0.1), 48000)
+
+    def lines_with(**audio):
+        config = Config(dev_directory=str(tmp_path), dataset=Dataset("folder"), audio=Audio(**audio))
+        runs = machine_runs(config, datasets.list_clips(config, "dev"), "dev")
+        return [line for run in runs for line in sample_rates.lines(run)]
+
+    assert lines_with(resample=True) == [
+        "fan: 2 of 4 recordings are at 8000 Hz and resampled to 16000 Hz; they have nothing above 4 kHz.",
+        "fan: 1 of 4 recordings is at 22050 Hz and resampled to 16000 Hz.",
+    ]
+    assert lines_with(resample=True, sample_rate=96000)[-1] == (
+        "pump: 1 of 1 recordings is at 48000 Hz and resampled to 96000 Hz; they have nothing above 24 kHz."
+    )
+    assert lines_with() == []
+
+
+def test_a_client_judges_each_channel_as_a_clip(tmp_path):
+    path = write_wav(tmp_path / "a.wav", np.stack([np.full(40000, value, np.int16) for value in (1, 2, 3)], axis=1))
+    clip_format, sent = AudioFormat(Audio(channel="all", clip_seconds=2), 2048), []
+
+    def ask(signature, inputs):
+        if signature == "audio_format":
+            return {name: [value] for name, value in clip_format.as_numbers().items()}
+        sent.append(soundfile.read(io.BytesIO(inputs["wav_bytes"][0]), dtype="int16")[0][0])
+        return {"anomaly_score": [1.0], "is_anomaly": [False], "threshold": [2.0]}
+
+    found = [row.file for row in client.predict(ask, [path])]
+    assert found == [f"{path}#ch{channel}#{span}s" for channel in range(3) for span in ("0-2", "0.5-2.5")]
+    assert sorted(sent) == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("n_normal", "settings", "sentence"),
+    [
+        (3, {}, r"Received: 2; add recordings \(1 of the 3 normal clips is for the test; 4 in all are enough\)\."),
+        (1, {}, r"Received: 1; add recordings \(4 in all are enough\)\."),
+        (
+            12,
+            {"threshold": {"method": "conformal", "false_alarms": 0.05, "confidence": 0.95}},
+            r"^fan: Expected at least 59 normal clips .*confidence: 0\.95`\. Received: 10; add recordings, or set at",
+        ),
+    ],
+)
+def test_too_few_recordings_are_refused_before_the_training(tmp_path, n_normal, settings, sentence):
+    from ganad_tf.cli import folders
+
+    write(tmp_path, *(f"fan/normal/{number}.wav" for number in range(n_normal)))
+    scorer = {"name": "density", "density": "knn", "neighbors": 2}
+    mapping = {"dev_directory": str(tmp_path / "fan"), "dataset": {"name": "folder"}, "scorer": scorer, **settings}
+    config = from_mapping(mapping | {"model_directory": str(tmp_path / "model")}, source="test")
+    with pytest.raises(DataError, match=sentence):
+        folders._check(machine_runs(config, datasets.list_clips(config, "dev"), "dev"), fresh=False)

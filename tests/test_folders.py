@@ -57,7 +57,7 @@ def test_one_command_and_then_the_next(folder_run, ganad):
     assert row.removeprefix("my fan").split()[::2] == ["8", "0", "2"]
     assert report == "report: my fan-ganad/report/report.html"
     assert "<audio" in (home / report.removeprefix("report: ")).read_text()
-    assert "my fan ganomaly: trained on" in done.stderr
+    assert "Without ganomaly, which has learned little: it was trained for " in done.stdout
     assert "my fan spectrum_density: scored 4 clips" in done.stderr
     assert done.stderr.count("my fan train: 8 clips prepared") == 1
 
@@ -104,8 +104,7 @@ def test_a_second_run_does_nothing_twice_and_other_recordings_or_settings_lose_n
     again = ganad("run", "my fan", cwd=tmp_path)
     assert done.stdout.endswith(again.stdout)  # without the selection
     assert again.stdout.startswith("machine ")
-    for name in ("ganomaly", "spectrum_density"):
-        assert f"my fan {name}: already trained" in again.stderr
+    assert "my fan spectrum_density: already trained" in again.stderr
     assert "my fan: already exported" in again.stderr
     assert config.read_text() == before
 
@@ -158,16 +157,22 @@ def test_what_can_t_be_run_gets_one_sentence_and_nothing_is_written(folder_run, 
     write_folder(tmp_path / "broken", n_normal=0)
     write_folder(tmp_path / "few", n_normal=3)
     (tmp_path / "x.yaml").write_text("")
+    (tmp_path / "made" / "cache").mkdir(parents=True)
+    (tmp_path / "made" / "config.yaml").write_text("")
     refused = {
         ("run", home / "my fan-ganad"): "which `ganad run` has written; `ganad run",
         ("run", "empty"): "Expected recordings (WAV, FLAC, OGG, ...) in empty, but there are none.",
         ("run", "broken"): "Expected recordings of the healthy machine in broken/normal, but there are only those of",
-        ("run", "few"): "Expected at least 3 normal training clips of few",
+        ("run", "few"): "add recordings (1 of the 3 normal clips is for the test; 4 in all are enough).",
         ("run", "pump", "--eval"): "`ganad predict` judges new recordings by its exported model.",
         ("run", "many"): "many-ganad (File exists); choose another directory with --out DIR.",
         ("run", "pump", "--out", "pump/out"): "`cache_directory` outside of `dev_directory`",
         ("run", "x.yaml", "--out", "y"): "Expected a folder of recordings with --out. Received: x.yaml.",
         ("train", "pump"): "Received: pump, a folder, which `ganad run` and `ganad list` take",
+        (
+            "serve",
+            "made",
+        ): "Expected exported models in made/exported, as `ganad export` makes them, but there are none.",
         ("predict", "pump", "--machine", "m", "pump"): "Expected the output of `ganad run FOLDER` with --machine.",
     }
     for words, sentence in refused.items():
@@ -175,7 +180,7 @@ def test_what_can_t_be_run_gets_one_sentence_and_nothing_is_written(folder_run, 
         assert sentence in last, words
         assert last.startswith("ganad: ")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("broken", "empty", "few", "many", "many-ganad", "pump", "x.yaml")
+        *("broken", "empty", "few", "made", "many", "many-ganad", "pump", "x.yaml")
     ]
     assert "pump" in ganad("list", "pump", cwd=tmp_path).stdout
 

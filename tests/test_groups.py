@@ -318,7 +318,7 @@ def test_channels_and_calibration_from_recording_to_result(tmp_path, ganad):
 
 
 @pytest.mark.slow
-def test_an_exported_model_of_channels_takes_one_channel(tmp_path, ganad):
+def test_an_exported_model_of_channels_judges_each_channel(tmp_path, ganad):
     for index in range(5):
         write_wav(tmp_path / "fan" / "normal" / f"{index}.wav", np.stack([tone(seed=index), tone(seed=50 + index)], 1))
     for name in ("one", "two"):
@@ -327,5 +327,8 @@ def test_an_exported_model_of_channels_takes_one_channel(tmp_path, ganad):
     ganad("run", "fan.yaml", "-q", cwd=tmp_path)
     ganad("export", "fan.yaml", "-q", "--name", "m", cwd=tmp_path)
     assert "one.wav" in ganad("predict", "exported_models/m", "one.wav", cwd=tmp_path).stdout
-    refused = ganad("predict", "exported_models/m", "two.wav", cwd=tmp_path, check=2)
-    assert "expected one channel, because each was a clip of its own in training; the file has 2" in refused.stderr
+    write_wav(tmp_path / "second.wav", tone(seed=1))
+    done = ganad("predict", "exported_models/m", "two.wav", "one.wav", "second.wav", "--json", cwd=tmp_path)
+    first, second, *alone = json.loads(done.stdout)
+    assert (first["file"], second["file"]) == ("two.wav#ch0", "two.wav#ch1")
+    assert [row["anomaly_score"] for row in (first, second)] == [row["anomaly_score"] for row in alone]

@@ -40,13 +40,12 @@ ensemble:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", [1, 5], ids=["trials", "too few recordings for trials"])
-def test_what_is_selected_goes_without_a_network_that_has_learned_little(ganad, tmp_path, block):
+def test_too_few_recordings_for_trials_tell_what_a_network_learns_of_all(ganad, tmp_path):
     for index in range(5):
         write_wav(tmp_path / "dev" / "fan" / "normal" / f"{index}.wav", tone(0.5, seed=index))
-    (tmp_path / "pair.yaml").write_text(f"{PAIR}calibration: {{block: {block}}}\n")
+    (tmp_path / "pair.yaml").write_text(f"{PAIR}calibration: {{block: 5}}\n")
     done = ganad("select", "pair.yaml", cwd=tmp_path)
     assert yaml.safe_load(done.stdout)["machines"]["fan"]["ensemble"] == {"weights": [0.0, 1.0]}
     assert "  Without ae, which has learned little: it was trained for " in done.stderr
-    assert ("Too few recordings to select settings by" in done.stderr) == (block == 5)
+    assert "Too few recordings to select settings by" in done.stderr
     assert not (tmp_path / "model").exists()

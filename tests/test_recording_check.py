@@ -216,7 +216,7 @@ def test_an_exported_model_gives_the_reason_in_place_of_a_score(project, ganad):
     assert float(table[1].split()[1]) == pytest.approx(_score_of_healthy(project), rel=1e-4)
     assert table[2].split("not judged: ")[1].startswith("band limited to 4.")
     assert table[3].split() == ["new/pump/silent.wav", "-", "-", "-", "not", "judged:", "dead", "microphone"]
-    rows = json.loads(ganad("predict", "exported_models/pump", "new/pump", "--json", cwd=project).stdout)
+    rows = json.loads(ganad("predict", "exported_models/pump", "new/pump", "--json", "--explain", cwd=project).stdout)
     assert rows[0]["not_judged"] is None
     assert rows[2] == {
         "file": "new/pump/silent.wav",
@@ -225,7 +225,10 @@ def test_an_exported_model_gives_the_reason_in_place_of_a_score(project, ganad):
         "threshold": None,
         "p_value": None,
         "not_judged": "dead microphone",
+        "findings": [],
+        "explanation": "",
     }
+    assert rows[0].keys() == rows[1].keys() == rows[2].keys()
     lines = ganad("predict", "exported_models/pump", "new/pump", "--csv", cwd=project).stdout.splitlines()
     assert lines[0] == "file,anomaly_score,is_anomaly,threshold,p_value,not_judged"
     assert lines[3] == "new/pump/silent.wav,,,,,dead microphone"

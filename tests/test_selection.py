@@ -1,6 +1,7 @@
 """Selection without labels: corrupted copies, the evidence of them, and the settings that come of it."""
 
 import csv
+import html
 from pathlib import Path
 
 import numpy as np
@@ -265,7 +266,11 @@ def test_a_folder_s_run_says_what_was_chosen_and_why(selected):
     settings = yaml.safe_load((home / "fan-ganad" / "config.yaml").read_text())["machines"]["fan"]
     with (home / "fan-ganad" / "selection.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["chosen"] for row in rows] == ["yes"] + ["no"] * 9  # 5 mixtures with 2 scorers
+    assert [row["chosen"] for row in rows] == ["yes"] + ["no"]  # 2 scorers, without a network of a few steps
+    assert "Without ganomaly, which has learned little" in rows[0]["why"]
+    page = html.unescape((home / "fan-ganad" / "report" / "report.html").read_text())
+    assert rows[0]["why"].replace("`", "") in page
+    assert "spectrum_density: learned little" in page
     shares = dict(zip(("ganomaly", "spectrum_density"), settings["ensemble"]["weights"], strict=True))
     for name, weight in shares.items():
         assert (f"{100 * weight:g} % {name}" in rows[0]["candidate"]) == (weight > 0)

@@ -1,4 +1,4 @@
-"""Durations from file headers, so that long recordings can be cut or treated separately before they are read."""
+"""Durations, channels and rates from file headers, so that recordings can be divided before they are read."""
 
 import math
 from pathlib import Path
@@ -40,6 +40,12 @@ def n_channels(path: Path) -> int | None:
     """Number of channels by the header; None if it has no length or can't be read."""
     header = _header(path)
     return header and header.channels
+
+
+def sample_rate(path: Path) -> int | None:
+    """Sample rate in hertz by the header; None if it can't be read."""
+    header = _header(path)
+    return header and int(header.samplerate)
 
 
 def spans_of(path: Path, settings: Audio) -> list[Span]:

@@ -57,7 +57,7 @@ def epochs(fit: Fit, label: str) -> Iterator[tuple[Any, ...]]:
             shown.update()
             interrupts.check()
 
-        def begin(logs: dict[str, float]) -> None:  # noqa: ARG001
+        def begin(logs: dict[str, float] | None = None) -> None:  # noqa: ARG001
             shown.total = callback.params["epochs"]  # of an ensemble's member, not those of the ensemble
 
         callback = keras.callbacks.LambdaCallback(on_epoch_end=show, on_train_begin=begin)

@@ -112,11 +112,15 @@ def finish_scores(runs: Sequence[MachineRun], command: str) -> None:
 
 
 def warn_of_oddities(runs: Sequence[MachineRun]) -> None:
-    """Warns of recordings that are silent, clipped or duplicated."""
-    from ganad_tf.datasets import oddities
+    """Warns of recordings that are silent, clipped, duplicated, or resampled beside others that are not."""
+    from ganad_tf.datasets import oddities, sample_rates
 
+    with_caches = [(*run.members(), run)[0] for run in runs]
     with terminal.bar("recordings") as progress:
-        oddities.warn([(*run.members(), run)[0] for run in runs], progress=progress)  # one of those with caches
+        oddities.warn(with_caches, progress=progress)
+    for run in with_caches:
+        for line in sample_rates.lines(run):
+            logger.warning("%s", line)
 
 
 def make_synthetic(config: Config, mode: Mode) -> None:

@@ -6,6 +6,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ def _predict_one(
     if isinstance(clip, DataError):
         return clip
     try:
-        signature, inputs = audio_format.read_request(clip.path, clip_format, clip.span)
+        of_clip = replace(clip_format, audio=clip_format.audio.of_channel(clip.channel))
+        signature, inputs = audio_format.read_request(clip.path, of_clip, clip.span)
     except DataError as error:
         return error
     if false_alarms is not None:

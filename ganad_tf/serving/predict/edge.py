@@ -148,7 +148,7 @@ def _check_rate(model: EdgeModel, false_alarms: float) -> None:
 
 def _predict_one(model: EdgeModel, clip: Excerpt) -> Prediction | DataError:
     try:
-        waveform = audio_format.read_clip(clip.path, model.audio, span=clip.span)
+        waveform = audio_format.read_clip(clip.path, model.audio.of_channel(clip.channel), span=clip.span)
     except DataError as error:
         return error
     try:

@@ -1,4 +1,4 @@
-"""Files → the clips that a model judges: a file itself, or the spans of a longer recording. No TensorFlow."""
+"""Files → the clips that a model judges: a file itself, its channels, or spans of them. No TensorFlow."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,26 +12,30 @@ from ganad_tf.errors import DataError
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A file, or a span of it.
+    """A file, or a channel or a span of it.
 
     Attributes:
       path: The file, as the user gave it.
       span: Begin and end in seconds; None for the whole file.
+      channel: The channel, from 0, of a file of several that are clips each; None for that of the settings.
     """
 
     path: Path
     span: Span | None = None
+    channel: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.path}{part_suffix(None, self.span)}"
+        return f"{self.path}{part_suffix(self.channel, self.span)}"
 
 
 def excerpts(paths: Iterable[Path], settings: Audio) -> Iterator[Excerpt | DataError]:
-    """Yields the clips of each file, cut as `audio.clip_seconds` says, or the error of one that would be too many."""
+    """Yields the clips of each file, as `audio.channel: all` and `audio.clip_seconds` say, or the error of too many."""
     for path in paths:
         try:
-            spans = lengths.spans_of(path, settings)
+            spans: list[Span | None] = [*lengths.spans_of(path, settings)] or [None]
         except DataError as error:
             yield error
             continue
-        yield from [Excerpt(path, span) for span in spans] or [Excerpt(path)]
+        n_channels = lengths.n_channels(path) or 1 if settings.channel == "all" else 1
+        channels = range(n_channels) if n_channels > 1 else [None]
+        yield from (Excerpt(path, span, channel) for channel in channels for span in spans)

@@ -60,7 +60,7 @@ def _predict_one(
         with memory.enough_for(clip.path):
             waveform = audio_format.read_clip(
                 clip.path,
-                artifact.audio,
+                artifact.audio.of_channel(clip.channel),
                 fewest_samples=artifact.fewest_samples,
                 longest_seconds=artifact.longest_seconds,
                 span=clip.span,
@@ -74,4 +74,5 @@ def _predict_one(
     except DataError as error:
         return error
     except InputError as error:
-        return refused(clip, str(error).removeprefix("waveform: "))
+        answer = refused(clip, str(error).removeprefix("waveform: "))
+        return answer.explained(()) if healthy and isinstance(answer, Prediction) else answer
