@@ -1,4 +1,4 @@
-"""What `ganad list FOLDER` and `ganad run FOLDER` make of trees and names that users have, and what they say."""
+"""Trees and names that users have: what `ganad list FOLDER` and `ganad run FOLDER` make of them, and say."""
 
 import io
 

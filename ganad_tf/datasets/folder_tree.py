@@ -111,7 +111,7 @@ def _refuse_tree(directory: Path) -> None:
 
 
 def _advice_on_ids(files: Sequence[Path], directory: Path) -> str:
-    """What to do with recordings of MIMII, whose machines' folders are deeper than the layout has them."""
+    """Advice on recordings of MIMII, whose machines' folders are deeper than the layout has them."""
     above = [part for path in files for part in path.relative_to(directory).parents if _ID.fullmatch(part.name)]
     if not above:
         return ""

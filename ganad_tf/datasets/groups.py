@@ -148,7 +148,7 @@ def _by_pattern(pattern: re.Pattern[str], names: Mapping[Path, str], normal: Seq
 
 
 def _shared(match: re.Match[str]) -> str:
-    """What the names of the parts of a recording share."""
+    """Common part of the names of the parts of a recording."""
     return match["stem"] + (match.groupdict().get("rest") or "")
 
 
