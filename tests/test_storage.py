@@ -143,7 +143,7 @@ def test_a_request_that_fails_is_repeated(server, url, tmp_path, fault):
 def test_after_the_last_attempt_there_is_one_sentence_and_no_unit(server, url, tmp_path):
     server.fault = lambda environ: "503 Slow Down" if environ["PATH_INFO"].endswith("training.json") else ""
     mine = image(tmp_path, url, files=UNIT)
-    with pytest.raises(StorageError, match=r"training.json can't be written: 3 attempts have failed, the last one wit"):
+    with pytest.raises(StorageError, match=r"training.json can't be written in 3 attempts; the last error: .*at fault"):
         publishing.publish(mine)
     server.fault = lambda _: ""
     assert fetched(tmp_path, url) == {}
@@ -373,6 +373,12 @@ def test_a_run_by_url_has_the_files_of_a_local_run(server, url, tmp_path, ganad)
     store = Store(url, settings(tmp_path))
     for path in (tmp_path / "here" / "dev").rglob("*.wav"):
         store.write(f"{url}/{path.relative_to(tmp_path / 'here').as_posix()}", path, None)
+    environment = {name: value for name, value in os.environ.items() if name.startswith("AWS")}
+    server.fault = lambda environ: "503 Slow Down" if environ["PATH_INFO"].endswith("01.wav") else ""
+    more = ("--set", "storage.scratch=prepare", "storage.attempts=1", "on_bad_clip=skip")
+    failed = ganad("prepare", "there.yaml", "-q", *more, cwd=tmp_path, check=2, **environment)
+    assert re.search(r"01.wav can't be \w+ in one attempt", failed.stderr)  # no clip is left out for that
+    assert store.find(f"{url}/cache") == {}
     ganad("run", "here.yaml", "-q", cwd=tmp_path)
     lock, count = threading.Lock(), [0]
 
@@ -382,7 +388,6 @@ def test_a_run_by_url_has_the_files_of_a_local_run(server, url, tmp_path, ganad)
             return "" if count[0] % 10 else ("500 Internal Server Error", "lost", "break")[count[0] // 10 % 3]
 
     server.fault = one_in_ten
-    environment = {name: value for name, value in os.environ.items() if name.startswith("AWS")}
     for verb in ("prepare", "train", "score", "evaluate"):
         ganad(verb, "there.yaml", "-q", "--set", f"storage.scratch={verb}", cwd=tmp_path, **environment)
     done = ganad("export", "there.yaml", "-q", "--set", "storage.scratch=export", cwd=tmp_path, **environment)

@@ -57,7 +57,8 @@ def ensure(path: Path) -> None:
         return
     url = paths.url_of(path.absolute(), scratch)
     assert url is not None
-    status, store = path.stat(), _store(url.partition("://")[0], scratch, os.getpid())
+    settings = (scratch / SETTINGS).read_text(encoding="utf-8")
+    status, store = path.stat(), _store(url.partition("://")[0], settings, os.getpid())
     there = store.info(url)
     try:
         if there is None or (there.size, there.mtime_ns) != (status.st_size, status.st_mtime_ns):
@@ -99,6 +100,6 @@ def _scratch_of(folder: Path) -> Path | None:
 
 
 @functools.lru_cache(maxsize=8)
-def _store(scheme: str, scratch: Path, process: int) -> Store:
+def _store(scheme: str, settings: str, process: int) -> Store:
     del process  # a store does not outlive a fork
-    return Store(f"{scheme}://", Storage(**json.loads((scratch / SETTINGS).read_text(encoding="utf-8"))))
+    return Store(f"{scheme}://", Storage(**json.loads(settings)))

@@ -239,9 +239,8 @@ class Store:
             except (OSError, *_library_errors()) as error:  # type: ignore[misc]
                 self._refuse_permanent(url, what, error)
                 if attempt == attempts - 1:
-                    raise StorageError(
-                        f"{url} can't {what}: {attempts} attempts have failed, the last one with: {_reason(error)}."
-                    ) from error
+                    count = "one attempt" if attempts == 1 else f"{attempts} attempts"
+                    raise StorageError(f"{url} can't {what} in {count}; the last error: {_reason(error)}.") from error
                 pause = min(LONGEST_PAUSE_SECONDS, self._settings.pause_seconds * 2**attempt) * random.uniform(0.5, 1)
                 logger.debug("%s: %s, next attempt in %.1f s", url, _reason(error), pause)
                 time.sleep(pause)
