@@ -57,7 +57,8 @@ class WorkerSettings:
         Convolutions add up in another order with another number of threads, so it is the one that this process has:
         that of its cores, whatever the worker's node has.
         """
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        affinity = getattr(os, "sched_getaffinity", None)  # TensorFlow counts the cores that the process may use
+        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
         default = os.environ.get("OMP_NUM_THREADS", str(cores))
         names = {"OMP_NUM_THREADS": default, "OPENBLAS_NUM_THREADS": default, "TF_NUM_INTRAOP_THREADS": str(cores)}
         environment = {name: os.environ.get(name, value) for name, value in names.items()}
