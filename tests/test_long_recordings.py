@@ -199,7 +199,7 @@ scorer: {name: density, density: mahalanobis, domains: minimum}
 
 @pytest.fixture
 def two_domains(tmp_path):
-    """Recordings of 2.5 s, as the challenge of 2023 names them, and a configuration that cuts them into clips of 1 s."""
+    """Recordings of 2.5 s with names of 2023, and a configuration that cuts them into clips of 1 s."""
     for number in range(12):
         domain = "target" if number >= 9 else "source"
         name = f"section_00_{domain}_train_normal_{number:04d}_noAttribute.wav"
