@@ -266,7 +266,7 @@ def test_a_folder_s_run_says_what_was_chosen_and_why(selected):
     settings = yaml.safe_load((home / "fan-ganad" / "config.yaml").read_text())["machines"]["fan"]
     with (home / "fan-ganad" / "selection.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["chosen"] for row in rows] == ["yes"] + ["no"]  # 2 scorers, without a network of a few steps
+    assert [row["chosen"] for row in rows] == ["yes", "no"]  # 2 scorers, without a network of a few steps
     assert "Without ganomaly, which has learned little" in rows[0]["why"]
     page = html.unescape((home / "fan-ganad" / "report" / "report.html").read_text())
     assert rows[0]["why"].replace("`", "") in page
