@@ -108,7 +108,7 @@ class RayWorkers:
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._versions = versions.versions()
-        self._actor_class = ray.remote(num_cpus=1)(Worker)
+        self._actor_class: Any = ray.remote(num_cpus=1)(Worker)
         self._starting: dict[Any, Any] = {}  # actors by what they promise
         self._checked: dict[Any, Any] = {}
         self._idle: list[Any] = []
