@@ -19,7 +19,6 @@ TINY = [
     "fit.min_steps=0",
     "threshold.folds=2",
     "ensemble.members.ganomaly.model.hidden=[8]",
-    "selection.scorers=[{pooling: gwrp}]",
 ]
 
 

@@ -257,7 +257,7 @@ def selected(tmp_path_factory, ganad):
     """A folder of recordings after `ganad run FOLDER`."""
     home = tmp_path_factory.mktemp("selected")
     write_folder(home / "fan", n_normal=14)
-    return home, ganad("run", "fan", "--set", *TINY, cwd=home)
+    return home, ganad("run", "fan", "--set", *TINY, "selection.scorers=[{pooling: gwrp}]", cwd=home)
 
 
 @pytest.mark.slow
