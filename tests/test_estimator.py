@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import dataclasses
 import inspect
 import pickle
 import shutil
@@ -18,10 +19,12 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
 from ganad_tf import SoundAnomalyDetector, runtime
-from ganad_tf.errors import ConfigError, DataError, ThresholdError, WriteError
+from ganad_tf.cli import terminal
+from ganad_tf.errors import ConfigError, DataError, InputError, ThresholdError, WriteError
 from ganad_tf.estimator.recordings import list_training
 from ganad_tf.estimator.settings import make_config
-from ganad_tf.serving.predict import local
+from ganad_tf.exporting import edge as exporting_edge
+from ganad_tf.serving.predict import edge, local
 
 SETTINGS = {
     "feature": {"n_mels": 16, "frames": 3},
@@ -312,6 +315,38 @@ def test_an_exported_model_gives_its_scores(detector, tmp_path):
     assert prediction.anomaly_score == pytest.approx(detector.anomaly_scores([path])[0], rel=1e-4)
     assert prediction.is_anomaly
     assert prediction.as_dict()["explanation"] == detector.explain_in_words(path)
+
+
+@pytest.mark.slow
+def test_exported_models_count_recordings_as_the_estimator_does(tmp_path):
+    """In all formats, of files whose names say that two each are pieces of one recording."""
+    rng = np.random.default_rng(0)
+    gains = rng.uniform(0.8, 1.2, 10)  # what the pieces of a recording have in common
+    pieces = [
+        write_wav(tmp_path / "fan" / f"rec{n:02}_{part}.wav", gains[n] * tone(seed=2 * n + part))
+        for n in range(10)
+        for part in range(2)
+    ]
+    pieces.append(write_wav(tmp_path / "fan" / "rec00_2.wav", gains[0] * tone(seed=30)))
+    detector = SoundAnomalyDetector(SETTINGS | {"threshold": {"false_alarms": 0.2, "folds": 5}}).fit(pieces)
+    run = detector._fitted.run
+    run = run.with_config(dataclasses.replace(run.config, export_directory=str(tmp_path / "models")))
+    new = [write_wav(tmp_path / f"{number}.wav", clip) for number, clip in enumerate([*HEALTHY, BROKEN[0]])]
+    expected = detector.p_values(new)
+    assert expected.min() == pytest.approx(1 / 11)
+    models = {"": detector.export(tmp_path / "models" / "fan").parent}
+    for form in ("onnx", "litert"):
+        exported = exporting_edge.export(run, "fan", form, quietly=terminal.silenced)
+        models[form] = edge.EdgeModel(edge.find(exported))
+    for form, model in models.items():
+        predict = edge.predict if form else local.predict
+        predictions = list(predict(model, new))
+        np.testing.assert_allclose([prediction.p_value for prediction in predictions], expected, rtol=1e-6)
+        assert [prediction.is_anomaly for prediction in predictions] == (expected <= 0.2).tolist()
+        of_rate = list(predict(model, new, false_alarms=0.5))
+        assert [prediction.is_anomaly for prediction in of_rate] == (expected <= 0.5).tolist()
+        with pytest.raises(InputError, match=r"1/11, which 10 normal recordings allow"):
+            list(predict(model, new, false_alarms=0.06))  # 21 clips would allow it
 
 
 def test_too_few_recordings_give_scores_but_no_decisions():
