@@ -147,6 +147,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     _add_experiment(parser)
     what = "name of the model, followed by _MACHINE if there are several (default: the configuration's name)"
     parser.add_argument("--name", help=what)
+    what = "one model of this name for all machines, which must be of one configuration"
+    parser.add_argument("--fleet", metavar="NAME", help=what)
     forms = ("savedmodel", "litert", "litert-int8", "onnx")
     batch = "clips per call, except for savedmodel (default: any number in onnx, 1 in litert)"
     parser.add_argument("--format", choices=forms, default="savedmodel", help="default: savedmodel")
@@ -164,7 +166,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         help="exported_models/NAME, also NAME.onnx or NAME.litert, http://HOST:PORT/v1/models/NAME, "
         "grpc://HOST:PORT/NAME, or FOLDER-ganad of `ganad run FOLDER`",
     )
-    what = "machine type, if FOLDER-ganad has models of several"
+    what = "machine type, if FOLDER-ganad has models of several; machine, if the model is a fleet"
     parser.add_argument("--machine", metavar="M", help=what)
     parser.add_argument("files", metavar="WAV|DIR", nargs="+", help="recordings, and folders of them, also as URLs")
     what = "header to send to the URL, such as 'Authorization: Bearer ...'; may be repeated"

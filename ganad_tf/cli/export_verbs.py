@@ -14,6 +14,8 @@ from ganad_tf.config import paths
 from ganad_tf.errors import ConfigError, DataError, GanadError
 from ganad_tf.results import decisions
 from ganad_tf.run import machine_runs
+from ganad_tf.serving.models import metadata
+from ganad_tf.serving.models.versions import METADATA, newest
 from ganad_tf.serving.predict import client, http_client, predictions
 
 if TYPE_CHECKING:
@@ -30,8 +32,12 @@ def export(options: argparse.Namespace) -> None:
     """Export one model per machine type that takes sound and returns anomaly scores."""
     config = configuration.load(options.config, options.set)
     runs = machine_runs(config, datasets.list_clips(config, options.mode, options.machine), options.mode)
+    if options.fleet is not None and (options.name is not None or options.format != "savedmodel"):
+        raise ConfigError("Expected --fleet without --name and --format: it names one SavedModel.")
     stem = Path(options.config).stem if options.name is None else options.name
     names = [stem if options.name and len(runs) == 1 else f"{stem}_{run.machine}" for run in runs]
+    if options.fleet is not None:
+        names = [options.fleet]
     for name in names:
         if not arguments.MODEL_NAME.fullmatch(name):
             raise ConfigError(f"Expected a model's name of letters, digits and `_.-`. Received: {name!r}; set --name.")
@@ -42,8 +48,11 @@ def export(options: argparse.Namespace) -> None:
     if options.format != "savedmodel" and options.longest is not None:
         raise ConfigError("Expected --longest without --format: a model for small boards takes clips of one length.")
     terminal.import_tensorflow()
-    from ganad_tf.exporting import edge, savedmodel
+    from ganad_tf.exporting import edge, fleet, savedmodel
 
+    if options.fleet is not None:
+        print(fleet.export(runs, options.fleet, longest_seconds=options.longest or LONGEST_SECONDS))
+        return
     for name, run in zip(names, runs, strict=True):
         if options.format == "savedmodel":
             version = savedmodel.export(run, name, longest_seconds=options.longest or LONGEST_SECONDS)
@@ -61,18 +70,19 @@ def predict(options: argparse.Namespace) -> None:
     if paths.is_url(options.model) and not is_url:
         options.model = remote.local_model(options.model)
     project = projects.Project(Path(options.model))
-    if options.machine and (is_url or not project.exists()):
+    if options.machine and not (is_url or project.exists() or _is_fleet(Path(options.model))):
         raise ConfigError(f"Expected the output of `ganad run FOLDER` with --machine. Received: {options.model}.")
     if is_url:
         if options.explain:
             raise _not_explained(options.model)
-        outcomes = list(client.predict(_server(options), files, options.false_alarms, options.machine_id))
+        asked = (options.false_alarms, options.machine_id, options.machine)
+        outcomes = list(client.predict(_server(options), files, *asked))
     elif options.header or options.ca_cert:
         raise ConfigError(f"Expected the URL of a model with --header and --ca-cert. Received: {options.model}.")
     else:
         is_project = project.exists()
         model = project.choose_model(options.machine, given) if is_project else Path(options.model)
-        outcomes = list(_predict_here(model, files, options))
+        outcomes = list(_predict_here(model, files, options, machine=None if is_project else options.machine))
     write = {"table": predictions.as_table, "json": predictions.as_json, "csv": predictions.as_csv}[options.form]
     predicted = [outcome for outcome in outcomes if isinstance(outcome, predictions.Prediction)]
     print(write(predicted))
@@ -105,6 +115,15 @@ def _recordings(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     return files, empty
 
 
+def _is_fleet(model: Path) -> bool:
+    """Whether a folder holds a model of several machines."""
+    try:
+        entries = metadata.read(newest(model) / METADATA, lambda entries: entries["input"])
+    except DataError:
+        return False
+    return bool(entries["input"].get("machines"))
+
+
 def _server(options: argparse.Namespace) -> http_client.Ask:
     """Connects to the server of the model's URL."""
     if options.model.startswith(http_client.SCHEMES):
@@ -125,7 +144,7 @@ def _not_explained(model: str) -> ConfigError:
 
 
 def _predict_here(
-    model: Path, files: Sequence[Path], options: argparse.Namespace
+    model: Path, files: Sequence[Path], options: argparse.Namespace, *, machine: str | None
 ) -> Iterator[predictions.Prediction | DataError]:
     """Scores in this process: a model for small boards in its own runtime, any other in TensorFlow."""
     from ganad_tf.serving.predict import edge
@@ -140,7 +159,7 @@ def _predict_here(
     terminal.import_tensorflow(for_serving=True)
     from ganad_tf.serving.predict import local
 
-    asked = {"false_alarms": options.false_alarms, "machine_id": options.machine_id}
+    asked = {"false_alarms": options.false_alarms, "machine_id": options.machine_id, "machine": machine}
     return local.predict(model, files, explain=options.explain, **asked)
 
 

@@ -1,6 +1,7 @@
 """Decisions in the graph: scores → anomaly or not, threshold and p-value."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +11,18 @@ from ganad_tf.results import conformal
 from ganad_tf.serving.models.signature import FALSE_ALARMS
 
 Tensors = dict[str, tf.Tensor]
+
+
+class Ladder(NamedTuple):
+    """Calibration scores and the p-values between them (`conformal.ladder`), of one machine or of each clip's.
+
+    Attributes:
+      scores: In ascending order, `[n]` or `[batch, n]`.
+      p_values: Of a score by the number of calibration scores that are at least as high, `[n + 1]` or `[batch, n + 1]`.
+    """
+
+    scores: tf.Tensor
+    p_values: tf.Tensor
 
 
 class Decider:
@@ -38,12 +51,13 @@ class Decider:
         """Whether there are calibration scores."""
         return self._calibration.size > 0
 
-    def decide(self, scores: tf.Tensor, threshold: tf.Tensor | None = None) -> Tensors:
+    def decide(self, scores: tf.Tensor, threshold: tf.Tensor | None = None, ladder: Ladder | None = None) -> Tensors:
         """Decides by the threshold of the export, or by one per clip.
 
         Args:
           scores: `[batch]` float32.
           threshold: `[batch]`; None for that of the export.
+          ladder: Calibration of each clip's machine, of as many scores as that of the export; None for that.
 
         Returns:
           `anomaly_score`, `is_anomaly`, `threshold` float32 and, with calibration scores, `p_value`, all `[batch]`.
@@ -52,28 +66,37 @@ class Decider:
             threshold = tf.fill(tf.shape(scores), tf.constant(self._threshold, self._calibration.dtype))
         is_anomaly = tf.cast(scores, threshold.dtype) > threshold  # in float64, as in the decision files
         decided = {"anomaly_score": scores, "is_anomaly": is_anomaly, "threshold": tf.cast(threshold, tf.float32)}
-        return decided | ({"p_value": self._p_value(scores)} if self.has_p_values else {})
+        return decided | ({"p_value": self._p_value(scores, self._each(ladder, scores))} if self.has_p_values else {})
 
-    def decide_at(self, scores: tf.Tensor, false_alarms: tf.Tensor) -> Tensors:
+    def decide_at(self, scores: tf.Tensor, false_alarms: tf.Tensor, ladder: Ladder | None = None) -> Tensors:
         """Decides by `conformal.threshold` of one false-alarm rate per clip, `[batch]`: a p-value of at most the rate.
 
         The graph refuses rates that are not between 0 and 1, or lower than the number of recordings allows.
         """
-        n_scores = len(self._calibration)
-        is_rate = (false_alarms >= self._p_values[0]) & (false_alarms < 1)
-        sentence = (
-            f"{FALSE_ALARMS}: expected rates below 1 and at least 1/{self._n_recordings + 1}, which "
-            f"{self._n_recordings} normal {self._unit} allow, received"
-        )
+        each = self._each(ladder, scores)
+        is_rate = (false_alarms >= each.p_values[:, 0]) & (false_alarms < 1)
+        allowed = f"1/{self._n_recordings + 1}, which {self._n_recordings} normal {self._unit} allow"
+        if ladder is not None:
+            allowed = "1 / (1 + number of the machine's normal recordings)"
+        sentence = f"{FALSE_ALARMS}: expected rates below 1 and at least {allowed}, received"
         check = expect(tf.reduce_all(is_rate), sentence, tf.boolean_mask(false_alarms, ~is_rate)[:1])
         with tf.control_dependencies([check]):
-            n_above = tf.searchsorted(self._p_values[:-1], false_alarms, side="right")
-        return self.decide(scores, tf.gather(self._calibration, n_scores - n_above))
+            is_within = each.p_values[:, :-1] <= false_alarms[:, tf.newaxis]
+        place = len(self._calibration) - tf.reduce_sum(tf.cast(is_within, tf.int32), axis=1)  # [batch]
+        return self.decide(scores, tf.gather(each.scores, place, batch_dims=1), ladder)
 
-    def _p_value(self, scores: tf.Tensor) -> tf.Tensor:
+    def _each(self, ladder: Ladder | None, scores: tf.Tensor) -> Ladder:
+        """The calibration of each clip, `[batch, n]` and `[batch, n + 1]`."""
+        if ladder is not None:
+            return ladder
+        of_export = (tf.constant(self._calibration), tf.constant(self._p_values))
+        return Ladder(*(tf.repeat(values[tf.newaxis], tf.shape(scores)[0], axis=0) for values in of_export))
+
+    @staticmethod
+    def _p_value(scores: tf.Tensor, each: Ladder) -> tf.Tensor:
         """`conformal.p_values` of scores `[batch]`, float32."""
-        is_above = tf.cast(scores, self._calibration.dtype)[:, tf.newaxis] <= self._calibration  # [batch, n]
-        return tf.gather(self._p_values, tf.reduce_sum(tf.cast(is_above, tf.int32), axis=1))
+        is_above = tf.cast(scores, each.scores.dtype)[:, tf.newaxis] <= each.scores  # [batch, n]
+        return tf.gather(each.p_values, tf.reduce_sum(tf.cast(is_above, tf.int32), axis=1), batch_dims=1)
 
 
 def finite(name: str, scores: tf.Tensor) -> tf.Tensor:

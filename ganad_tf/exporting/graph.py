@@ -104,12 +104,12 @@ class SoundScorer(tf.Module):
         self.fewest_samples, self.fewest_frames = shortest_clip(config, members)
         clip = tf.TensorSpec([None, feature.bands], tf.float32)
         self.networks = frozen_networks(config, members)
-        self._weights = [_used_weights(member, clip) for member in self.members]
+        self._weights = [used_weights(member, clip) for member in self.members]
         # All signatures share one copy of features and networks.
         self._layer = feature_layer(config.audio, feature, fft=precision)
         self._features = tf.function(self._layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
-        machine_id = tf.TensorSpec([], tf.string)
-        self._score_clip = tf.function(self.score_clip, input_signature=[clip, machine_id])
+        machine = tf.TensorSpec([], tf.string)
+        self._score_clip = tf.function(self.score_clip, input_signature=[clip, machine])
         waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
         wav_bytes = tf.TensorSpec([None], tf.string, "wav_bytes")
         self.functions = {
@@ -122,7 +122,7 @@ class SoundScorer(tf.Module):
         if feature.is_in_decibels:  # others are no log-mels
             log_mel = tf.TensorSpec([None, None, feature.bands], tf.float32, "log_mel")
             self.functions |= self._scoring_functions("frames", self._scores_of_log_mels, log_mel)
-            explained = [waveform, *machine_ids.input_of(self.machine_ids)]
+            explained = [waveform, *self._machine_input()]
             self.functions["explain"] = tf.function(self._explain, input_signature=explained)
 
     def score_clip(self, log_mel: tf.Tensor, machine_id: tf.Tensor, *, in_pieces: bool = True) -> tf.Tensor:
@@ -136,7 +136,7 @@ class SoundScorer(tf.Module):
         scores = []
         for member, weights in zip(self.members, self._weights, strict=True):
             with keras.StatelessScope(weights):
-                scores.append(_member_score(member, log_mel, machine_id, in_pieces=in_pieces))
+                scores.append(member_score(member, log_mel, machine_id, in_pieces=in_pieces))
         return (
             _combined(scores, self.members, self.config, self.precision) if self.config.ensemble.members else scores[0]
         )
@@ -169,25 +169,41 @@ class SoundScorer(tf.Module):
             explained = explain(member.model, member.fitted, log_mel, machine)
         return {"log_mel": log_mel, **explained, "anomaly_score": self._score_clip(log_mel, machine_id)}
 
+    def _machine_input(self) -> list[tf.TensorSpec]:
+        """The input that says which machine each clip is of; none if no member needs it."""
+        return machine_ids.input_of(self.machine_ids)
+
+    def _machines_of(self, clips: tf.Tensor, *given: tf.Tensor) -> tf.Tensor:
+        """The machine of each clip, `[batch]` strings, from that input; refuses unknown ones."""
+        return machine_ids.of_clips(clips, self.machine_ids, *given)
+
+    def _decide(self, scores: tf.Tensor, machines: tf.Tensor) -> Tensors:  # noqa: ARG002 - one threshold for all
+        """Decisions about scores `[batch]`, by the threshold of the export."""
+        return self._decider.decide(scores)
+
+    def _decide_at(self, scores: tf.Tensor, false_alarms: tf.Tensor, machines: tf.Tensor) -> Tensors:  # noqa: ARG002
+        """Decisions about scores `[batch]`, by one false-alarm rate per clip."""
+        return self._decider.decide_at(scores, false_alarms)
+
     def _scoring_functions(
         self, kind: str, scores_of: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], spec: tf.TensorSpec
     ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
         """The signatures `score_<kind>` and, with calibration scores, `decide_<kind>`."""
 
         def score(clips: tf.Tensor, *given: tf.Tensor) -> Tensors:
-            machines = machine_ids.of_clips(clips, self.machine_ids, *given)
-            return self._decider.decide(finite(spec.name, scores_of(clips, machines)))
+            machines = self._machines_of(clips, *given)
+            return self._decide(finite(spec.name, scores_of(clips, machines)), machines)
 
         def decide(clips: tf.Tensor, false_alarms: tf.Tensor, *given: tf.Tensor) -> Tensors:
             n_clips, n_rates = tf.shape(clips)[0], tf.shape(false_alarms)[0]
             sentence = (f"{FALSE_ALARMS}: expected one rate per clip,", n_clips, "received", n_rates)
             with tf.control_dependencies([expect(tf.equal(n_clips, n_rates), *sentence)]):
                 false_alarms = tf.identity(false_alarms)
-            scores = scores_of(clips, machine_ids.of_clips(clips, self.machine_ids, *given))
-            return self._decider.decide_at(finite(spec.name, scores), false_alarms)
+            machines = self._machines_of(clips, *given)
+            return self._decide_at(finite(spec.name, scores_of(clips, machines)), false_alarms, machines)
 
         rates = tf.TensorSpec([None], tf.float32, FALSE_ALARMS)
-        machine = machine_ids.input_of(self.machine_ids)
+        machine = self._machine_input()
         functions = {f"score_{kind}": tf.function(score, input_signature=[spec, *machine])}
         if self._decider.has_p_values:
             functions[f"decide_{kind}"] = tf.function(decide, input_signature=[spec, rates, *machine])
@@ -228,7 +244,7 @@ class SoundScorer(tf.Module):
 
         names = ("log_mel", "reconstruction", "window_scores", "band_residual", "anomaly_score")
         dtypes = dict.fromkeys(names, tf.float32)
-        machines = machine_ids.of_clips(waveform, self.machine_ids, *given)
+        machines = self._machines_of(waveform, *given)
         return _map(explain_waveform, self._check_waveform(waveform), machines, dtypes)
 
     def _check_waveform(self, waveform: tf.Tensor) -> tf.Tensor:
@@ -290,22 +306,30 @@ def known_machine_ids(members: Sequence[Member]) -> tuple[str, ...]:
     return machine_ids.known_to_all([clip_values.known_machine_ids(member.model, member.fitted) for member in members])
 
 
-def _member_score(member: Member, log_mel: tf.Tensor, machine_id: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:
+def member_score(member: Member, log_mel: tf.Tensor, machine_id: tf.Tensor, *, in_pieces: bool) -> tf.Tensor:
+    """Score of one clip by a member, float32; arguments as of `SoundScorer.score_clip`."""
     at_once = clip_scores.windows_at_once(member.model.detector) if in_pieces else None
     function = clip_values.scorer_function(member.model, member.fitted)
     score = clip_values.apply_to_clip(member.model, [function], log_mel, at_once=at_once)[0]
     return tf.gather(score, machine_ids.number_of(machine_id, function.machine_ids)) if function.machine_ids else score
 
 
-def _used_weights(member: Member, clip: tf.TensorSpec) -> list[tuple[keras.Variable, np.ndarray]]:
-    """Weights used by scoring and explaining; as constants of the graph they let TensorFlow merge layers."""
+def used_weights(
+    member: Member, clip: tf.TensorSpec, *, explains: bool = True
+) -> list[tuple[keras.Variable, np.ndarray]]:
+    """Weights used by scoring and, if it `explains`, explaining.
+
+    As constants of the graph they let TensorFlow merge layers.
+    """
 
     def all_outputs(log_mel: tf.Tensor) -> list[tf.Tensor]:
         model, detector = member.model, member.model.detector
+        if not explains:
+            return [member_score(member, log_mel, tf.constant(""), in_pieces=False)]
         windows = windows_of(log_mel, model.frames, model.normalizer)
         windows = tf.ensure_shape(windows, [None, detector.input_dim])
         return [
-            _member_score(member, log_mel, tf.constant(""), in_pieces=False),
+            member_score(member, log_mel, tf.constant(""), in_pieces=False),
             detector.anomaly_score(windows),
             detector.reconstruct(windows),
         ]

@@ -5,6 +5,7 @@ A version appears only after it has been verified; existing versions are never o
 
 import logging
 import tempfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -43,10 +44,10 @@ def export(run: MachineRun, name: str, *, longest_seconds: float = 600.0) -> Pat
     with publishing.no_empty_folders(model):
         atomic.check_writable(model / "1")
         inputs = trained_system.gather(run)
-        longest = _longest_samples(inputs, longest_seconds)
+        longest = longest_samples(inputs, longest_seconds)
         clips = examples.example_clips(inputs, longest)
         with atomic.temporary_directory(model / "new") as draft:
-            _save(inputs.graph(longest_samples=longest), draft)
+            save(inputs.graph(longest_samples=longest), draft)
             entries = metadata.collect(inputs, name)
             entries["input"]["longest_samples"] = longest
             metadata.write(draft / METADATA, entries)
@@ -61,7 +62,12 @@ def export(run: MachineRun, name: str, *, longest_seconds: float = 600.0) -> Pat
     return version
 
 
-def _longest_samples(inputs: TrainedSystem, seconds: float) -> int:
+def longest_samples(inputs: TrainedSystem, seconds: float) -> int:
+    """Number of samples of the longest clip that an export accepts.
+
+    Raises:
+      ConfigError: If no clip of that length can be scored, or the graph can't count its samples.
+    """
     rate, fewest = inputs.config.audio.sample_rate, inputs.shortest_clip()[0]
     samples = round(seconds * rate)
     if not fewest <= samples < MOST_SAMPLES:
@@ -72,11 +78,18 @@ def _longest_samples(inputs: TrainedSystem, seconds: float) -> int:
     return samples
 
 
-def _save(graph: SoundScorer, directory: Path) -> None:
-    """Writes the traced functions as a SavedModel, with the weights as constants but for those of frozen networks."""
+def save(graph: SoundScorer, directory: Path, *, variables: Mapping[str, tf.Variable] | None = None) -> None:
+    """Writes the traced functions as a SavedModel, with the weights as constants but for those of frozen networks.
+
+    Args:
+      graph: The functions.
+      directory: Where to.
+      variables: Other variables that the functions use.
+    """
     functions = {name: function.get_concrete_function() for name, function in graph.functions.items()}
     signatures = {**functions, "serving_default": functions["score_waveform"]}
     owner = tf.Module()
     owner.networks = graph.networks
+    owner.stacked = dict(variables or {})
     with tensorflow_errors.as_oserror():
         tf.saved_model.save(owner, str(directory), signatures)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from ganad_tf.errors import ExportError
 from ganad_tf.exporting.examples import Example
 from ganad_tf.exporting.trained_system import TrainedSystem
 from ganad_tf.serving.models import replay
-from ganad_tf.serving.models.signature import MACHINE_ID
+from ganad_tf.serving.models.signature import MACHINE, MACHINE_ID
 
 TOLERANCE = 1e-4  # of the live score
 
@@ -31,8 +32,24 @@ def verify(artifact: Path, inputs: TrainedSystem, examples: list[Example], scrat
     Raises:
       ExportError: If a score or a decision differs, or the artifact can't be loaded.
     """
+    return verify_each(artifact, [(inputs, example) for example in examples], scratch)
+
+
+def verify_each(
+    artifact: Path, examples: Sequence[tuple[TrainedSystem, Example]], scratch: Path, *, is_fleet: bool = False
+) -> float:
+    """As `verify`, with the detectors that each example was scored by.
+
+    Args:
+      artifact: Folder of the exported version.
+      examples: Detectors that were exported, with clips and their live scores.
+      scratch: Temporary folder for the files that the two processes exchange.
+      is_fleet: Whether the model takes the name of each clip's machine.
+    """
     arrays: dict[str, Any] = {}
-    for number, example in enumerate(examples):
+    for number, (inputs, example) in enumerate(examples):
+        if is_fleet:
+            arrays[f"{number}.{MACHINE}"] = np.array([inputs.run.machine] * len(example.scores))
         if inputs.config.feature.is_in_decibels:
             arrays[f"{number}.log_mel"] = example.log_mels
         if example.waveforms is not None:
@@ -46,7 +63,7 @@ def verify(artifact: Path, inputs: TrainedSystem, examples: list[Example], scrat
     if process.returncode:
         raise ExportError(f"The exported model can't be used in a separate process: {process.stderr.strip()[-400:]}")
     with np.load(outputs_path, allow_pickle=False) as results:
-        return max(_difference(inputs, examples[int(key.split(".")[0])], key, results[key]) for key in results.files)
+        return max(_difference(*examples[int(key.split(".")[0])], key, results[key]) for key in results.files)
 
 
 def _difference(inputs: TrainedSystem, example: Example, key: str, exported: np.ndarray) -> float:

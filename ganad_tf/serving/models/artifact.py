@@ -13,7 +13,7 @@ from ganad_tf.errors import DataError, InputError
 from ganad_tf.files import checksummed
 from ganad_tf.findings.healthy import Healthy
 from ganad_tf.serving.models import metadata, wav
-from ganad_tf.serving.models.signature import FALSE_ALARMS, MACHINE_ID, Field, Signature, find_signature
+from ganad_tf.serving.models.signature import FALSE_ALARMS, MACHINE, MACHINE_ID, Field, Signature, find_signature
 from ganad_tf.serving.models.versions import HEALTHY, METADATA, newest
 
 DECIDE = "decide_waveform"  # signature of models with p-values
@@ -37,6 +37,7 @@ class Artifact:
       fewest_samples: Minimum length of a clip.
       longest_seconds: Maximum length of a clip; None without a limit.
       machine_ids: Machine IDs of which it scores clips; none if it needs none.
+      machines: Machines of a fleet; none if it is the model of one machine.
       signatures: Callable signatures by name.
 
     Raises:
@@ -49,6 +50,7 @@ class Artifact:
         self.audio = Audio(**self.metadata["config"]["audio"])
         self.fewest_samples = int(self.metadata["input"]["fewest_samples"])
         self.machine_ids: list[str] = self.metadata["input"].get("machine_ids", [])
+        self.machines: list[str] = self.metadata["input"].get("machines", [])
         longest = self.metadata["input"].get("longest_samples")
         self.longest_seconds = longest and int(longest) / self.audio.sample_rate
         try:
@@ -86,7 +88,11 @@ class Artifact:
         return self._call(signature, {name: tf.constant(value) for name, value in inputs.items()})
 
     def score(
-        self, waveform: tf.Tensor, false_alarms: float | None = None, machine_id: str | None = None
+        self,
+        waveform: tf.Tensor,
+        false_alarms: float | None = None,
+        machine_id: str | None = None,
+        machine: str | None = None,
     ) -> dict[str, np.ndarray]:
         """Scores one clip `[samples]` float32 without copying it; outputs of `score_waveform`.
 
@@ -95,11 +101,14 @@ class Artifact:
           false_alarms: The rate that sets the threshold; None for the threshold of the export. The model has the
             signature `decide_waveform` if it allows any.
           machine_id: One of `machine_ids`, if there are any.
+          machine: One of `machines`, if there are any.
 
         Raises:
           InputError: If the clip, or the rate, does not fit the signature.
         """
         clips = {"waveform": waveform[tf.newaxis], **self._of_machine(machine_id)}
+        if self.machines:
+            clips[MACHINE] = tf.constant([machine])
         if false_alarms is None:
             return self._call("score_waveform", clips)
         return self._call(DECIDE, {**clips, FALSE_ALARMS: tf.constant([false_alarms], tf.float32)})
@@ -162,7 +171,7 @@ def _field(spec: tf.TensorSpec) -> Field:
 
 def _clips_of(inputs: Iterable[str]) -> str:
     """Name of the input that holds the clips."""
-    return next(name for name in inputs if name not in (FALSE_ALARMS, MACHINE_ID))
+    return next(name for name in inputs if name not in (FALSE_ALARMS, MACHINE, MACHINE_ID))
 
 
 def _sentence(message: str, name: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ganad_tf.serving.models import wav
 from ganad_tf.serving.models.artifact import Artifact
-from ganad_tf.serving.models.signature import MACHINE_ID
+from ganad_tf.serving.models.signature import MACHINE, MACHINE_ID
 
 BATCHES = (1, 8)
 
@@ -23,7 +23,7 @@ def score_all(artifact: Artifact, arrays: dict[str, np.ndarray]) -> Iterator[tup
     Args:
       artifact: Exported model.
       arrays: Arrays `[clips, ...]` by `<number>.waveform` or `<number>.log_mel`, and machines of the clips, `[clips]`
-        strings, by `<number>.machine_id`, if the model needs them.
+        strings, by `<number>.machine_id` or `<number>.machine`, if the model needs them.
 
     Yields:
       Key `<array>.<signature>.<batch>`, and scores and decisions `[2, batch]`.
@@ -31,10 +31,10 @@ def score_all(artifact: Artifact, arrays: dict[str, np.ndarray]) -> Iterator[tup
     rate = artifact.audio.sample_rate
 
     def machines(key: str, size: int) -> dict[str, np.ndarray]:
-        names = arrays.get(f"{key.split('.')[0]}.{MACHINE_ID}")
-        return {} if names is None else {MACHINE_ID: names[:size].astype("S").astype(object)}
+        given = {name: arrays.get(f"{key.split('.')[0]}.{name}") for name in (MACHINE_ID, MACHINE)}
+        return {name: of[:size].astype("S").astype(object) for name, of in given.items() if of is not None}
 
-    clips = {key: values for key, values in arrays.items() if not key.endswith(MACHINE_ID)}
+    clips = {key: values for key, values in arrays.items() if not key.endswith((MACHINE_ID, MACHINE))}
     for key, values in clips.items():
         kind = key.split(".")[1]
         names = {"log_mel": ["score_frames"], "waveform": ["score_waveform", "serving_default", "score_wav"]}[kind]

@@ -9,6 +9,7 @@ import numpy as np
 from ganad_tf.errors import InputError
 
 MACHINE_ID = "machine_id"  # input of models that need it, `[batch]` strings: the machine that each clip is of
+MACHINE = "machine"  # input of fleets, `[batch]` strings: name of the machine that each clip is of
 FALSE_ALARMS = "false_alarms"  # input of the signatures `decide_...`, `[batch]`: the rate that sets the threshold
 
 _SHORT = reprlib.Repr()

@@ -7,7 +7,7 @@ from ganad_tf.errors import DataError, InputError
 from ganad_tf.recording_check import NOT_JUDGED
 from ganad_tf.serving.models import audio_format, wav
 from ganad_tf.serving.models.artifact import Artifact
-from ganad_tf.serving.models.signature import FALSE_ALARMS, MACHINE_ID
+from ganad_tf.serving.models.signature import FALSE_ALARMS, MACHINE, MACHINE_ID
 
 NEEDED = ("score_waveform", "score_wav")
 
@@ -27,6 +27,7 @@ def warm(artifact: Artifact) -> None:
         "wav_bytes": np.array([wav.encode(waveform[0], rate)], dtype=object),
         audio_format.INPUT: np.zeros(1, np.float32),
         MACHINE_ID: np.array([name.encode() for name in artifact.machine_ids[:1]], dtype=object),
+        MACHINE: np.array([name.encode() for name in artifact.machines[:1]], dtype=object),
         FALSE_ALARMS: np.full(1, 0.5, np.float32),  # a rate that any number of normal clips allows
     }
     if not set(NEEDED) <= artifact.signatures.keys():

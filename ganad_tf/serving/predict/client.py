@@ -16,7 +16,7 @@ import numpy as np
 from ganad_tf.errors import DataError
 from ganad_tf.serving.models import audio_format
 from ganad_tf.serving.models.audio_format import AudioFormat
-from ganad_tf.serving.models.signature import FALSE_ALARMS, MACHINE_ID
+from ganad_tf.serving.models.signature import FALSE_ALARMS, MACHINE, MACHINE_ID
 from ganad_tf.serving.predict.excerpts import Excerpt, excerpts
 from ganad_tf.serving.predict.http_client import CONCURRENT_REQUESTS, Ask
 from ganad_tf.serving.predict.predictions import Prediction, no_p_values, refused
@@ -28,7 +28,11 @@ _OF_THE_MODEL = re.compile(
 
 
 def predict(
-    ask: Ask, paths: Sequence[Path], false_alarms: float | None = None, machine_id: str | None = None
+    ask: Ask,
+    paths: Sequence[Path],
+    false_alarms: float | None = None,
+    machine_id: str | None = None,
+    machine: str | None = None,
 ) -> Iterator[Prediction | DataError]:
     """Scores files on a server, with several requests at a time.
 
@@ -37,6 +41,7 @@ def predict(
       paths: Audio files in any format that `ganad prepare` reads.
       false_alarms: The rate that sets the threshold; None for the threshold of the export.
       machine_id: The machine that the files are of, for models that need it.
+      machine: The machine of a fleet that the files are of.
 
     Yields:
       One per clip, in order: its prediction, or the error that prevented it.
@@ -47,13 +52,19 @@ def predict(
       InputError: If the rate is lower than the model allows.
     """
     clip_format = audio_format.fetch(ask)
+    given = {MACHINE_ID: machine_id, MACHINE: machine}
+    names = {name: np.array([of.encode()], dtype=object) for name, of in given.items() if of is not None}
     with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
         clips = excerpts(paths, clip_format.audio)
-        yield from pool.map(partial(_predict_one, ask, clip_format, false_alarms, machine_id), clips)
+        yield from pool.map(partial(_predict_one, ask, clip_format, false_alarms, names), clips)
 
 
 def _predict_one(
-    ask: Ask, clip_format: AudioFormat, false_alarms: float | None, machine_id: str | None, clip: Excerpt | DataError
+    ask: Ask,
+    clip_format: AudioFormat,
+    false_alarms: float | None,
+    names: Mapping[str, np.ndarray],
+    clip: Excerpt | DataError,
 ) -> Prediction | DataError:
     if isinstance(clip, DataError):
         return clip
@@ -65,8 +76,7 @@ def _predict_one(
     if false_alarms is not None:
         signature = signature.replace("score", "decide")
         inputs[FALSE_ALARMS] = np.full(1, false_alarms, np.float32)
-    if machine_id is not None:
-        inputs[MACHINE_ID] = np.array([machine_id.encode()], dtype=object)
+    inputs.update(names)
     try:
         return _prediction(clip, ask(signature, inputs))
     except DataError as error:

@@ -1,7 +1,10 @@
 """Files → predictions by an exported SavedModel in this process."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from ganad_tf.errors import DataError, InputError
 from ganad_tf.features import memory
@@ -21,6 +24,7 @@ def predict(
     explain: bool = False,
     false_alarms: float | None = None,
     machine_id: str | None = None,
+    machine: str | None = None,
 ) -> Iterator[Prediction | DataError]:
     """Scores files, read with the audio settings of training.
 
@@ -30,6 +34,7 @@ def predict(
       explain: Whether anomalies are explained in words.
       false_alarms: The rate that sets the threshold; None for the threshold of the export.
       machine_id: The machine that the files are of, for models that need it; None for that in each file's name.
+      machine: The machine of a fleet that the files are of.
 
     Yields:
       One per clip, in order: its prediction, or the error that prevented it.
@@ -46,13 +51,24 @@ def predict(
         raise InputError(
             f"--machine-id: not an input of {artifact.directory}, which needs none. Received: {machine_id}."
         )
+    if artifact.machines and machine is None:
+        raise InputError(f"--machine: expected a machine of the fleet {artifact.directory}. Received: none.")
     healthy = artifact.healthy() if explain else None
+    score = partial(artifact.score, machine=machine) if artifact.machines else artifact.score
     for clip in excerpts(paths, artifact.audio):
-        yield clip if isinstance(clip, DataError) else _predict_one(artifact, clip, healthy, false_alarms, machine_id)
+        if isinstance(clip, DataError):
+            yield clip
+        else:
+            yield _predict_one(artifact, score, clip, healthy, false_alarms, machine_id)
 
 
 def _predict_one(
-    artifact: Artifact, clip: Excerpt, healthy: Healthy | None, false_alarms: float | None, machine_id: str | None
+    artifact: Artifact,
+    score: Callable[..., dict[str, np.ndarray]],
+    clip: Excerpt,
+    healthy: Healthy | None,
+    false_alarms: float | None,
+    machine_id: str | None,
 ) -> Prediction | DataError:
     try:
         if artifact.machine_ids:
@@ -65,7 +81,7 @@ def _predict_one(
                 longest_seconds=artifact.longest_seconds,
                 span=clip.span,
             )
-            outputs = artifact.score(memory.as_tensor(waveform), false_alarms, machine_id)
+            outputs = score(memory.as_tensor(waveform), false_alarms, machine_id)
             prediction = Prediction.from_outputs(clip, outputs)
             if healthy is None or not prediction.is_anomaly:
                 return prediction if healthy is None else prediction.explained(())
