@@ -126,8 +126,8 @@ def _refuse_other_settings(runs: Sequence[MachineRun]) -> None:
     others = [run.machine for run, own in zip(runs, settings, strict=True) if own != settings[0]]
     if others:
         raise ExportError(
-            f"Expected machines of one configuration in a fleet. Received: for {_names(others)} other settings than for "
-            f"{first.machine}; export them as another fleet, with --machine."
+            "Expected machines of one configuration in a fleet. Received: other settings than for "
+            f"{first.machine} for {_names(others)}; export them as another fleet, with --machine."
         )
 
 
@@ -135,8 +135,8 @@ def _refuse_unsuitable(system: TrainedSystem) -> None:
     known = known_machine_ids(system.members)
     if known:
         raise ExportError(
-            f"Expected one score per clip in a fleet. Received: {system.run.machine}, whose scores depend on the machine "
-            f"IDs {_names(known)}."
+            f"Expected one score per clip in a fleet. Received: {system.run.machine}, whose scores depend on its "
+            f"machine IDs, {_names(known)}."
         )
 
 

@@ -7,6 +7,7 @@ density, threshold, calibration scores) is stacked in one variable each, from wh
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -40,9 +41,13 @@ def arrays_of(config: Config, member: Member, threshold: float, calibration: Seq
       Arrays of float32; the threshold and the calibration scores are float64.
     """
     clip = tf.TensorSpec([None, config.feature.bands], tf.float32)
-    arrays = {THRESHOLD: np.float64(threshold), CALIBRATION: np.sort(np.asarray(calibration, np.float64))}
+    arrays: dict[str, np.ndarray] = {
+        THRESHOLD: np.asarray(threshold, np.float64),
+        CALIBRATION: np.sort(np.asarray(calibration, np.float64)),
+    }
     if member.model.normalizer is not None:
-        arrays |= {MEAN: np.float32(member.model.normalizer.mean), DEVIATION: member.model.normalizer.deviation}
+        normalizer = member.model.normalizer
+        arrays |= {MEAN: np.asarray(normalizer.mean, np.float32), DEVIATION: normalizer.deviation}
     for number, (_, value) in enumerate(used_weights(member, clip, explains=False)):
         arrays[f"{WEIGHT}{number}"] = value
     if member.fitted.density is not None:
@@ -129,7 +134,8 @@ class FleetScorer(SoundScorer):
         (member,) = self.members
         model, fitted = member.model, member.fitted
         if MEAN in own:
-            model = dataclasses.replace(model, normalizer=_Standardization(own[MEAN], own[DEVIATION]))
+            normalizer: Any = _Standardization(own[MEAN], own[DEVIATION])
+            model = dataclasses.replace(model, normalizer=normalizer)
         if fitted.density is not None:
             named = (own | self._counts).items()
             constants = {name.removeprefix(DENSITY): value for name, value in named if name.startswith(DENSITY)}
@@ -151,11 +157,7 @@ class FleetScorer(SoundScorer):
         unknown = tf.boolean_mask(machines, ~is_known)[:1]
         checks = [
             expect(tf.equal(n_clips, n_given), f"{MACHINE}: expected one per clip,", n_clips, "received", n_given),
-            expect(
-                tf.reduce_all(is_known),
-                f"{MACHINE}: expected one of the fleet's {len(self.machines)}, received",
-                unknown,
-            ),
+            expect(tf.reduce_all(is_known), f"{MACHINE}: expected a machine of this fleet, received", unknown),
         ]
         with tf.control_dependencies(checks):
             return tf.identity(machines)

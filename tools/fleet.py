@@ -1,0 +1,200 @@
+"""One exported model of many machines against models of single ones: time to load, memory, scores, speed, a swap.
+
+    python tools/fleet.py CONFIG.yaml --machine fan [--copies 1000] [--clients 200] [--seconds 30]
+
+The configuration's detector of that machine is trained; the fleet's machines are copies of it with weights changed at
+random by up to 2 %. Writes into a temporary folder and prints a table.
+"""
+
+import argparse
+import base64
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+import wave
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+SINGLES = 3  # machines that are also exported alone
+CLIPS = 16
+REPLACED = 1  # number of the machine that is replaced
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--machine", required=True)
+    parser.add_argument("--copies", type=int, default=1000)
+    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.job == "make":
+        make(options)
+    elif options.job == "use":
+        print(json.dumps(use(options.folder)))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            for job in ("make", "use"):
+                environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1"}
+                command = [sys.executable, __file__, *sys.argv[1:], "--job", job, "--folder", folder]
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+            rows = json.loads(done.stdout) | swap(Path(folder), options.clients, options.seconds)
+        print("\n".join(f"{name:<64}{value}" for name, value in rows.items()))
+
+
+def make(options: argparse.Namespace) -> None:
+    """Writes two versions of a fleet, of which one machine differs, and the models of a few of its machines."""
+    from ganad_tf import config as configuration
+    from ganad_tf import datasets
+    from ganad_tf.exporting import fleet_graph, metadata, savedmodel, trained_system
+    from ganad_tf.exporting.fleet_graph import FleetScorer
+    from ganad_tf.exporting.graph import used_weights
+    from ganad_tf.run import machine_runs
+    from ganad_tf.serving.models.versions import METADATA
+
+    config = configuration.load(options.config)
+    (run,) = machine_runs(config, datasets.list_clips(config, "dev", [options.machine]), "dev")
+    system = trained_system.gather(run)
+    (member,) = system.members
+    first = fleet_graph.arrays_of(system.config, member, system.threshold, list(system.calibration_scores()))
+    variables = [variable for variable, _ in used_weights(member, _clip(system), explains=False)]
+
+    def copy(number: int) -> dict[str, np.ndarray]:
+        random = np.random.default_rng(number)
+        return {
+            name: array * random.uniform(0.98, 1.02, array.shape).astype(array.dtype) if "weight" in name else array
+            for name, array in first.items()
+        }
+
+    def write(graph: object, path: Path, facts: dict[str, object], **others: object) -> None:
+        savedmodel.save(graph, path, **others)
+        entries = metadata.collect(system, path.parent.name)
+        entries["input"] |= facts
+        metadata.write(path / METADATA, entries)
+
+    machines = [f"m{number:04d}" for number in range(options.copies)]
+    arrays = [copy(number) for number in range(options.copies)]
+    for number in range(SINGLES):
+        for index, variable in enumerate(variables):
+            variable.assign(arrays[number][f"weight.{index}"])
+        write(system.graph(), options.folder / "models" / machines[number] / "1", {})
+    for path in (options.folder / "models" / "fleet" / "1", options.folder / "next"):
+        graph = FleetScorer(system.config, member, machines, arrays)
+        write(graph, path, {"machines": machines, "recording_check": False}, variables=graph.stacked)
+        del graph
+        arrays[REPLACED] = copy(options.copies)
+
+
+def _clip(system: object) -> object:
+    import tensorflow as tf
+
+    return tf.TensorSpec([None, system.config.feature.bands], tf.float32)
+
+
+def use(folder: Path) -> dict[str, object]:
+    """Loads the fleet and single models; compares their scores and rates."""
+    import tensorflow as tf
+
+    from ganad_tf.serving.models.artifact import Artifact
+
+    tf.constant(0)
+    before, begin = _resident_mb(), time.perf_counter()
+    fleet = Artifact(folder / "models" / "fleet")
+    files = (folder / "models" / "fleet").rglob("*")
+    rows: dict[str, object] = {
+        "machines": len(fleet.machines),
+        "seconds until the fleet is loaded": time.perf_counter() - begin,
+        "MB before, then, at most": [before, _resident_mb(), _resident_mb("VmHWM")],
+        "MB on disk": sum(path.stat().st_size for path in (folder / "models" / "fleet").rglob("*") if path.is_file())
+        / 1e6,
+    }
+    clips = np.random.default_rng(0).normal(0, 0.05, [CLIPS, 160000]).astype(np.float32)
+    difference, rates = 0.0, {"fleet": [], "single": []}
+    for machine in fleet.machines[:SINGLES]:
+        alone = Artifact(folder / "models" / machine)
+        names = np.array([machine.encode()] * CLIPS, dtype=object)
+        sides = {"fleet": (fleet, {"waveform": clips, "machine": names}), "single": (alone, {"waveform": clips})}
+        for _ in range(6):  # in turns
+            scores = {}
+            for side, (artifact, inputs) in sides.items():
+                begin = time.perf_counter()
+                scores[side] = artifact("score_waveform", inputs)["anomaly_score"]
+                rates[side].append(CLIPS / (time.perf_counter() - begin))
+        difference = max(difference, float(np.max(np.abs(scores["fleet"] / scores["single"] - 1))))
+    rows["largest relative difference from the models of single machines"] = difference
+    return rows | {f"clips/s, {side}: median, highest": [float(np.median(of)), max(of)] for side, of in rates.items()}
+
+
+def swap(folder: Path, clients: int, seconds: float) -> dict[str, object]:
+    """Clients that ask the fleet over HTTP while a version with one other machine takes its place."""
+    command = [sys.executable, "-m", "ganad_tf", "serve", str(folder / "models"), "--port", "0", "--poll", "1"]
+    answers: Counter[str] = Counter()
+    scores: dict[str, set[float]] = {f"m{number:04d}": set() for number in range(SINGLES)}
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            lines = iter(server.stderr or ())
+            port = next(filter(None, (re.search(r"on https?://[\d.]+:(\d+)", line) for line in lines)))[1]
+            threading.Thread(target=lambda: [None for _ in lines], daemon=True).start()
+            end = time.perf_counter() + seconds
+
+            def ask(number: int) -> None:
+                machine = f"m{number % SINGLES:04d}"
+                while time.perf_counter() < end:
+                    instance = {"wav_bytes": {"b64": _WAV}, "machine": machine}
+                    body = json.dumps({"signature_name": "score_wav", "instances": [instance]}).encode()
+                    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models/fleet:predict", body)
+                    try:
+                        with urllib.request.urlopen(request, timeout=120) as answer:
+                            scores[machine].add(json.loads(answer.read())["predictions"][0]["anomaly_score"])
+                            answers["200"] += 1
+                    except OSError as error:
+                        answers[str(getattr(error, "code", type(error).__name__))] += 1
+
+            threads = [threading.Thread(target=ask, args=[number]) for number in range(clients)]
+            for thread in threads:
+                thread.start()
+            time.sleep(seconds / 5)
+            (folder / "next").rename(folder / "models" / "fleet" / "2")
+            for thread in threads:
+                thread.join()
+        finally:
+            server.terminate()
+    return {
+        f"answers to {clients} clients while a version takes another's place": dict(answers),
+        "different scores of each machine": {machine: len(of) for machine, of in scores.items()},
+    }
+
+
+def _wav() -> str:
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(np.random.default_rng(1).normal(0, 1000, 16000).astype("<i2").tobytes())
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+_WAV = _wav()
+
+
+def _resident_mb(key: str = "VmRSS") -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1]) >> 10
+
+
+if __name__ == "__main__":
+    main()
