@@ -66,37 +66,39 @@ class Decider:
             threshold = tf.fill(tf.shape(scores), tf.constant(self._threshold, self._calibration.dtype))
         is_anomaly = tf.cast(scores, threshold.dtype) > threshold  # in float64, as in the decision files
         decided = {"anomaly_score": scores, "is_anomaly": is_anomaly, "threshold": tf.cast(threshold, tf.float32)}
-        return decided | ({"p_value": self._p_value(scores, self._each(ladder, scores))} if self.has_p_values else {})
+        return decided | ({"p_value": self._p_value(scores, ladder or self._ladder)} if self.has_p_values else {})
 
     def decide_at(self, scores: tf.Tensor, false_alarms: tf.Tensor, ladder: Ladder | None = None) -> Tensors:
         """Decides by `conformal.threshold` of one false-alarm rate per clip, `[batch]`: a p-value of at most the rate.
 
         The graph refuses rates that are not between 0 and 1, or lower than the number of recordings allows.
         """
-        each = self._each(ladder, scores)
-        is_rate = (false_alarms >= each.p_values[:, 0]) & (false_alarms < 1)
+        normal = ladder or self._ladder
+        is_rate = (false_alarms >= normal.p_values[..., 0]) & (false_alarms < 1)
         allowed = f"1/{self._n_recordings + 1}, which {self._n_recordings} normal {self._unit} allow"
         if ladder is not None:
             allowed = "1 / (1 + number of the machine's normal recordings)"
         sentence = f"{FALSE_ALARMS}: expected rates below 1 and at least {allowed}, received"
         check = expect(tf.reduce_all(is_rate), sentence, tf.boolean_mask(false_alarms, ~is_rate)[:1])
         with tf.control_dependencies([check]):
-            is_within = each.p_values[:, :-1] <= false_alarms[:, tf.newaxis]
+            is_within = normal.p_values[..., :-1] <= false_alarms[:, tf.newaxis]
         place = len(self._calibration) - tf.reduce_sum(tf.cast(is_within, tf.int32), axis=1)  # [batch]
-        return self.decide(scores, tf.gather(each.scores, place, batch_dims=1), ladder)
+        return self.decide(scores, _gather(normal.scores, place), ladder)
 
-    def _each(self, ladder: Ladder | None, scores: tf.Tensor) -> Ladder:
-        """The calibration of each clip, `[batch, n]` and `[batch, n + 1]`."""
-        if ladder is not None:
-            return ladder
-        of_export = (tf.constant(self._calibration), tf.constant(self._p_values))
-        return Ladder(*(tf.repeat(values[tf.newaxis], tf.shape(scores)[0], axis=0) for values in of_export))
+    @property
+    def _ladder(self) -> Ladder:
+        return Ladder(tf.constant(self._calibration), tf.constant(self._p_values))
 
     @staticmethod
-    def _p_value(scores: tf.Tensor, each: Ladder) -> tf.Tensor:
+    def _p_value(scores: tf.Tensor, ladder: Ladder) -> tf.Tensor:
         """`conformal.p_values` of scores `[batch]`, float32."""
-        is_above = tf.cast(scores, each.scores.dtype)[:, tf.newaxis] <= each.scores  # [batch, n]
-        return tf.gather(each.p_values, tf.reduce_sum(tf.cast(is_above, tf.int32), axis=1), batch_dims=1)
+        is_above = tf.cast(scores, ladder.scores.dtype)[:, tf.newaxis] <= ladder.scores  # [batch, n]
+        return _gather(ladder.p_values, tf.reduce_sum(tf.cast(is_above, tf.int32), axis=1))
+
+
+def _gather(values: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    """The values at `place`, `[batch]`, of `values`, `[n]` or `[batch, n]`."""
+    return tf.gather(values, place, batch_dims=values.shape.rank - 1)
 
 
 def finite(name: str, scores: tf.Tensor) -> tf.Tensor:
