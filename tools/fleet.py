@@ -140,6 +140,7 @@ def use(folder: Path) -> dict[str, object]:
 def swap(folder: Path, clients: int, seconds: float) -> dict[str, object]:
     """Clients that ask the fleet over HTTP while a version with one other machine takes its place."""
     command = [sys.executable, "-m", "ganad_tf", "serve", str(folder / "models"), "--port", "0", "--poll", "1"]
+    command += ["--queue", str(2 * clients)]  # nobody is sent away
     answers: Counter[str] = Counter()
     scores: dict[str, set[float]] = {f"m{number:04d}": set() for number in range(SINGLES)}
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as server:

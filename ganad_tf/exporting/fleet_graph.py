@@ -29,7 +29,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def arrays_of(config: Config, member: Member, threshold: float, calibration: Sequence[float]) -> dict[str, np.ndarray]:
-    """All that a machine's scores and decisions depend on, beside the settings, by name.
+    """Arrays that a machine's scores and decisions depend on, by name.
 
     Args:
       config: The machine's settings.

@@ -30,10 +30,12 @@ def warm(artifact: Artifact) -> None:
         MACHINE: np.array([name.encode() for name in artifact.machines[:1]], dtype=object),
         FALSE_ALARMS: np.full(1, 0.5, np.float32),  # a rate that any number of normal clips allows
     }
+    if "explain" not in artifact.signatures:  # which returns the log-mel that `score_frames` takes
+        inputs["log_mel"] = _quiet_log_mel(artifact, waveform.shape[1])
     if not set(NEEDED) <= artifact.signatures.keys():
         raise DataError(f"{refusal}: expected the signatures {' and '.join(NEEDED)}.")
     by_input = sorted(artifact.signatures.items(), key=lambda item: "log_mel" in item[1].inputs)
-    for name, signature in by_input:  # `explain` returns the log-mel that `score_frames` takes
+    for name, signature in by_input:
         if not signature.inputs.keys() <= inputs.keys():
             raise DataError(f"{refusal}: {name} takes {', '.join(signature.inputs)}.")
         try:
@@ -49,6 +51,6 @@ def warm(artifact: Artifact) -> None:
 
 
 def _quiet_log_mel(artifact: Artifact, n_samples: int) -> np.ndarray:
-    """A log-mel of one clip, `[1, frames, mels]`, of a model that does not judge silence."""
+    """A log-mel of one clip, `[1, frames, mels]`, of a model that does not judge silence or does not explain."""
     feature = Feature(**artifact.metadata["config"]["feature"])
     return np.zeros([1, 1 + n_samples // feature.hop_length, feature.bands], np.float32)
