@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, tone, write_machine
+from conftest import ROOT, tone, write_machine, write_wav
 
 from ganad_tf import config as configuration
 from ganad_tf.cli import main
@@ -88,6 +88,7 @@ threshold: {method: quantile}
 def test_a_fleet_is_exported_and_asked_by_the_name_of_the_machine(tmp_path, monkeypatch, capsys):
     for machine, n_train in (("fan", 4), ("pump", 4), ("valve", 5)):
         write_machine(tmp_path / "dev", machine, n_train=n_train, n_test=1)
+    write_wav(tmp_path / "dev" / "pump" / "train" / "normal_id_00_00000000.wav", tone(hz=500))
     (tmp_path / "plant.yaml").write_text(YAML)
     monkeypatch.chdir(tmp_path)
     assert main.main(["prepare", "plant.yaml", "-q"]) == main.main(["train", "plant.yaml", "-q"]) == 0
