@@ -22,6 +22,7 @@ from ganad_tf.exporting.fleet_graph import FleetScorer, arrays_of
 from ganad_tf.exporting.graph import Member, SoundScorer
 from ganad_tf.features import Normalizer
 from ganad_tf.models import DETECTORS
+from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import densities
 from ganad_tf.scoring.compound_densities import AveragedDensity
@@ -47,7 +48,10 @@ def member_of(number: int) -> Member:
 
 def test_a_fleet_scores_and_decides_as_its_machines_do():
     members = [member_of(number) for number in range(len(MACHINES))]
-    calibration = [[900.0 + number, 1.0 + number, 60.0 + number, 20.0 + number] for number in range(len(MACHINES))]
+    calibration = [
+        [ClipScore(str(score), score + number, "one" if number and score < 50 else "") for score in (900, 1, 60, 20)]
+        for number in range(len(MACHINES))
+    ]  # of the second and third machine, two clips are of one recording
     arrays = [arrays_of(CONFIG, members[number], 10.0 * number, calibration[number]) for number in range(len(MACHINES))]
     functions = FleetScorer(CONFIG, members[1], MACHINES, arrays).functions
     clips = tf.constant([tone(hz=440), tone(hz=900), tone(hz=440)], tf.float32)
@@ -58,7 +62,7 @@ def test_a_fleet_scores_and_decides_as_its_machines_do():
     for output, values in pump.functions["score_waveform"](clips[:1]).items():
         np.testing.assert_allclose(scored[output][0], values[0], rtol=1e-6, err_msg=output)
     decided = functions["decide_waveform"](clips, tf.constant([0.4, 0.2, 0.6]), names)
-    assert decided["threshold"].numpy().tolist() == [62.0, 900.0, 21.0]  # the 2nd, 1st and 3rd from the top of 4
+    assert decided["threshold"].numpy().tolist() == [902.0, 900.0, 61.0]  # p-values in quarters, of fan 1 in fifths
     assert "explain" not in functions
     with pytest.raises(tf.errors.InvalidArgumentError, match="machine: expected a machine of this fleet"):
         functions["score_waveform"](clips, tf.constant(["pump", "vent", "pump"]))

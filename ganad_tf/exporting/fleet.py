@@ -100,7 +100,7 @@ def _read(runs: Sequence[MachineRun], longest_seconds: float) -> _Fleet:
         system = gather(run)
         _refuse_unsuitable(system)
         (member,) = system.members
-        calibration = list(system.calibration_scores())
+        calibration = system.normal_scores().calibration
         fleet.machines.append(run.machine)
         fleet.arrays.append(fleet_graph.arrays_of(system.config, member, system.threshold, calibration))
         fleet.facts[run.machine] = {

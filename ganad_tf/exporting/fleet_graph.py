@@ -15,12 +15,15 @@ import tensorflow as tf
 
 from ganad_tf.config import Config
 from ganad_tf.exporting.checks import expect
-from ganad_tf.exporting.deciding import Tensors
+from ganad_tf.exporting.deciding import Ladder, Tensors
 from ganad_tf.exporting.graph import Member, SoundScorer, member_score, used_weights
+from ganad_tf.results import conformal
+from ganad_tf.results.score_files import ClipScore
 from ganad_tf.scoring import compound_densities
 from ganad_tf.serving.models.signature import MACHINE
 
-THRESHOLD, CALIBRATION, MEAN, DEVIATION = "threshold", "calibration", "mean", "deviation"
+LADDER = CALIBRATION, P_VALUES = "calibration", "p_values"  # as of `deciding.Ladder`
+THRESHOLD, MEAN, DEVIATION = "threshold", "mean", "deviation"
 WEIGHT, DENSITY = "weight.", "density."  # prefixes
 COUNT = "count"  # of neighbours: a setting, not to be stacked
 RECORDED = "regularization"  # no score depends on it
@@ -28,22 +31,26 @@ RECORDED = "regularization"  # no score depends on it
 Arrays = Mapping[str, np.ndarray]
 
 
-def arrays_of(config: Config, member: Member, threshold: float, calibration: Sequence[float]) -> dict[str, np.ndarray]:
+def arrays_of(
+    config: Config, member: Member, threshold: float, calibration: Sequence[ClipScore]
+) -> dict[str, np.ndarray]:
     """Arrays that a machine's scores and decisions depend on, by name.
 
     Args:
       config: The machine's settings.
       member: Its detector with the scorer.
       threshold: Clips with a higher score are anomalies.
-      calibration: Scores `[n]` of normal clips that the detector has not seen; empty for none.
+      calibration: Scores of normal clips that the detector has not seen; empty for none.
 
     Returns:
       Arrays of float32; the threshold and the calibration scores are float64.
     """
     clip = tf.TensorSpec([None, config.feature.bands], tf.float32)
+    ladder = conformal.ladder([clip.score for clip in calibration], [clip.recording for clip in calibration])
     arrays: dict[str, np.ndarray] = {
         THRESHOLD: np.asarray(threshold, np.float64),
-        CALIBRATION: np.sort(np.asarray(calibration, np.float64)),
+        CALIBRATION: ladder[0],
+        P_VALUES: ladder[1].astype(np.float32),
     }
     if member.model.normalizer is not None:
         normalizer = member.model.normalizer
@@ -101,7 +108,7 @@ class FleetScorer(SoundScorer):
             config,
             [unchecked],
             float(first[THRESHOLD]),
-            calibration=list(first[CALIBRATION]),
+            calibration=[ClipScore("", score) for score in first[CALIBRATION]],
             longest_samples=longest_samples,
         )
         self.machines = tuple(machines)
@@ -124,7 +131,7 @@ class FleetScorer(SoundScorer):
           in_pieces: Whether the memory of long clips is bounded.
         """
         number = self._numbers(machine_id[tf.newaxis])[0]
-        own = {name: tf.gather(variable, number) for name, variable in self.stacked.items() if name != CALIBRATION}
+        own = {name: tf.gather(variable, number) for name, variable in self.stacked.items() if name not in LADDER}
         weights = [(variable, own[f"{WEIGHT}{index}"]) for index, variable in enumerate(self._replaced)]
         with keras.StatelessScope(weights):
             return member_score(self._member(own), log_mel, tf.constant(""), in_pieces=in_pieces)
@@ -164,10 +171,10 @@ class FleetScorer(SoundScorer):
 
     def _decide(self, scores: tf.Tensor, machines: tf.Tensor) -> Tensors:
         numbers = self._numbers(machines)
-        return self._decider.decide(scores, tf.gather(self.stacked[THRESHOLD], numbers), self._calibration_of(numbers))
+        return self._decider.decide(scores, tf.gather(self.stacked[THRESHOLD], numbers), self._ladder(numbers))
 
     def _decide_at(self, scores: tf.Tensor, false_alarms: tf.Tensor, machines: tf.Tensor) -> Tensors:
-        return self._decider.decide_at(scores, false_alarms, self._calibration_of(self._numbers(machines)))
+        return self._decider.decide_at(scores, false_alarms, self._ladder(self._numbers(machines)))
 
-    def _calibration_of(self, numbers: tf.Tensor) -> tf.Tensor:
-        return tf.gather(self.stacked[CALIBRATION], numbers)
+    def _ladder(self, numbers: tf.Tensor) -> Ladder:
+        return Ladder(*(tf.gather(self.stacked[name], numbers) for name in LADDER))
