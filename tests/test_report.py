@@ -432,6 +432,9 @@ def test_an_ensemble_has_a_report(results, ganad):
     assert sorted(path.name for path in plots_of.iterdir()) == ["own.png", "system-0-0"]
     text = (results / "result" / "both" / "report" / "report.html").read_text()
     assert "Ensemble of ae and density." in text
+    for name in ("ae", "density"):
+        assert f'<th scope="row">{name}: learned little</th>' in text
+    assert "steps, fewer than 200; raise fit.epochs" in text
     assert text.count("<audio") >= 2
     scores = results / "result" / "ae" / "anomaly_score_fan_id_00.csv"
     good = scores.read_text()

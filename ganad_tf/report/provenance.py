@@ -122,7 +122,7 @@ def trainings_of_members(run: MachineRun) -> dict[str, dict[str, Any]]:
 
 
 def selection_of(run: MachineRun) -> str:
-    """Why `ganad run FOLDER` has chosen the settings, in words; empty if it has not."""
+    """Settings that `ganad run FOLDER` has chosen, and why, in words; empty if it has not."""
     path = Path(run.config.result_directory).parent / SELECTION
     if not path.is_file():
         return ""
@@ -130,7 +130,7 @@ def selection_of(run: MachineRun) -> str:
         rows = [
             row for row in csv.DictReader(stream) if (row.get("machine"), row.get("chosen")) == (run.machine, "yes")
         ]
-    return (rows[0].get("why") or "") if rows else ""
+    return f"{rows[0]['candidate']}. {rows[0].get('why') or ''}".rstrip() if rows else ""
 
 
 def cache_of(run: MachineRun, origin: dict[str, Any]) -> tuple[Path, Manifest]:
