@@ -37,8 +37,8 @@ def takes(*endings, stems=("take00", "take01", "take02")):
         # Machines, speeds, loads, angles, dates and times of day are no parts of recordings.
         (takes("a", "b", stems=("pump1", "pump2")), {""}),
         (takes("_000", "_090", "_180", "_270", stems=("open", "shut")), {""}),
-        (takes("-02-04", "-03-06", "-01-02", stems=("2025", "2026")), {""}),
-        (takes("_10-20", "_11-22", stems=("mon", "tue")), {""}),
+        (takes("-02-04", "-04-06", "-01-02", stems=("2025", "2026")), {""}),
+        (takes("_10-20", "_22-33", stems=("mon", "tue")), {""}),
         (takes("_L", stems=("a", "b", "c")), {""}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

@@ -191,7 +191,6 @@ def _of_one_recording(names: Sequence[str], folder: Path) -> str:
 
 def _is_counted(match: re.Match[str]) -> bool:
     """Whether the number may count parts of a recording, not recordings of a machine or days of a month."""
-    parts = match.groupdict()
-    is_date = len(parts.get("number") or "") == 2 and _DATE.fullmatch(match["stem"])
-    is_date = is_date or ("end" in parts and _DATE.fullmatch(match.string))
+    number = match.groupdict().get("number") or ""
+    is_date = len(number) == 2 and _DATE.fullmatch(match["stem"])
     return not is_date and not _MACHINE_ID.fullmatch(match["stem"])
