@@ -171,7 +171,7 @@ def test_what_can_t_be_run_gets_one_sentence_and_nothing_is_written(folder_run, 
         (
             "serve",
             "made",
-        ): "Expected exported models in made/exported, as `ganad export` makes them, but there are none.",
+        ): "Expected exported models in made/exported, but it can't be read",
         ("predict", "pump", "--machine", "m", "pump"): "Expected the output of `ganad run FOLDER` with --machine.",
     }
     for words, sentence in refused.items():
