@@ -11,7 +11,7 @@ from ganad_tf import config as configuration
 from ganad_tf.cli import terminal, workflow
 from ganad_tf.config import Config
 from ganad_tf.config.paths import is_url
-from ganad_tf.errors import ConfigError
+from ganad_tf.errors import ConfigError, GanadError
 from ganad_tf.storage.workspace import Workspace, fetch_files, newest_version
 
 logger = logging.getLogger(__name__)
@@ -90,11 +90,14 @@ def local_model(location: str) -> str:
 
 
 def _config(options: argparse.Namespace) -> Config | None:
-    """The configuration of a verb that takes one."""
+    """The configuration of a verb that takes one; None without one, or if it can't be read."""
     path = getattr(options, "config", None)
     if not path or Path(path).is_dir():
         return None
-    return configuration.load(path, options.set)
+    try:
+        return configuration.load(path, options.set)
+    except GanadError:  # the verb says so, if it has no other reason to refuse its arguments
+        return None
 
 
 def _check(config: Config, options: argparse.Namespace) -> None:

@@ -41,7 +41,7 @@ class Board:
     def table(self) -> list[str]:
         r"""Lines of a table, one per verb.
 
-        >>> print(*Board([Unit("train", "fan", "fan", print)]).table(), sep="\\n")
+        >>> print(*Board([Unit("train", "fan", "fan", print)]).table(), sep="\n")
                     waiting   running      done    failed  left out
         train             1         0         0         0         0
         """
