@@ -44,7 +44,7 @@ def url(server, request):
 
 
 def settings(tmp_path, worker="w", **changes) -> Storage:
-    return Storage(str(tmp_path / worker), **({"attempts": 3, "pause_seconds": 0.01, "timeout_seconds": 0.4} | changes))
+    return Storage(str(tmp_path / worker), **({"attempts": 3, "pause_seconds": 0.01, "timeout_seconds": 30.0} | changes))
 
 
 def image(tmp_path, url, worker="w", kind="model_directory", files=(), **changes) -> Folder:
@@ -66,9 +66,9 @@ def contents(folder: Folder) -> dict[str, bytes]:
     }
 
 
-def fetched(tmp_path, url, worker="reader") -> dict[str, bytes]:
+def fetched(tmp_path, url, worker="reader", **changes) -> dict[str, bytes]:
     """The directory as a new worker sees it."""
-    folder = image(tmp_path, url, worker)
+    folder = image(tmp_path, url, worker, **changes)
     fetching.fetch(folder)
     return contents(folder)
 
@@ -131,12 +131,13 @@ def test_a_request_that_fails_is_repeated(server, url, tmp_path, fault):
         key = environ["PATH_INFO"]
         return "" if key in seen or seen.add(key) or (fault == "hang" and len(seen) != 3) else fault
 
+    patience = {"timeout_seconds": 0.7} if fault == "hang" else {}
     server.fault = once
-    assert publishing.publish(image(tmp_path, url, files=UNIT)).units == ("dev/fan",)
+    assert publishing.publish(image(tmp_path, url, files=UNIT, **patience)).units == ("dev/fan",)
     seen.clear()
-    assert fetched(tmp_path, url) == UNIT
+    assert fetched(tmp_path, url, **patience) == UNIT
     seen.clear()
-    store = Store(url, settings(tmp_path))
+    store = Store(url, settings(tmp_path, **patience))
     assert store.write(f"{url}/new", b"new", None) == store.info(f"{url}/new").version
 
 
@@ -274,7 +275,7 @@ def test_a_store_that_cannot_be_used_is_one_sentence(server, url, tmp_path, monk
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(ConfigError, match=r"Expected credentials for s3://.* set AWS_ACCESS_KEY_ID and AWS_SECRET"):
-        fetching.fetch(image(tmp_path, url, timeout_seconds=0.41))  # a connection of its own
+        fetching.fetch(image(tmp_path, url, timeout_seconds=31.0))  # a connection of its own
 
 
 @pytest.mark.parametrize(
