@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 _switched_on: set[str] = set()  # TensorFlow has no getter for op determinism
+_strategies: list[tf.distribute.Strategy] = []  # of the workers; TensorFlow connects them once per process
 
 
 def full_float32() -> None:
@@ -27,6 +28,24 @@ def deterministic() -> None:
 def is_deterministic() -> bool:
     """Whether `deterministic` was called in this process."""
     return "determinism" in _switched_on
+
+
+def join_workers() -> None:
+    """Connects this process with the other workers that the environment variable TF_CONFIG names, and waits for them.
+
+    Has to come before TensorFlow computes anything.
+
+    Raises:
+      RuntimeError: If it has already.
+      tf.errors.OpError: If a worker can't be reached.
+    """
+    if not _strategies:
+        _strategies.append(tf.distribute.MultiWorkerMirroredStrategy())
+
+
+def workers() -> tf.distribute.Strategy | None:
+    """The strategy that `join_workers` has made; None if it was not called."""
+    return _strategies[0] if _strategies else None
 
 
 def forget_models() -> None:

@@ -123,14 +123,18 @@ def train(options: argparse.Namespace) -> None:
             f"Expected a detector to train in {options.config}. Received: an ensemble; train its members, "
             "then `ganad run` it."
         )
-    terminal.import_tensorflow()
+    has_workers = any(system.config.fit.distribute == "multi_worker" for system in systems)
+    if has_workers and options.ray:
+        raise ConfigError("Expected no --ray for `fit.distribute: multi_worker`, whose workers TF_CONFIG names.")
+    terminal.import_tensorflow(with_workers=has_workers)
     from ganad_tf.cli import stages
 
     datasets.refuse_foreign(runs)
     stages.check(systems)
     with wide.workers(options) as workers:
         errors = stages.on_workers(stages.train_units(systems, fresh=options.fresh), workers)
-    wide.conclude(options, runs, errors)
+    writes = stages.finish_together(errors)
+    wide.conclude(options, runs, errors, writes=writes)
 
 
 def select(options: argparse.Namespace) -> None:

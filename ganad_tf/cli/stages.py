@@ -23,7 +23,7 @@ from ganad_tf.scoring.fit import check_clip_count
 from ganad_tf.scoring.model_directory import ModelDirectory
 from ganad_tf.scoring.score import find_detector, score_clips
 from ganad_tf.tensorboard import experiment
-from ganad_tf.training import checkpoint
+from ganad_tf.training import checkpoint, distribution
 from ganad_tf.training.build import build
 from ganad_tf.training.calibrate import calibrate_detector
 from ganad_tf.training.train import train_detector
@@ -40,6 +40,7 @@ def check(runs: Sequence[MachineRun]) -> None:
     """
     built = set()
     for run in runs:
+        distribution.check(run.config)
         settings = checksummed.fingerprint([run.config.training_settings(), run.listing.machine_ids])
         if settings not in built:  # a fleet has the same for all of its machines
             build(run.config, run.listing.machine_ids)
@@ -180,6 +181,19 @@ def train_one(run: MachineRun, fresh: bool, deterministic: bool) -> None:
         train_detector(run, callbacks=callbacks, fresh=fresh)
     with _calibrating(run):
         calibrate_detector(run, show=partial(show_training, run.config.fit))
+
+
+def finish_together(errors: Mapping[str, Exception]) -> bool:
+    """Waits for the other workers, if any, so that all end alike; returns whether this one writes the results.
+
+    Raises:
+      DataError: If another machine type, or none, has failed on another worker.
+    """
+    devices = distribution.of_workers()
+    if devices is None:
+        return True
+    devices.agree("outcome", sorted(errors))
+    return devices.writes
 
 
 def show_training(fit: Fit, label: str) -> AbstractContextManager[tuple[Any, ...]]:

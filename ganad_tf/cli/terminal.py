@@ -18,7 +18,7 @@ from ganad_tf import heap
 from ganad_tf.cli import environment, interrupts
 from ganad_tf.config.sections import Fit
 from ganad_tf.engine.board import Board
-from ganad_tf.errors import StageInterrupt
+from ganad_tf.errors import DataError, StageInterrupt
 
 logger = logging.getLogger(__name__)
 
@@ -171,12 +171,19 @@ def interruption_message(error: KeyboardInterrupt, command_line: Sequence[str]) 
     return f"interrupted{what}. {advice}: {shlex.join(['ganad', *again])}"
 
 
-def import_tensorflow(*, for_serving: bool = False) -> None:
+def import_tensorflow(*, for_serving: bool = False, with_workers: bool = False) -> None:
     """Imports TensorFlow, without the messages of its native libraries on stderr, and sets process-wide switches.
 
     Args:
       for_serving: Whether operations use one thread each, because clips in parallel are then faster.
+      with_workers: Whether the process waits for the other workers of TF_CONFIG.
+
+    Raises:
+      ConfigError: If TF_CONFIG does not name them.
+      DataError: If they can't be reached.
     """
+    if with_workers:
+        logger.info("waiting for %d workers of TF_CONFIG, of which this is one", environment.check_workers())
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     environment.reset_keras_settings()
     if for_serving:
@@ -186,10 +193,15 @@ def import_tensorflow(*, for_serving: bool = False) -> None:
     with silenced():
         import tensorflow as tf
 
-        tf.constant(0)
         logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice addresses authors of graphs
         from ganad_tf import runtime
 
+        if with_workers:
+            try:
+                runtime.join_workers()
+            except tf.errors.OpError as error:
+                raise DataError(f"The workers of TF_CONFIG can't be connected: {error.message}.") from error
+        tf.constant(0)
         runtime.full_float32()
 
 

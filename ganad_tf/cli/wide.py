@@ -55,19 +55,23 @@ def nothing_failed(options: argparse.Namespace) -> bool:
     return not options.machine
 
 
-def conclude(options: argparse.Namespace, runs: Sequence[MachineRun], errors: Mapping[str, Exception]) -> None:
+def conclude(
+    options: argparse.Namespace, runs: Sequence[MachineRun], errors: Mapping[str, Exception], *, writes: bool = True
+) -> None:
     """Notes which machine types have failed, and names them.
 
     Args:
       options: Of the command line.
       runs: The machine types that the command was run for.
       errors: Errors by machine type.
+      writes: Whether it is noted by this process, and not by another worker.
 
     Raises:
       GanadError: If one has failed.
     """
     machines = [run.machine for run in runs]
-    _failures(options, runs[0].config).update(machines, {name: errors[name] for name in machines if name in errors})
+    if writes:
+        _failures(options, runs[0].config).update(machines, {name: errors[name] for name in machines if name in errors})
     driver.refuse(errors, len(set(machines)))
 
 

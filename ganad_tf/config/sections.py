@@ -137,6 +137,8 @@ class Fit:
       memory_budget_mb: Training spectra up to this size are held in memory; larger sets are streamed from the cache.
       restore_best: Whether the weights of the epoch with the lowest validation loss are kept, not those of the last.
       patience: Epochs without a lower validation loss after which training stops; None for never.
+      distribute: `none` for one device; `mirrored` for all GPUs of this machine, `multi_worker` for the devices of all
+        workers of TF_CONFIG. Each device takes its share of every batch.
     """
 
     compile: Compile = field(default_factory=Compile)
@@ -150,6 +152,7 @@ class Fit:
     memory_budget_mb: int = 1024
     restore_best: bool = False
     patience: int | None = None
+    distribute: Literal["none", "mirrored", "multi_worker"] = "none"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -177,7 +180,7 @@ class Fit:
 
     def as_recorded(self) -> dict[str, Any]:
         """Settings that identify detectors; settings added later only where they are not as they were before."""
-        unused = {"verbose", "memory_budget_mb"} | {
+        unused = {"verbose", "memory_budget_mb", "distribute"} | {
             key for key in ("min_steps", "settle_batch_norm") if not getattr(self, key)
         }
         return {key: value for key, value in asdict(self).items() if key not in unused}

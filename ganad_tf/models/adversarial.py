@@ -222,6 +222,18 @@ def gradient_penalty(
     return tf.reduce_mean(tf.square(tf.sqrt(tf.maximum(squares, SMALLEST_SQUARE)) - 1))
 
 
+def over_devices(loss: tf.Tensor) -> tf.Tensor:
+    """Mean of a scalar over the devices that share a batch; the scalar itself where there is one.
+
+    What a step decides by it is then the same on all of them.
+
+    >>> float(over_devices(tf.constant(2.0)))
+    2.0
+    """
+    replica = tf.distribute.get_replica_context()
+    return loss if replica.num_replicas_in_sync == 1 else replica.all_reduce(tf.distribute.ReduceOp.MEAN, loss)
+
+
 def total(*terms: tf.Tensor) -> tf.Tensor:
     """Sum of scalars in a fixed order. `tf.add_n` adds in any order, so its rounding is not reproducible."""
     return tf.reduce_sum(tf.stack(terms))

@@ -31,6 +31,8 @@ class DenseAE(BottleneckDetector):
     269992
     """
 
+    divides_batches = True
+
     def __init__(
         self,
         input_dim: int = 640,
@@ -61,8 +63,7 @@ class DenseAE(BottleneckDetector):
             loss = self.compute_loss(x=windows, y=windows, y_pred=reconstruction, training=True)
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
-        self.loss_mean.update_state(loss, sample_weight=tf.shape(windows)[0])
-        return {"loss": self.loss_mean.result()}
+        return self.running_mean(loss, windows)
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """Mean squared error of each window, `[batch]`."""

@@ -10,6 +10,9 @@ import tensorflow as tf
 
 from ganad_tf.models.refusals import ALL_ALIKE, refuse_arguments, refuse_other_than_float32, refuse_weights
 
+# From a detector to a function that takes the next element of a dataset's iterator and returns the losses by name.
+FunctionMaker = Callable[["Detector"], Callable[[Iterator[Any]], dict[str, tf.Tensor]]]
+
 MOST_WINDOWS, MOST_VALUES = 4096, 2**24  # of a batch outside of training: 10 MB of windows, 64 MB of activations
 
 
@@ -30,6 +33,8 @@ class Detector(keras.Model):
       takes_pairs: Whether training wants two independently shuffled batches per step, `((windows, others),)`.
       takes_loss: Whether `compile(loss=...)` says what training lowers; otherwise it is refused.
       convolves: Whether it convolves, for which XLA on a processor takes several times as long as TensorFlow.
+      divides_batches: Whether several devices may each take a share of a batch: a step depends on the batch by means
+        over its windows alone.
 
     Raises:
       ValueError: If Keras is told to compute in anything but float32.
@@ -42,8 +47,11 @@ class Detector(keras.Model):
     takes_pairs = False
     takes_loss = True
     convolves = False
+    divides_batches = False
     train_function: Any  # Keras'
-    _train_function_maker: Callable[["Detector"], Callable[[Iterator[Any]], dict[str, tf.Tensor]]] | None = None
+    test_function: Any  # Keras'
+    _train_function_maker: FunctionMaker | None = None
+    _test_function_maker: FunctionMaker | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -88,20 +96,21 @@ class Detector(keras.Model):
         return super().fit(*arguments, **named)
 
     @contextmanager
-    def training_by(
-        self, maker: Callable[["Detector"], Callable[[Iterator[Any]], dict[str, tf.Tensor]]]
-    ) -> Iterator[None]:
+    def training_by(self, maker: FunctionMaker, test_maker: FunctionMaker | None = None) -> Iterator[None]:
         """Within it `fit` calls the train function that `maker` makes of the detector; afterwards Keras' again.
 
         Args:
           maker: Detector → a function that takes the next element from an iterator over `fit`'s dataset, does what is
             to be done with it, and returns the losses by name.
+          test_maker: The same for validation; None for Keras' own.
         """
         self._train_function_maker, self.train_function = maker, None
+        self._test_function_maker, self.test_function = test_maker, None
         try:
             yield
         finally:
             self._train_function_maker, self.train_function = None, None
+            self._test_function_maker, self.test_function = None, None
 
     def make_train_function(self, force: bool = False) -> None:
         """Makes what `fit` calls for each element of its dataset, as Keras does or as `training_by` says.
@@ -114,6 +123,17 @@ class Detector(keras.Model):
             super().make_train_function(force)
         elif force or self.train_function is None:
             self.train_function = self._train_function_maker(self)
+
+    def make_test_function(self, force: bool = False) -> None:
+        """Makes what validation calls for each element of its dataset, as Keras does or as `training_by` says.
+
+        Args:
+          force: Whether to make it again, though it is there.
+        """
+        if self._test_function_maker is None:
+            super().make_test_function(force)
+        elif force or self.test_function is None:
+            self.test_function = self._test_function_maker(self)
 
     def evaluate(self, *arguments: Any, **named: Any) -> Any:
         """Computes the losses, as Keras does.

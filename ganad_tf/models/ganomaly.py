@@ -6,7 +6,14 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.adversarial import RESET_DISCRIMINATOR_BELOW, ReconstructionGAN, bce, total, update_means
+from ganad_tf.models.adversarial import (
+    RESET_DISCRIMINATOR_BELOW,
+    ReconstructionGAN,
+    bce,
+    over_devices,
+    total,
+    update_means,
+)
 from ganad_tf.models.detector import as_float32, batch_of
 from ganad_tf.models.networks import dense_blocks
 
@@ -56,6 +63,8 @@ class GANomaly(ReconstructionGAN):
       ValueError: If `adv_loss` or `score` is not one of the above, there is no hidden layer, or `dropout` is
         out of range.
     """
+
+    divides_batches = True
 
     def __init__(
         self,
@@ -138,7 +147,8 @@ class GANomaly(ReconstructionGAN):
         discriminator_gradients = tape.gradient(losses["discriminator_loss"], discriminator)
         self.optimizer.apply(generator_gradients, generator)
         self.discriminator_optimizer.apply(discriminator_gradients, discriminator)
-        tf.cond(losses["discriminator_loss"] < RESET_DISCRIMINATOR_BELOW, self._reset_discriminator, lambda: None)
+        has_won = over_devices(losses["discriminator_loss"]) < RESET_DISCRIMINATOR_BELOW
+        tf.cond(has_won, self._reset_discriminator, lambda: None)
         return update_means(self.loss_means, losses, windows) | {
             "discriminator_resets": tf.cast(self.discriminator_resets, tf.float32)
         }

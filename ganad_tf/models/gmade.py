@@ -57,6 +57,7 @@ class GMADE(Detector):
     """
 
     takes_loss = False
+    divides_batches = True
 
     def __init__(
         self,

@@ -35,6 +35,8 @@ class IDNN(BottleneckDetector):
       ValueError: If `frames` has no centre or does not divide `input_dim`.
     """
 
+    divides_batches = True
+
     def __init__(
         self,
         input_dim: int = 640,
@@ -76,8 +78,7 @@ class IDNN(BottleneckDetector):
             loss = self.compute_loss(x=windows, y=middle, y_pred=predicted, training=True)
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
-        self.loss_mean.update_state(loss, sample_weight=tf.shape(windows)[0])
-        return {"loss": self.loss_mean.result()}
+        return self.running_mean(loss, windows)
 
     def anomaly_score(self, windows: tf.Tensor) -> tf.Tensor:
         """Mean squared error of each window's middle frame, `[batch]`."""

@@ -30,7 +30,14 @@ class PredictionDetector(Detector):
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The loss on one batch, in inference mode."""
         windows = batch_of(data)
-        self.loss_mean.update_state(self._inference_loss(windows), sample_weight=tf.shape(windows)[0])
+        return self.running_mean(self._inference_loss(windows), windows)
+
+    def running_mean(self, loss: tf.Tensor, windows: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Adds what `compute_loss` gave for a batch of windows to the running mean, and returns that by name."""
+        n_devices = tf.distribute.get_strategy().num_replicas_in_sync
+        if n_devices > 1:  # Keras has divided by it, so that the gradients of all devices add up to a mean
+            loss *= n_devices
+        self.loss_mean.update_state(loss, sample_weight=tf.shape(windows)[0])
         return {"loss": self.loss_mean.result()}
 
     def losses_and_variables(self, windows: tf.Tensor) -> dict[str, tuple[tf.Tensor, Sequence[keras.Variable]]]:

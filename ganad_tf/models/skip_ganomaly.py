@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ganad_tf.models.adversarial import RESET_DISCRIMINATOR_BELOW, update_means
+from ganad_tf.models.adversarial import RESET_DISCRIMINATOR_BELOW, over_devices, update_means
 from ganad_tf.models.detector import batch_of
 from ganad_tf.models.networks import dense_blocks, dense_u_net
 from ganad_tf.models.skip_gan import SkipGAN
@@ -50,6 +50,8 @@ class SkipGANomaly(SkipGAN):
     Raises:
       ValueError: If there is no hidden layer, or `dropout` is out of range.
     """
+
+    divides_batches = True
 
     def __init__(
         self,
@@ -100,6 +102,7 @@ class SkipGANomaly(SkipGAN):
         discriminator_gradients = tape.gradient(losses["discriminator_loss"], discriminator)
         self.optimizer.apply(generator_gradients, generator)
         self.discriminator_optimizer.apply(discriminator_gradients, discriminator)
-        tf.cond(losses["discriminator_loss"] < RESET_DISCRIMINATOR_BELOW, self._reset_discriminator, lambda: None)
+        has_won = over_devices(losses["discriminator_loss"]) < RESET_DISCRIMINATOR_BELOW
+        tf.cond(has_won, self._reset_discriminator, lambda: None)
         resets = tf.cast(self.discriminator_resets, tf.float32)
         return update_means(self.loss_means, losses, windows) | {"discriminator_resets": resets}

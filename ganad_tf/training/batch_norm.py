@@ -29,7 +29,7 @@ def settle(detector: Detector, training: Source, *, seed: int, memory_budget_mb:
       seed: Seed of the order of the windows.
       memory_budget_mb: Spectra that exceed it are streamed.
     """
-    if not _layers(detector):
+    if not layers_in(detector):
         return
     n_batches = -(-training.n_windows // largest_batch(detector))
     batch_size = -(-training.n_windows // n_batches)
@@ -51,7 +51,7 @@ def settle_on(detector: Detector, batches: tf.data.Dataset) -> None:
             ran.clear()
             collected = []
             for network in detector.run_batch_norm(batch):
-                for layer in _layers(network):
+                for layer in layers_in(network):
                     ran.append(layer)
                     collected.append(tf.stack([tf.identity(layer.moving_mean), tf.identity(layer.moving_variance)]))
             return collected
@@ -76,7 +76,7 @@ def settle_on(detector: Detector, batches: tf.data.Dataset) -> None:
 @contextmanager
 def _averages_of_one_batch(detector: Detector) -> Iterator[None]:
     """Within it, the averages are those of the last batch alone, and nothing is dropped out, as when scoring."""
-    layers = _layers(detector)
+    layers = layers_in(detector)
     dropouts = [layer for layer in _all_layers(detector) if isinstance(layer, keras.layers.Dropout)]
     momenta, rates = [layer.momentum for layer in layers], [layer.rate for layer in dropouts]
     for layer in layers:
@@ -92,7 +92,8 @@ def _averages_of_one_batch(detector: Detector) -> Iterator[None]:
             dropout.rate = rate
 
 
-def _layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+def layers_in(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """Layers of batch normalisation within a model and the models in it, each once."""
     return [layer for layer in _all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
 
 

@@ -67,8 +67,9 @@ def build(config: Config, machine_ids: Sequence[str] = ()) -> Detector:
             jit_compile=False,  # `fused_steps.py` does it, where it pays
         )
         windows, numbers = tf.zeros([2, config.feature.dims]), tf.zeros([2], tf.int32)
-        detector.test_step(
-            (windows, numbers) if detector.takes_machine_ids else windows
+        example = (windows, numbers) if detector.takes_machine_ids else windows
+        tf.distribute.get_strategy().run(
+            detector.test_step, args=(example,)
         )  # what can't be computed shows here, not hours later
         detector.reset_metrics()
     except (TypeError, ValueError, tf.errors.OpError) as error:

@@ -33,6 +33,8 @@ class Checkpoint(keras.callbacks.Callback):
       made_with: Settings and recordings that training depends on, with dotted keys; the file of another training is
         refused.
       stopping: The EarlyStopping callback, whose state is saved too; None for none.
+      every_epoch: Whether it saves after every epoch, however long that takes: several workers, which have to read
+        their variables together, must not decide by the clock.
 
     Attributes:
       epoch: Number of completed epochs.
@@ -44,11 +46,14 @@ class Checkpoint(keras.callbacks.Callback):
         path: Path,
         made_with: Mapping[str, Any],
         stopping: keras.callbacks.EarlyStopping | None = None,
+        *,
+        every_epoch: bool = False,
     ) -> None:
         super().__init__()
         self.path = path
         self.made_with = dict(made_with)
         self.stopping = stopping
+        self.every_epoch = every_epoch
         self.epoch = 0
         self.history: dict[str, list[float]] = {}
         self.is_stopped = False
@@ -106,7 +111,10 @@ class Checkpoint(keras.callbacks.Callback):
         self.is_stopped = self.model.stop_training
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
-        self._throttle(self.write)
+        if self.every_epoch:
+            self.write()
+        else:
+            self._throttle(self.write)
 
     def write(self) -> None:
         """Saves the current state.

@@ -2,7 +2,10 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,6 +17,7 @@ from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry, Manifest, Statistics
 from ganad_tf.cache.windows import HeldSpectra, Source
 from ganad_tf.config import Config
+from ganad_tf.config.sections import TensorBoard
 from ganad_tf.errors import DataError, TrainingError
 from ganad_tf.features import Normalizer
 from ganad_tf.files import atomic, lock
@@ -24,10 +28,11 @@ from ganad_tf.scoring import model_directory, recordings
 from ganad_tf.scoring.fit import check_clip_count, describe_healthy, fit_scorers, warn_of_missing_threshold
 from ganad_tf.scoring.model_directory import ModelDirectory, TrainedDetector
 from ganad_tf.tensorboard import experiment
-from ganad_tf.training import batch_norm, fused_steps, learning
+from ganad_tf.training import batch_norm, distribution, fused_steps, learning, optimizers
 from ganad_tf.training.augment import WindowAugmentation
 from ganad_tf.training.build import build
-from ganad_tf.training.checkpoint import Checkpoint
+from ganad_tf.training.checkpoint import Checkpoint, epochs_kept
+from ganad_tf.training.distribution import Devices
 from ganad_tf.training.fused_steps import FusedSteps
 from ganad_tf.training.guards import ReportResets, StopAtNaN
 from ganad_tf.training.steps import n_steps, passes_per_epoch
@@ -60,9 +65,16 @@ def train_detector(
     """
     run.listing.require_clips("train")
     directory, cache = ModelDirectory.of(run), Cache(run, "train")
+    devices = distribution.devices_of(run.config)
     current = cache.current()
     entries = tuple(entry for entry in current.entries if entry.clip.label == 0)
     check_clip_count(run, [entry.clip for entry in entries])
+    if devices:
+        state = (directory.exists(), directory.unfinished.exists(), epochs_kept(directory.unfinished))
+        settings_and_state = (run.config.training_settings(), model_directory.versions(), fresh, *state)
+        devices.agree(f"settings and files of the training of {run.machine}", current.digest(), *settings_and_state)
+        if not devices.writes:
+            return _assist(run, directory, current, entries, callbacks, fresh=fresh)
     with lock.exclusive(directory.path):
         is_new = fresh or not directory.exists() or directory.unfinished.exists()
         if is_new:
@@ -122,20 +134,30 @@ def train_on(
         for part in windows.split_by_file(entries, config.fit.validation_share, config.seed)
     )
     with_copies = copies.added(run, training, current.entries)
-    checkpoint = Checkpoint(unfinished, _made_with(config, current.digest(), with_copies), _stopping(run, validation))
+    devices = distribution.devices_of(config)
+    made_with = _made_with(config, current.digest(), with_copies)
+    has_workers = devices is not None and devices.has_workers
+    checkpoint = Checkpoint(unfinished, made_with, _stopping(run, validation), every_epoch=has_workers)
     checkpoint.read()
     shown = experiment.of_training(run, training, validation, is_new=not checkpoint.epoch)
-    detector = build(config, run.listing.machine_ids)
+
+    def make() -> Detector:
+        return build(config, run.listing.machine_ids)
+
+    detector = devices.made(make) if devices else make()
     if not detector.trainable_variables:  # nothing to learn, so no floor of steps
         config = dataclasses.replace(config, fit=dataclasses.replace(config.fit, min_steps=0))
     try:
-        fit(detector, config, with_copies, validation, (StopAtNaN(directory.last_good), *shown, *callbacks), checkpoint)
+        watching = (StopAtNaN(directory.last_good), *shown, *callbacks)
+        fit(detector, config, with_copies, validation, watching, checkpoint, devices)
     except TrainingError:  # going on would end the same way
         unfinished.unlink(missing_ok=True)
         raise
     except tf.errors.OpError:
         _check_unchanged(run, current)
         raise
+    if devices:
+        detector = _on_one_device(make, detector)
     if config.fit.settle_batch_norm:
         batch_norm.settle(detector, training, seed=config.seed, memory_budget_mb=config.fit.memory_budget_mb)
     steps = n_steps(config.fit, with_copies.n_windows, len(checkpoint.history["loss"]))
@@ -158,6 +180,28 @@ def train_on(
     directory.save(TrainedDetector(detector, normalizer, feature.frames, feature.bands, record, feature.window_hop))
     unfinished.unlink(missing_ok=True)
     logger.info("%s: trained on %d clips in %.0f s", run.title, len(training.entries), checkpoint.seconds)
+
+
+def _assist(
+    run: MachineRun,
+    directory: ModelDirectory,
+    current: Manifest,
+    entries: Sequence[Entry],
+    callbacks: tuple[keras.callbacks.Callback, ...],
+    *,
+    fresh: bool,
+) -> bool:
+    """Takes part in a training that another worker saves; what is written here is dropped."""
+    is_new = fresh or not directory.exists() or directory.unfinished.exists()
+    if not is_new:
+        return False
+    without_board = run.with_config(dataclasses.replace(run.config, tensorboard=TensorBoard()))
+    with tempfile.TemporaryDirectory() as folder:
+        own = ModelDirectory(Path(folder, "model"))
+        if directory.unfinished.exists() and not fresh:  # not written before this worker has taken part in an epoch
+            shutil.copyfile(directory.unfinished, own.unfinished)
+        train_on(without_board, own, current, entries, callbacks, fresh=fresh)
+    return True
 
 
 def _check_unchanged(run: MachineRun, used: Manifest) -> None:
@@ -193,6 +237,7 @@ def fit(
     validation: Source,
     callbacks: tuple[keras.callbacks.Callback, ...],
     checkpoint: Checkpoint,
+    devices: Devices | None = None,
 ) -> None:
     """Trains the detector from the checkpoint's epoch on; afterwards the checkpoint holds the loss curves."""
     settings = config.fit
@@ -208,10 +253,27 @@ def fit(
         logger.info("going on after epoch %d of %d", checkpoint.epoch, settings.epochs)
     if checkpoint.stopping:
         checkpoint.stopping.start_from_epoch = detector.warm_up(settings.epochs)
-    steps, held = _fused_steps(detector, config, training, checkpoint.epoch, pairs=pairs)
     order: dict[str, Any] = {"seed": config.seed if settings.shuffle else None, "pairs": pairs}
     order |= {"first_epoch": checkpoint.epoch, "passes": passes}
     budget: dict[str, Any] = {"memory_budget_mb": settings.memory_budget_mb}
+    course: dict[str, Any] = {
+        "initial_epoch": checkpoint.epoch,
+        "epochs": checkpoint.epoch if checkpoint.is_stopped else settings.epochs,
+        "shuffle": False,  # the pipeline has shuffled
+        "verbose": 0,
+        "callbacks": [ReportResets(), *([checkpoint.stopping] if checkpoint.stopping else []), *callbacks, checkpoint],
+    }
+
+    def validated() -> tf.data.Dataset | None:
+        if not validation.entries:
+            return None
+        return windows.window_batches(validation, batch_size=largest_batch(detector), seed=None, **budget)
+
+    if devices:  # without fused steps: they compile the loop over steps, in which devices wait for each other
+        batches = windows.window_batches(training, batch_size=settings.batch_size, **budget, **order)
+        devices.fit(detector, batches, validated(), **course)
+        return
+    steps, held = _fused_steps(detector, config, training, checkpoint.epoch, pairs=pairs)
     with detector.training_by(steps.train_function):
         detector.make_train_function()  # before the recordings take the memory that the compiler needs
         heap.trim()
@@ -222,19 +284,15 @@ def fit(
             blocks = windows.window_batches(training, batch_size=steps.block_size, **budget, **order)
             if gpus := tf.config.list_logical_devices("GPU"):
                 blocks = blocks.apply(tf.data.experimental.prefetch_to_device(gpus[0].name))
-        validated = None
-        if validation.entries:
-            batch_size = largest_batch(detector)
-            validated = windows.window_batches(validation, batch_size=batch_size, seed=None, **budget)
-        detector.fit(
-            blocks,
-            validation_data=validated,
-            initial_epoch=checkpoint.epoch,
-            epochs=checkpoint.epoch if checkpoint.is_stopped else settings.epochs,
-            shuffle=False,  # the pipeline has shuffled
-            verbose=0,
-            callbacks=[ReportResets(), *([checkpoint.stopping] if checkpoint.stopping else []), *callbacks, checkpoint],
-        )
+        detector.fit(blocks, validation_data=validated(), **course)
+
+
+def _on_one_device(make: Callable[[], Detector], trained: Detector) -> Detector:
+    """The detector with its weights and optimizers on one device, as it is saved."""
+    detector = make()
+    for variable, value in zip(optimizers.state(detector), optimizers.state(trained), strict=True):
+        variable.assign(value.numpy())
+    return detector
 
 
 def _fused_steps(
