@@ -132,6 +132,7 @@ def window_batches(
     pairs: bool = False,
     first_epoch: int = 0,
     passes: int = 1,
+    endless: bool = False,
 ) -> tf.data.Dataset:
     """Dataset of batches of windows, `[batch, dims]` float32; the last batch may be smaller.
 
@@ -146,13 +147,16 @@ def window_batches(
       pairs: Whether each element is `((batch, other batch),)`, shuffled independently; needs a seed.
       first_epoch: Number of epochs already completed, where a training is resumed.
       passes: How often an epoch goes over all windows, each time in another order.
+      endless: Whether one iterator goes on with the next epoch, and others begin with the first.
     """
     first_pass = first_epoch * passes
     if source.fits(memory_budget_mb):
         held = hold(source)
-        dataset = _from_memory(held, held.batch_at, batch_size, seed, pairs, first_pass)
+        dataset = _from_memory(held, held.batch_at, batch_size, seed, pairs, first_pass, endless)
     else:
-        dataset = _from_shards(source, batch_size, seed, pairs, first_pass)
+        dataset = _from_shards(source, batch_size, seed, pairs, first_pass, endless)
+    if endless:
+        return dataset.prefetch(AHEAD).with_options(_options())
     return _finished(dataset, source, batch_size, passes)
 
 
@@ -196,9 +200,14 @@ class HeldSpectra:
 def _finished(dataset: tf.data.Dataset, source: Source | HeldSpectra, batch_size: int, passes: int) -> tf.data.Dataset:
     n_batches = passes * -(-source.n_windows // batch_size)
     dataset = dataset.repeat(passes) if passes > 1 else dataset  # each repetition draws a seed of its own
+    counted = dataset.apply(tf.data.experimental.assert_cardinality(n_batches))
+    return counted.prefetch(AHEAD).with_options(_options())
+
+
+def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread may sleep for seconds before an epoch can end
-    return dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(AHEAD).with_options(options)
+    return options
 
 
 def _from_memory(
@@ -208,6 +217,7 @@ def _from_memory(
     seed: int | None,
     pairs: bool,
     first_pass: int,
+    endless: bool = False,
 ) -> tf.data.Dataset:
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         one = _batches(held.starts, batch_at, batch_size, epoch_seed if seed is not None else None, held.shift)
@@ -215,13 +225,15 @@ def _from_memory(
             return one
         return _paired(one, _batches(held.starts, batch_at, batch_size, epoch_seed[::-1], held.shift))
 
-    return _pass_seeds(seed or 0, first_pass).flat_map(epoch)
+    return _pass_seeds(seed or 0, first_pass, endless).flat_map(epoch)
 
 
-def _from_shards(source: Source, batch_size: int, seed: int | None, pairs: bool, first_pass: int) -> tf.data.Dataset:
+def _from_shards(
+    source: Source, batch_size: int, seed: int | None, pairs: bool, first_pass: int, endless: bool
+) -> tf.data.Dataset:
     records_of = _records_in_use(source)  # shared by both orders: it takes 0.1 ms per clip
     seeds = (seed, seed + 1) if pairs and seed is not None else (seed,)
-    orders = [_streamed(source, records_of, batch_size, order_seed, first_pass) for order_seed in seeds]
+    orders = [_streamed(source, records_of, batch_size, order_seed, first_pass, endless) for order_seed in seeds]
     return orders[0] if len(orders) == 1 else _paired(*orders)
 
 
@@ -316,6 +328,7 @@ def _streamed(
     batch_size: int,
     seed: int | None,
     first_pass: int,
+    endless: bool,
 ) -> tf.data.Dataset:
     n_shards = len({entry.shard for entry in source.entries})
 
@@ -347,7 +360,8 @@ def _streamed(
         spectra = clips.map(parsed, num_parallel_calls=THREADS, deterministic=True)
         return spectra.ragged_batch(CLIPS_AT_ONCE).prefetch(1).enumerate().flat_map(windows_of)
 
-    return _pass_seeds(seed or 0, first_pass).flat_map(epoch).rebatch(batch_size)
+    seeds = _pass_seeds(seed or 0, first_pass, endless)
+    return seeds.flat_map(lambda epoch_seed: epoch(epoch_seed).rebatch(batch_size))
 
 
 def _records_in_use(source: Source) -> Callable[[tf.Tensor], tf.data.Dataset]:
@@ -383,17 +397,19 @@ def _starts(clips: tf.RaggedTensor, source: Source) -> tf.Tensor:
     return tf.boolean_mask(rows, is_start)
 
 
-def _pass_seeds(seed: int, first_pass: int) -> tf.data.Dataset:
+def _pass_seeds(seed: int, first_pass: int, endless: bool) -> tf.data.Dataset:
     """Dataset of one seed, `[2]` int64, that is different in each pass over the windows and reproducible.
 
     The pass is counted when the first element is requested, because Keras' `fit` creates more iterators than it uses.
     (A Python generator could count too, but `from_generator` halves the speed of everything that the process computes
     afterwards.)
     """
-    passed = tf.Variable(first_pass, dtype=tf.int64, trainable=False)
 
-    def draw(_: tf.Tensor) -> tf.Tensor:
-        key = tf.stack([tf.constant(seed, tf.int64), passed.assign_add(1)])
+    def draw(number: tf.Tensor) -> tf.Tensor:
+        key = tf.stack([tf.constant(seed, tf.int64), number])
         return tf.random.stateless_uniform([2], key, minval=None, maxval=None, dtype=tf.int64)
 
-    return tf.data.Dataset.range(1).map(draw)
+    if endless:
+        return tf.data.Dataset.range(first_pass + 1, tf.int64.max).map(draw)
+    passed = tf.Variable(first_pass, dtype=tf.int64, trainable=False)
+    return tf.data.Dataset.range(1).map(lambda _: draw(passed.assign_add(1)))

@@ -294,8 +294,10 @@ class LossMean(keras.metrics.Mean):
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
-        self.batches = self.add_variable(shape=(), initializer="zeros", dtype="int64", name="batches")
-        self.first_bad = self.add_variable(shape=(), initializer="zeros", dtype="int64", name="first_bad")
+        count: dict[str, Any] = {"shape": (), "initializer": "zeros", "dtype": "int64"}
+        count |= {"aggregation": "only_first_replica"}  # numbers of batches don't add up over devices
+        self.batches = self.add_variable(name="batches", **count)
+        self.first_bad = self.add_variable(name="first_bad", **count)
 
     def update_state(self, values: tf.Tensor, sample_weight: tf.Tensor | None = None) -> None:
         """Adds a batch's loss, weighted by the batch's size."""

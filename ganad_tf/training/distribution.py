@@ -72,56 +72,42 @@ class Devices:
         return detector
 
     def fit(
-        self, detector: Detector, batches: tf.data.Dataset, validated: tf.data.Dataset | None, **course: Any
+        self,
+        detector: Detector,
+        batches: tf.data.Dataset,
+        n_batches: int,
+        validated: tf.data.Dataset | None,
+        **course: Any,
     ) -> None:
         """Trains a detector that was `made`.
 
         Args:
           detector: The detector.
-          batches: Those of an epoch, for all devices together.
-          validated: Those of a validation; None for none.
+          batches: Those of all devices together, for all epochs by one iterator.
+          n_batches: Their number in an epoch.
+          validated: Batches of a validation; None for none.
           **course: Other arguments of Keras' `fit`.
 
         Raises:
           DataError: If another worker ends meanwhile.
         """
-        course |= {"steps_per_epoch": len(batches)}
+        course |= {"steps_per_epoch": n_batches}
         if validated is not None:
-            course |= {"validation_data": self.shares(validated), "validation_steps": len(validated)}
-        with (
-            detector.training_by(
-                lambda detector: self._together(detector.train_step),
-                lambda detector: self._together(detector.test_step),
-            ),
-            self._connected(),
-        ):
-            detector.fit(self.shares(batches), **course)
+            course |= {"validation_data": self._shares(validated.repeat()), "validation_steps": len(validated)}
+        steps = (
+            lambda detector: self._together(detector.train_step),
+            lambda detector: self._together(detector.test_step),
+        )
+        with detector.training_by(*steps), self._connected():
+            detector.fit(self._shares(batches), **course)
 
-    def shares(self, batches: tf.data.Dataset) -> Any:
-        """Endless dataset of the devices' shares of batches.
-
-        Device i of n takes windows i, i + n, i + 2 n, ... of a batch. Where n does not divide a batch, the last of an
-        epoch, it is filled up with windows from its beginning.
-        """
+    def _shares(self, batches: tf.data.Dataset) -> Any:
+        """Dataset of what the devices of this process take of each batch, for `fit`."""
 
         def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
             n_here = self.number // context.num_input_pipelines
-            first = context.input_pipeline_id * n_here
-
-            def split(*batch: Any) -> tf.data.Dataset:
-                whole = batch[0] if len(batch) == 1 else batch
-                size = tf.shape(batch[0], tf.int64)[0]
-                rows = tf.range(size + -size % self.number) % size
-                of_device = tf.data.Dataset.range(first, first + n_here)
-                return of_device.map(
-                    lambda number: tf.nest.map_structure(
-                        lambda part: tf.gather(part, rows[number :: self.number]), whole
-                    )
-                )
-
-            options = tf.data.Options()
-            options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-            return batches.repeat().flat_map(split).prefetch(n_here).with_options(options)
+            of_device = [number + context.input_pipeline_id * n_here for number in range(n_here)]
+            return shares(batches, of_device, self.number).prefetch(n_here)
 
         return self.strategy.distribute_datasets_from_function(of_worker)
 
@@ -176,6 +162,32 @@ class Devices:
             }
 
         return lambda iterator: on_all(next(iterator))
+
+
+def shares(batches: tf.data.Dataset, devices: Sequence[int], n_devices: int) -> tf.data.Dataset:
+    """Shares of batches that some devices take, one after another.
+
+    Device i of n takes windows i, i + n, i + 2 n, ... of a batch. Where n does not divide a batch, such as the last of
+    an epoch, the batch is filled up with windows from its beginning, so that all shares have the same weight.
+
+    Args:
+      batches: `[batch, dims]` each.
+      devices: Numbers of the devices, from 0.
+      n_devices: Number of all devices.
+
+    >>> batches = tf.data.Dataset.range(7).batch(4)
+    >>> [share.tolist() for share in shares(batches, [0, 1], 2).as_numpy_iterator()]
+    [[0, 2], [1, 3], [4, 6], [5, 4]]
+    """
+
+    def split(batch: tf.Tensor) -> tf.data.Dataset:
+        size = tf.shape(batch)[0]
+        rows = tf.range(size + -size % n_devices) % size
+        return tf.data.Dataset.from_tensor_slices(list(devices)).map(
+            lambda device: tf.gather(batch, rows[device::n_devices])
+        )
+
+    return batches.flat_map(split)
 
 
 def devices_of(config: Config) -> Devices | None:

@@ -39,12 +39,12 @@ class StopAtNaN(keras.callbacks.Callback):
         """Checks every loss. One NaN batch makes the running mean of its epoch NaN."""
         if all(math.isfinite(value) for value in (logs or {}).values()):
             return
-        means = [mean for mean in self.model.metrics if isinstance(mean, LossMean) and int(mean.first_bad)]
+        means = [mean for mean in self.model.metrics if isinstance(mean, LossMean) and first_bad(mean)]
         if not means:
             self.on_epoch_end(self.epoch, logs)
-        first = min(means, key=lambda mean: (int(mean.first_bad), mean.name == "loss"))  # prefer a term to the total
-        step = f"step {int(first.first_bad)} of epoch {self.epoch + 1}"
-        self._stop(f"`{first.name}` became {float(first.result())} at {step}")
+        first = min(means, key=lambda mean: (first_bad(mean), mean.name == "loss"))  # prefer a term to the total
+        step = f"step {first_bad(first)} of epoch {self.epoch + 1}"
+        self._stop(f"`{first.name}` became {float((logs or {}).get(first.name, math.nan))} at {step}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Checks the validation losses too, and the weights, before later callbacks save them."""
@@ -74,6 +74,11 @@ class StopAtNaN(keras.callbacks.Callback):
         )
 
 
+def first_bad(mean: LossMean) -> int:
+    """Number of the first batch, from 1, whose loss was not finite, on several devices on the first; 0 for none."""
+    return int(mean.first_bad.numpy())
+
+
 class ReportResets(keras.callbacks.Callback):
     """Logs every epoch in which the discriminator was re-initialised."""
 
@@ -82,7 +87,8 @@ class ReportResets(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Reads the initial count, which is not 0 in a resumed training."""
         if self.seen is None:
-            self.seen = int(getattr(self.model, "discriminator_resets", 0))
+            resets = getattr(self.model, "discriminator_resets", None)
+            self.seen = 0 if resets is None else int(resets.numpy())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Compares the count with that of the last epoch."""

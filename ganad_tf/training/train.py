@@ -270,8 +270,8 @@ def fit(
         return windows.window_batches(validation, batch_size=largest_batch(detector), seed=None, **budget)
 
     if devices:  # without fused steps: they compile the loop over steps, in which devices wait for each other
-        batches = windows.window_batches(training, batch_size=settings.batch_size, **budget, **order)
-        devices.fit(detector, batches, validated(), **course)
+        batches = windows.window_batches(training, batch_size=settings.batch_size, endless=True, **budget, **order)
+        devices.fit(detector, batches, n_steps(settings, training.n_windows, 1), validated(), **course)
         return
     steps, held = _fused_steps(detector, config, training, checkpoint.epoch, pairs=pairs)
     with detector.training_by(steps.train_function):
