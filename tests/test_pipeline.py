@@ -8,7 +8,7 @@ import tensorflow as tf
 from conftest import tone, write_wav
 
 from ganad_tf import datasets
-from ganad_tf.cache import prepare, records
+from ganad_tf.cache import blocks, records
 from ganad_tf.cache import windows as pipeline
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
@@ -32,11 +32,11 @@ def source(tmp_path_factory):
         write_wav(path, tone(seconds=0.3 + 0.05 * number, seed=number))
     config = Config(dev_directory=str(root / "data"), cache_directory=str(root / "cache"), feature=FEATURE)
     (listing,) = datasets.list_clips(config, "dev")
-    shard_size, prepare.CLIPS_PER_SHARD = prepare.CLIPS_PER_SHARD, 7
+    shard_size, blocks.CLIPS_PER_SHARD = blocks.CLIPS_PER_SHARD, 7
     try:
         prepare_cache(MachineRun(config, listing, "dev"), "train")
     finally:
-        prepare.CLIPS_PER_SHARD = shard_size
+        blocks.CLIPS_PER_SHARD = shard_size
     found = Cache(MachineRun(config, listing, "dev"), "train").current()
     assert len(found.shards) == 5
     normalizer = Normalizer(found.statistics.mean, found.statistics.std)
