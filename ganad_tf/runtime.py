@@ -4,6 +4,9 @@ A script that trains or scores with this package keeps the TensorFlow and Keras 
 wants: `full_float32` on a GPU, `deterministic` for a training that is reproducible to the last bit.
 """
 
+import atexit
+import gc
+
 import keras
 import tensorflow as tf
 
@@ -41,6 +44,13 @@ def join_workers() -> None:
     """
     if not _strategies:
         _strategies.append(tf.distribute.MultiWorkerMirroredStrategy())
+        atexit.register(_leave_workers)
+
+
+def _leave_workers() -> None:
+    """Ends the strategy's threads, which print a traceback if Python is taken down before them."""
+    _strategies.clear()
+    gc.collect()
 
 
 def workers() -> tf.distribute.Strategy | None:

@@ -30,7 +30,7 @@ class LossCurves(SummaryCallback):
         with self.writer().as_default(step):
             for name, value in vars(self.model).items():
                 if isinstance(value, keras.optimizers.Optimizer):
-                    tf.summary.scalar(f"learning rate/{name}", float(value.learning_rate))
+                    tf.summary.scalar(f"learning rate/{name}", float(keras.ops.convert_to_numpy(value.learning_rate)))
 
 
 class TrainingHealth(SummaryCallback):

@@ -200,7 +200,10 @@ def _assist(
         own = ModelDirectory(Path(folder, "model"))
         if directory.unfinished.exists() and not fresh:  # not written before this worker has taken part in an epoch
             shutil.copyfile(directory.unfinished, own.unfinished)
-        train_on(without_board, own, current, entries, callbacks, fresh=fresh)
+        try:
+            train_on(without_board, own, current, entries, callbacks, fresh=fresh)
+        except TrainingError as error:  # of all workers; the other one has kept the weights
+            raise TrainingError(str(error).replace(str(own.last_good), str(directory.last_good))) from error
     return True
 
 
