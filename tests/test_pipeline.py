@@ -65,6 +65,16 @@ def in_order(windows):
     return windows[np.lexsort(windows.T[:8])]
 
 
+def test_an_endless_dataset_has_the_epochs_of_others_one_after_another(source, budget_mb):
+    order = {"batch_size": 512, "seed": 3, "memory_budget_mb": budget_mb, "first_epoch": 1}
+    epochs = pipeline.window_batches(source, **order)
+    expected = [batch for _ in range(2) for batch in epochs.as_numpy_iterator()]
+    endless = pipeline.window_batches(source, endless=True, **order)
+    next(iter(endless))  # another iterator has no influence
+    for batch, other in zip(endless.take(len(expected)).as_numpy_iterator(), expected, strict=True):
+        np.testing.assert_array_equal(batch, other)
+
+
 @pytest.mark.parametrize(("batch_size", "hop"), [(16, 1), (100_000, 1), (512, 4)])
 def test_every_window_once_per_epoch(source, budget_mb, batch_size, hop):
     source = dataclasses.replace(source, hop=hop)

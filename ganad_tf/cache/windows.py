@@ -19,6 +19,7 @@ import tensorflow as tf
 from ganad_tf import splits
 from ganad_tf.cache import records
 from ganad_tf.cache.manifest import Entry
+from ganad_tf.cache.passes import pass_seeds
 from ganad_tf.cache.time_shift import Shift
 from ganad_tf.features import Normalizer
 from ganad_tf.files import checksummed
@@ -225,7 +226,7 @@ def _from_memory(
             return one
         return _paired(one, _batches(held.starts, batch_at, batch_size, epoch_seed[::-1], held.shift))
 
-    return _pass_seeds(seed or 0, first_pass, endless).flat_map(epoch)
+    return pass_seeds(seed or 0, first_pass, endless=endless).flat_map(epoch)
 
 
 def _from_shards(
@@ -360,7 +361,7 @@ def _streamed(
         spectra = clips.map(parsed, num_parallel_calls=THREADS, deterministic=True)
         return spectra.ragged_batch(CLIPS_AT_ONCE).prefetch(1).enumerate().flat_map(windows_of)
 
-    seeds = _pass_seeds(seed or 0, first_pass, endless)
+    seeds = pass_seeds(seed or 0, first_pass, endless=endless)
     return seeds.flat_map(lambda epoch_seed: epoch(epoch_seed).rebatch(batch_size))
 
 
@@ -395,21 +396,3 @@ def _starts(clips: tf.RaggedTensor, source: Source) -> tf.Tensor:
     rows = tf.range(tf.size(ends, tf.int64))
     is_start = (rows + source.frames <= ends) & ((rows - begins) % source.hop == 0)
     return tf.boolean_mask(rows, is_start)
-
-
-def _pass_seeds(seed: int, first_pass: int, endless: bool) -> tf.data.Dataset:
-    """Dataset of one seed, `[2]` int64, that is different in each pass over the windows and reproducible.
-
-    The pass is counted when the first element is requested, because Keras' `fit` creates more iterators than it uses.
-    (A Python generator could count too, but `from_generator` halves the speed of everything that the process computes
-    afterwards.)
-    """
-
-    def draw(number: tf.Tensor) -> tf.Tensor:
-        key = tf.stack([tf.constant(seed, tf.int64), number])
-        return tf.random.stateless_uniform([2], key, minval=None, maxval=None, dtype=tf.int64)
-
-    if endless:
-        return tf.data.Dataset.range(first_pass + 1, tf.int64.max).map(draw)
-    passed = tf.Variable(first_pass, dtype=tf.int64, trainable=False)
-    return tf.data.Dataset.range(1).map(lambda _: draw(passed.assign_add(1)))
