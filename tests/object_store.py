@@ -50,11 +50,11 @@ class Faulty:
 
 
 @contextmanager
-def object_store() -> Iterator[tuple[Faulty, dict[str, str]]]:
-    """A server with an empty bucket; its application, and the environment by which clients find it."""
+def object_store(host: str = "127.0.0.1") -> Iterator[tuple[Faulty, dict[str, str]]]:
+    """A server at an address of this machine; its application, and the environment by which clients find it."""
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
     application = Faulty(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, application, threaded=True)
+    server = make_server(host, 0, application, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield (
         application,
@@ -62,7 +62,7 @@ def object_store() -> Iterator[tuple[Faulty, dict[str, str]]]:
             "AWS_ACCESS_KEY_ID": "tester",
             "AWS_SECRET_ACCESS_KEY": "secret",
             "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+            "AWS_ENDPOINT_URL": f"http://{host}:{server.server_port}",
         },
     )
     server.shutdown()

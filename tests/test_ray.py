@@ -109,13 +109,13 @@ def wait_for(condition, process, seconds=240):
 
 
 @contextmanager
-def node(folder, *arguments, **environment):
-    """A node of a cluster, started as its users do; it has joined when the block begins."""
+def node(folder, *arguments, inside=(), **environment):
+    """A node of a cluster, started as its users do, by the command `inside`; it has joined when the block begins."""
     command = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--block"]
     options = ["--num-cpus=1", "--disable-usage-stats", "--object-store-memory=80000000"]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            [*command, *options, *arguments],
+            [*inside, *command, *options, *arguments],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             stdout=log,
@@ -246,7 +246,7 @@ def test_a_cluster_that_is_not_there_is_one_sentence(ganad, tmp_path, recordings
 def test_a_node_without_the_folder_is_refused(tmp_path):
     from ganad_tf.engine.ray_workers import Worker, WorkerSettings
 
-    settings = WorkerSettings(str(tmp_path / "project"), {}, 30, print)
+    settings = WorkerSettings(str(tmp_path / "project"), True, {}, 30, print)
     with pytest.raises(ConfigError, match=r"the folder .*project on every node .* No such file or directory on"):
         Worker().set_up(settings)
 

@@ -240,7 +240,7 @@ def test_a_worker_without_a_scan_places_the_clips_of_a_listing(server, url, tmp_
     Workspace(configs[0]).fetch("dev", directories=["dev_directory"])
     [listing] = datasets.list_clips(configs[0], "dev")
     del server.requests[:]
-    Workspace(configs[1]).place(listing.clips, "dev")
+    Workspace(configs[1]).place(listing.clips, configs[1].data_directory("dev"))
     assert not server.requests
     assert datasets.list_clips(configs[1], "dev")[0].clips == listing.clips
     path = configs[1].data_directory("dev") / name

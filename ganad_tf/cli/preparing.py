@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ganad_tf.cache import blocks
 from ganad_tf.cache.blocks import Block
 from ganad_tf.cache.prepare import MissingClips, PreparationResult, preparing
-from ganad_tf.cli import terminal
+from ganad_tf.cli import sending, terminal
 from ganad_tf.engine import driver
 from ganad_tf.engine.driver import Workers
 from ganad_tf.engine.units import Unit
@@ -66,7 +66,9 @@ class Caching:
         """Takes over the blocks of the missing clips."""
         assert self.missing is not None
         try:
+            sending.fetch_blocks(self.missing.block)
             self.missing.take_over(finished)
+            sending.remove_blocks(self.missing.block)
         except (StorageError, WriteError):
             raise
         except GanadError as error:
@@ -101,7 +103,8 @@ def _read(caches: Sequence[Caching], workers: Workers) -> None:
     """Has the missing clips of caches read."""
     of_caches = [list(cache.units()) for cache in caches]
     with terminal.units() as show:
-        outcomes = driver.run([unit for pairs in of_caches for unit, _ in pairs], workers, show)
+        units = [sending.sent_block(unit, block) for pairs in of_caches for unit, block in pairs]
+        outcomes = driver.run(units, workers, show)
     for cache, pairs in zip(caches, of_caches, strict=True):
         errors = [error for unit, _ in pairs if (error := outcomes[unit.key].error)]
         for error in errors:

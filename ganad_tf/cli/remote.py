@@ -5,39 +5,15 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
-from ganad_tf import config as configuration
-from ganad_tf.cli import terminal, workflow
+from ganad_tf.cli import needs, terminal, workflow
+from ganad_tf.cli.needs import CACHE
 from ganad_tf.config import Config
 from ganad_tf.config.paths import is_url
-from ganad_tf.errors import ConfigError, GanadError
+from ganad_tf.errors import ConfigError
 from ganad_tf.storage.workspace import Workspace, fetch_files, newest_version
 
 logger = logging.getLogger(__name__)
-
-CACHE, MODEL, RESULT, EXPORT = "cache_directory", "model_directory", "result_directory", "export_directory"
-
-
-class Needs(NamedTuple):
-    """Directories that a verb reads and writes, besides the recordings, which all of them list."""
-
-    reads: tuple[str, ...] = ()
-    writes: tuple[str, ...] = ()
-
-
-NEEDS = {
-    "list": Needs((CACHE,)),
-    "prepare": Needs((CACHE,), (CACHE,)),
-    "select": Needs((CACHE, MODEL), (MODEL,)),
-    "search": Needs((CACHE,), (CACHE,)),
-    "train": Needs((CACHE, MODEL), (MODEL,)),
-    "score": Needs((CACHE, MODEL, RESULT), (CACHE, RESULT)),
-    "evaluate": Needs((CACHE, RESULT), (RESULT,)),
-    "submission": Needs((CACHE, MODEL, RESULT)),
-    "run": Needs((CACHE, MODEL, RESULT), (CACHE, MODEL, RESULT)),
-    "export": Needs((CACHE, MODEL, RESULT, EXPORT), (EXPORT,)),
-}
 
 
 @contextmanager
@@ -51,16 +27,15 @@ def directories(options: argparse.Namespace) -> Iterator[None]:
         credentials or no such bucket.
       DataError: If something can't be fetched or published.
     """
-    needs, config = NEEDS.get(options.verb.__name__.rstrip("_")), _config(options)
+    of_command, config = needs.of_command(options), needs.configuration_of(options)
     workspace = Workspace(config) if config else None
-    if needs is None or workspace is None or not workspace.is_remote:
+    if of_command is None or workspace is None or not workspace.is_remote:
         yield
         return
     assert config is not None
     _check(config, options)
-    reads = [f"{options.mode}_directory", *needs.reads]
-    if config.dataset.name == "imported":
-        reads.remove(f"{options.mode}_directory")
+    listed = CACHE if config.dataset.name == "imported" else f"{options.mode}_directory"
+    reads = dict.fromkeys([listed, *of_command.reads])
     for directory in reads:
         mode = options.mode if directory == CACHE else None
         with terminal.bar(f"{directory} fetch", "unit") as progress:
@@ -69,7 +44,7 @@ def directories(options: argparse.Namespace) -> Iterator[None]:
         workflow.make_synthetic(config, options.mode)
         workspace.publish_recordings(options.mode)
     yield
-    done = workspace.publish(None, options.machine, needs.writes)
+    done = workspace.publish(None, options.machine, of_command.writes)
     if done.units:
         logger.info("published %d units", len(done.units))
 
@@ -87,17 +62,6 @@ def local_path(location: str) -> Path:
 def local_model(location: str) -> str:
     """Path of an exported model; of one in a URL the newest version is fetched first; raises as `local_path`."""
     return str(fetch_files(newest_version(location)))
-
-
-def _config(options: argparse.Namespace) -> Config | None:
-    """The configuration of a verb that takes one; None without one, or if it can't be read."""
-    path = getattr(options, "config", None)
-    if not path or Path(path).is_dir():
-        return None
-    try:
-        return configuration.load(path, options.set)
-    except GanadError:  # the verb says so, if it has no other reason to refuse its arguments
-        return None
 
 
 def _check(config: Config, options: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets, runtime
-from ganad_tf.cli import stages, terminal, wide, workflow
+from ganad_tf.cli import sending, stages, terminal, wide, workflow
 from ganad_tf.clips import SPLITS
 from ganad_tf.config import Config, layers
 from ganad_tf.engine import driver
@@ -47,6 +47,8 @@ def search(options: argparse.Namespace) -> None:
             print(forecast.in_words(place, plan), flush=True)
         return
     with wide.workers(options) as workers:
+        if workers.are_elsewhere:
+            sending.publish_caches(runs)
         hand_out = partial(on_workers, workers) if workers.are_elsewhere else None
         failed = [
             place.base.machine for place in laboratories if not search_one(place, plan, directory, options, hand_out)
@@ -69,7 +71,7 @@ def on_workers(
         for name, group in zip(names, jobs, strict=True)
     ]
     with terminal.units() as show:
-        outcomes = driver.run(units, workers, show)
+        outcomes = driver.run([sending.sent_trial(unit) for unit in units], workers, show)
     for outcome in outcomes.values():
         if outcome.error is not None and not isinstance(outcome.error, GanadError):
             raise outcome.error

@@ -10,7 +10,7 @@ from typing import Any
 from ganad_tf import datasets, runtime
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import PreparationResult, cache_paths, prepare_cache
-from ganad_tf.cli import terminal
+from ganad_tf.cli import sending, terminal
 from ganad_tf.cli.preparing import Caching, prepare_in_blocks
 from ganad_tf.config.sections import Fit
 from ganad_tf.engine import driver
@@ -85,6 +85,7 @@ def prepare_each(
     caches = _caches(runs, splits)
     if workers and workers.are_elsewhere:
         prepare_in_blocks(caches, workers, fresh=fresh)
+        sending.publish_caches(cache.run for cache in caches if not cache.error)
     else:
         for cache in caches:
             _prepare_here(cache, fresh=fresh)
@@ -251,7 +252,11 @@ def on_workers(units: Sequence[Unit], workers: Workers) -> dict[str, Exception]:
     """Runs units and returns errors by machine type."""
     show = terminal.units() if workers.are_elsewhere else nullcontext(lambda _: None)
     with show as shown:
-        return driver.failures(driver.run(units, workers, shown))
+        if not workers.are_elsewhere:
+            return driver.failures(driver.run(units, workers, shown))
+        outcomes = driver.run(sending.sent(units), workers, shown)
+    sending.fetch_scores(units)
+    return driver.failures(outcomes)
 
 
 def n_machines(runs: Sequence[MachineRun]) -> int:

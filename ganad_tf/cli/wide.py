@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from ganad_tf import config as configuration
-from ganad_tf.cli import environment, terminal
+from ganad_tf.cli import environment, needs, terminal
 from ganad_tf.config import Config
 from ganad_tf.engine import driver
 from ganad_tf.engine.driver import HereWorkers, Workers
@@ -35,7 +35,7 @@ def workers(options: argparse.Namespace) -> Iterator[Workers]:
     with ExitStack() as stack:
         with terminal.silenced():
             stack.enter_context(ray_workers.connected(options.ray))
-        yield ray_workers.RayWorkers(ray_workers.WorkerSettings.here(set_up))
+        yield ray_workers.RayWorkers(ray_workers.WorkerSettings.here(set_up, needs_folder=needs.needs_folder(options)))
 
 
 def set_up() -> None:

@@ -40,18 +40,20 @@ class WorkerSettings:
 
     Attributes:
       folder: Working directory of the command, which relative paths start from.
+      needs_folder: Whether a node without it is refused.
       environment: Variables to set, such as the number of threads.
       log_level: Level of the package's log.
       set_up: A function of a module; imports TensorFlow.
     """
 
     folder: str
+    needs_folder: bool
     environment: Mapping[str, str]
     log_level: int
     set_up: Callable[[], None]
 
     @classmethod
-    def here(cls, set_up: Callable[[], None]) -> "WorkerSettings":
+    def here(cls, set_up: Callable[[], None], *, needs_folder: bool = True) -> "WorkerSettings":
         """Settings with which a worker computes what this process would.
 
         Convolutions add up in another order with another number of threads, so it is the one that this process has:
@@ -62,7 +64,8 @@ class WorkerSettings:
         default = os.environ.get("OMP_NUM_THREADS", str(cores))
         names = {"OMP_NUM_THREADS": default, "OPENBLAS_NUM_THREADS": default, "TF_NUM_INTRAOP_THREADS": str(cores)}
         environment = {name: os.environ.get(name, value) for name, value in names.items()}
-        return cls(str(Path.cwd()), environment, logging.getLogger(units.PACKAGE).getEffectiveLevel(), set_up)
+        level = logging.getLogger(units.PACKAGE).getEffectiveLevel()
+        return cls(str(Path.cwd()), needs_folder, environment, level, set_up)
 
 
 class Worker:
@@ -82,10 +85,11 @@ class Worker:
         try:
             os.chdir(settings.folder)
         except OSError as error:
-            raise ConfigError(
-                f"Expected the folder {settings.folder} on every node of the cluster. Received: {error.strerror} on "
-                f"{platform.node()}."
-            ) from error
+            if settings.needs_folder:
+                raise ConfigError(
+                    f"Expected the folder {settings.folder} on every node of the cluster, unless all directories are "
+                    f"URLs. Received: {error.strerror} on {platform.node()}."
+                ) from error
         logging.getLogger(units.PACKAGE).setLevel(settings.log_level)
         settings.set_up()
 

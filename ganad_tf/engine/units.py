@@ -66,8 +66,6 @@ class Outcome:
 def run_unit(unit: Unit) -> Outcome:
     """Runs a unit in this process.
 
-    Directories of another storage would be fetched before the function is called, and published after it.
-
     Returns:
       The outcome; an error that a user can fix is its `error`.
 

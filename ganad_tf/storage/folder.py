@@ -11,7 +11,7 @@ from ganad_tf.config.sections import Storage
 from ganad_tf.files import atomic, checksummed, lock
 from ganad_tf.storage.placeholders import SETTINGS
 from ganad_tf.storage.store import Store, Stored
-from ganad_tf.storage.units import RECORDS, Record, unit_of
+from ganad_tf.storage.units import RECORDS, Record, is_folder, unit_of
 
 PATIENCE_SECONDS = 600.0  # for another process that fetches or publishes the same directory
 
@@ -73,8 +73,12 @@ class Folder:
 
     def objects_of(self, unit: str) -> dict[str, Stored]:
         """Objects of one unit in the store, by name in the directory."""
-        is_folder = self.kind in ("cache_directory", "model_directory", "export_directory") and unit != "index"
-        return self.find(unit if is_folder else "").get(unit, {})
+        return self.find(unit if is_folder(self.kind, unit) else "").get(unit, {})
+
+    def is_whole(self, unit: str) -> bool:
+        """Whether a unit is in the store, with a record and complete."""
+        found = self.read_record(unit)
+        return found is not None and found[0].is_whole(self.objects_of(unit))
 
     def local_units(self) -> dict[str, dict[str, tuple[int, int]]]:
         """Size and modification time of each unit's local files, by name in the directory."""

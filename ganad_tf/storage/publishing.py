@@ -19,7 +19,7 @@ from ganad_tf.errors import DataError
 from ganad_tf.files import checksummed
 from ganad_tf.storage.folder import Folder, Known
 from ganad_tf.storage.store import ConflictError, Stored
-from ganad_tf.storage.units import Content, Record, concerns, in_order, is_last
+from ganad_tf.storage.units import RECORDS, Content, Record, concerns, in_order, is_last
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +72,19 @@ def publish(folder: Folder, mode: str | None = None, machines: Collection[str] =
                 logger.info("%s: another worker publishes %s, to which it is left", folder.url, unit)
                 left.append(unit)
     return Published(tuple(done), tuple(left))
+
+
+def remove(folder: Folder) -> None:
+    """Removes all that a directory has in the store; no unit of it is whole meanwhile.
+
+    Raises:
+      StorageError: If something can't be removed.
+    """
+    with folder.index() as index:
+        names = folder.store.find(folder.url)
+        for name in sorted(names, key=lambda name: (name.startswith(f"{RECORDS}/"), name)):
+            folder.store.remove(folder.url_of(name))
+        index.units.clear()
 
 
 def _states(known: Known) -> States:

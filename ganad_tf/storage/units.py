@@ -21,7 +21,8 @@ LAST = ("manifest.json", "scorer.json", "training.json", "saved_model.pb", "resu
 _BY_ID = re.compile(r"(?:anomaly_score|decision_result|p_value|recording_score)_(.+)_id_[^/]+\.csv")
 _BY_MODE = re.compile(r"(?:score_origin|train_score|calibration_score|not_judged)_(?:dev|eval)_(.+)\.(?:csv|json)")
 _ELSEWHERE = ("members", "search")  # directories of their own, in those of the run
-_DEPTHS = {"cache_directory": 3, "model_directory": 2, "export_directory": 2}  # folders of a unit
+BLOCKS = "blocks"  # the kind of folders of log-mels that a cache will take over
+_DEPTHS = {"cache_directory": 3, "model_directory": 2, "export_directory": 2, BLOCKS: 1}  # folders of a unit
 
 
 def unit_of(kind: str, name: str) -> str | None:
@@ -47,6 +48,11 @@ def unit_of(kind: str, name: str) -> str | None:
     if len(folders) <= depth:
         return "index" if kind == "export_directory" and len(folders) == 1 else None
     return "/".join(folders[:depth])
+
+
+def is_folder(kind: str, unit: str) -> bool:
+    """Whether the files of a unit are those of a folder, which has its name."""
+    return kind in _DEPTHS and unit != "index"
 
 
 def concerns(kind: str, unit: str, mode: str | None, machines: frozenset[str]) -> bool:

@@ -118,12 +118,19 @@ class Workspace:
             placeholders.describe_scratch(self.config.storage)
             fetching.fetch(folder, mode, machines, progress)
 
-    def place(self, clips: Iterable[Clip], mode: Mode) -> None:
-        """Makes placeholders of recordings that another process has listed, in the place of a scan of its own."""
+    def place(self, clips: Iterable[Clip], directory: Path) -> None:
+        """Makes placeholders of recordings that another process has listed, in the place of a scan of its own.
+
+        Args:
+          clips: Clips of the recordings.
+          directory: Local directory that each `Clip.file` is relative to; without effect if it is no image of a URL.
+        """
+        if not directory.is_relative_to(self.config.storage.directory):
+            return
         placeholders.describe_scratch(self.config.storage)
         for clip in clips:
-            path = self.config.data_directory(mode) / clip.file
-            if not path.exists():
+            path = directory / clip.file
+            if not path.exists() or _facts(path) != (clip.size, clip.mtime_ns):
                 placeholders.make(path, Stored(clip.size, "", clip.mtime_ns))
 
     def publish(
