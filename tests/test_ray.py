@@ -37,8 +37,8 @@ scorer: {name: density, pooling: lulls, whiten: true, density: knn, neighbors: 2
 """
 SEARCH = """
 search:
-  space: {feature.n_mels: [16, 8], scorer.neighbors: [1, 2]}
-  objective: dev_auc
+  space: {feature.n_mels: [16, 8]}
+  objective: val_loss
 """
 
 

@@ -93,14 +93,17 @@ def prepare_in_blocks(caches: Sequence[Caching], workers: Workers, *, fresh: boo
                 cache.steps = locks.enter_context(closing(preparing(cache.run, cache.split, fresh=fresh)))
                 cache.advance()
             while unfinished := [cache for cache in together if cache.missing and not cache.error]:
-                _read(unfinished, workers)
+                _read(unfinished, workers, fresh=fresh)
                 for cache in unfinished:
                     if not cache.error:
                         cache.advance()
 
 
-def _read(caches: Sequence[Caching], workers: Workers) -> None:
-    """Has the missing clips of caches read."""
+def _read(caches: Sequence[Caching], workers: Workers, *, fresh: bool) -> None:
+    """Has the missing clips of caches read; all of them again if `fresh`."""
+    for cache in caches:
+        if fresh and cache.missing:
+            sending.remove_blocks(cache.missing.block)  # of an earlier command
     of_caches = [list(cache.units()) for cache in caches]
     with terminal.units() as show:
         units = [sending.sent_block(unit, block) for pairs in of_caches for unit, block in pairs]
