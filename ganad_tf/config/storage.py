@@ -24,8 +24,8 @@ class Storage:
     """`storage`: how directories that are URLs are worked on.
 
     Attributes:
-      scratch: Local directory of the images of URLs; None for `~/.cache/ganad`. Workers on one machine that work on the
-        same machine type at the same time have one each.
+      scratch: Local directory of the images of URLs; None for `~/.cache/ganad`. Commands that work on the same machine
+        type at the same time have one each; workers of a cluster have theirs in it.
       attempts: Number of attempts at each request.
       pause_seconds: Pause after the first failed attempt, twice as long after each further one, up to 20 s; shortened
         at random by up to a half, so that workers don't come back all at once.
