@@ -83,7 +83,8 @@ class SentRun:
         """The run in this process, with placeholders of its recordings."""
         config, directory = self.config.here(), Path(self.config.own_scratch, self.directory)
         listing = dataclasses.replace(self.run.listing, directory=directory)
-        Workspace(config).place(listing.clips, directory)
+        if config.dataset.name != "imported":  # whose clips are of no recordings
+            Workspace(config).place(listing.clips, directory)
         return dataclasses.replace(self.run, config=config, listing=listing)
 
 
