@@ -18,7 +18,8 @@ from ganad_tf.clips import Listing
 from ganad_tf.config.sections import Scorer
 from ganad_tf.errors import ExportError, InputError
 from ganad_tf.exporting import fleet
-from ganad_tf.exporting.fleet_graph import FleetScorer, arrays_of
+from ganad_tf.exporting.fleet_arrays import of_machine
+from ganad_tf.exporting.fleet_graph import FleetScorer
 from ganad_tf.exporting.graph import Member, SoundScorer
 from ganad_tf.features import Normalizer
 from ganad_tf.models import DETECTORS
@@ -52,8 +53,10 @@ def test_a_fleet_scores_and_decides_as_its_machines_do():
         [ClipScore(str(score), score + number, "one" if number and score < 50 else "") for score in (900, 1, 60, 20)]
         for number in range(len(MACHINES))
     ]  # of the second and third machine, two clips are of one recording
-    arrays = [arrays_of(CONFIG, members[number], 10.0 * number, calibration[number]) for number in range(len(MACHINES))]
-    functions = FleetScorer(CONFIG, members[1], MACHINES, arrays).functions
+    arrays = [
+        of_machine(CONFIG, [members[number]], 10.0 * number, calibration[number]) for number in range(len(MACHINES))
+    ]
+    functions = FleetScorer(CONFIG, members[1:2], MACHINES, arrays).functions
     clips = tf.constant([tone(hz=440), tone(hz=900), tone(hz=440)], tf.float32)
     names = tf.constant(["pump", "fan 1", "fan 2"])
     scored = functions["score_waveform"](clips, names)

@@ -149,6 +149,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help=what)
     what = "one model of this name for all machines, which must be of one configuration"
     parser.add_argument("--fleet", metavar="NAME", help=what)
+    what = "machine to be replaced in the newest version of --fleet, without the models of the others"
+    parser.add_argument("--replace", metavar="M", help=what)
     forms = ("savedmodel", "litert", "litert-int8", "onnx")
     batch = "clips per call, except for savedmodel (default: any number in onnx, 1 in litert)"
     parser.add_argument("--format", choices=forms, default="savedmodel", help="default: savedmodel")

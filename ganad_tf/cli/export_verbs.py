@@ -13,7 +13,7 @@ from ganad_tf.cli import arguments, projects, remote, terminal
 from ganad_tf.config import paths
 from ganad_tf.errors import ConfigError, DataError, GanadError
 from ganad_tf.results import decisions
-from ganad_tf.run import machine_runs
+from ganad_tf.run import MachineRun, machine_runs
 from ganad_tf.serving.models import metadata
 from ganad_tf.serving.models.versions import METADATA, newest
 from ganad_tf.serving.predict import client, http_client, predictions
@@ -31,9 +31,9 @@ LONGEST_SECONDS = 600.0  # of a clip, unless --longest is given
 def export(options: argparse.Namespace) -> None:
     """Export one model per machine type that takes sound and returns anomaly scores."""
     config = configuration.load(options.config, options.set)
-    runs = machine_runs(config, datasets.list_clips(config, options.mode, options.machine), options.mode)
-    if options.fleet is not None and (options.name is not None or options.format != "savedmodel"):
-        raise ConfigError("Expected --fleet without --name and --format: it names one SavedModel.")
+    _check_export(options)
+    machines = options.machine if options.replace is None else [options.replace]
+    runs = machine_runs(config, datasets.list_clips(config, options.mode, machines), options.mode)
     stem = Path(options.config).stem if options.name is None else options.name
     names = [stem if options.name and len(runs) == 1 else f"{stem}_{run.machine}" for run in runs]
     if options.fleet is not None:
@@ -41,18 +41,12 @@ def export(options: argparse.Namespace) -> None:
     for name in names:
         if not arguments.MODEL_NAME.fullmatch(name):
             raise ConfigError(f"Expected a model's name of letters, digits and `_.-`. Received: {name!r}; set --name.")
-    if options.format == "savedmodel" and (options.batch, options.seconds) != (None, None):
-        raise ConfigError(
-            "Expected --batch and --seconds with another --format: a SavedModel takes clips of any length."
-        )
-    if options.format != "savedmodel" and options.longest is not None:
-        raise ConfigError("Expected --longest without --format: a model for small boards takes clips of one length.")
     terminal.import_tensorflow()
-    from ganad_tf.exporting import edge, fleet, savedmodel
-
     if options.fleet is not None:
-        print(fleet.export(runs, options.fleet, longest_seconds=options.longest or LONGEST_SECONDS))
+        print(config.storage.location(_export_fleet(runs, options)))
         return
+    from ganad_tf.exporting import edge, savedmodel
+
     for name, run in zip(names, runs, strict=True):
         if options.format == "savedmodel":
             version = savedmodel.export(run, name, longest_seconds=options.longest or LONGEST_SECONDS)
@@ -60,6 +54,29 @@ def export(options: argparse.Namespace) -> None:
             shape = {"batch": options.batch, "seconds": options.seconds}
             version = edge.export(run, name, options.format, **shape, quietly=terminal.silenced)
         print(config.storage.location(version))
+
+
+def _check_export(options: argparse.Namespace) -> None:
+    """Refuses options of `export` that do not go together."""
+    if options.fleet is not None and (options.name is not None or options.format != "savedmodel"):
+        raise ConfigError("Expected --fleet without --name and --format: it names one SavedModel.")
+    if options.replace is not None and (options.fleet is None or options.machine or options.longest is not None):
+        raise ConfigError("Expected --replace with --fleet, and without --machine and --longest.")
+    if options.format == "savedmodel" and (options.batch, options.seconds) != (None, None):
+        raise ConfigError(
+            "Expected --batch and --seconds with another --format: a SavedModel takes clips of any length."
+        )
+    if options.format != "savedmodel" and options.longest is not None:
+        raise ConfigError("Expected --longest without --format: a model for small boards takes clips of one length.")
+
+
+def _export_fleet(runs: Sequence[MachineRun], options: argparse.Namespace) -> Path:
+    """Folder of the new version of a fleet: of all machines, or with one of them replaced."""
+    from ganad_tf.exporting import fleet, fleet_replacement
+
+    if options.replace is not None:
+        return fleet_replacement.replace(runs[0], options.fleet)
+    return fleet.export(runs, options.fleet, longest_seconds=options.longest or LONGEST_SECONDS)
 
 
 def predict(options: argparse.Namespace) -> None:

@@ -1,12 +1,12 @@
 """The graph of a fleet: sound and the name of its machine → anomaly score and decision.
 
 The graph is traced once, with the layers of one machine. All that differs between machines (weights, standardisation,
-density, threshold, calibration scores) is stacked in one variable each, from which every clip gathers its machine's.
+density, an ensemble's scales and shares, recording conditions, threshold, calibration scores) is stacked in one
+variable each, from which every clip gathers its machine's.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -14,59 +14,19 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf.config import Config
+from ganad_tf.exporting import fleet_arrays
 from ganad_tf.exporting.checks import expect
 from ganad_tf.exporting.deciding import Ladder, Tensors
-from ganad_tf.exporting.graph import Member, SoundScorer, member_score, used_weights
-from ganad_tf.results import conformal
+from ganad_tf.exporting.fleet_arrays import LADDER, SHARES, THRESHOLD, Arrays
+from ganad_tf.exporting.graph import Member, SoundScorer, combined, member_score, used_weights
+from ganad_tf.recording_check.bounds import Bounds
+from ganad_tf.results import ensemble
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.scoring import compound_densities
 from ganad_tf.serving.models.signature import MACHINE
 
-LADDER = CALIBRATION, P_VALUES = "calibration", "p_values"  # as of `deciding.Ladder`
-THRESHOLD, MEAN, DEVIATION = "threshold", "mean", "deviation"
-WEIGHT, DENSITY = "weight.", "density."  # prefixes
-COUNT = "count"  # of neighbours: a setting, not to be stacked
-RECORDED = "regularization"  # no score depends on it
 
-Arrays = Mapping[str, np.ndarray]
-
-
-def arrays_of(
-    config: Config, member: Member, threshold: float, calibration: Sequence[ClipScore]
-) -> dict[str, np.ndarray]:
-    """Arrays that a machine's scores and decisions depend on, by name.
-
-    Args:
-      config: The machine's settings.
-      member: Its detector with the scorer.
-      threshold: Clips with a higher score are anomalies.
-      calibration: Scores of normal clips that the detector has not seen; empty for none.
-
-    Returns:
-      Arrays of float32; the threshold and the calibration scores are float64.
-    """
-    clip = tf.TensorSpec([None, config.feature.bands], tf.float32)
-    ladder = conformal.ladder([clip.score for clip in calibration], [clip.recording for clip in calibration])
-    arrays: dict[str, np.ndarray] = {
-        THRESHOLD: np.asarray(threshold, np.float64),
-        CALIBRATION: ladder[0],
-        P_VALUES: ladder[1].astype(np.float32),
-    }
-    if member.model.normalizer is not None:
-        normalizer = member.model.normalizer
-        arrays |= {MEAN: np.asarray(normalizer.mean, np.float32), DEVIATION: normalizer.deviation}
-    for number, (_, value) in enumerate(used_weights(member, clip, explains=False)):
-        arrays[f"{WEIGHT}{number}"] = value
-    if member.fitted.density is not None:
-        arrays |= {f"{DENSITY}{name}": array for name, array in member.fitted.density.arrays.items()}
-    return {name: np.asarray(array) for name, array in arrays.items() if not name.endswith(RECORDED)}
-
-
-def _is_count(name: str) -> bool:
-    return name.startswith(DENSITY) and name.endswith(COUNT)
-
-
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class _Standardization:
     """`Normalizer` with tensors, `[mels]` each, as its constants."""
 
@@ -81,10 +41,10 @@ class FleetScorer(SoundScorer):
     """Functions from sound and the name of its machine to anomaly scores, of machines of one configuration.
 
     Args:
-      config: Their settings.
-      member: The detector and the scorer of any of them, whose layers are traced.
+      config: The settings of any of them.
+      members: The detector and the scorer of any of them, or those of an ensemble, whose layers are traced.
       machines: Names of the machines.
-      arrays: `arrays_of` each of them, all of the same shapes.
+      arrays: `fleet_arrays.of_machine` of each of them, all of the same names and shapes.
       longest_samples: As of `SoundScorer`.
 
     Attributes:
@@ -96,29 +56,30 @@ class FleetScorer(SoundScorer):
     def __init__(
         self,
         config: Config,
-        member: Member,
+        members: Sequence[Member],
         machines: Sequence[str],
         arrays: Sequence[Arrays],
         *,
         longest_samples: int | None = None,
     ) -> None:
         first = arrays[0]
-        unchecked = dataclasses.replace(member, limits=None)
         super().__init__(
             config,
-            [unchecked],
+            members,
             float(first[THRESHOLD]),
-            calibration=[ClipScore("", score) for score in first[CALIBRATION]],
+            calibration=[ClipScore("", score) for score in first[fleet_arrays.CALIBRATION]],
             longest_samples=longest_samples,
         )
         self.machines = tuple(machines)
         clip = tf.TensorSpec([None, config.feature.bands], tf.float32)
-        self._replaced = [variable for variable, _ in used_weights(unchecked, clip, explains=False)]
-        self._counts = {name: array for name, array in first.items() if _is_count(name)}
+        self._replaced = [
+            [variable for variable, _ in used_weights(member, clip, explains=False)] for member in self.members
+        ]
+        self._counts = {name: array for name, array in first.items() if fleet_arrays.is_count(name)}
         self.stacked = {
             name: tf.Variable(np.stack([own[name] for own in arrays]), trainable=False, name=name)
             for name in first
-            if not _is_count(name)
+            if name not in self._counts
         }
         self.functions.pop("explain", None)
 
@@ -130,25 +91,45 @@ class FleetScorer(SoundScorer):
           machine_id: Name of the clip's machine, one of `machines`.
           in_pieces: Whether the memory of long clips is bounded.
         """
-        number = self._numbers(machine_id[tf.newaxis])[0]
-        own = {name: tf.gather(variable, number) for name, variable in self.stacked.items() if name not in LADDER}
-        weights = [(variable, own[f"{WEIGHT}{index}"]) for index, variable in enumerate(self._replaced)]
-        with keras.StatelessScope(weights):
-            return member_score(self._member(own), log_mel, tf.constant(""), in_pieces=in_pieces)
+        row, scores, normal = self._numbers(machine_id[tf.newaxis])[0], [], []
+        for number, (member, replaced) in enumerate(zip(self.members, self._replaced, strict=True)):
+            own = self._gathered(fleet_arrays.prefix(number), row)
+            weights = [(variable, own[f"{fleet_arrays.WEIGHT}{index}"]) for index, variable in enumerate(replaced)]
+            with keras.StatelessScope(weights):
+                of_machine = self._of_machine(member, own, number)
+                scores.append(member_score(of_machine, log_mel, tf.constant(""), in_pieces=in_pieces))
+            named = {name: own.get(f"{fleet_arrays.NORMAL}{name}") for name in ensemble.Normal._fields}
+            normal.append(ensemble.Normal(**named))
+        if SHARES not in self.stacked:
+            return scores[0]
+        shares = tf.unstack(tf.gather(self.stacked[SHARES], row))
+        # A member that does not count for this machine has another machine's arrays: its score may be any number.
+        known = [
+            tf.where(share > 0, tf.cast(score, tf.float64), of.mean)
+            for score, share, of in zip(scores, shares, normal, strict=True)
+        ]
+        return combined(known, normal, self.config.ensemble.combine, shares)
 
-    def _member(self, own: dict[str, tf.Tensor]) -> Member:
+    def _of_machine(self, member: Member, own: Mapping[str, tf.Tensor], number: int) -> Member:
         """The traced member with one machine's standardisation and density."""
-        (member,) = self.members
         model, fitted = member.model, member.fitted
-        if MEAN in own:
-            normalizer: Any = _Standardization(own[MEAN], own[DEVIATION])
+        if fleet_arrays.MEAN in own:
+            normalizer: Any = _Standardization(own[fleet_arrays.MEAN], own[fleet_arrays.DEVIATION])
             model = dataclasses.replace(model, normalizer=normalizer)
         if fitted.density is not None:
-            named = (own | self._counts).items()
-            constants = {name.removeprefix(DENSITY): value for name, value in named if name.startswith(DENSITY)}
+            counts = fleet_arrays.below(fleet_arrays.prefix(number), self._counts)
+            constants = fleet_arrays.below(fleet_arrays.DENSITY, {**own, **counts})
             density = compound_densities.from_arrays(fitted.settings.density, constants)
             fitted = dataclasses.replace(fitted, density=density)
         return dataclasses.replace(member, model=model, fitted=fitted)
+
+    def _bounds_of(self, machine_id: tf.Tensor) -> Bounds | None:
+        row = self._numbers(machine_id[tf.newaxis])[0]
+        return self._bounds and self._bounds.with_arrays(self._gathered(fleet_arrays.LIMITS, row))
+
+    def _gathered(self, prefix: str, row: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One machine's rows of the variables whose names begin so, by the rest of their names."""
+        return {name: tf.gather(of_all, row) for name, of_all in fleet_arrays.below(prefix, self.stacked).items()}
 
     def _numbers(self, machines: tf.Tensor) -> tf.Tensor:
         """Numbers of machines among the known ones, `[batch]` strings → `[batch]`."""

@@ -25,6 +25,7 @@ from ganad_tf.exporting.guards import replace_unusable_scores
 from ganad_tf.features import ClipEncoder, feature_layer, fewest_samples, windows_of
 from ganad_tf.models import Encoder
 from ganad_tf.models.frozen import FrozenNetwork
+from ganad_tf.recording_check.bounds import Bounds
 from ganad_tf.recording_check.limits import RecordingLimits
 from ganad_tf.recording_check.verdict import refuse_not_judged
 from ganad_tf.results import ensemble
@@ -97,7 +98,8 @@ class SoundScorer(tf.Module):
         self.precision = precision
         normal = [clip.score for clip in calibration]
         self._decider = Decider(threshold, normal, precision, [clip.recording for clip in calibration])
-        self._limits = recording_limits(members)
+        limits = recording_limits(members)
+        self._bounds = Bounds.of(limits) if limits else None
         self.machine_ids = known_machine_ids(members)
         feature = config.feature
         self._length_limit = LengthLimit(longest_samples, config.audio.sample_rate, feature.hop_length)
@@ -137,9 +139,11 @@ class SoundScorer(tf.Module):
         for member, weights in zip(self.members, self._weights, strict=True):
             with keras.StatelessScope(weights):
                 scores.append(member_score(member, log_mel, machine_id, in_pieces=in_pieces))
-        return (
-            _combined(scores, self.members, self.config, self.precision) if self.config.ensemble.members else scores[0]
-        )
+        settings = self.config.ensemble
+        if not settings.members:
+            return scores[0]
+        normal = normal_scores(self.members, self.config, self.precision)
+        return combined(scores, normal, settings.combine, settings.shares(), self.precision)
 
     def fixed_size_function(self, batch: int, samples: int) -> tf.types.experimental.ConcreteFunction:
         """`score_waveform` for a fixed batch and length, without loops and with operations that small boards have.
@@ -211,7 +215,7 @@ class SoundScorer(tf.Module):
 
     def _scores_of_waveforms(self, waveform: tf.Tensor, machines: tf.Tensor) -> tf.Tensor:
         def score_waveform(clip: tf.Tensor, machine_id: tf.Tensor) -> tf.Tensor:
-            return self._score_clip(self._log_mel("waveform", clip), machine_id)
+            return self._score_clip(self._log_mel("waveform", clip, machine_id), machine_id)
 
         return _map(score_waveform, self._check_waveform(waveform), machines)
 
@@ -219,7 +223,7 @@ class SoundScorer(tf.Module):
         def score_file(file: tf.Tensor, machine_id: tf.Tensor) -> tf.Tensor:
             with tf.control_dependencies(self._length_limit.check_file("wav_bytes", file)):
                 decoded = self._decode(tf.identity(file))
-            return self._score_clip(self._log_mel("wav_bytes", decoded), machine_id)
+            return self._score_clip(self._log_mel("wav_bytes", decoded, machine_id), machine_id)
 
         return _map(score_file, require_clips("wav_bytes", wav_bytes), machines)
 
@@ -240,7 +244,7 @@ class SoundScorer(tf.Module):
 
     def _explain(self, waveform: tf.Tensor, *given: tf.Tensor) -> Tensors:
         def explain_waveform(clip: tf.Tensor, machine_id: tf.Tensor) -> Tensors:
-            return self.explain_clip(self._log_mel("waveform", clip), machine_id)
+            return self.explain_clip(self._log_mel("waveform", clip, machine_id), machine_id)
 
         names = ("log_mel", "reconstruction", "window_scores", "band_residual", "anomaly_score")
         dtypes = dict.fromkeys(names, tf.float32)
@@ -253,7 +257,7 @@ class SoundScorer(tf.Module):
         with tf.control_dependencies([expect_finite("waveform", waveform)]):
             return tf.identity(waveform)
 
-    def _log_mel(self, name: str, waveform: tf.Tensor) -> tf.Tensor:
+    def _log_mel(self, name: str, waveform: tf.Tensor, machine_id: tf.Tensor) -> tf.Tensor:
         """Log-mel `[frames, mels]` in dB of one clip `[samples]`."""
         n_samples = tf.shape(waveform)[0]
         loudest = tf.maximum(tf.reduce_max(waveform), -tf.reduce_min(waveform))  # tf.abs would copy the waveform
@@ -265,7 +269,12 @@ class SoundScorer(tf.Module):
         ]
         with tf.control_dependencies(checks):
             log_mel = self._features(waveform)
-        return log_mel if self._limits is None else refuse_not_judged(name, waveform, log_mel, self._limits)
+        bounds = self._bounds_of(machine_id)
+        return log_mel if bounds is None else refuse_not_judged(name, waveform, log_mel, bounds)
+
+    def _bounds_of(self, machine_id: tf.Tensor) -> Bounds | None:  # noqa: ARG002 - the same for all
+        """Bounds of the recording conditions of a clip, which is of that machine; None for all conditions."""
+        return self._bounds
 
     def _decode(self, file: tf.Tensor) -> tf.Tensor:
         """Decodes a WAV file to one channel `[samples]`, as `audio.read` does."""
@@ -340,13 +349,26 @@ def used_weights(
     return [(variable, variable.numpy()) for variable in weights]
 
 
-def _combined(
-    scores: Sequence[tf.Tensor], members: Sequence[Member], config: Config, precision: Precision
-) -> tf.Tensor:
-    """`ensemble.combine` of one clip, in the graph; float32."""
+def normal_scores(members: Sequence[Member], config: Config, precision: Precision = "float64") -> list[ensemble.Normal]:
+    """The scores that a member's scores are compared with in an ensemble, of each member."""
+    by_calibration = ensemble.combines_by_calibration(config)
+    normal = [member.fitted.calibration_scores if by_calibration else member.fitted.train_scores for member in members]
+    # Sorted, as ever: mean and deviation of the same scores in another order differ in the last bit.
+    of_members = [ensemble.Normal.of(np.sort([clip.score for clip in scores])) for scores in normal]
+    return [of._replace(ordered=of.ordered.astype(precision)) for of in of_members]
 
-    def share_below(ordered: np.ndarray, value: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_mean(tf.cast(ordered.astype(precision) < value, precision))
+
+def combined(
+    scores: Sequence[tf.Tensor],
+    normal: Sequence[ensemble.Normal],
+    how: str,
+    shares: Sequence[Any] | None,
+    precision: Precision = "float64",
+) -> tf.Tensor:
+    """`ensemble.combine_by` of one clip, in the graph; float32."""
+
+    def share_below(ordered: Any, value: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(tf.cast(ordered < value, precision))
 
     in_graph = ensemble.Operations(
         share_below,
@@ -357,12 +379,7 @@ def _combined(
         max=partial(tf.reduce_max, axis=0),
     )
     values = [tf.cast(score, precision) for score in scores]
-    # Sorted, as ever: mean and deviation of the same scores in another order differ in the last bit.
-    by_calibration = ensemble.combines_by_calibration(config)
-    normal = [member.fitted.calibration_scores if by_calibration else member.fitted.train_scores for member in members]
-    training = [np.sort([clip.score for clip in scores]) for scores in normal]
-    how, shares = config.ensemble.combine, config.ensemble.shares()
-    return tf.cast(ensemble.combine(values, training, how, in_graph, shares=shares), tf.float32)
+    return tf.cast(ensemble.combine_by(values, normal, how, in_graph, shares=shares), tf.float32)
 
 
 def _map(

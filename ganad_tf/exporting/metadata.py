@@ -57,7 +57,7 @@ def collect(inputs: TrainedSystem, name: str) -> dict[str, Any]:
             }
             for record, member in zip(records, inputs.members, strict=True)
         ],
-        "results": _results(inputs.run),
+        "results": results_of(inputs.run),
         "seeds": [record["config"]["seed"] for record in records],
         "versions": model_directory.versions(),
         "git_commit": _git_commit(),
@@ -78,7 +78,7 @@ def _n_recordings(inputs: TrainedSystem) -> int:
     return conformal.count_recordings(len(recordings), recordings)
 
 
-def _results(run: MachineRun) -> dict[str, float] | None:
+def results_of(run: MachineRun) -> dict[str, float] | None:
     """Mean AUC and pAUC in `result.csv`; None without one, or if they are undefined."""
     try:
         areas = evaluate.read_areas(ResultDirectory.of(run.config).table)

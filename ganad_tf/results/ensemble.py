@@ -123,7 +123,7 @@ class Operations(NamedTuple):
       mean, max: Of the members' scores, a list, over the members.
     """
 
-    share_below: Callable[[np.ndarray, Any], Any]
+    share_below: Callable[[Any, Any], Any]
     maximum: Callable[[Any, float], Any]
     log: Callable[[Any], Any]
     exp: Callable[[Any], Any]
@@ -141,15 +141,32 @@ IN_NUMPY = Operations(
 )
 
 
+class Normal(NamedTuple):
+    """A member's scores of normal clips, which bring its other scores to the members' common scale.
+
+    Attributes:
+      ordered: In ascending order, `[clips]`, an array or a tensor.
+      mean, deviation: Theirs, numbers or tensors.
+    """
+
+    ordered: Any
+    mean: Any
+    deviation: Any
+
+    @classmethod
+    def of(cls, scores: np.ndarray) -> "Normal":
+        """Of scores `[clips]` in any order."""
+        return cls(np.sort(scores), scores.mean(), scores.std())
+
+
 def combine(
     scores: Iterable[Any],
     training: Iterable[np.ndarray],
     how: str,
-    operations: Operations = IN_NUMPY,
     *,
     shares: Sequence[float] | None = None,
 ) -> Any:
-    """Combines the members' scores to one score per clip, in score files as in exported graphs.
+    """Combines the members' scores to one score per clip.
 
     `mean` and `max` are those of the z-scores `(s - m) / d`, with m and d the mean and standard deviation of the
     member's training scores. `rank` is the mean of the shares of training scores below the score; above the largest
@@ -164,29 +181,50 @@ def combine(
     scores, whatever the members' dependence.
 
     Args:
-      scores: `[members, clips]`; of tensors, a list with one of any shape per member.
+      scores: `[members, clips]`.
       training: `[members, training clips]`, no row is constant; calibration clips where `combines_by_calibration`.
       how: `mean`, `max`, `rank`, `p_value` or `harmonic_p_value`.
-      operations: Of the arrays that the scores are.
       shares: Weights of the members in the mean, whose sum is 1; None for equal ones.
 
     Returns:
-      `[clips]`, or as each of the scores; higher is more anomalous.
+      `[clips]`; higher is more anomalous.
 
     >>> combine(np.array([[3.0], [10.0]]), np.array([[0.0, 2.0], [0.0, 10.0]]), "mean").tolist()
     [1.5]
     """
+    return combine_by(scores, map(Normal.of, training), how, IN_NUMPY, shares=shares)
+
+
+def combine_by(
+    scores: Iterable[Any],
+    training: Iterable[Normal],
+    how: str,
+    operations: Operations,
+    *,
+    shares: Sequence[Any] | None = None,
+) -> Any:
+    """The formula of `combine`, in score files as in exported graphs.
+
+    Args:
+      scores: One array or tensor of any shape per member.
+      training: One per member.
+      how: As of `combine`.
+      operations: Of the arrays or tensors that the scores are.
+      shares: As of `combine`; numbers or tensors.
+
+    Returns:
+      As each of the scores.
+    """
     terms = []
     for values, normal in zip(scores, training, strict=True):
         if how in ("rank", *P_VALUES):
-            ordered = np.sort(normal)
-            beyond = operations.maximum(values - ordered[-1], 0) / normal.std()
-            share = operations.share_below(ordered, values)
-            n_clips = len(ordered)
+            beyond = operations.maximum(values - normal.ordered[-1], 0) / normal.deviation
+            share = operations.share_below(normal.ordered, values)
+            n_clips = normal.ordered.shape[0]
             unusual = share if how == "rank" else -operations.log((1 + n_clips - n_clips * share) / (1 + n_clips))
             terms.append(unusual + beyond)
         else:
-            terms.append((values - normal.mean()) / normal.std())
+            terms.append((values - normal.mean) / normal.deviation)
     if how == "max":
         return operations.max(terms)
     if how == "harmonic_p_value":
@@ -196,7 +234,7 @@ def combine(
     return _mean(terms, shares, operations)
 
 
-def _mean(terms: Sequence[Any], shares: Sequence[float] | None, operations: Operations) -> Any:
+def _mean(terms: Sequence[Any], shares: Sequence[Any] | None, operations: Operations) -> Any:
     if shares is None:
         return operations.mean(terms)
     return sum(share * term for share, term in zip(shares, terms, strict=True))
