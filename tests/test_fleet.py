@@ -21,8 +21,10 @@ from ganad_tf.exporting import fleet
 from ganad_tf.exporting.fleet_arrays import of_machine
 from ganad_tf.exporting.fleet_graph import FleetScorer
 from ganad_tf.exporting.graph import Member, SoundScorer
-from ganad_tf.features import Normalizer
+from ganad_tf.features import Normalizer, feature_layer
 from ganad_tf.models import DETECTORS
+from ganad_tf.recording_check import statistics
+from ganad_tf.recording_check.limits import RecordingLimits
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import densities
@@ -35,16 +37,27 @@ SCORER = {"name": "density", "pooling": "lulls", "whiten": True, "density": "knn
 MACHINES = ("fan 1", "fan 2", "pump")
 CONFIG = configuration.from_mapping({"feature": FEATURE, "scorer": SCORER}, source="test")
 
+QUIET = tone() / 30
+
+
+def limits_of(*clips: np.ndarray) -> RecordingLimits:
+    """Recording conditions of these clips."""
+    log_mels = feature_layer(CONFIG.audio, CONFIG.feature)(np.stack(clips))
+    sounds, bands = [statistics.of_waveform(clip) for clip in clips], map(statistics.of_log_mel, log_mels)
+    return RecordingLimits.fit(np.stack(sounds), np.stack(list(bands)), CONFIG.audio, CONFIG.feature)
+
 
 def member_of(number: int) -> Member:
-    """A detector with weights, standardisation and neighbours of its own."""
+    """A detector with weights, standardisation and neighbours of its own; the last machine may be quiet."""
     keras.utils.set_random_seed(number)
     random = np.random.default_rng(number)
     detector = DETECTORS["DenseAE"](input_dim=48, hidden=[12, 8], latent=4)
     normalizer = Normalizer(random.normal(-40, 5, 16), random.uniform(5, 9, 16))
     parts = [densities.fit(random.normal(size=[9, 16]), Scorer(**SCORER), 0) for _ in range(2)]
     scorer = FittedScorer(Scorer(**SCORER), AveragedDensity(tuple(parts)), ())
-    return Member(TrainedDetector(detector, normalizer, 3, 16, {}), scorer)
+    tones = [tone(hz=440), tone(hz=900)]
+    limits = limits_of(*tones) if number < 2 else limits_of(*tones, QUIET)
+    return Member(TrainedDetector(detector, normalizer, 3, 16, {}), scorer, limits)
 
 
 def test_a_fleet_scores_and_decides_as_its_machines_do():
@@ -67,6 +80,9 @@ def test_a_fleet_scores_and_decides_as_its_machines_do():
     decided = functions["decide_waveform"](clips, tf.constant([0.4, 0.2, 0.6]), names)
     assert decided["threshold"].numpy().tolist() == [902.0, 900.0, 61.0]  # p-values in quarters, of fan 1 in fifths
     assert "explain" not in functions
+    functions["score_waveform"](QUIET[np.newaxis], tf.constant(["pump"]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"waveform: not judged:.*level .*\d+ dB below"):
+        functions["score_waveform"](QUIET[np.newaxis], tf.constant(["fan 1"]))
     with pytest.raises(tf.errors.InvalidArgumentError, match="machine: expected a machine of this fleet"):
         functions["score_waveform"](clips, tf.constant(["pump", "vent", "pump"]))
 

@@ -1,6 +1,6 @@
 """One exported model of many machines against models of single ones: time to load, memory, scores, speed, a swap.
 
-    python tools/fleet.py CONFIG.yaml --machine fan [--copies 1000] [--clients 200] [--seconds 30]
+    python tools/fleet.py CONFIG.yaml --machine fan [--copies 1000] [--clients 200] [--seconds 60]
 
 The configuration's detector of that machine is trained; the fleet's machines are copies of it with weights changed at
 random by up to 2 %. Writes into a temporary folder and prints a table.
@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-SINGLES = 3  # machines that are also exported alone
 CLIPS = 16
 REPLACED = 1  # number of the machine that is replaced
+SAME = 1e-4  # relative difference of scores by one version
 
 
 def main() -> None:
@@ -37,14 +37,15 @@ def main() -> None:
     parser.add_argument("--machine", required=True)
     parser.add_argument("--copies", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--seconds", type=float, default=60, help="time that the clients ask, all in all")
+    parser.add_argument("--singles", type=int, default=3, help="machines that are also exported alone")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.job == "make":
         make(options)
     elif options.job == "use":
-        print(json.dumps(use(options.folder)))
+        print(json.dumps(use(options.folder, options.singles)))
     else:
         with tempfile.TemporaryDirectory() as folder:
             for job in ("make", "use"):
@@ -59,23 +60,21 @@ def make(options: argparse.Namespace) -> None:
     """Writes two versions of a fleet, of which one machine differs, and the models of a few of its machines."""
     from ganad_tf import config as configuration
     from ganad_tf import datasets
-    from ganad_tf.exporting import fleet_graph, metadata, savedmodel, trained_system
+    from ganad_tf.exporting import fleet, fleet_settings, metadata, savedmodel, trained_system
     from ganad_tf.exporting.fleet_graph import FleetScorer
-    from ganad_tf.exporting.graph import used_weights
     from ganad_tf.run import machine_runs
     from ganad_tf.serving.models.versions import METADATA
 
     config = configuration.load(options.config)
     (run,) = machine_runs(config, datasets.list_clips(config, "dev", [options.machine]), "dev")
     system = trained_system.gather(run)
-    (member,) = system.members
-    first = fleet_graph.arrays_of(system.config, member, system.threshold, list(system.calibration_scores()))
-    variables = [variable for variable, _ in used_weights(member, _clip(system), explains=False)]
+    first = fleet.arrays_of(system, list(fleet_settings.members_by_label(system)))
+    variables = _variables(system)
 
     def copy(number: int) -> dict[str, np.ndarray]:
         random = np.random.default_rng(number)
         return {
-            name: array * random.uniform(0.98, 1.02, array.shape).astype(array.dtype) if "weight" in name else array
+            name: array * random.uniform(0.98, 1.02, array.shape).astype(array.dtype) if name in variables else array
             for name, array in first.items()
         }
 
@@ -87,24 +86,33 @@ def make(options: argparse.Namespace) -> None:
 
     machines = [f"m{number:04d}" for number in range(options.copies)]
     arrays = [copy(number) for number in range(options.copies)]
-    for number in range(SINGLES):
-        for index, variable in enumerate(variables):
-            variable.assign(arrays[number][f"weight.{index}"])
+    for number in range(options.singles):
+        for name, variable in variables.items():
+            variable.assign(arrays[number][name])
         write(system.graph(), options.folder / "models" / machines[number] / "1", {})
     for path in (options.folder / "models" / "fleet" / "1", options.folder / "next"):
-        graph = FleetScorer(system.config, member, machines, arrays)
-        write(graph, path, {"machines": machines, "recording_check": False}, variables=graph.stacked)
+        graph = FleetScorer(system.config, system.members, machines, arrays)
+        write(graph, path, {"machines": machines}, variables=graph.stacked)
         del graph
         arrays[REPLACED] = copy(options.copies)
 
 
-def _clip(system: object) -> object:
+def _variables(system: object) -> dict[str, object]:
+    """Weights of the members by the names of their arrays in a fleet."""
     import tensorflow as tf
 
-    return tf.TensorSpec([None, system.config.feature.bands], tf.float32)
+    from ganad_tf.exporting import fleet_arrays
+    from ganad_tf.exporting.graph import used_weights
+
+    clip = tf.TensorSpec([None, system.config.feature.bands], tf.float32)
+    return {
+        f"{fleet_arrays.prefix(number)}{fleet_arrays.WEIGHT}{index}": variable
+        for number, member in enumerate(system.members)
+        for index, (variable, _) in enumerate(used_weights(member, clip, explains=False))
+    }
 
 
-def use(folder: Path) -> dict[str, object]:
+def use(folder: Path, singles: int) -> dict[str, object]:
     """Loads the fleet and single models; compares their scores and rates."""
     import tensorflow as tf
 
@@ -122,7 +130,7 @@ def use(folder: Path) -> dict[str, object]:
     }
     clips = np.random.default_rng(0).normal(0, 0.05, [CLIPS, 160000]).astype(np.float32)
     difference, rates = 0.0, {"fleet": [], "single": []}
-    for machine in fleet.machines[:SINGLES]:
+    for machine in fleet.machines[:singles]:
         alone = Artifact(folder / "models" / machine)
         names = np.array([machine.encode()] * CLIPS, dtype=object)
         sides = {"fleet": (fleet, {"waveform": clips, "machine": names}), "single": (alone, {"waveform": clips})}
@@ -139,43 +147,78 @@ def use(folder: Path) -> dict[str, object]:
 
 def swap(folder: Path, clients: int, seconds: float) -> dict[str, object]:
     """Clients that ask the fleet over HTTP while a version with one other machine takes its place."""
-    command = [sys.executable, "-m", "ganad_tf", "serve", str(folder / "models"), "--port", "0", "--poll", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "ganad_tf",
+        "serve",
+        str(folder / "models" / "fleet"),
+        "--port",
+        "0",
+        "--poll",
+        "1",
+    ]
     command += ["--queue", str(2 * clients)]  # nobody is sent away
-    answers: Counter[str] = Counter()
-    scores: dict[str, set[float]] = {f"m{number:04d}": set() for number in range(SINGLES)}
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as server:
         try:
             lines = iter(server.stderr or ())
             port = next(filter(None, (re.search(r"on https?://[\d.]+:(\d+)", line) for line in lines)))[1]
             threading.Thread(target=lambda: [None for _ in lines], daemon=True).start()
-            end = time.perf_counter() + seconds
-
-            def ask(number: int) -> None:
-                machine = f"m{number % SINGLES:04d}"
-                while time.perf_counter() < end:
-                    instance = {"wav_bytes": {"b64": _WAV}, "machine": machine}
-                    body = json.dumps({"signature_name": "score_wav", "instances": [instance]}).encode()
-                    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models/fleet:predict", body)
-                    try:
-                        with urllib.request.urlopen(request, timeout=120) as answer:
-                            scores[machine].add(json.loads(answer.read())["predictions"][0]["anomaly_score"])
-                            answers["200"] += 1
-                    except OSError as error:
-                        answers[str(getattr(error, "code", type(error).__name__))] += 1
-
-            threads = [threading.Thread(target=ask, args=[number]) for number in range(clients)]
-            for thread in threads:
-                thread.start()
+            asked = Clients(f"http://127.0.0.1:{port}/v1/models/fleet:predict", clients, seconds)
             time.sleep(seconds / 5)
+            appears = time.perf_counter()
             (folder / "next").rename(folder / "models" / "fleet" / "2")
-            for thread in threads:
-                thread.join()
+            asked.join()
         finally:
             server.terminate()
-    return {
-        f"answers to {clients} clients while a version takes another's place": dict(answers),
-        "different scores of each machine": {machine: len(of) for machine, of in scores.items()},
-    }
+    return asked.rows(appears)
+
+
+class Clients:
+    """Clients that each ask about one of two machines, of which the second is replaced, one request after another.
+
+    Attributes:
+      statuses: Number of answers by status, or name of the error.
+      scores: Per machine the time of each answer and its score, in the order of the answers.
+    """
+
+    def __init__(self, url: str, number: int, seconds: float) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.scores: dict[str, list[tuple[float, float]]] = {"m0000": [], f"m{REPLACED:04d}": []}
+        self._url, self._end = url, time.perf_counter() + seconds
+        machines = [*self.scores]
+        self._threads = [threading.Thread(target=self._ask, args=[machines[index % 2]]) for index in range(number)]
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        """Waits until all have their last answer."""
+        for thread in self._threads:
+            thread.join()
+
+    def rows(self, appears: float) -> dict[str, object]:
+        """Rows of the table; `appears` is the time at which the second version did."""
+        rows: dict[str, object] = {f"answers to {len(self._threads)} clients by status": dict(self.statuses)}
+        for machine, answers in self.scores.items():
+            old = answers[0][1]
+            of_new = [abs(score / old - 1) > SAME for _, score in answers]
+            rows[f"scores of {machine} by the first, by the second version"] = [of_new.count(False), of_new.count(True)]
+            if any(of_new):
+                first = min(moment for (moment, _), is_new in zip(answers, of_new, strict=True) if is_new)
+                rows["seconds until the first score by the second version"] = first - appears
+        return rows
+
+    def _ask(self, machine: str) -> None:
+        instance = {"wav_bytes": {"b64": _WAV}, "machine": machine}
+        body = json.dumps({"signature_name": "score_wav", "instances": [instance]}).encode()
+        while time.perf_counter() < self._end:
+            try:
+                with urllib.request.urlopen(urllib.request.Request(self._url, body), timeout=120) as answer:
+                    score = json.loads(answer.read())["predictions"][0]["anomaly_score"]
+                self.scores[machine].append((time.perf_counter(), score))
+                self.statuses["200"] += 1
+            except OSError as error:
+                self.statuses[str(getattr(error, "code", type(error).__name__))] += 1
 
 
 def _wav() -> str:

@@ -81,7 +81,7 @@ def export(runs: Sequence[MachineRun], name: str, *, longest_seconds: float = 60
     with publishing.no_empty_folders(model):
         atomic.check_writable(model / "1")
         fleet = _read(runs, labels, longest_seconds)
-        _borrow_arrays(fleet.arrays)
+        fleet_arrays.lend(fleet.arrays)
         _refuse_other_shapes(fleet)
         first = fleet.first
         assert first is not None
@@ -143,16 +143,6 @@ def facts_of(system: TrainedSystem) -> dict[str, Any]:
             for member in system.members
         ],
     }
-
-
-def _borrow_arrays(arrays: Sequence[dict[str, np.ndarray]]) -> None:
-    """Gives machines with a share of 0 of a member the arrays of the first machine that has that member."""
-    known: dict[str, np.ndarray] = {}
-    for own in arrays:
-        known = own | known
-    for own in arrays:
-        of_others = {name: known[name] for name in known.keys() - own.keys() if fleet_arrays.is_of_member(name)}
-        own.update(of_others)
 
 
 def _refuse_other_shapes(fleet: _Fleet) -> None:

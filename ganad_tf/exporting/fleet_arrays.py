@@ -80,6 +80,20 @@ def _of_member(config: Config, member: Member) -> dict[str, np.ndarray]:
     return {name: np.asarray(array) for name, array in arrays.items()}
 
 
+def lend(arrays: Sequence[dict[str, np.ndarray]]) -> None:
+    """Gives machines that lack a member, whose share is 0, the arrays of the first machine that has it.
+
+    Args:
+      arrays: `of_machine` of each machine of a fleet; changed in place.
+    """
+    known: dict[str, np.ndarray] = {}
+    for own in arrays:
+        known = own | known
+    lent = {name: array for name, array in known.items() if is_of_member(name)}
+    for own in arrays:
+        own.update({name: array for name, array in lent.items() if name not in own})
+
+
 def prefix(number: int) -> str:
     """Prefix of the names of a member's arrays."""
     return f"{number}."
