@@ -34,7 +34,7 @@ RUN_BY = {
     "false_alarms.py": "test_false_alarms_are_counted",
     "fault_words.py": "test_words_about_known_faults_are_counted",
     "feature_variants.py": "tests/test_feature_variants.py::test_the_effect_of_variants_is_measured",
-    "fleet.py": "tests/test_fleet.py::test_a_fleet_is_exported_and_asked_by_the_name_of_the_machine",
+    "fleet.py": "tests/test_fleet.py::test_the_tool_replaces_a_machine_under_clients",
     "floor.py": "test_jobs_of_the_benchmark_run_by_themselves",
     "gpu_training.py": "test_training_is_measured_on_whatever_device_there_is",
     "golden_detectors.py": "test_a_golden_is_packed_once",

@@ -27,7 +27,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 CLIPS = 16
 REPLACED = 1  # number of the machine that is replaced
-SAME = 1e-4  # relative difference of scores by one version
+SAME = 1e-5  # relative difference of scores by one version
 
 
 def main() -> None:
@@ -71,10 +71,12 @@ def make(options: argparse.Namespace) -> None:
     first = fleet.arrays_of(system, list(fleet_settings.members_by_label(system)))
     variables = _variables(system)
 
-    def copy(number: int) -> dict[str, np.ndarray]:
+    def copy(number: int, by: float = 0.02) -> dict[str, np.ndarray]:
         random = np.random.default_rng(number)
         return {
-            name: array * random.uniform(0.98, 1.02, array.shape).astype(array.dtype) if name in variables else array
+            name: array * random.uniform(1 - by, 1 + by, array.shape).astype(array.dtype)
+            if name in variables
+            else array
             for name, array in first.items()
         }
 
@@ -94,7 +96,7 @@ def make(options: argparse.Namespace) -> None:
         graph = FleetScorer(system.config, system.members, machines, arrays)
         write(graph, path, {"machines": machines}, variables=graph.stacked)
         del graph
-        arrays[REPLACED] = copy(options.copies)
+        arrays[REPLACED] = copy(options.copies, by=0.2)
 
 
 def _variables(system: object) -> dict[str, object]:
