@@ -44,7 +44,8 @@ def url(server, request):
 
 
 def settings(tmp_path, worker="w", **changes) -> Storage:
-    return Storage(str(tmp_path / worker), **({"attempts": 3, "pause_seconds": 0.01, "timeout_seconds": 30.0} | changes))
+    given = {"attempts": 3, "pause_seconds": 0.01, "timeout_seconds": 30.0} | changes
+    return Storage(str(tmp_path / worker), **given)
 
 
 def image(tmp_path, url, worker="w", kind="model_directory", files=(), **changes) -> Folder:
