@@ -11,8 +11,7 @@ from processes import forked
 from test_features import librosa_log_mel
 
 from ganad_tf import audio, datasets
-from ganad_tf.cache import manifest, records
-from ganad_tf.cache import prepare as preparation
+from ganad_tf.cache import blocks, manifest, records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.config import Config
@@ -214,7 +213,7 @@ def test_eight_channels_of_real_recordings(real_data, tmp_path):
 
 def prepare_in_small_shards(config):
     """Prepares the cache with a manifest after every eighth clip, if time allows."""
-    preparation.CLIPS_PER_SHARD = 8
+    blocks.CLIPS_PER_SHARD = 8
     prepare(config)
 
 
