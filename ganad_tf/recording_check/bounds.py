@@ -18,7 +18,7 @@ _SETTINGS = ("band_hz", "is_relative")
 
 @dataclass(frozen=True)
 class Bounds:
-    """What `verdict.py` compares a clip with: arrays of float32 or, gathered from several machines' arrays, tensors.
+    """Numbers that a clip is compared with: arrays of float32 or, gathered from several machines' arrays, tensors.
 
     Attributes:
       dead_db: Level below which the microphone is dead, `[]`.
