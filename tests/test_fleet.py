@@ -172,7 +172,7 @@ def test_a_fleet_is_exported_asked_over_http_and_one_machine_replaced(plant, mon
 
 @pytest.mark.slow
 def test_the_tool_replaces_a_machine_under_clients(plant):
-    few = ("--copies", "2", "--singles", "1", "--clients", "3", "--seconds", "20")
+    few = ("--copies", "2", "--singles", "1", "--clients", "3", "--seconds", "1")
     command = [sys.executable, ROOT / "tools" / "fleet.py", "plant.yaml", "--machine", "valve", *few]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=plant)
     assert re.search(r"largest relative difference \D*(0\.0|[0-9.]+e-0[789]|[0-9.]+e-1\d)$", done.stdout, re.M)

@@ -1,9 +1,9 @@
 """One exported model of many machines against models of single ones: time to load, memory, scores, speed, a swap.
 
-    python tools/fleet.py CONFIG.yaml --machine fan [--copies 1000] [--clients 200] [--seconds 60]
+    python tools/fleet.py CONFIG.yaml --machine fan [--copies 1000] [--clients 200] [--seconds 20]
 
 The configuration's detector of that machine is trained; the fleet's machines are copies of it with weights changed at
-random by up to 2 %. Writes into a temporary folder and prints a table.
+random by up to 2 %; the one that is replaced changes more. Writes into a temporary folder and prints a table.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import time
 import urllib.request
 import wave
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 CLIPS = 16
 REPLACED = 1  # number of the machine that is replaced
+LONGEST = 300  # seconds until the second version answers
 SAME = 1e-5  # relative difference of scores by one version
 
 
@@ -37,7 +39,9 @@ def main() -> None:
     parser.add_argument("--machine", required=True)
     parser.add_argument("--copies", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=60, help="time that the clients ask, all in all")
+    parser.add_argument(
+        "--seconds", type=float, default=20, help="time before and after the second version is seen, all in all"
+    )
     parser.add_argument("--singles", type=int, default=3, help="machines that are also exported alone")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -60,7 +64,7 @@ def make(options: argparse.Namespace) -> None:
     """Writes two versions of a fleet, of which one machine differs, and the models of a few of its machines."""
     from ganad_tf import config as configuration
     from ganad_tf import datasets
-    from ganad_tf.exporting import fleet, fleet_settings, metadata, savedmodel, trained_system
+    from ganad_tf.exporting import fleet, fleet_arrays, fleet_settings, metadata, savedmodel, trained_system
     from ganad_tf.exporting.fleet_graph import FleetScorer
     from ganad_tf.run import machine_runs
     from ganad_tf.serving.models.versions import METADATA
@@ -70,14 +74,13 @@ def make(options: argparse.Namespace) -> None:
     system = trained_system.gather(run)
     first = fleet.arrays_of(system, list(fleet_settings.members_by_label(system)))
     variables = _variables(system)
+    of_members = [name for name in first if fleet_arrays.is_of_member(name) and not fleet_arrays.is_count(name)]
 
-    def copy(number: int, by: float = 0.02) -> dict[str, np.ndarray]:
+    def copy(number: int, names: Iterable[str] = variables, by: float = 0.02) -> dict[str, np.ndarray]:
         random = np.random.default_rng(number)
-        return {
-            name: array * random.uniform(1 - by, 1 + by, array.shape).astype(array.dtype)
-            if name in variables
-            else array
-            for name, array in first.items()
+        return first | {
+            name: first[name] * random.uniform(1 - by, 1 + by, first[name].shape).astype(first[name].dtype)
+            for name in names
         }
 
     def write(graph: object, path: Path, facts: dict[str, object], **others: object) -> None:
@@ -96,7 +99,7 @@ def make(options: argparse.Namespace) -> None:
         graph = FleetScorer(system.config, system.members, machines, arrays)
         write(graph, path, {"machines": machines}, variables=graph.stacked)
         del graph
-        arrays[REPLACED] = copy(options.copies, by=0.2)
+        arrays[REPLACED] = copy(options.copies, of_members, by=0.2)
 
 
 def _variables(system: object) -> dict[str, object]:
@@ -165,14 +168,19 @@ def swap(folder: Path, clients: int, seconds: float) -> dict[str, object]:
         try:
             lines = iter(server.stderr or ())
             port = next(filter(None, (re.search(r"on https?://[\d.]+:(\d+)", line) for line in lines)))[1]
-            threading.Thread(target=lambda: [None for _ in lines], daemon=True).start()
-            asked = Clients(f"http://127.0.0.1:{port}/v1/models/fleet:predict", clients, seconds)
-            time.sleep(seconds / 5)
+            reader = threading.Thread(target=lambda: [None for _ in lines])
+            reader.start()
+            asked = Clients(f"http://127.0.0.1:{port}/v1/models/fleet:predict", clients)
+            time.sleep(seconds / 2)
             appears = time.perf_counter()
             (folder / "next").rename(folder / "models" / "fleet" / "2")
-            asked.join()
+            while not asked.has_new_scores() and time.perf_counter() < appears + LONGEST:
+                time.sleep(0.1)
+            time.sleep(seconds / 2)
+            asked.stop()
         finally:
             server.terminate()
+        reader.join()
     return asked.rows(appears)
 
 
@@ -184,26 +192,34 @@ class Clients:
       scores: Per machine the time of each answer and its score, in the order of the answers.
     """
 
-    def __init__(self, url: str, number: int, seconds: float) -> None:
+    def __init__(self, url: str, number: int) -> None:
         self.statuses: Counter[str] = Counter()
         self.scores: dict[str, list[tuple[float, float]]] = {"m0000": [], f"m{REPLACED:04d}": []}
-        self._url, self._end = url, time.perf_counter() + seconds
+        self._url, self._is_stopped = url, threading.Event()
         machines = [*self.scores]
         self._threads = [threading.Thread(target=self._ask, args=[machines[index % 2]]) for index in range(number)]
         for thread in self._threads:
             thread.start()
 
-    def join(self) -> None:
+    def stop(self) -> None:
         """Waits until all have their last answer."""
+        self._is_stopped.set()
         for thread in self._threads:
             thread.join()
+
+    def has_new_scores(self) -> bool:
+        """Whether there is a score of the replaced machine by the second version."""
+        return any(self._are_new(f"m{REPLACED:04d}"))
+
+    def _are_new(self, machine: str) -> list[bool]:
+        scores = [score for _, score in self.scores[machine]]
+        return [abs(score / scores[0] - 1) > SAME for score in scores]
 
     def rows(self, appears: float) -> dict[str, object]:
         """Rows of the table; `appears` is the time at which the second version did."""
         rows: dict[str, object] = {f"answers to {len(self._threads)} clients by status": dict(self.statuses)}
         for machine, answers in self.scores.items():
-            old = answers[0][1]
-            of_new = [abs(score / old - 1) > SAME for _, score in answers]
+            of_new = self._are_new(machine)
             rows[f"scores of {machine} by the first, by the second version"] = [of_new.count(False), of_new.count(True)]
             if any(of_new):
                 first = min(moment for (moment, _), is_new in zip(answers, of_new, strict=True) if is_new)
@@ -213,7 +229,7 @@ class Clients:
     def _ask(self, machine: str) -> None:
         instance = {"wav_bytes": {"b64": _WAV}, "machine": machine}
         body = json.dumps({"signature_name": "score_wav", "instances": [instance]}).encode()
-        while time.perf_counter() < self._end:
+        while not self._is_stopped.is_set():
             try:
                 with urllib.request.urlopen(urllib.request.Request(self._url, body), timeout=120) as answer:
                     score = json.loads(answer.read())["predictions"][0]["anomaly_score"]
