@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import soundfile
 import tensorflow as tf
 from conftest import ROOT, tone, write_machine, write_wav
 from test_serving import Server
@@ -141,7 +142,8 @@ def test_a_fleet_is_exported_asked_over_http_and_one_machine_replaced(plant, mon
     assert fleet_of_two.machines == ["fan", "pump"]
     with pytest.raises(InputError, match=r"^machine: expected a machine of this fleet, received vent\.$"):
         fleet_of_two.score(tf.constant(tone(), tf.float32), machine="vent")
-    sent = tf.constant(np.round(tone() * 32768) / 32768, tf.float32)  # in 16 bits
+    clip = str(write_wav(plant / "new.wav", tone()))
+    sent = tf.constant(soundfile.read(clip, dtype="float32")[0])
     before = {
         machine: fleet_of_two.score(sent, machine=machine)["anomaly_score"][0] for machine in fleet_of_two.machines
     }
@@ -156,7 +158,7 @@ def test_a_fleet_is_exported_asked_over_http_and_one_machine_replaced(plant, mon
     assert main.main(["export", "plant.yaml", "--fleet", "plant", "--replace", "pump", "-q"]) == 0
     server = Server(plant / "exported_models" / "plant")
     try:
-        url, clip = f"http://127.0.0.1:{server.port}/v1/models/plant", str(write_wav(plant / "new.wav", tone()))
+        url = f"http://127.0.0.1:{server.port}/v1/models/plant"
         after = {}
         for machine in before:
             capsys.readouterr()
