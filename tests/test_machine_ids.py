@@ -279,7 +279,7 @@ def test_the_graph_scores_each_clip_as_one_of_its_machine(members, number):
     member, clips = members[number], waveforms(3)
     features = log_mel_layer(configuration.Config().audio, config().feature)
     log_mels = [features(clip[np.newaxis])[0] for clip in clips]
-    scorer = SoundScorer(config(), [member], 0.0, calibration=[0.1, 0.2, 0.3])
+    scorer = SoundScorer(config(), [member], 0.0, calibration=[ClipScore("", score) for score in (0.1, 0.2, 0.3)])
     assert scorer.machine_ids == IDS
     files = tf.constant([wav.encode(clip, SAMPLE_RATE) for clip in clips])
     for machines in (["00", "02", "00"], ["02", "02", "00"]):

@@ -92,7 +92,9 @@ def prepare_each(
     for cache in caches:
         name = cache.run.machine
         if cache.error:
-            errors[name] = DataError(f"{errors[name]}\n{cache.error}") if name in errors else cache.error
+            said = f"{errors[name]}\n" if name in errors else ""
+            if f"{cache.error}\n" not in said:  # training and test clips may lack the same file
+                errors[name] = DataError(f"{said}{cache.error}") if said else cache.error
         elif cache.result:
             _log_prepared(cache, cache.result)
     return errors
