@@ -208,7 +208,7 @@ def test_the_weighted_mean_of_an_ensembles_members(tmp_path):
 @pytest.mark.slow
 def test_without_settings_it_is_the_detector_of_a_folder(tmp_path, ganad):
     """Scorer and weights are selected by both, from the same recordings."""
-    for number in range(12):
+    for number in range(8):
         write_wav(tmp_path / "my_fan" / f"{number:02}.wav", tone(seed=number))
     ganad("run", "my_fan", "-q", cwd=tmp_path)
     exported = tmp_path / "my_fan-ganad" / "exported" / "my_fan"
