@@ -10,11 +10,11 @@ hierarchical models", arXiv 1809.07441.
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
+from ganad_tf import splits
 from ganad_tf.errors import ThresholdError
 
 USUAL_RATE = 0.05  # of false alarms, unless another is asked for
@@ -53,7 +53,10 @@ def ladder(calibration: Scores, recordings: Sequence[str] = ()) -> tuple[np.ndar
 
     The p-values, `[n + 1]`, ascend from `1 / (K + 1)` for a score above all `n` to 1. Arguments as of `p_values`.
     """
-    values, sizes = np.asarray(calibration, np.float64), np.array(_sizes(len(calibration), recordings), int)
+    values = np.asarray(calibration, np.float64)
+    sizes = np.empty(len(values), int)
+    for clips in by_recording(len(values), recordings):
+        sizes[clips] = len(clips)
     order = np.argsort(values, kind="stable")
     highest_first = sizes[order[::-1]]
     total = np.zeros(len(values) + 1)
@@ -68,7 +71,16 @@ def count_recordings(n_clips: int, recordings: Sequence[str] = ()) -> int:
     >>> count_recordings(4, ["a", "a", "", ""]), count_recordings(4)
     (3, 4)
     """
-    return len({name for name in recordings if name}) + sum(not name for name in recordings) if recordings else n_clips
+    return len(by_recording(n_clips, recordings))
+
+
+def by_recording(n_clips: int, recordings: Sequence[str] = ()) -> list[list[int]]:
+    """Indices of the clips of each recording; recordings as of `p_values`.
+
+    >>> by_recording(3, ["a", "", "a"]), by_recording(2)
+    ([[0, 2], [1]], [[0], [1]])
+    """
+    return splits.grouped([name or index for index, name in enumerate(recordings or [""] * n_clips)])
 
 
 def threshold(
@@ -108,7 +120,8 @@ def threshold(
             f"recordings{lowest}."
         )
     if confidence is not None:
-        highest = np.sort(_highest(calibration, recordings))
+        groups = by_recording(len(calibration), recordings)
+        highest = np.sort([max(calibration[clip] for clip in clips) for clips in groups])
         return float(highest[_rank(n_recordings, false_alarms, confidence) - 1])
     ordered, by_count = ladder(calibration, recordings)
     margin = ROUNDING / (n_recordings + 1)
@@ -158,21 +171,6 @@ def rate_of(n_recordings: int, confidence: float | None = None) -> float:
     (0.05, 0.077, 0.05)
     """
     return max(USUAL_RATE, lowest_rate(n_recordings, confidence)) if n_recordings else USUAL_RATE
-
-
-def _sizes(n_clips: int, recordings: Sequence[str]) -> list[int]:
-    """Number of clips of each clip's recording."""
-    counts = Counter(recordings)
-    return [counts[name] if name else 1 for name in recordings] or [1] * n_clips
-
-
-def _highest(calibration: Scores, recordings: Sequence[str]) -> list[float]:
-    """Highest score of each recording."""
-    highest: dict[str | int, float] = {}
-    for number, score in enumerate(calibration):
-        name = (recordings[number] if recordings else "") or number
-        highest[name] = max(float(score), highest.get(name, -math.inf))
-    return list(highest.values())
 
 
 def _rank(n_scores: int, false_alarms: float, confidence: float) -> int:

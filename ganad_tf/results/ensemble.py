@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ganad_tf import splits
 from ganad_tf.clips import by_id
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError
-from ganad_tf.results import score_files
+from ganad_tf.results import conformal, score_files
 from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.score_files import ClipScore, names_without_score
 from ganad_tf.results.thresholds import NormalScores, format_threshold, threshold_or_none
@@ -247,9 +246,8 @@ def combine_each_without_itself(
 
     Where nothing differs among these, it is combined by all other clips.
     """
-    names = [name or index for index, name in enumerate(recordings or [""] * scores.shape[1])]
     combined = np.empty(scores.shape[1])
-    for clips in splits.grouped(names):
+    for clips in conformal.by_recording(scores.shape[1], recordings):
         others = np.delete(scores, clips, axis=1)
         for clip in clips:
             known = others if others.size and np.ptp(others, axis=1).all() else np.delete(scores, clip, axis=1)
