@@ -9,6 +9,7 @@ from conftest import tone, write_wav
 from test_groups import groups_of, listings, numbered, write
 
 from ganad_tf import datasets
+from ganad_tf.audio import lengths
 from ganad_tf.config import Config, from_mapping
 from ganad_tf.config.sections import Audio, Dataset
 from ganad_tf.datasets import sample_rates
@@ -16,6 +17,8 @@ from ganad_tf.errors import DataError
 from ganad_tf.run import machine_runs
 from ganad_tf.serving.models.audio_format import AudioFormat
 from ganad_tf.serving.predict import client
+from ganad_tf.storage import placeholders
+from ganad_tf.storage.store import Stored
 
 
 def takes(*endings, stems=("take00", "take01", "take02")):
@@ -161,3 +164,30 @@ def test_too_few_recordings_are_refused_before_the_training(tmp_path, n_normal, 
     config = from_mapping(mapping | {"model_directory": str(tmp_path / "model")}, source="test")
     with pytest.raises(DataError, match=sentence):
         folders._check(machine_runs(config, datasets.list_clips(config, "dev"), "dev"), fresh=False)
+
+
+def test_pieces_of_too_few_recordings_are_refused_before_the_training(tmp_path):
+    from ganad_tf.cli import folders
+
+    names = [f"rec{recording:02}_{piece:03}.wav" for recording in range(8) for piece in range(4)]
+    write(tmp_path, *(f"fan/normal/{name}" for name in names))
+    mapping = {
+        "dev_directory": str(tmp_path / "fan"),
+        "dataset": {"name": "folder", "folder": {"test_split": 0.25}},
+        "threshold": {"method": "conformal", "false_alarms": 0.05},
+        "model_directory": str(tmp_path / "model"),
+    }
+    config = from_mapping(mapping, source="test")
+    with pytest.raises(
+        DataError, match=r"^fan: Expected at least 19 normal recordings .*Received: 6 \(24 clips\); add"
+    ):
+        folders._check(machine_runs(config, datasets.list_clips(config, "dev"), "dev"), fresh=False)
+
+
+def test_files_in_an_object_store_are_not_fetched_for_a_remark(tmp_path):
+    here = write_wav(tmp_path / "here.wav", tone(0.1))
+    there = tmp_path / "there.wav"
+    placeholders.make(there, Stored(5000, "", 10**18))
+    assert lengths.in_headers(lengths.sample_rate, [here]) == [16000]
+    assert lengths.in_headers(lengths.sample_rate, [here, there]) == []
+    assert placeholders.is_placeholder(there)

@@ -1,7 +1,10 @@
 """Durations, channels and rates from file headers, so that recordings can be divided before they are read."""
 
 import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import soundfile
 
@@ -12,6 +15,7 @@ from ganad_tf.errors import DataError
 from ganad_tf.storage import placeholders
 
 UNCOMPRESSED = frozenset({".aif", ".aiff", ".au", ".caf", ".snd", ".w64", ".wav", ".wave"})
+T = TypeVar("T")
 MOST_CLIPS = 1_000_000  # of one recording; more are a typing error
 MAX_SAMPLES_PER_BYTE = 5  # of these formats; GSM 6.10 packs the most
 
@@ -46,6 +50,17 @@ def sample_rate(path: Path) -> int | None:
     """Sample rate in hertz by the header; None if it can't be read."""
     header = _header(path)
     return header and int(header.samplerate)
+
+
+def in_headers(fact: Callable[[Path], T | None], paths: Sequence[Path]) -> list[T]:
+    """Facts such as `sample_rate` of the files whose headers have them; none of files in an object store.
+
+    Those would have to be fetched for it.
+    """
+    if any(map(placeholders.is_placeholder, paths)):
+        return []
+    with ThreadPoolExecutor() as pool:
+        return [value for value in pool.map(fact, paths) if value]
 
 
 def spans_of(path: Path, settings: Audio) -> list[Span]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from ganad_tf import __version__, datasets
+from ganad_tf import __version__, datasets, splits
 from ganad_tf import config as configuration
 from ganad_tf.cli import projects, terminal, wide, workflow
 from ganad_tf.cli.projects import Project
@@ -159,10 +159,11 @@ def _check_clip_count(run: MachineRun) -> None:
         normal = [clip for clip in run.listing.clips if clip.label == 0 and clip.split != "calibration"]
         n_test = sum(clip.split == "test" for clip in normal)
         fewest = fewest_files(min_training_clips(run.config.scorer), folder.test_split)
-        parts = [f"{n_test} of the {len(normal)} normal clips {'is' if n_test == 1 else 'are'} for the test"] * bool(
-            n_test
-        )
-        parts += [f"{fewest} in all are enough"] * (len(normal) < fewest)
+        parts = []
+        if n_test:
+            parts.append(f"{n_test} of the {len(normal)} normal clips {'is' if n_test == 1 else 'are'} for the test")
+        if len(normal) < fewest:
+            parts.append(f"{fewest} in all are enough")
         if not parts:
             raise
         raise DataError(f"{str(error).removesuffix('.')}; add recordings ({'; '.join(parts)}).") from error
@@ -172,10 +173,10 @@ def _check_rate(run: MachineRun) -> None:
     """Refuses a rate of false alarms that needs more normal recordings than there are."""
     settings = run.config.threshold
     normal = [clip for clip in run.listing.clips_of("train") if clip.label == 0]
-    n_clips = len(run.listing.clips_of("calibration") or normal)
+    recordings = splits.shared([clip.recording for clip in run.listing.clips_of("calibration") or normal])
     if settings.method == "conformal" and settings.false_alarms is not None:
         try:
-            conformal.threshold([0.0] * n_clips, settings.false_alarms, settings.confidence)
+            conformal.threshold([0.0] * len(recordings), settings.false_alarms, settings.confidence, recordings)
         except ThresholdError as error:
             raise ThresholdError(f"{run.machine}: {error}") from error
 

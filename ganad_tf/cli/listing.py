@@ -1,13 +1,11 @@
 """The tables of `ganad list`: clips of each kind, attributes, lengths, and the data set's fact sheet."""
 
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from ganad_tf.audio import lengths
 from ganad_tf.clips import Listing, by_id
 from ganad_tf.config import Mode
 from ganad_tf.datasets.fact_sheets import SHEETS, FactSheet
-from ganad_tf.storage import placeholders
 
 N_VALUES = 8  # of an attribute
 
@@ -68,10 +66,7 @@ def _compared(
 def _seconds(listing: Listing) -> str:
     """Shortest and longest length; empty if no header has one, or the files are in an object store."""
     paths = sorted({listing.directory / clip.file for clip in listing.clips})
-    if any(map(placeholders.is_placeholder, paths)):
-        return ""
-    with ThreadPoolExecutor() as pool:
-        known = [seconds for seconds in pool.map(lengths.seconds, paths) if seconds]
+    known = lengths.in_headers(lengths.seconds, paths)
     if not known:
         return ""
     shortest, longest = f"{min(known):.4g}", f"{max(known):.4g}"

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from ganad_tf.audio import lengths
 from ganad_tf.run import MachineRun
@@ -11,14 +10,14 @@ from ganad_tf.run import MachineRun
 def lines(run: MachineRun) -> Iterator[str]:
     """Yields a line per rate that lacks high frequencies or is not that of the other recordings of a machine type.
 
-    Without `audio.resample` there are none: recordings at other rates are errors.
+    Without `audio.resample` there are none: recordings at other rates are errors. Those in an object store are not
+    fetched for it.
     """
     settings = run.config.audio
     if not settings.resample or run.config.dataset.name == "imported":
         return
     paths = sorted({run.listing.directory / clip.file for clip in run.listing.clips})
-    with ThreadPoolExecutor() as pool:
-        rates = Counter(rate for rate in pool.map(lengths.sample_rate, paths) if rate)
+    rates = Counter(lengths.in_headers(lengths.sample_rate, paths))
     for rate, count in sorted(rates.items()):
         if rate == settings.sample_rate or (rate > settings.sample_rate and len(rates) == 1):
             continue
