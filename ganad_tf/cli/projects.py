@@ -9,6 +9,7 @@ from ganad_tf.cli import arguments
 from ganad_tf.config.reader import nearest
 from ganad_tf.datasets.folder_tree import OUTPUT
 from ganad_tf.errors import ConfigError, DataError
+from ganad_tf.results.directory import SELECTION
 from ganad_tf.serving.models import metadata, versions
 
 
@@ -30,7 +31,7 @@ class Project:
     @property
     def selection(self) -> Path:
         """File of the candidates among which the settings of each machine type were selected."""
-        return self.path / "selection.csv"
+        return self.path / SELECTION
 
     @property
     def exported(self) -> Path:

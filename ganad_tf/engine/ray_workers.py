@@ -201,7 +201,7 @@ class RayWorkers:
                 raise error.cause from None
             return [Outcome(unit, error=error)]
         except exceptions.RayError as error:
-            with contextlib.suppress(Exception):  # of a worker that is gone
+            with contextlib.suppress(exceptions.RayError):  # the worker may be gone
                 ray.kill(actor)
             if self._attempts[unit.key] < ATTEMPTS:
                 logger.warning("%s: its worker was lost, it is run again", unit.key)

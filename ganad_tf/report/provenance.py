@@ -14,11 +14,9 @@ from ganad_tf.clips import Clip
 from ganad_tf.config import Config
 from ganad_tf.config.sections import Storage
 from ganad_tf.errors import DataError
-from ganad_tf.results.directory import MachineResults
+from ganad_tf.results.directory import SELECTION, MachineResults
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring import training_record
-
-SELECTION = "selection.csv"  # beside the result directory
 
 
 def read(results: MachineResults) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ganad_tf.results.score_files import ClipScore
 from ganad_tf.results.thresholds import NormalScores
 from ganad_tf.run import MachineRun
 
+SELECTION = "selection.csv"  # of `ganad run FOLDER`, beside the result directory
 RESULT_FILE = "result.csv"  # unless `result_file` says otherwise
 
 

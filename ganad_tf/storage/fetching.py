@@ -14,7 +14,7 @@ from pathlib import Path
 from ganad_tf.clips import Progress
 from ganad_tf.storage import placeholders
 from ganad_tf.storage.folder import Folder, Index, Known
-from ganad_tf.storage.store import ConflictError, Stored
+from ganad_tf.storage.store import CONNECTIONS, ConflictError, Stored
 from ganad_tf.storage.units import concerns
 
 logger = logging.getLogger(__name__)
@@ -22,8 +22,6 @@ logger = logging.getLogger(__name__)
 PAUSES = (2, 10)  # before a unit that is being published is looked at again, in `storage.pause_seconds`
 TEXTS = (".csv", ".json", ".txt", ".yaml", ".yml", ".config")  # fetched where other files are placeholders
 SPARSE = ("dev_directory", "eval_directory", "export_directory")  # of which placeholders are made
-
-CONNECTIONS = 8
 
 Objects = dict[str, Stored]
 

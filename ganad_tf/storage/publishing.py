@@ -18,13 +18,12 @@ from dataclasses import dataclass, replace
 from ganad_tf.errors import DataError
 from ganad_tf.files import checksummed
 from ganad_tf.storage.folder import Folder, Known
-from ganad_tf.storage.store import ConflictError, Stored
+from ganad_tf.storage.store import CONNECTIONS, ConflictError, Stored
 from ganad_tf.storage.units import RECORDS, Content, Record, concerns, in_order, is_last
 
 logger = logging.getLogger(__name__)
 
 TRIES = 8  # to open a unit, or to write a file that others write too
-CONNECTIONS = 8
 
 States = Mapping[str, tuple[int, int]]
 

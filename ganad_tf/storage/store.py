@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+CONNECTIONS = 8  # at the same time, of one directory
 PART_BYTES = 2**26  # of a multipart upload
 LONGEST_PAUSE_SECONDS = 20.0
 PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs"}

@@ -54,12 +54,12 @@ def predict(
     if artifact.machines and machine is None:
         raise InputError(f"--machine: expected a machine of the fleet {artifact.directory}. Received: none.")
     healthy = artifact.healthy() if explain else None
-    score = partial(artifact.score, machine=machine) if artifact.machines else artifact.score
+    score = partial(artifact.score, false_alarms=false_alarms, machine=machine)
     for clip in excerpts(paths, artifact.audio):
         if isinstance(clip, DataError):
             yield clip
         else:
-            yield _predict_one(artifact, score, clip, healthy, false_alarms, machine_id)
+            yield _predict_one(artifact, score, clip, healthy, machine_id)
 
 
 def _predict_one(
@@ -67,7 +67,6 @@ def _predict_one(
     score: Callable[..., dict[str, np.ndarray]],
     clip: Excerpt,
     healthy: Healthy | None,
-    false_alarms: float | None,
     machine_id: str | None,
 ) -> Prediction | DataError:
     try:
@@ -81,7 +80,7 @@ def _predict_one(
                 longest_seconds=artifact.longest_seconds,
                 span=clip.span,
             )
-            outputs = score(memory.as_tensor(waveform), false_alarms, machine_id)
+            outputs = score(memory.as_tensor(waveform), machine_id=machine_id)
             prediction = Prediction.from_outputs(clip, outputs)
             if healthy is None or not prediction.is_anomaly:
                 return prediction if healthy is None else prediction.explained(())
