@@ -17,11 +17,15 @@ class ThresholdError(DataError):
     """The training scores determine no threshold, as those of a single clip; scores, AUC and pAUC need none."""
 
 
-class WriteError(DataError):
+class HaltError(DataError):
+    """Something all further work needs has failed, so the command ends; no recording or machine type is at fault."""
+
+
+class WriteError(HaltError):
     """A file or directory can't be written, as on a full disk; further writes there would fail too."""
 
 
-class StorageError(DataError):
+class StorageError(HaltError):
     """An object store can't be read or written, also after several attempts; no file of it is at fault."""
 
 

@@ -11,6 +11,7 @@ from ganad_tf import config as configuration
 from ganad_tf.cache.manifest import Entry
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config.sections import Scorer
+from ganad_tf.engine.driver import HereWorkers
 from ganad_tf.errors import DataError
 from ganad_tf.results import score_files
 from ganad_tf.results.directory import MachineResults
@@ -145,8 +146,9 @@ def test_siblings_make_no_scale_of_a_trained_system(tmp_path):
     config = configuration.from_mapping(settings, source="test")
     run = MachineRun(config, Listing("fan", tmp_path / "dev", tuple(sorted(clips))), "dev")
     stages.prepare_all([run], ("train", "test"))
-    stages.train_all([run])
-    stages.score_all([run])
+    units = stages.train_units([run])
+    units += stages.score_units([run], fresh=False, command="", after=units)
+    assert stages.on_workers(units, HereWorkers()) == {}
     files = MachineResults.of(run)
     for rows in (score_files.read_scores(files.train_scores), score_files.read_calibration(files.calibration_scores)):
         assert len(rows) == 20

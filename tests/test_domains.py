@@ -15,6 +15,7 @@ from test_tools import run
 from ganad_tf import config as configuration
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config.sections import Scorer
+from ganad_tf.engine.driver import HereWorkers
 from ganad_tf.errors import DataError
 from ganad_tf.results import evaluate, score_files
 from ganad_tf.results.directory import MachineResults
@@ -231,8 +232,9 @@ def test_a_system_of_two_domains_is_trained_scored_and_exported(two_domains, tmp
     monkeypatch.chdir(tmp_path)
     stages.check([two_domains])
     stages.prepare_all([two_domains], ("train", "test"))
-    stages.train_all([two_domains])
-    stages.score_all([two_domains])
+    units = stages.train_units([two_domains])
+    units += stages.score_units([two_domains], fresh=False, command="", after=units)
+    assert stages.on_workers(units, HereWorkers()) == {}
     (result,) = evaluate.results_of([two_domains])
     assert result.auc > 0.95
     assert "no decisions" not in caplog.text

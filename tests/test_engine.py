@@ -21,7 +21,7 @@ from ganad_tf.engine import driver, versions
 from ganad_tf.engine.driver import HereWorkers
 from ganad_tf.engine.failures import Failures
 from ganad_tf.engine.units import Unit, patiently, recorded_log
-from ganad_tf.errors import ConfigError, DataError, MemoryShortageError, StageInterrupt, WriteError
+from ganad_tf.errors import ConfigError, DataError, MemoryShortageError, StageInterrupt, StorageError, WriteError
 from ganad_tf.files import lock
 from ganad_tf.run import MachineRun
 
@@ -68,11 +68,12 @@ def test_a_failing_machine_type_stops_no_other_and_is_named():
         driver.refuse({"": DataError("Foreign."), "fan": DataError("Broken.")}, 3)
 
 
-def test_a_full_disk_and_a_bug_are_no_failures_of_a_machine_type():
-    diary = Diary(train_fan=WriteError("Can't write."))
-    with pytest.raises(WriteError):
-        driver.run([diary.unit("train", "fan"), diary.unit("train", "pump")], HereWorkers())
-    assert diary.done == ["train_fan"]
+def test_a_full_disk_a_lost_store_and_a_bug_are_no_failures_of_a_machine_type():
+    for error in (WriteError("Can't write."), StorageError("s3://plant can't be read in 6 attempts.")):
+        diary = Diary(train_fan=error)
+        with pytest.raises(type(error)):
+            driver.run([diary.unit("train", "fan"), diary.unit("train", "pump")], HereWorkers())
+        assert diary.done == ["train_fan"]
     with pytest.raises(ZeroDivisionError):
         driver.run([Diary(train_fan=ZeroDivisionError()).unit("train", "fan")], HereWorkers())
 

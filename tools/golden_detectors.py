@@ -59,6 +59,7 @@ def train(directory: Path, name: str) -> Path:
     from ganad_tf import datasets
     from ganad_tf.cli import stages
     from ganad_tf.datasets import synthetic
+    from ganad_tf.engine import driver
     from ganad_tf.models import DETECTORS
     from ganad_tf.run import machine_runs
     from ganad_tf.scoring.model_directory import ModelDirectory
@@ -83,7 +84,7 @@ def train(directory: Path, name: str) -> Path:
     synthetic.write(config.data_directory("dev"), config.dataset.synthetic)
     runs = machine_runs(config, datasets.list_clips(config, "dev", ["fan"]), "dev")
     stages.prepare_all(runs, ("train",))
-    stages.train_all(runs)
+    driver.refuse(stages.on_workers(stages.train_units(runs), driver.HereWorkers()), len(runs))
     return ModelDirectory.of(runs[0]).detector
 
 

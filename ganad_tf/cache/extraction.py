@@ -14,7 +14,7 @@ from ganad_tf.audio import augment, lengths, sound_checks
 from ganad_tf.audio.sound_checks import Examination, SoundCheck
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
-from ganad_tf.errors import DataError, MemoryShortageError, StorageError
+from ganad_tf.errors import DataError, HaltError, MemoryShortageError
 from ganad_tf.features import AnySpectra, ClipEncoder, feature_layer, fewest_samples, memory
 from ganad_tf.recording_check import statistics
 from ganad_tf.storage import placeholders
@@ -22,7 +22,7 @@ from ganad_tf.storage import placeholders
 THREADS = (os.cpu_count() or 1) + 1  # one more than cores, because one may wait for its file
 AHEAD = 64  # clips prefetched while a shard is written
 LONG = 2**21  # samples, counted over all channels; up to this length (8 MB in float32) each thread may hold one clip
-NOT_THE_CLIPS_FAULT = (MemoryShortageError, StorageError)
+NOT_THE_CLIPS_FAULT = (MemoryShortageError, HaltError)
 
 LogMels = Iterator[tuple[Clip, np.ndarray | DataError]]
 

@@ -11,7 +11,7 @@ from ganad_tf.cli import sending, terminal
 from ganad_tf.engine import driver
 from ganad_tf.engine.driver import Workers
 from ganad_tf.engine.units import Unit
-from ganad_tf.errors import GanadError, StorageError, WriteError
+from ganad_tf.errors import GanadError, HaltError
 from ganad_tf.run import MachineRun
 
 CACHES_AT_ONCE = 200  # each is locked by an open file meanwhile
@@ -42,7 +42,7 @@ class Caching:
         """Goes on to the next clips that are missing, or to the end.
 
         Raises:
-          WriteError: If a file can't be written.
+          HaltError: If a file can't be written, or an object store can't be used.
         """
         assert self.steps is not None
         self.missing = None
@@ -50,7 +50,7 @@ class Caching:
             self.missing = next(self.steps)
         except StopIteration as end:
             self.result = end.value
-        except (StorageError, WriteError):
+        except HaltError:
             raise
         except GanadError as error:
             self.error = error
@@ -69,7 +69,7 @@ class Caching:
             sending.fetch_blocks(self.missing.block)
             self.missing.take_over(finished)
             sending.remove_blocks(self.missing.block)
-        except (StorageError, WriteError):
+        except HaltError:
             raise
         except GanadError as error:
             self.error = error
@@ -84,7 +84,7 @@ def prepare_in_blocks(caches: Sequence[Caching], workers: Workers, *, fresh: boo
       fresh: Whether all clips are read again.
 
     Raises:
-      WriteError: If a file can't be written.
+      HaltError: If a file can't be written, or an object store can't be used.
     """
     for begin in range(0, len(caches), CACHES_AT_ONCE):
         together = caches[begin : begin + CACHES_AT_ONCE]

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ from ganad_tf.cli import sending, terminal
 from ganad_tf.cli.preparing import Caching, prepare_in_blocks
 from ganad_tf.config.sections import Fit
 from ganad_tf.engine import driver
-from ganad_tf.engine.driver import HereWorkers, Workers
+from ganad_tf.engine.driver import Workers
 from ganad_tf.engine.units import Unit
-from ganad_tf.errors import DataError, GanadError, StageInterrupt, StorageError, WriteError
+from ganad_tf.errors import DataError, GanadError, HaltError, StageInterrupt
 from ganad_tf.files import checksummed
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.fit import check_clip_count
@@ -75,7 +75,7 @@ def prepare_each(
       Errors by machine type; that of files that belong to none has an empty name.
 
     Raises:
-      WriteError: If a file can't be written.
+      HaltError: If a file can't be written, or an object store can't be used.
     """
     errors: dict[str, Exception] = {}
     try:
@@ -119,7 +119,7 @@ def _prepare_here(cache: Caching, *, fresh: bool) -> None:
     try:
         with _preparing(cache.run, cache.split), terminal.bar(f"{cache.title} {cache.split}") as bar:
             cache.result = prepare_cache(cache.run, cache.split, progress=bar, fresh=fresh)
-    except (StorageError, WriteError):
+    except HaltError:
         raise
     except DataError as error:
         cache.error = error
@@ -134,21 +134,8 @@ def _log_prepared(cache: Caching, done: PreparationResult) -> None:
     logger.info("%s %s: %d clips prepared, %d kept, %d dropped, %d left out", cache.title, cache.split, *counts)
 
 
-def train_all(runs: Sequence[MachineRun], *, fresh: bool = False) -> None:
-    """Trains a detector for each machine type that has training clips; evaluation data need none.
-
-    Resumes interrupted trainings and keeps existing detectors, unless `fresh`. A machine type that fails does not stop
-    the others.
-
-    Raises:
-      DataError: If a machine type of the development data has no training clips.
-      GanadError: If a training fails.
-    """
-    driver.refuse(driver.failures(driver.run(train_units(runs, fresh=fresh), HereWorkers())), n_machines(runs))
-
-
 def train_units(runs: Sequence[MachineRun], *, fresh: bool = False) -> list[Unit]:
-    """One unit per system that is to be trained.
+    """One unit per system that is to be trained; evaluation data need none where they have no training clips.
 
     Raises:
       DataError: If a machine type of the development data has no training clips.
@@ -205,19 +192,6 @@ def show_training(fit: Fit, label: str) -> AbstractContextManager[tuple[Any, ...
     return terminal.epochs(fit, label)
 
 
-def score_all(runs: Sequence[MachineRun], *, fresh: bool = False, command: str = "") -> None:
-    """Scores the test clips of each machine type; resumes interrupted scorings, unless `fresh`.
-
-    Raises:
-      GanadError: If there is no detector, clips can't be used, or a scoring fails.
-    """
-    for run in runs:
-        find_detector(run)  # fail early, before clips are read
-    prepare_all(runs, ("test",))
-    units = score_units(runs, fresh=fresh, command=command)
-    driver.refuse(driver.failures(driver.run(units, HereWorkers())), n_machines(runs))
-
-
 def score_units(runs: Sequence[MachineRun], *, fresh: bool, command: str, after: Sequence[Unit] = ()) -> list[Unit]:
     """One unit per system that is to be scored; it needs that of `after` which trains the system."""
     trainings = {unit.name: unit.key for unit in after}
@@ -252,18 +226,12 @@ def without_detector(runs: Sequence[MachineRun]) -> dict[str, Exception]:
 
 def on_workers(units: Sequence[Unit], workers: Workers) -> dict[str, Exception]:
     """Runs units and returns errors by machine type."""
-    show = terminal.units() if workers.are_elsewhere else nullcontext(lambda _: None)
-    with show as shown:
-        if not workers.are_elsewhere:
-            return driver.failures(driver.run(units, workers, shown))
-        outcomes = driver.run(sending.sent(units), workers, shown)
+    if not workers.are_elsewhere:
+        return driver.failures(driver.run(units, workers))
+    with terminal.units() as show:
+        outcomes = driver.run(sending.sent(units), workers, show)
     sending.fetch_scores(units)
     return driver.failures(outcomes)
-
-
-def n_machines(runs: Sequence[MachineRun]) -> int:
-    """Number of machine types."""
-    return len({run.machine for run in runs})
 
 
 def _needs(trainings: Mapping[str, str], run: MachineRun) -> tuple[str, ...]:

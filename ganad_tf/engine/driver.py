@@ -67,7 +67,7 @@ def run(units: Sequence[Unit], workers: Workers, show: Show = lambda _: None) ->
       Outcomes by key; a unit that needs a failed one has none.
 
     Raises:
-      WriteError: If a file can't be written; no further unit is begun.
+      HaltError: If further units would fail too; none is begun.
       StageInterrupt: After Ctrl-C; names what was going on.
       ValueError: If units need one another in a circle, or one that is not among them.
     """

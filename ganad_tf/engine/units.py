@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ganad_tf.errors import GanadError, StorageError, WriteError
+from ganad_tf.errors import GanadError, HaltError
 from ganad_tf.files import lock
 
 PACKAGE = "ganad_tf"  # whose messages are carried from a worker to the command
@@ -70,13 +70,13 @@ def run_unit(unit: Unit) -> Outcome:
       The outcome; an error that a user can fix is its `error`.
 
     Raises:
-      WriteError: If a file can't be written, because further units would fail too.
+      HaltError: If further units would fail too.
     """
     begin = time.monotonic()
     value, error = None, None
     try:
         value = unit.work(*unit.arguments)
-    except (StorageError, WriteError):
+    except HaltError:
         raise
     except GanadError as failure:
         error = failure

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from ganad_tf.errors import WriteError
+from ganad_tf.errors import HaltError
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.model_directory import ModelDirectory
 from ganad_tf.search.objectives import too_few_clips, val_loss
@@ -44,14 +44,14 @@ def go_on(laboratory: Laboratory, record: Record, epochs: int) -> Record:
     """Trains a trial up to a number of epochs and returns its record with the validation loss there.
 
     Raises:
-      WriteError: If a file can't be written.
+      HaltError: If a file can't be written, or an object store can't be used.
     """
     begin = time.monotonic()
     try:
         run = laboratory.run_with(record.parameters, record.seed)
         laboratory.prepare(run)
         loss = _loss_after(run, laboratory, epochs)
-    except WriteError:
+    except HaltError:
         raise
     except FAILURES as error:
         seconds = record.seconds + time.monotonic() - begin

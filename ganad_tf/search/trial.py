@@ -13,7 +13,7 @@ from ganad_tf import datasets
 from ganad_tf.cache.prepare import prepare_cache
 from ganad_tf.config import Config, from_mapping
 from ganad_tf.config.sections import TensorBoard
-from ganad_tf.errors import ConfigError, DataError, GanadError, WriteError
+from ganad_tf.errors import ConfigError, DataError, GanadError, HaltError
 from ganad_tf.files import checksummed
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.fit import check_clip_count
@@ -73,14 +73,14 @@ class Laboratory:
         """Runs a trial, or goes on with one that was interrupted.
 
         Raises:
-          WriteError: If a file can't be written.
+          HaltError: If a file can't be written, or an object store can't be used.
         """
         begin = time.monotonic()
         try:
             run = self.run_with(parameters, seed)
             self.prepare(run)
             values = measure(run, self.objectives, self.show)
-        except WriteError:
+        except HaltError:
             raise
         except FAILURES as error:
             seconds = time.monotonic() - begin
