@@ -48,6 +48,18 @@ def settings(tmp_path, worker="w", **changes) -> Storage:
     return Storage(str(tmp_path / worker), **given)
 
 
+def test_a_process_that_changes_its_environment_asks_the_other_server(server, url, tmp_path, monkeypatch):
+    """As in a notebook, where the endpoint is set after a first attempt."""
+    name = f"{url}/settings.json"
+    Store(url, settings(tmp_path)).write(name, b"{}", None)
+    with object_store() as (other, environment):
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        del server.requests[:]
+        assert Store(url, settings(tmp_path)).info(name)
+        assert (len(other.requests), server.requests) == (1, [])
+
+
 def image(tmp_path, url, worker="w", kind="model_directory", files=(), **changes) -> Folder:
     """A worker's image of a directory, with files in it."""
     chosen = settings(tmp_path, worker, **changes)

@@ -41,6 +41,8 @@ _OF_LIBRARIES = (
     ("azure.core.exceptions", "AzureError"),
 )
 _CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound")
+# Names of the environment variables that hold endpoints and credentials begin with these.
+_VARIABLES = ("AWS_", "AZURE_", "FSSPEC_", "GCSFS_", "GOOGLE_")
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
 
 
@@ -78,7 +80,8 @@ class Store:
     def __init__(self, url: str, settings: Storage, part_bytes: int = PART_BYTES) -> None:
         self.scheme = url.partition("://")[0]
         self._settings, self._part_bytes = settings, part_bytes
-        self._fs = _file_system(self.scheme, settings.timeout_seconds, os.getpid())
+        variables = tuple(sorted(pair for pair in os.environ.items() if pair[0].startswith(_VARIABLES)))
+        self._fs = _file_system(self.scheme, settings.timeout_seconds, os.getpid(), variables)
 
     def find(self, url: str) -> dict[str, Stored]:
         """Lists the objects below a folder in one scan, by path relative to it; empty if there are none.
@@ -249,9 +252,12 @@ class Store:
 
 
 @functools.lru_cache(maxsize=8)
-def _file_system(scheme: str, timeout_seconds: float, process: int) -> Any:
-    """The file system of a scheme, for one process: its event loop does not outlive a fork."""
-    del process
+def _file_system(scheme: str, timeout_seconds: float, process: int, variables: tuple[tuple[str, str], ...]) -> Any:
+    """The file system of a scheme, for one process and one environment.
+
+    Its event loop does not outlive a fork, and it reads endpoint and credentials once, when it is made.
+    """
+    del process, variables
     try:
         fsspec = importlib.import_module("fsspec")
         if scheme in _S3:
