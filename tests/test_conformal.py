@@ -232,6 +232,27 @@ def test_calibration_scores_are_those_of_detectors_that_have_not_seen_the_clip(f
     assert computed == pytest.approx(expected, rel=1e-3)
 
 
+def test_calibration_scores_of_a_version_that_counted_clips_are_made_again_without_a_training(tmp_path, ganad):
+    for recording in range(8):
+        for piece in range(2):
+            sound = tone(seed=recording, noise=0.01 + 0.001 * recording + 0.0001 * piece)
+            write_wav(tmp_path / "my_fan" / "normal" / f"rec{recording}_{piece:02}.wav", sound)
+    (tmp_path / "fan.yaml").write_text(FAN.replace("0.1", "0.3"))
+    for verb in ("prepare", "train"):
+        ganad(verb, "fan.yaml", cwd=tmp_path)
+    (scores,) = (tmp_path / "model").rglob("calibration-*/scores.csv")
+    content, record = scores.read_text(), scores.with_name("calibration.json")
+    assert all(line.split(",")[2].startswith("rec") for line in content.splitlines())
+    as_before = record.read_text()
+    record.write_text(as_before.replace("-by-recording", ""))
+    scores.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in content.splitlines()))
+    (weights,) = (tmp_path / "model").rglob("detector.keras")
+    trained = weights.stat().st_mtime_ns
+    ganad("train", "fan.yaml", cwd=tmp_path)
+    assert (scores.read_text(), record.read_text()) == (content, as_before)
+    assert weights.stat().st_mtime_ns == trained
+
+
 @pytest.mark.slow
 def test_the_exported_model_gives_p_values(fan, ganad):
     ganad("export", "fan.yaml", "--name", "fan", cwd=fan)

@@ -267,6 +267,11 @@ def test_false_alarms_are_counted(tmp_path):
     name, machine_id, count, rate, _, alarms, *_, detected = line.split()
     assert (name, machine_id, count, rate) == ("fan", "00", "10", "0.1")
     assert 0 <= float(alarms) <= 100 and 0 <= float(detected) <= 100
+    cut = [*chosen[:3], 9, *chosen[4:-1], "audio={clip_seconds: 0.5}"]
+    printed = run("false_alarms.py", ROOT / "yaml" / "spectrum_density.yaml", *cut, cwd=tmp_path)
+    lines = [line.split() for line in printed.splitlines() if line.startswith("fan")]
+    rates = {(method, line[3]) for line in lines for method in ("conformal", "per") if method in line}
+    assert rates == {("conformal", "0.1"), ("per", "0.1")}  # nine recordings, eighteen clips
 
 
 def test_false_alarms_of_few_recordings_are_simulated(monkeypatch, capsys):

@@ -10,7 +10,8 @@ clips' vectors are computed once; with one, every fold of every repetition is tr
 and `conformal` are the two methods, `confident` is `conformal` with `confidence: 0.95`, whose column `broken` has the
 share of repetitions with more false alarms than asked for. With `--selected`, each repetition first selects the scorer
 among those of `selection.scorers` by the clips that it calibrates on, as `ganad run FOLDER` does; without a network
-only. Labels choose nothing: they are only counted.
+only. Labels choose nothing: they are only counted. Where clips belong to recordings, `--clips` counts recordings, which
+are drawn with all their clips, and `per clip` is `conformal` as if each clip were a recording.
 
 With `--recordings K N` no clip is read: scores of K recordings, cut into N clips each, are drawn from a normal
 distribution, in which recordings vary `SPREAD` times as much as the clips of one. The table has the false alarms among
@@ -50,7 +51,7 @@ def main() -> int:
     parser.add_argument("--recordings", type=int, nargs=2, action="append", default=[], metavar=("K", "N"))
     parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="asked for, with --recordings")
     parser.add_argument("--machine", nargs="+", default=[])
-    parser.add_argument("--clips", type=int, nargs="+", default=[20, 60, 250])
+    parser.add_argument("--clips", type=int, nargs="+", default=[20, 60, 250], help="or recordings that were cut")
     parser.add_argument("--repetitions", type=int)
     parser.add_argument("--selected", action="store_true", help="select the scorer in each repetition")
     parser.add_argument("--set", nargs="+", default=[], metavar="key=value")
@@ -69,11 +70,12 @@ def _print_measured(options: argparse.Namespace) -> None:
     terminal.import_tensorflow()
     from scorer_selection import PooledClips
 
-    from ganad_tf import datasets
+    from ganad_tf import datasets, runtime
     from ganad_tf.cache.directory import Cache
     from ganad_tf.cache.prepare import prepare_cache
     from ganad_tf.run import machine_runs
 
+    runtime.deterministic()
     config = configuration.load(options.config, options.set)
     if config.dataset.name == "synthetic":
         from ganad_tf.datasets import synthetic
@@ -133,39 +135,41 @@ def _rates(
 
     splits = [Cache(run, split).current().entries for split in ("train", "test")]
     entries = [entry for split in splits for entry in split if entry.clip.machine_id == machine_id]
-    normal = [entry for entry in entries if entry.clip.label == 0]
-    if pooled is None:
-        normal = [entry for entry in normal if entry.clip.split == "train"]
+    normal = [entry for entry in entries if entry.clip.label == 0 and (pooled or entry.clip.split == "train")]
+    recordings = list(dict.fromkeys(entry.clip.recording for entry in normal))
     anomalies = [entry for entry in entries if entry.clip.label == 1] if pooled else []
     rates: dict[tuple[float, str], list[tuple[float, float]]] = {}
-    for repetition in range(options.repetitions if count < len(normal) else 0):
-        order = np.random.default_rng((repetition, count)).permutation(len(normal))
-        training, others = ([normal[index] for index in part] for part in (order[:count], order[count:]))
-        training = sorted(training, key=lambda entry: entry.clip.file)
+    for repetition in range(options.repetitions if count < len(recordings) else 0):
+        order = np.random.default_rng((repetition, count)).permutation(len(recordings))
+        drawn = {recordings[index] for index in order[:count]}
+        training = [entry for entry in normal if entry.clip.recording in drawn]
+        training.sort(key=lambda entry: entry.clip.key)
+        others = [entry for entry in normal if entry.clip.recording not in drawn]
         scored = [*others, *anomalies]
         scorer, seed = run.config.scorer, repetition
         made = folds(training, scorer.folds, scorer.block, seed)
-        limits = {}
+        limits, names = {}, [entry.clip.recording for entry in training]
         if pooled:
             scorer = pooled.select(training, seed) if options.selected else scorer
             arrays = [pooled.vectors(scorer, part) for part in (training, scored)]
             limits["gamma"] = densities.cross_validated_scores(arrays[0], scorer, seed)
         else:
             limits["conformal"] = np.concatenate([_trained(run, fold.training, fold)[0] for fold in made])
+            names = [entry.clip.recording for fold in made for entry in fold.held_out]
             arrays = _trained(run, training, Fold(tuple(training), tuple(scored)))[1:]
-        masks = [np.isin(range(count), [training.index(entry) for entry in fold.held_out]) for fold in made]
+        masks = [np.isin(range(len(training)), [training.index(entry) for entry in fold.held_out]) for fold in made]
         density, held_out_scores = compound_densities.fit_averaged(arrays[0], masks, scorer, seed)
         limits.setdefault("conformal", held_out_scores)
         tested = densities.score_in_chunks(density, arrays[1])
-        for rate, method, limit in _limits(limits):
+        for rate, method, limit in _limits(limits, names):
             above = tested > limit
             detected = above[len(others) :].mean() if anomalies else math.nan
             rates.setdefault((rate, method), []).append((float(above[: len(others)].mean()), float(detected)))
     return rates
 
 
-def _limits(scores: dict[str, np.ndarray]) -> list[tuple[float, str, float]]:
-    """Rate, method and threshold, where there are enough clips."""
+def _limits(scores: dict[str, np.ndarray], recordings: Sequence[str]) -> list[tuple[float, str, float]]:
+    """Rate, method and threshold, where there are enough recordings."""
     limits = []
     for rate in RATES:
         methods = {
@@ -173,11 +177,14 @@ def _limits(scores: dict[str, np.ndarray]) -> list[tuple[float, str, float]]:
             "conformal": Threshold("conformal", false_alarms=rate),
             "confident": Threshold("conformal", false_alarms=rate, confidence=CONFIDENCE),
         }
+        if len(set(recordings)) < len(recordings):
+            methods["per clip"] = methods["conformal"]
         for name, settings in methods.items():
             if settings.method not in scores:
                 continue
+            shared = () if name in ("gamma", "per clip") else recordings
             try:
-                limits.append((rate, name, thresholds.threshold(scores[settings.method].tolist(), settings)))
+                limits.append((rate, name, thresholds.threshold(scores[settings.method].tolist(), settings, shared)))
             except ThresholdError:
                 continue
     return limits
