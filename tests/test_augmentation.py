@@ -256,7 +256,8 @@ def test_mixtures_of_windows_whose_machine_ids_are_learned_are_refused():
 
 def copy_of(samples, seed=0, **settings):
     settings = WaveformAugmentation(copies=1, **settings)
-    return waveforms.changed(samples, settings, Audio(), np.random.default_rng(seed))
+    files = waveforms.background_files(settings.background) if settings.background else ()
+    return waveforms.changed(samples, settings, Audio(), np.random.default_rng(seed), backgrounds=files)
 
 
 def power_db(samples):
@@ -382,7 +383,8 @@ def test_a_background_without_recordings_is_refused_and_other_files_in_it_do_not
     write_wav(tmp_path / "hall.wav", stereo)
     settings = WaveformAugmentation(copies=1, background=str(tmp_path), background_snr_db=[0.0, 0.0])
     for seed in range(5):
-        added = waveforms.changed(tone(), settings, Audio(channel=1), np.random.default_rng(seed)) - tone()
+        rng, files = np.random.default_rng(seed), waveforms.background_files(str(tmp_path))
+        added = waveforms.changed(tone(), settings, Audio(channel=1), rng, backgrounds=files) - tone()
         assert np.abs(np.fft.rfft(added)).argmax() == pytest.approx(2000, abs=2)
 
 

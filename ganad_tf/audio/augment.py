@@ -4,6 +4,7 @@ Own code of few lines on librosa and SciPy, which are there anyway: each change 
 given, not from the state of a library, so that threads and interruptions change nothing.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import librosa
@@ -28,6 +29,7 @@ def changed(
     rng: np.random.Generator,
     *,
     fewest_samples: int = 1,
+    backgrounds: Sequence[Path] = (),
 ) -> np.ndarray:
     """A changed copy of a waveform.
 
@@ -37,6 +39,7 @@ def changed(
       audio: Settings by which background recordings are read too.
       rng: Source of the random numbers.
       fewest_samples: Length that a faster copy keeps, by repeating its beginning.
+      backgrounds: The `background_files`, if the settings have a folder of them.
 
     Returns:
       `[samples]` float32, of another length only by `speed`.
@@ -63,8 +66,7 @@ def changed(
     if settings.noise_snr_db:
         values = mixed(values, rng.normal(size=len(values)), drawn(settings.noise_snr_db))
     if settings.background:
-        files = background_files(settings.background)
-        stretch = drawn_stretch(files[rng.integers(len(files))], len(values), audio, rng)
+        stretch = drawn_stretch(backgrounds[rng.integers(len(backgrounds))], len(values), audio, rng)
         values = mixed(values, stretch, drawn(settings.background_snr_db))
     if settings.gain_db:
         values = values * 10 ** (rng.uniform(-settings.gain_db, settings.gain_db) / 20)

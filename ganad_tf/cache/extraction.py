@@ -75,7 +75,9 @@ class _Reader:
     def __init__(self, config: Config, directory: Path, examinations: dict[str, Examination]) -> None:
         self.config, self.directory, self._examinations = config, directory, examinations
         self.fewest = fewest_samples(config.feature)
-        self._checksum = functools.cache(sound_checks.checksum)  # many clips may be of one file
+        # Many clips may be of one file, and all copies have one folder of background recordings.
+        self._checksum = functools.cache(sound_checks.checksum)
+        self._background_files = functools.cache(augment.background_files)
 
     def path(self, clip: Clip) -> Path:
         """The file of a clip."""
@@ -94,7 +96,8 @@ class _Reader:
                 return samples
             rng = np.random.default_rng([self.config.seed, clip.copy, *clip.original.encode()])
             changes, of_clip = self.config.augmentation.waveform, settings.of_channel(clip.channel)
-            return augment.changed(samples, changes, of_clip, rng, fewest_samples=self.fewest)
+            files = self._background_files(changes.background) if changes.background else ()
+            return augment.changed(samples, changes, of_clip, rng, fewest_samples=self.fewest, backgrounds=files)
         finally:  # also for unusable files, to recognise them next time
             remarks = check.remarks(settings.of_channel(clip.channel))
             self._examinations[clip.key] = Examination(self._checksum(self.path(clip)), remarks)
