@@ -66,7 +66,7 @@ def changed(
     if settings.noise_snr_db:
         values = mixed(values, rng.normal(size=len(values)), drawn(settings.noise_snr_db))
     if settings.background:
-        stretch = drawn_stretch(backgrounds[rng.integers(len(backgrounds))], len(values), audio, rng)
+        stretch = drawn_stretch(backgrounds[int(rng.integers(len(backgrounds)))], len(values), audio, rng)
         values = mixed(values, stretch, drawn(settings.background_snr_db))
     if settings.gain_db:
         values = values * 10 ** (rng.uniform(-settings.gain_db, settings.gain_db) / 20)
