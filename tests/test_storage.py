@@ -430,3 +430,7 @@ def test_a_run_by_url_has_the_files_of_a_local_run(server, url, tmp_path, ganad)
         HOME=str(tmp_path),
     )
     assert len(line.stdout.splitlines()) == 7
+    systems = (f"{url}/result", f"seeds={url}/result,here/result")
+    table = ganad("compare", *systems, cwd=tmp_path, **environment, HOME=str(tmp_path)).stdout
+    seeds = {cells[1]: cells[4] for row in table.splitlines() if len(cells := [c.strip() for c in row.split("|")]) > 4}
+    assert (seeds["result"], seeds["seeds"]) == ("1", "2")

@@ -314,7 +314,7 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
         "systems",
         metavar="RESULT_DIR",
         nargs="+",
-        help="a result directory, or NAME=DIR,DIR,... for the seeds of one system",
+        help="a result directory or its URL, or NAME=DIR,DIR,... for the seeds of one system",
     )
     parser.add_argument(
         "--out", type=_path, default=Path("comparison"), metavar="DIR", help="output directory (default: ./comparison)"

@@ -235,7 +235,7 @@ def compare(options: argparse.Namespace) -> None:
     """Compare results with each other and with published ones, as tables and, optionally, as bars."""
     from ganad_tf.results import compare as comparison
 
-    systems = comparison.read_systems(options.systems)
+    systems = comparison.read_systems([remote.local_results(system) for system in options.systems])
     best = [comparison.best_system(systems)] if len(systems) > 1 else []
     rows = [*comparison.published_systems(), *systems, *best]
     print(f"{comparison.markdown(comparison.table(rows))}\n\n{comparison.NOTE}")
