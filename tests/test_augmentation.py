@@ -410,7 +410,7 @@ def test_the_effect_of_augmented_waveforms_is_measured_on_synthetic_machines(tmp
     words = [ROOT / "tools" / "augmentation.py", "out", "--machines", "valve", "--kinds", "background", "--size", "4"]
     words += ["--set", "fit.min_steps=0", "ensemble.members.ganomaly.fit.epochs=1", "dataset.synthetic.seconds=1"]
     words += ["dataset.synthetic.n_normal=2", "dataset.synthetic.n_anomaly=2", "scorer={density: mahalanobis}"]
-    words += ["ensemble.members.ganomaly.model.hidden=[8]", "machines={}"]
+    words += ["ensemble.members.ganomaly.model={name: SpectrumDensity}", "machines={}"]
     done = subprocess.run([sys.executable, *map(str, words)], cwd=tmp_path, capture_output=True, text=True, check=True)
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:]]
     assert [row[:2] for row in rows] == [["none", "1"], ["background", "1"]]
