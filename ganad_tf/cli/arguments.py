@@ -62,9 +62,9 @@ def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_experiment(
     parser: argparse.ArgumentParser, nargs: str | None = None, *, folder: bool = False, mode: str = "dev"
 ) -> None:
-    what = "one experiment; the challenge's baseline.yaml is one"
+    what = "settings of an experiment, such as the challenge's baseline.yaml"
     metavar = "CONFIG.yaml|FOLDER" if folder else "CONFIG.yaml"
-    what += "; or a folder of recordings, with the recommended settings" if folder else ""
+    what += "; or a folder of recordings, which gets the recommended settings" if folder else ""
     parser.add_argument("config", metavar=metavar, nargs=nargs, help=what)
     parser.set_defaults(mode=mode)
     modes = parser.add_mutually_exclusive_group()
@@ -90,9 +90,9 @@ def _add_download(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="print names and sizes of the files and download nothing")
     parser.add_argument("--keep", action="store_true", help="keep the archives after they are unpacked")
     origins = parser.add_mutually_exclusive_group()
-    mirror = "address in the place of https://zenodo.org, with the same paths"
+    mirror = "address to use instead of https://zenodo.org, with the same paths"
     origins.add_argument("--mirror", metavar="URL", help=mirror)
-    folder = "folder of files that are downloaded already, and of <record>.json if there is no network"
+    folder = "folder of files that you have downloaded, and of <record>.json if there is no network"
     origins.add_argument("--from", type=_path, dest="source", metavar="DIR", help=folder)
 
 
@@ -130,10 +130,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 def _add_stage(parser: argparse.ArgumentParser, *, folder: bool = False) -> None:
     _add_experiment(parser, folder=folder)
-    parser.add_argument("--fresh", action="store_true", help="start anew instead of reusing earlier work")
+    parser.add_argument("--fresh", action="store_true", help="start from the beginning instead of reusing earlier work")
     what = "run on a Ray cluster of which this machine is a node, or, with `local`, on all cores of this machine"
     parser.add_argument("--ray", metavar="local|HOST:PORT", help=what)
-    what = "only the machine types of which the same command has failed"
+    what = "only the machine types that failed when this command last ran"
     parser.add_argument("--only-failed", action="store_true", help=what)
 
 
@@ -147,9 +147,9 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     _add_experiment(parser)
     what = "name of the model, followed by _MACHINE if there are several (default: the configuration's name)"
     parser.add_argument("--name", help=what)
-    what = "one model of this name for all machines, which must be of one configuration"
+    what = "name of one model for all machines of the configuration"
     parser.add_argument("--fleet", metavar="NAME", help=what)
-    what = "machine to be replaced in the newest version of --fleet, without the models of the others"
+    what = "machine to replace in the newest version of --fleet; the models of the others are not needed"
     parser.add_argument("--replace", metavar="M", help=what)
     forms = ("savedmodel", "litert", "litert-int8", "onnx")
     batch = "clips per call, except for savedmodel (default: any number in onnx, 1 in litert)"
@@ -173,13 +173,13 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", metavar="WAV|DIR", nargs="+", help="recordings, and folders of them, also as URLs")
     what = "header to send to the URL, such as 'Authorization: Bearer ...'; may be repeated"
     parser.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", help=what)
-    what = "trusted certificates for the server's (default: the system's)"
+    what = "certificate authorities to trust (default: the system's)"
     parser.add_argument("--ca-cert", type=Path, metavar="FILE.pem", help=what)
     what = "say in words how each anomaly differs from the healthy machine; for a folder of `ganad export` only"
     parser.add_argument("--explain", action="store_true", help=what)
     what = "share of normal recordings that may be called anomalous (default: that of the export)"
     parser.add_argument("--false-alarms", type=_share, metavar="RATE", help=what)
-    what = "machine that the files are of, for models that need it (default: that in each file's name, as id_00)"
+    what = "machine ID of the files, for models that need it (default: from each file's name, such as id_00)"
     parser.add_argument("--machine-id", metavar="ID", help=what)
     forms = parser.add_mutually_exclusive_group()
     parser.set_defaults(form="table")
@@ -198,18 +198,18 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     what = "also serve TensorFlow Serving's gRPC API, such as on 8500; 0 for any free port (default: no gRPC)"
     parser.add_argument("--grpc-port", type=_port, metavar="PORT", help=what)
     parser.add_argument(
-        "--model-name", type=_model_name, metavar="NAME", help="if DIR is one model's: serve it under this name"
+        "--model-name", type=_model_name, metavar="NAME", help="name of the model, if DIR is the folder of a single one"
     )
     policy = "versions to serve: all, latest:N or specific:N,N (default: all; the newest is loaded, others on demand)"
     parser.add_argument("--versions", type=_policy, default="all", metavar="POLICY", help=policy)
-    most = "most models in memory; the least recently used is unloaded (default: 200)"
+    most = "maximum number of models in memory; the least recently used is unloaded (default: 200)"
     parser.add_argument("--loaded", type=_count, default=200, metavar="N", help=most)
     parser.add_argument(
         "--poll",
         type=_positive,
         default=2.0,
         metavar="SECONDS",
-        help="interval of looking for new versions (default: 2)",
+        help="interval between checks for new versions (default: 2)",
     )
     parser.add_argument(
         "--log-format", choices=("text", "json"), default="text", help="format of the log (default: text)"

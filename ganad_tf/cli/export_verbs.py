@@ -80,7 +80,7 @@ def _export_fleet(runs: Sequence[MachineRun], options: argparse.Namespace) -> Pa
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Score files, and the recordings in folders, by an exported model, in this process or on a server."""
+    """Score recordings, as files or folders, with an exported model, in this process or on a server."""
     given = [remote.local_path(location) for location in options.files]
     files, empty = _recordings(given)
     is_url = options.model.startswith((*http_client.SCHEMES, *_GRPC))

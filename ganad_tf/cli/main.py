@@ -71,7 +71,7 @@ def main(command_line: Sequence[str] | None = None) -> int:
 
 
 def download(options: argparse.Namespace) -> None:
-    """Download a public data set, verify and unpack it; a second run goes on, or has nothing to do."""
+    """Download a public data set, verify and unpack it; run again, it continues where it stopped."""
     from ganad_tf.cli import downloading
 
     downloading.download(options)
@@ -159,7 +159,7 @@ def select(options: argparse.Namespace) -> None:
 
 
 def search(options: argparse.Namespace) -> None:
-    """Search settings for each machine type: try those of the section `search`, and rank them."""
+    """Search settings for each machine type: try combinations of those in the section `search`, and rank them."""
     if wide.nothing_failed(options):
         return
     if options.mode == "eval":
@@ -202,7 +202,7 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def submission(options: argparse.Namespace) -> None:
-    """Write a folder of the evaluation data's scores and decisions for the challenge, with its meta file."""
+    """Write the challenge's submission: scores and decisions of the evaluation data, with a meta file."""
     from ganad_tf.results import submission as package
 
     package.check_label(options.label)
@@ -220,7 +220,7 @@ def submission(options: argparse.Namespace) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Run all stages: prepare, train, score and, if there are labels, evaluate; of a folder also report and export."""
+    """Run all stages: prepare, train, score and, if there are labels, evaluate; for a folder, report and export too."""
     if Path(options.config).is_dir():
         folders.run(options)
         return
@@ -232,7 +232,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Compare results with each other and with published ones, as tables and, optionally, as bars."""
+    """Compare results with each other and with published ones, in tables and, optionally, a bar chart."""
     from ganad_tf.results import compare as comparison
 
     systems = comparison.read_systems([remote.local_results(system) for system in options.systems])

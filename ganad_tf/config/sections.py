@@ -350,8 +350,8 @@ class RecordingCheck:
     """`recording_check`: whether a clip whose recording conditions are not those of training gets a reason, no score.
 
     Attributes:
-      enabled: None for all layouts but that of the challenge, which wants a score for each clip, and imported log-mels,
-        which have no recordings.
+      enabled: None for on, except for public data sets, whose benchmarks want a score for each clip, and imported
+        log-mels, which have no recordings.
     """
 
     enabled: bool | None = None
