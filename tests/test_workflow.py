@@ -325,6 +325,7 @@ def test_a_full_disk_is_one_sentence(finished):
     ("arguments", "message"),
     [
         (["list", "nowhere.yaml"], "Can't read the configuration nowhere.yaml"),
+        (["run", "my_fam"], "a folder of recordings. Received: my_fam, which does not exist."),
         (["list", "baseline.yaml", "--set", "fit.epoch=3"], "unknown key `fit.epoch`; did you mean `epochs`?"),
         (["list", "baseline.yaml", "--set", "dev_directory=nowhere"], "Expected a folder of recordings in nowhere"),
         (["list", "baseline.yaml", "--machine", "fam"], "did you mean `fan`?"),

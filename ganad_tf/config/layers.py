@@ -218,6 +218,11 @@ def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
             "writes a YAML file for the other verbs."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, FileNotFoundError) and not Path(path).suffix:  # perhaps a folder's name with a slip
+            raise ConfigError(
+                "Expected a YAML file or, for `ganad run` and `ganad list`, a folder of recordings. "
+                f"Received: {path}, which does not exist."
+            ) from error
         raise ConfigError(
             f"Can't read the configuration {path}: {getattr(error, 'strerror', None) or error}."
         ) from error
