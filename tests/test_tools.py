@@ -39,6 +39,7 @@ RUN_BY = {
     "gpu_training.py": "test_training_is_measured_on_whatever_device_there_is",
     "golden_detectors.py": "test_a_golden_is_packed_once",
     "import_logmel.py": "test_log_mels_are_imported_and_evidence_is_found_in_them",
+    "listing.py": "test_listings_of_many_clips_are_measured",
     "long_clips.py": "tests/test_long_clips.py::test_memory_for_long_clips_is_bounded",
     "measure.py": "test_what_was_measured_becomes_tables",
     "networks.py": "test_networks_are_compared_with_none",
@@ -385,6 +386,16 @@ def test_an_exported_model_stands_a_second_of_load(tmp_path):
     assert rows["in process, batch 32: clips/s"] > 0
     assert rows["HTTP, 8 clients: answers by status"].keys() == {"200"}
     assert rows["HTTP, the next one after the crowd: status, ms"][0] == 200
+
+
+@pytest.mark.slow
+def test_listings_of_many_clips_are_measured(tmp_path):
+    (row,) = run("listing.py", "out", "--clips", "3", cwd=tmp_path).splitlines()[2:]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[0] == "3"
+    assert all(float(cell.split()[0]) >= 0 for cell in cells[1:])
+    assert float(cells[-1].split()[0]) > 0  # a manifest: all steps before it were taken
+    assert (tmp_path / "out/3/cache/dev/machine0/train/manifest.json").exists()
 
 
 def test_start_runs_a_command_where_everything_is_installed(tmp_path):
