@@ -1,6 +1,8 @@
 """Shards of log-mels: what was appended is read, whatever happens to the file is noticed."""
 
 import dataclasses
+import json
+import math
 import os
 import signal
 
@@ -10,7 +12,9 @@ import tensorflow as tf
 from processes import forked
 
 from ganad_tf.cache import manifest, records
+from ganad_tf.cache import sums as exact
 from ganad_tf.cache.manifest import Manifest
+from ganad_tf.cache.sums import RunningStatistics
 from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError
 
@@ -30,7 +34,7 @@ LOG_MELS = [
 @pytest.fixture
 def cache(tmp_path):
     """A complete cache of two shards: its folder and its manifest."""
-    sums = records.RunningStatistics()
+    sums = RunningStatistics()
     current = records.append(tmp_path, Manifest("f", {}, ""), LOG_MELS[:2], sums)
     current = records.append(tmp_path, current, LOG_MELS[2:], sums)
     return tmp_path, records.finish(tmp_path, current, sums)
@@ -50,9 +54,9 @@ def test_log_mels_are_read_as_they_were_appended(cache):
 
 def test_statistics_are_numpys_and_stay_right_of_pieces(cache, monkeypatch):
     spectra = np.concatenate([log_mel for _, log_mel in LOG_MELS]).astype(np.float64)
-    for at_once in (records.SPECTRA_AT_ONCE, 3):
-        monkeypatch.setattr(records, "SPECTRA_AT_ONCE", at_once)
-        sums = records.RunningStatistics()
+    for at_once in (exact.SPECTRA_AT_ONCE, 3):
+        monkeypatch.setattr(exact, "SPECTRA_AT_ONCE", at_once)
+        sums = RunningStatistics()
         for _, log_mel in LOG_MELS:
             sums.add(log_mel)
         statistics = sums.statistics()
@@ -60,6 +64,29 @@ def test_statistics_are_numpys_and_stay_right_of_pieces(cache, monkeypatch):
         np.testing.assert_allclose(statistics.mean, spectra.mean(axis=0), rtol=1e-12)
         np.testing.assert_allclose(statistics.std, spectra.std(axis=0), rtol=1e-9)
     assert cache[1].statistics == statistics or np.allclose(cache[1].statistics.std, statistics.std)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_statistics_are_the_same_to_the_last_bit_whatever_the_order_and_the_parts(seed):
+    """Of values of very different sizes, whose float sums depend on the order."""
+    rng = np.random.default_rng(seed)
+    clips = [(rng.normal(size=[9, 4]) * 10.0 ** rng.integers(-5, 5)).astype(np.float32) for _ in range(40)]
+    of_clips = [float(clip[0, 0]) / 3 for clip in clips]
+    assert len({sum(rng.permutation(of_clips).tolist()) for _ in range(9)}) > 1
+    found = set()
+    for _ in range(5):
+        parts = [RunningStatistics() for _ in range(4)]
+        for number in rng.permutation(len(clips)):
+            parts[rng.integers(4)].add(clips[number])
+        whole = RunningStatistics()
+        for number in rng.permutation(4):
+            written = json.dumps(parts[number].to_json())
+            whole.merge(RunningStatistics.from_json(json.loads(written)))
+        found.add(whole.statistics())
+    (statistics,) = found
+    sums = [math.fsum(float(clip[:, band].astype(np.float64).sum()) for clip in clips) for band in range(4)]
+    assert statistics.mean == pytest.approx([total / 360 for total in sums], rel=1e-15)
+    assert statistics.std == pytest.approx(np.concatenate(clips).astype(np.float64).std(axis=0), rel=1e-12)
 
 
 def test_a_flipped_byte_anywhere_is_noticed(cache):
@@ -79,9 +106,7 @@ def test_a_shard_that_ends_too_early_and_one_of_other_clips_are_refused(cache):
     folder, complete = cache
     first, second = (folder / shard.file for shard in complete.shards)
     kept = first.read_bytes()
-    twin = records.append(
-        folder / "twin", Manifest("t", {}, ""), [(clip(7), LOG_MELS[2][1])], records.RunningStatistics()
-    )
+    twin = records.append(folder / "twin", Manifest("t", {}, ""), [(clip(7), LOG_MELS[2][1])], RunningStatistics())
     for other in (kept, (folder / "twin" / twin.shards[0].file).read_bytes()):
         second.write_bytes(other)  # as another process has prepared it meanwhile
         with pytest.raises(DataError, match=r"f-00001\.tfrecord can't be read"):
@@ -96,7 +121,7 @@ def test_finishing_removes_what_no_clip_is_in(cache):
     folder, complete = cache
     (folder / ".f-00002.tfrecord.1.tmp").touch()
     kept = dataclasses.replace(complete, entries=complete.entries[2:])
-    sums = records.RunningStatistics()
+    sums = RunningStatistics()
     sums.add(LOG_MELS[2][1])
     finished = records.finish(folder, kept, sums)
     assert sorted(path.name for path in folder.iterdir()) == ["f-00001.tfrecord", "manifest.json"]
@@ -125,7 +150,7 @@ def append_until_killed(folder):
         yield clip(0), np.zeros([40, 4], np.float32)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    records.append(folder, Manifest("f", {}, ""), log_mels(), records.RunningStatistics())
+    records.append(folder, Manifest("f", {}, ""), log_mels(), RunningStatistics())
 
 
 def test_a_killed_writer_leaves_no_shard(tmp_path):
@@ -133,5 +158,5 @@ def test_a_killed_writer_leaves_no_shard(tmp_path):
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
     assert not list(tmp_path.glob("*.tfrecord"))
-    current = records.append(tmp_path, Manifest("f", {}, ""), LOG_MELS, records.RunningStatistics())
+    current = records.append(tmp_path, Manifest("f", {}, ""), LOG_MELS, RunningStatistics())
     assert len(list(records.read(tmp_path, current.entries))) == 3

@@ -65,6 +65,7 @@ def cache_path(config: Config, machine: str, split: str) -> Path:
 def import_files(config: Config, files: list[Path], machine: str, bounds: tuple[int, int]) -> dict[str, int]:
     """Writes the caches of the training and the test clips; how many clips each has."""
     from ganad_tf.cache import manifest, records
+    from ganad_tf.cache.sums import RunningStatistics
 
     caches = {split: cache_path(config, machine, split) for split in ("train", "test")}
     for cache in caches.values():
@@ -76,7 +77,7 @@ def import_files(config: Config, files: list[Path], machine: str, bounds: tuple[
             raise DataError(f"Expected every clip once. Received: {clip.name} twice.")
         names.add(clip.name)
     empty = manifest.Manifest(config.feature_fingerprint(), config.feature_settings(), source="")
-    manifests, sums = {}, {split: records.RunningStatistics() for split in caches}
+    manifests, sums = {}, {split: RunningStatistics() for split in caches}
     for split, cache in caches.items():
         clips = (pair for pair in read_files(config, files, machine, bounds) if pair[0].split == split)
         while shard := list(itertools.islice(clips, CLIPS_PER_SHARD)):

@@ -17,6 +17,7 @@ import numpy as np
 from ganad_tf.audio.sound_checks import Examination
 from ganad_tf.cache import contents, extraction, manifest, records
 from ganad_tf.cache.manifest import Manifest, SkippedClip
+from ganad_tf.cache.sums import RunningStatistics
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError, WriteError
@@ -25,7 +26,7 @@ from ganad_tf.files import atomic, checksummed
 logger = logging.getLogger(__name__)
 
 FOLDER = ".blocks"  # below the cache
-SUMS = "sums.npz"
+SUMS = "sums.json"
 CLIPS_PER_SHARD = 64
 SHARD_BYTES = 2**25  # of log-mels, from which a shard is full, such as 64 clips of 33 s
 CLIPS_PER_BLOCK = 4 * CLIPS_PER_SHARD
@@ -57,7 +58,7 @@ class Block:
         stamps = [clip.stamp for clip in self.clips]
         return self.cache / FOLDER / checksummed.fingerprint([self.fingerprint, self.source, stamps])
 
-    def read(self) -> tuple[Manifest, "ClipSums"]:
+    def read(self) -> tuple[Manifest, RunningStatistics]:
         """The manifest and the sums of a finished block.
 
         Raises:
@@ -69,7 +70,7 @@ class Block:
             if not path.exists() or path.stat().st_size != shard.size:
                 raise DataError(f"Expected {path} of {shard.size} bytes.")
         try:
-            return found, ClipSums.load(self.path / SUMS)
+            return found, RunningStatistics.from_json(checksummed.load("sums", (self.path / SUMS).read_text()))
         except checksummed.READ_ERRORS as error:
             raise DataError(f"{self.path / SUMS} can't be read ({error}).") from error
 
@@ -101,20 +102,20 @@ def process(block: Block, threads: int = extraction.THREADS) -> int:
             return len(block.clips)
     examinations: dict[str, Examination] = {}
     bad: list[SkippedClip] = []
-    sums, current = ClipSums(), Manifest(block.fingerprint, {}, block.source)
+    sums, current = RunningStatistics(), Manifest(block.fingerprint, {}, block.source)
     with atomic.temporary_directory(block.path) as temporary:
         log_mels = extraction.log_mels(block.config, block.clips, block.directory, examinations, threads)
         for good in shards(log_mels, bad, examinations):
             current = records.append(temporary, current, good, sums)
             current = contents.with_contents(current, len(good), examinations)
-        sums.save(temporary / SUMS)
+        (temporary / SUMS).write_text(checksummed.dump("sums", sums.to_json()))
         manifest.save(temporary, dataclasses.replace(current, skipped=tuple(bad), is_complete=True))
         if not (block.path / manifest.FILE).exists():  # a worker that was believed to be lost may have been faster
             temporary.rename(block.path)
     return len(block.clips)
 
 
-def take_over(block: Block, current: Manifest, bad: list[SkippedClip], sums: records.RunningStatistics) -> Manifest:
+def take_over(block: Block, current: Manifest, bad: list[SkippedClip], sums: RunningStatistics) -> Manifest:
     """Moves the shards of a finished block into its cache.
 
     Args:
@@ -130,7 +131,7 @@ def take_over(block: Block, current: Manifest, bad: list[SkippedClip], sums: rec
       DataError: If the block is damaged.
       WriteError: If a shard can't be moved.
     """
-    found, of_clips = block.read()
+    found, of_block = block.read()
     names: dict[str, str] = {}
     for shard in found.shards:
         name = records.free_name(current)
@@ -141,7 +142,7 @@ def take_over(block: Block, current: Manifest, bad: list[SkippedClip], sums: rec
         names[shard.file] = name
         current = dataclasses.replace(current, shards=(*current.shards, dataclasses.replace(shard, file=name)))
     entries = (dataclasses.replace(entry, shard=names[entry.shard]) for entry in found.entries)
-    of_clips.add_to(sums)
+    sums.merge(of_block)
     bad.extend(found.skipped)
     return dataclasses.replace(current, entries=(*current.entries, *entries))
 
@@ -172,34 +173,3 @@ def shards(
             good, n_clips, n_bytes = [], 0, 0
     if good:
         yield good
-
-
-class ClipSums(records.RunningStatistics):
-    """Sums of each addition on its own, which can be added up elsewhere in the same order, with the same rounding."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._parts: list[tuple[int, np.ndarray, np.ndarray]] = []
-
-    def add_sums(self, count: int, total: np.ndarray, squares: np.ndarray) -> None:
-        """Keeps the sums of some spectra."""
-        self._parts.append((count, total, squares))
-
-    def add_to(self, sums: records.RunningStatistics) -> None:
-        """Adds everything to other sums."""
-        for part in self._parts:
-            sums.add_sums(*part)
-
-    def save(self, path: Path) -> None:
-        """Writes a file."""
-        counts, totals, squares = zip(*self._parts, strict=True) if self._parts else ((), (), ())
-        np.savez(path, counts=np.array(counts, np.int64), totals=np.array(totals), squares=np.array(squares))
-
-    @classmethod
-    def load(cls, path: Path) -> "ClipSums":
-        """Reads a file of `save`."""
-        sums = cls()
-        with np.load(path, allow_pickle=False) as arrays:
-            for count, total, squares in zip(arrays["counts"], arrays["totals"], arrays["squares"], strict=True):
-                sums.add_sums(int(count), total, squares)
-        return sums

@@ -17,6 +17,7 @@ from ganad_tf.cache import blocks, contents, copies, extraction, manifest, recor
 from ganad_tf.cache.blocks import Block
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Manifest, SkippedClip
+from ganad_tf.cache.sums import RunningStatistics
 from ganad_tf.clips import COPIES, Clip, Progress
 from ganad_tf.config import Config
 from ganad_tf.errors import DataError
@@ -87,7 +88,7 @@ class MissingClips:
       sums: Sums of the cached spectra.
     """
 
-    def __init__(self, block: Block, current: Manifest, sums: records.RunningStatistics) -> None:
+    def __init__(self, block: Block, current: Manifest, sums: RunningStatistics) -> None:
         self.block, self.current, self.sums = block, current, sums
         self.bad: list[SkippedClip] = []
 
@@ -160,7 +161,7 @@ def _bringing_up_to_date(cache: Cache, *, fresh: bool) -> Generator[MissingClips
         before, is_complete=False, entries=kept, skipped=skipped, foreign=listing.foreign, statistics=None
     )
     manifest.save(path, current)
-    sums = records.RunningStatistics()
+    sums = RunningStatistics()
     for _, log_mel in records.read(path, kept):
         sums.add(log_mel)
     block = Block(path, cache.fingerprint, cache.source, config, listing.directory, tuple(todo))

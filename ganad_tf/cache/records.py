@@ -1,4 +1,4 @@
-"""TFRecord shards of per-clip log-mels: writing, reading, and statistics per mel band.
+"""TFRecord shards of per-clip log-mels: writing and reading.
 
 A shard is written under a temporary name, renamed when complete, and only then entered in the manifest;
 `is_complete` is set last. So whenever the process dies, the cache is either valid or refused.
@@ -16,38 +16,11 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from ganad_tf.cache import manifest
-from ganad_tf.cache.manifest import Entry, Manifest, Shard, Statistics
+from ganad_tf.cache.manifest import Entry, Manifest, Shard
+from ganad_tf.cache.sums import RunningStatistics
 from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError
 from ganad_tf.files import atomic, tensorflow_errors
-
-SPECTRA_AT_ONCE = 2**14  # converted to float64 together
-
-
-class RunningStatistics:
-    """Accumulates mean and standard deviation per mel band in one pass and constant memory."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.total = self.squares = np.zeros(1)
-
-    def add(self, log_mel: np.ndarray) -> None:
-        """Adds the spectra of a clip, `[frames, mels]`."""
-        for begin in range(0, len(log_mel), SPECTRA_AT_ONCE):
-            values = log_mel[begin : begin + SPECTRA_AT_ONCE].astype(np.float64)
-            self.add_sums(len(values), values.sum(axis=0), np.einsum("fm,fm->m", values, values))
-
-    def add_sums(self, count: int, total: np.ndarray, squares: np.ndarray) -> None:
-        """Adds sums of `count` spectra and of their squares, `[mels]` float64."""
-        self.count += count
-        self.total = self.total + total
-        self.squares = self.squares + squares
-
-    def statistics(self) -> Statistics:
-        """Mean and standard deviation of the spectra so far."""
-        mean = self.total / self.count
-        std = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0))
-        return Statistics(self.count, tuple(map(float, mean)), tuple(map(float, std)))
 
 
 def append(

@@ -14,6 +14,7 @@ from ganad_tf import splits
 from ganad_tf.cache import records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry, Manifest
+from ganad_tf.cache.sums import RunningStatistics
 from ganad_tf.config.sections import Scorer, TensorBoard
 from ganad_tf.files import checksummed, lock
 from ganad_tf.models import DETECTORS
@@ -132,7 +133,7 @@ def train_fold(
       callbacks: Keras callbacks.
     """
     quiet = run.with_config(dataclasses.replace(run.config, tensorboard=TensorBoard()))
-    sums = records.RunningStatistics()
+    sums = RunningStatistics()
     for _, log_mel in records.read(Cache(run, "train").path, training):
         sums.add(log_mel)
     seen = dataclasses.replace(current, statistics=sums.statistics())
