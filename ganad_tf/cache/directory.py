@@ -52,13 +52,13 @@ class Cache:
         """Whether there is a cache, complete or not."""
         return (self.path / manifest.FILE).exists()
 
-    def load(self) -> Manifest:
-        """Loads the manifest, complete or not.
+    def load(self, *, with_damage: bool = False) -> Manifest:
+        """Loads the manifest, complete or not, as `manifest.load`.
 
         Raises:
           DataError: If it is missing or damaged.
         """
-        return manifest.load(self.path)
+        return manifest.load(self.path, with_damage=with_damage)
 
     def current(self) -> Manifest:
         """Loads the manifest of a cache that is up to date with the recordings.

@@ -1,44 +1,28 @@
 """`manifest.json` of a cache directory: which clips are in which shard, and whether the shards are intact.
 
-A cache directory holds the log-mels of one machine type's training or test clips. This module needs no TensorFlow;
-`records.py` writes and reads the shards.
+A cache directory holds the log-mels of one machine type's training or test clips. Many clips are in tables beside
+it (`tables.py`). This module needs no TensorFlow; `records.py` writes and reads the shards.
 """
 
+import dataclasses
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganad_tf.cache import tables
+from ganad_tf.cache.entry import Entry as Entry
+from ganad_tf.cache.tables import Table
 from ganad_tf.clips import Clip, Span, copy_suffix, part_suffix
 from ganad_tf.errors import DataError
 from ganad_tf.files import atomic, checksummed
 
+logger = logging.getLogger(__name__)
+
 FILE = "manifest.json"
 ADVICE = "Run `ganad prepare` with the same arguments."
-
-
-@dataclass(frozen=True)
-class Entry:
-    """The location of a clip's log-mel, and what is known about its recording.
-
-    Attributes:
-      clip: The clip.
-      shard: File name of the shard.
-      index: Index of the record in the shard.
-      frames: Number of spectra.
-      sha256: Checksum of the recording's file; empty if unknown, as in caches of earlier versions.
-      remarks: Remarks of `sound_checks` on the sound.
-      sound: Statistics of the waveform (`recording_check`); empty if unknown, as in caches of earlier versions.
-    """
-
-    clip: Clip
-    shard: str
-    index: int
-    frames: int
-    sha256: str = ""
-    remarks: tuple[str, ...] = ()
-    sound: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,11 +118,20 @@ class Manifest:
 
 def save(directory: Path, manifest: Manifest) -> None:
     """Writes the manifest in one step, with a checksum of itself."""
-    atomic.write_text(directory / FILE, checksummed.dump("manifest", manifest, default=vars))
+    written = tables.save(directory, manifest.entries)
+    n_clips = sum(table.n_clips for table in written)
+    body = vars(dataclasses.replace(manifest, entries=manifest.entries[n_clips:]))
+    of_tables = {"tables": written} if written else {}
+    atomic.write_text(directory / FILE, checksummed.dump("manifest", {**body, **of_tables}, default=vars))
+    tables.remove_others(directory, written)
 
 
-def load(directory: Path) -> Manifest:
+def load(directory: Path, *, with_damage: bool = False) -> Manifest:
     """Loads the manifest of a cache directory, complete or not.
+
+    Args:
+      directory: The cache directory.
+      with_damage: Whether clips in damaged tables are left out, after a warning. The manifest then is not complete.
 
     Raises:
       DataError: If it is missing or damaged.
@@ -146,7 +139,8 @@ def load(directory: Path) -> Manifest:
     path = directory / FILE
     try:
         body = checksummed.load("manifest", path.read_text(encoding="utf-8"))
-        return Manifest(
+        written = [Table(**table) for table in body.get("tables", ())]
+        current = Manifest(
             fingerprint=body["fingerprint"],
             features=body["features"],
             source=body["source"],
@@ -161,6 +155,22 @@ def load(directory: Path) -> Manifest:
         raise DataError(f"Expected a cache in {directory}, but there is none.") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"The cache in {directory} is corrupted: {FILE} can't be read ({error}).") from error
+    return _with_tables(directory, current, written, with_damage=with_damage)
+
+
+def _with_tables(directory: Path, current: Manifest, written: Sequence[Table], *, with_damage: bool) -> Manifest:
+    """The manifest with the entries of its tables before its own."""
+    entries: list[Entry] = []
+    is_complete = current.is_complete
+    for table in written:
+        try:
+            entries.extend(tables.load(directory, table))
+        except DataError as error:
+            if not with_damage:
+                raise
+            logger.warning("%s Its %d clips are read again.", error, table.n_clips)
+            is_complete = False
+    return dataclasses.replace(current, entries=(*entries, *current.entries), is_complete=is_complete)
 
 
 def damage(directory: Path, shard: Shard) -> str | None:

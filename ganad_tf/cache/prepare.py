@@ -190,7 +190,7 @@ def _reusable(cache: Cache, empty: Manifest) -> Manifest:
     if not cache.exists():
         return empty
     try:
-        cached = cache.load()
+        cached = cache.load(with_damage=True)
     except DataError as error:
         logger.warning("%s All clips are read again.", error)
         return empty
