@@ -101,10 +101,25 @@ def process(block: Block, threads: int = extraction.THREADS) -> int:
         else:
             return len(block.clips)
     examinations: dict[str, Examination] = {}
+    log_mels = extraction.log_mels(block.config, block.clips, block.directory, examinations, threads)
+    write(block, log_mels, examinations)
+    return len(block.clips)
+
+
+def write(block: Block, log_mels: extraction.LogMels, examinations: Mapping[str, Examination]) -> None:
+    """Writes the folder of a block.
+
+    Args:
+      block: The block.
+      log_mels: The log-mels of its clips, in order, or the errors of reading them.
+      examinations: Those of its clips so far, by `Clip.key`.
+
+    Raises:
+      WriteError: If the folder can't be written.
+    """
     bad: list[SkippedClip] = []
     sums, current = RunningStatistics(), Manifest(block.fingerprint, {}, block.source)
     with atomic.temporary_directory(block.path) as temporary:
-        log_mels = extraction.log_mels(block.config, block.clips, block.directory, examinations, threads)
         for good in shards(log_mels, bad, examinations):
             current = records.append(temporary, current, good, sums)
             current = contents.with_contents(current, len(good), examinations)
@@ -112,7 +127,6 @@ def process(block: Block, threads: int = extraction.THREADS) -> int:
         manifest.save(temporary, dataclasses.replace(current, skipped=tuple(bad), is_complete=True))
         if not (block.path / manifest.FILE).exists():  # a worker that was believed to be lost may have been faster
             temporary.rename(block.path)
-    return len(block.clips)
 
 
 def take_over(block: Block, current: Manifest, bad: list[SkippedClip], sums: RunningStatistics) -> Manifest:
