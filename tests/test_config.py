@@ -210,7 +210,7 @@ def test_a_configuration_survives_being_written_down(tmp_path):
     [
         ("fit: {epoch: 3}", r"experiment\.yaml: unknown key `fit\.epoch`; did you mean `epochs`\?"),
         ("featur: {}", r"unknown key `featur`; did you mean `feature`\?"),
-        ("zzz: 1", r"unknown key `zzz`\. Known: audio, augmentation, cache_directory"),
+        ("zzz: 1", r"unknown key `zzz`\. Known: audio, augmentation, cache, cache_directory"),
         ("fit: {compile: {momentum: 1}}", r"unknown key `fit\.compile\.momentum`"),
         ("fit: {epochs: many}", r"expected a whole number for `fit\.epochs`\. Received: 'many'"),
         ("fit: {epochs: true}", r"expected a whole number for `fit\.epochs`\. Received: True"),

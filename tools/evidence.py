@@ -79,8 +79,9 @@ def main() -> int:
         runtime.deterministic()
     train.seed_everything(config)
     detector = build.build(config)
+    feature = config.feature
     sources = (
-        Source(cache, part, config.feature.bands, config.feature.frames, normalizer, config.feature.window_hop)
+        Source(cache, part, feature.bands, feature.frames, normalizer, feature.window_hop, dtype=config.cache.dtype)
         for part in (kept, ())
     )
     with tempfile.TemporaryDirectory() as folder:

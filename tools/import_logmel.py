@@ -81,7 +81,8 @@ def import_files(config: Config, files: list[Path], machine: str, bounds: tuple[
     for split, cache in caches.items():
         clips = (pair for pair in read_files(config, files, machine, bounds) if pair[0].split == split)
         while shard := list(itertools.islice(clips, CLIPS_PER_SHARD)):
-            manifests[split] = records.append(cache, manifests.get(split, empty), shard, sums[split])
+            known = manifests.get(split, empty)
+            manifests[split] = records.append(cache, known, shard, sums[split], config.cache.dtype)
     for split, unfinished in manifests.items():
         records.finish(caches[split], unfinished, sums[split])
     return {split: len(unfinished.entries) for split, unfinished in manifests.items()}

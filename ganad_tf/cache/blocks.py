@@ -121,7 +121,7 @@ def write(block: Block, log_mels: extraction.LogMels, examinations: Mapping[str,
     sums, current = RunningStatistics(), Manifest(block.fingerprint, {}, block.source)
     with atomic.temporary_directory(block.path) as temporary:
         for good in shards(log_mels, bad, examinations):
-            current = records.append(temporary, current, good, sums)
+            current = records.append(temporary, current, good, sums, block.config.cache.dtype)
             current = contents.with_contents(current, len(good), examinations)
         (temporary / SUMS).write_text(checksummed.dump("sums", sums.to_json()))
         manifest.save(temporary, dataclasses.replace(current, skipped=tuple(bad), is_complete=True))

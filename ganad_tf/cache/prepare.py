@@ -99,7 +99,7 @@ class MissingClips:
         log_mels = extraction.log_mels(block.config, block.clips, block.directory, examinations, threads)
         shown = progress(log_mels, len(block.clips))
         for good in blocks.shards(iter(shown), self.bad, examinations):
-            appended = records.append(path, self.current, good, self.sums)
+            appended = records.append(path, self.current, good, self.sums, block.config.cache.dtype)
             self.current = contents.with_contents(appended, len(good), examinations)
             throttle(functools.partial(manifest.save, path, self.current))
 

@@ -22,11 +22,24 @@ from ganad_tf.clips import Clip
 from ganad_tf.errors import DataError
 from ganad_tf.files import atomic, tensorflow_errors
 
+VALUES = {"float32": "log_mel", "float16": "log_mel_float16"}  # name of a record's values, by their type
+
 
 def append(
-    cache: Path, current: Manifest, log_mels: Sequence[tuple[Clip, np.ndarray]], sums: RunningStatistics
+    cache: Path,
+    current: Manifest,
+    log_mels: Sequence[tuple[Clip, np.ndarray]],
+    sums: RunningStatistics,
+    dtype: str = "float32",
 ) -> Manifest:
     """Writes one shard of log-mels, `[frames, mels]` float32 in dB each.
+
+    Args:
+      cache: The cache directory.
+      current: Its manifest.
+      log_mels: The clips with their log-mels.
+      sums: Receives the log-mels as they are kept.
+      dtype: `float32` or `float16`, to which the values are rounded.
 
     Returns:
       The manifest with the new entries, for the caller to save.
@@ -35,8 +48,9 @@ def append(
     with atomic.replacing(cache / name) as temporary:
         with tensorflow_errors.as_oserror(), tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
             for clip, log_mel in log_mels:
-                writer.write(_serialise(clip, log_mel))
-                sums.add(log_mel)
+                kept = log_mel.astype(dtype, copy=False)
+                writer.write(_serialise(clip, kept))
+                sums.add(kept)
         with temporary.open("rb") as stream:
             shard = Shard(name, temporary.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
     entries = (Entry(clip, name, index, len(log_mel)) for index, (clip, log_mel) in enumerate(log_mels))
@@ -96,14 +110,16 @@ def by_shard(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     }
 
 
-def record_prefix(entry: Entry, n_mels: int) -> bytes:
+def record_prefix(entry: Entry, n_mels: int, dtype: str = "float32") -> bytes:
     """Serialized bytes of a clip's record up to its spectra (file name and length fields)."""
-    spectra = np.zeros([entry.frames, n_mels], np.float32)
+    spectra = np.zeros([entry.frames, n_mels], dtype)
     record = _serialise(entry.clip, spectra)
     return record[: len(record) - spectra.nbytes]
 
 
-def parse_spectra(record: tf.Tensor, prefix: tf.Tensor, frames: tf.Tensor, n_mels: int) -> tf.Tensor:
+def parse_spectra(
+    record: tf.Tensor, prefix: tf.Tensor, frames: tf.Tensor, n_mels: int, dtype: str = "float32"
+) -> tf.Tensor:
     """Parses a record in the graph, by comparing its prefix with the expected one.
 
     TensorFlow's own parser of examples crashes on records with wrong lengths.
@@ -113,6 +129,7 @@ def parse_spectra(record: tf.Tensor, prefix: tf.Tensor, frames: tf.Tensor, n_mel
       prefix: Its `record_prefix`.
       frames: Number of spectra.
       n_mels: Mel bands of a spectrum.
+      dtype: That of the values in the record.
 
     Returns:
       `[frames, mels]` float32 in dB.
@@ -121,14 +138,14 @@ def parse_spectra(record: tf.Tensor, prefix: tf.Tensor, frames: tf.Tensor, n_mel
     is_right = tf.strings.substr(record, 0, size) == prefix
     with tf.control_dependencies([tf.debugging.Assert(is_right, ["the record is not that of the clip"])]):
         values = tf.strings.substr(record, size, tf.strings.length(record) - size)
-    return tf.reshape(tf.io.decode_raw(values, tf.float32), [frames, n_mels])
+    return tf.reshape(tf.cast(tf.io.decode_raw(values, dtype), tf.float32), [frames, n_mels])
 
 
 def _serialise(clip: Clip, log_mel: np.ndarray) -> bytes:
-    values = np.ascontiguousarray(log_mel, dtype="<f4").tobytes()
+    values = np.ascontiguousarray(log_mel, dtype=log_mel.dtype.newbyteorder("<")).tobytes()
     feature = {
         "file": tf.train.Feature(bytes_list=tf.train.BytesList(value=[clip.key.encode()])),
-        "log_mel": tf.train.Feature(bytes_list=tf.train.BytesList(value=[values])),
+        VALUES[log_mel.dtype.name]: tf.train.Feature(bytes_list=tf.train.BytesList(value=[values])),
     }
     example = tf.train.Example(features=tf.train.Features(feature=feature))
     return example.SerializeToString(deterministic=True)  # fields sorted by name
@@ -140,7 +157,9 @@ def _parse(record: bytes, entry: Entry) -> np.ndarray:
     file = features["file"].bytes_list.value[0].decode()
     if file != entry.clip.key:  # another process has prepared the recordings again
         raise ValueError(f"expected the record of {entry.clip.key}, received that of {file}")
-    return np.frombuffer(features["log_mel"].bytes_list.value[0], "<f4").reshape(entry.frames, -1)
+    dtype = next((dtype for dtype, name in VALUES.items() if name in features), "float32")
+    values = np.frombuffer(features[VALUES[dtype]].bytes_list.value[0], np.dtype(dtype).newbyteorder("<"))
+    return values.astype(np.float32, copy=False).reshape(entry.frames, -1)
 
 
 def _position(entry: Entry) -> tuple[str, int]:

@@ -48,6 +48,7 @@ class Source:
       machine_ids: The IDs by whose numbers windows are labelled; None for windows without labels.
       time_shift: Most spectra by which a window in shuffled order begins earlier or later, within its clip; other ones
         in each pass.
+      dtype: That of the values in the cache.
     """
 
     cache: Path
@@ -58,6 +59,7 @@ class Source:
     hop: int = 1
     machine_ids: tuple[str, ...] | None = None
     time_shift: int = 0
+    dtype: str = "float32"
 
     def label(self, entry: Entry) -> int:
         """Number of a clip's machine ID; 0 without labels."""
@@ -336,7 +338,7 @@ def _streamed(
     def parsed(
         record: tf.Tensor, prefix: tf.Tensor, frames: tf.Tensor, label: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        return source.normalized(records.parse_spectra(record, prefix, frames, source.n_mels)), label
+        return source.normalized(records.parse_spectra(record, prefix, frames, source.n_mels, source.dtype)), label
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         def windows_of(number: tf.Tensor, of_clips: tuple[tf.RaggedTensor, tf.Tensor]) -> tf.data.Dataset:
@@ -375,7 +377,7 @@ def _records_in_use(source: Source) -> Callable[[tf.Tensor], tf.data.Dataset]:
     paths = tf.constant([os.fspath(source.cache / shard) for shard in shards])
     indices = tf.ragged.constant([[entry.index for entry in group] for group in groups], tf.int64)
     prefixes = tf.ragged.constant(
-        [[records.record_prefix(entry, source.n_mels) for entry in group] for group in groups]
+        [[records.record_prefix(entry, source.n_mels, source.dtype) for entry in group] for group in groups]
     )
     frames = tf.ragged.constant([[entry.frames for entry in group] for group in groups])
     labels = tf.ragged.constant([[source.label(entry) for entry in group] for group in groups], tf.int32)

@@ -17,6 +17,7 @@ from ganad_tf.config.paths import Location
 from ganad_tf.config.sections import (
     Audio,
     Augmentation,
+    Cache,
     Calibration,
     Dataset,
     Ensemble,
@@ -70,6 +71,7 @@ class Config:
     dataset: Dataset = field(default_factory=Dataset)
     audio: Audio = field(default_factory=Audio)
     feature: Feature = field(default_factory=Feature)
+    cache: Cache = field(default_factory=Cache)
     model: Model = field(default_factory=Model)
     fit: Fit = field(default_factory=Fit)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -124,6 +126,11 @@ class Config:
         feature.check_rate(self.audio.sample_rate)
         if self.dataset.name == "imported" and (feature.encoder is not None or feature.kind != "log_mel"):
             raise ValueError(f"expected recordings for {feature.in_words}. Received: log-mels.")
+        if self.cache.dtype == "float16" and not feature.is_in_decibels:
+            raise ValueError(
+                f"expected `cache.dtype: float32` with {feature.in_words}: only levels in decibels are known to fit "
+                "float16. Received: float16."
+            )
         if self.dataset.name == "imported" and self.augmentation.waveform.copies:
             raise ValueError("expected recordings for `augmentation.waveform`. Received: log-mels.")
         if self.recording_check.enabled and not feature.is_in_decibels:
@@ -202,7 +209,8 @@ class Config:
         """Settings that a cached log-mel depends on."""
         of_windows = ("standardize", "window_hop")
         stored = {key: value for key, value in self.feature.as_recorded().items() if key not in of_windows}
-        return {"version": FEATURE_VERSION, "audio": self.audio.as_recorded(), "feature": stored}
+        recorded = {"version": FEATURE_VERSION, "audio": self.audio.as_recorded(), "feature": stored}
+        return recorded | self.cache.as_recorded()
 
     def copy_settings(self) -> dict[str, Any]:
         """Settings that an augmented copy of a clip depends on."""
@@ -218,7 +226,7 @@ class Config:
         settings |= {name: getattr(self, name).as_recorded() for name in ("audio", "feature", "model", "fit")}
         chosen = ("seed", "deterministic", "audio", "feature", "model", "fit")
         augmentation = {"augmentation": self.augmentation.as_recorded()}
-        return dict(flatten({key: settings[key] for key in chosen} | augmentation))
+        return dict(flatten({key: settings[key] for key in chosen} | augmentation | self.cache.as_recorded()))
 
     def score_settings(self) -> dict[str, Any]:
         """Settings that a clip's score depends on, with dotted keys."""

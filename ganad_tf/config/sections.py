@@ -89,6 +89,21 @@ class Audio:
 
 
 @dataclass(frozen=True)
+class Cache:
+    """`cache`: how log-mels are kept.
+
+    Attributes:
+      dtype: `float32`, or `float16`, which halves the cache and rounds a level of -40 dB to 1/32 dB.
+    """
+
+    dtype: Literal["float32", "float16"] = "float32"
+
+    def as_recorded(self) -> dict[str, Any]:
+        """Settings that identify caches and detectors; none if they are the default."""
+        return {} if self == Cache() else {"cache": asdict(self)}
+
+
+@dataclass(frozen=True)
 class Model:
     """`model`: class name of the detector; all other keys are arguments of its constructor."""
 

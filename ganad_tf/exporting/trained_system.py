@@ -275,6 +275,7 @@ def _log_mel_settings(config: Config) -> dict[str, Any]:
     """Settings that a log-mel depends on; `frames` and `standardize` may differ between members."""
     settings = config.feature_settings()
     del settings["feature"]["frames"]
+    settings.pop("cache", None)  # exported models compute log-mels from recordings
     return settings
 
 

@@ -130,6 +130,7 @@ def train_on(
             normalizer,
             config.feature.window_hop,
             run.listing.machine_ids if DETECTORS[config.model.name].takes_machine_ids else None,
+            dtype=config.cache.dtype,
         )
         for part in windows.split_by_file(entries, config.fit.validation_share, config.seed)
     )
