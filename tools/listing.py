@@ -112,11 +112,12 @@ def write_block(block: Block) -> None:
 
 def write(directory: Path, n_clips: int, n_machines: int) -> None:
     """Writes recordings of noise, all different, in the layout `dcase2020`."""
-    rng = np.random.default_rng(0)
     for number in range(n_clips):
         path = directory / f"machine{number % n_machines}" / "train" / f"normal_id_00_{number:08d}.wav"
+        if path.exists():  # of an earlier call
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, rng.normal(0, 0.1, SAMPLES), 16000)
+        soundfile.write(path, np.random.default_rng(number).normal(0, 0.1, SAMPLES), 16000)
 
 
 def manifest_files(folder: Path) -> list[Path]:

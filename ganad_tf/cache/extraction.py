@@ -5,6 +5,7 @@ import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,8 +15,10 @@ from ganad_tf.audio import augment, lengths, sound_checks
 from ganad_tf.audio.sound_checks import Examination, SoundCheck
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
+from ganad_tf.config.sections import Audio, Feature
 from ganad_tf.errors import DataError, HaltError, MemoryShortageError
 from ganad_tf.features import AnySpectra, ClipEncoder, feature_layer, fewest_samples, memory
+from ganad_tf.files import checksummed
 from ganad_tf.recording_check import statistics
 from ganad_tf.storage import placeholders
 
@@ -46,8 +49,9 @@ def log_mels(
       MemoryShortageError: If memory runs out.
     """
     short, long = _by_length(config, clips, directory)
-    layer, reader = feature_layer(config.audio, config.feature), _Reader(config, directory, examinations)
-    yield from _in_parallel(layer, reader, short, threads)
+    layer, of_waveform = _computation(config.audio, config.feature, checksummed.fingerprint(config.feature_settings()))
+    reader = _Reader(config, directory, examinations)
+    yield from _in_parallel(of_waveform, reader, short, threads)
     yield from _one_by_one(layer, reader, long)
 
 
@@ -130,7 +134,21 @@ def _one_by_one(layer: AnySpectra | ClipEncoder, reader: _Reader, clips: Sequenc
             yield clip, _finite(values, path)
 
 
-def _in_parallel(layer: AnySpectra | ClipEncoder, reader: _Reader, clips: Sequence[Clip], threads: int) -> LogMels:
+@functools.lru_cache(maxsize=2)
+def _computation(audio_settings: Audio, feature: Feature, fingerprint: str) -> tuple[AnySpectra | ClipEncoder, Any]:
+    """The feature layer, and a function from a short waveform to its log-mel and statistics.
+
+    It is kept for the next block of the same fingerprint: tracing it takes as long as computing half a block.
+    """
+    del fingerprint  # of settings and the contents of an encoder
+    layer = feature_layer(audio_settings, feature)
+    signature = [tf.TensorSpec([None], tf.float32)]
+    return layer, tf.function(
+        lambda waveform: (layer.in_pieces(waveform), statistics.of_waveform(waveform)), input_signature=signature
+    )
+
+
+def _in_parallel(of_waveform: Any, reader: _Reader, clips: Sequence[Clip], threads: int) -> LogMels:
     """Log-mels of short clips, one per thread."""
     if not clips:
         return
@@ -144,8 +162,8 @@ def _in_parallel(layer: AnySpectra | ClipEncoder, reader: _Reader, clips: Sequen
             return np.zeros(reader.fewest, np.float32)  # a placeholder, which is discarded
 
     def compute(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        waveform = tf.ensure_shape(tf.numpy_function(read, [number], tf.float32), [None])
-        return layer.in_pieces(waveform), statistics.of_waveform(waveform)
+        log_mel, sound = of_waveform(tf.ensure_shape(tf.numpy_function(read, [number], tf.float32), [None]))
+        return log_mel, sound
 
     options = tf.data.Options()
     options.autotune.enabled = False  # nothing to tune, and its thread is slow to end
