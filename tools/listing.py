@@ -1,4 +1,4 @@
-"""Measures listing, merging and reading the caches of many tiny clips: seconds, and memory on top of the start's.
+"""Measures listing, merging and reading the caches of many tiny clips: CPU time, and memory on top of the start's.
 
     python tools/listing.py OUT [--clips 1000 10000] [--machines 1] [--set cache.dtype=float16]
 
@@ -62,7 +62,7 @@ def alone(work: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def measured(step: str, folder: Path, n_clips: int, n_machines: int, changes: list[str]) -> tuple[float, float]:
-    """Seconds of a step, and the MB that it takes above what its imports, settings and listing do."""
+    """Seconds of CPU time of a step, and the MB that it takes above what its imports, settings and listing do."""
     settings = {
         "dev_directory": str(folder / "data"),
         "cache_directory": str(folder / "cache"),
@@ -71,14 +71,14 @@ def measured(step: str, folder: Path, n_clips: int, n_machines: int, changes: li
     config = configuration.from_mapping(settings, source="tools/listing.py", overrides=changes)
     is_listed = step != "write" and not step.startswith("list")
     runs = machine_runs(config, datasets.list_clips(config, "dev"), "dev") if is_listed else []
-    before, begin = peak_megabytes(), time.monotonic()
+    before, begin = peak_megabytes(), time.process_time()
     if step == "write":
         write(folder / "data", n_clips, n_machines)
     elif not is_listed:
         datasets.list_clips(config, "dev")
     for run in runs:
         of_run(step, run)
-    return time.monotonic() - begin, peak_megabytes() - before
+    return time.process_time() - begin, peak_megabytes() - before
 
 
 def of_run(step: str, run: MachineRun) -> None:
