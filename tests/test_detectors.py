@@ -265,7 +265,8 @@ def test_saved_and_loaded_in_another_process_they_score_the_same_and_train_on(tm
         # Only if every optimizer came back does another epoch end in the same place; what is left is rounding, which
         # depends on the processor. Optimizers of GANomaly that begin anew move the scores by a third.
         after, expected = np.load(tmp_path / f"{name}_after.npy"), detector.anomaly_score(windows).numpy()
-        assert np.linalg.norm(after - expected) < (0.1 if DETECTORS[name].convolves else 1e-2) * np.linalg.norm(expected)
+        tolerance = 0.1 if DETECTORS[name].convolves else 1e-2
+        assert np.linalg.norm(after - expected) < tolerance * np.linalg.norm(expected), name
 
 
 @pytest.mark.parametrize("name", gate_takes(UNLABELLED, *QUICK))
