@@ -18,7 +18,7 @@ import traceback
 import warnings
 from pathlib import Path
 
-SECONDS = 300  # at most, for one command
+SECONDS = 900  # at most, for one command; it then takes the process with it, and the next one gets another
 
 
 def main() -> int:

@@ -86,13 +86,17 @@ def command_lines(place: Path, *launcher: str) -> Iterator[Callable[..., subproc
       launcher: Words before those of the process, such as `setpriv` and its options; without any, it is forked with
         TensorFlow imported.
     """
-    if launcher:
+
+    def start() -> CommandLines | subprocess.Popen[str]:
+        if not launcher:
+            return CommandLines()
         command = [*launcher, sys.executable, Path(__file__).with_name("commands.py")]
-        commands = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    else:
-        commands = CommandLines()
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    commands = start()
 
     def run(*arguments: object, cwd: Path, check: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        nonlocal commands
         files = [place / name for name in ("stdout", "stderr")]
         for path in files:
             path.write_bytes(b"")
@@ -100,7 +104,11 @@ def command_lines(place: Path, *launcher: str) -> Iterator[Callable[..., subproc
         job = {"words": words, "cwd": str(cwd), "environment": environment}
         job |= {"stdout": str(files[0]), "stderr": str(files[1])}
         print(json.dumps(job), file=commands.stdin, flush=True)
-        code = int(commands.stdout.readline())
+        answer = commands.stdout.readline()
+        if not answer:
+            commands = start()
+            pytest.fail(f"`ganad {' '.join(words)}` ended the process of all commands; see SECONDS in commands.py")
+        code = int(answer)
         stdout, stderr = (path.read_text() for path in files)
         assert code == check, f"exit {code}\n{stdout}\n{stderr}"
         assert "Traceback" not in stderr

@@ -261,12 +261,13 @@ def test_saved_and_loaded_in_another_process_they_score_the_same_and_train_on(tm
         scores = detector.anomaly_score(windows).numpy()
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}_scores.npy"), scores)
         keras.utils.set_random_seed(2)
+        by_graphs, detector.train_function = detector.train_function, None
+        detector.run_eagerly = True  # as over there: graphs round differently, by how much depends on the processor
         fit(detector, windows)
-        # Only if every optimizer came back does another epoch end in the same place; what is left is rounding, which
-        # depends on the processor. Optimizers of GANomaly that begin anew move the scores by a third.
-        after, expected = np.load(tmp_path / f"{name}_after.npy"), detector.anomaly_score(windows).numpy()
-        tolerance = 0.1 if DETECTORS[name].convolves else 1e-2
-        assert np.linalg.norm(after - expected) < tolerance * np.linalg.norm(expected), name
+        detector.run_eagerly, detector.train_function = False, by_graphs
+        # Only if every optimizer came back does another epoch end in the same place; what is left is rounding.
+        after, expected = np.load(tmp_path / f"{name}_after.npy"), detector.anomaly_score(windows)
+        np.testing.assert_allclose(after, expected, rtol=0.1 if DETECTORS[name].convolves else 1e-2, err_msg=name)
 
 
 @pytest.mark.parametrize("name", gate_takes(UNLABELLED, *QUICK))

@@ -323,12 +323,12 @@ def test_every_signature_is_warm(tmp_path):
     file = {"wav_bytes": np.array([wav.encode(CLIP["waveform"][0], 16000)], dtype=object)}
     inputs = {"score_frames": log_mel, "score_wav": file, "audio_format": {"request": np.zeros(1, np.float32)}}
     assert warm.signatures.keys() >= {"serving_default", "score_waveform", "score_wav", "score_frames", "explain"}
-    for name in warm.signatures.keys() - {"audio_format"}:  # which returns constants, with nothing to warm
+    for name in warm.signatures:
         times = []
         for artifact in (warm, cold):
-            begin = time.monotonic()
+            begin = time.process_time()  # other programs take no part in it
             artifact(name, inputs.get(name, CLIP))
-            times.append(time.monotonic() - begin)
+            times.append(time.process_time() - begin)
         assert times[0] < times[1] / 2, name
 
 

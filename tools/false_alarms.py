@@ -182,7 +182,7 @@ def _limits(scores: dict[str, np.ndarray], recordings: Sequence[str]) -> list[tu
         for name, settings in methods.items():
             if settings.method not in scores:
                 continue
-            shared = () if name in ("gamma", "per clip") else recordings
+            shared = () if name == "per clip" else recordings
             try:
                 limits.append((rate, name, thresholds.threshold(scores[settings.method].tolist(), settings, shared)))
             except ThresholdError:

@@ -3,9 +3,8 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +17,6 @@ from ganad_tf.config import Config
 from ganad_tf.config.sections import Audio, Feature
 from ganad_tf.errors import DataError, HaltError, MemoryShortageError
 from ganad_tf.features import AnySpectra, ClipEncoder, feature_layer, fewest_samples, memory
-from ganad_tf.files import checksummed
 from ganad_tf.recording_check import statistics
 from ganad_tf.storage import placeholders
 
@@ -28,6 +26,7 @@ LONG = 2**21  # samples, counted over all channels; up to this length (8 MB in f
 NOT_THE_CLIPS_FAULT = (MemoryShortageError, HaltError)
 
 LogMels = Iterator[tuple[Clip, np.ndarray | DataError]]
+OfWaveform = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # log-mel and statistics
 
 
 def log_mels(
@@ -49,7 +48,7 @@ def log_mels(
       MemoryShortageError: If memory runs out.
     """
     short, long = _by_length(config, clips, directory)
-    layer, of_waveform = _computation(config.audio, config.feature, checksummed.fingerprint(config.feature_settings()))
+    layer, of_waveform = _computation(config.audio, config.feature, config.feature_fingerprint())
     reader = _Reader(config, directory, examinations)
     yield from _in_parallel(of_waveform, reader, short, threads)
     yield from _one_by_one(layer, reader, long)
@@ -135,7 +134,9 @@ def _one_by_one(layer: AnySpectra | ClipEncoder, reader: _Reader, clips: Sequenc
 
 
 @functools.lru_cache(maxsize=2)
-def _computation(audio_settings: Audio, feature: Feature, fingerprint: str) -> tuple[AnySpectra | ClipEncoder, Any]:
+def _computation(
+    audio_settings: Audio, feature: Feature, fingerprint: str
+) -> tuple[AnySpectra | ClipEncoder, OfWaveform]:
     """The feature layer, and a function from a short waveform to its log-mel and statistics.
 
     It is kept for the next block of the same fingerprint: tracing it takes as long as computing half a block.
@@ -148,7 +149,7 @@ def _computation(audio_settings: Audio, feature: Feature, fingerprint: str) -> t
     )
 
 
-def _in_parallel(of_waveform: Any, reader: _Reader, clips: Sequence[Clip], threads: int) -> LogMels:
+def _in_parallel(of_waveform: OfWaveform, reader: _Reader, clips: Sequence[Clip], threads: int) -> LogMels:
     """Log-mels of short clips, one per thread."""
     if not clips:
         return
@@ -162,8 +163,7 @@ def _in_parallel(of_waveform: Any, reader: _Reader, clips: Sequence[Clip], threa
             return np.zeros(reader.fewest, np.float32)  # a placeholder, which is discarded
 
     def compute(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        log_mel, sound = of_waveform(tf.ensure_shape(tf.numpy_function(read, [number], tf.float32), [None]))
-        return log_mel, sound
+        return of_waveform(tf.ensure_shape(tf.numpy_function(read, [number], tf.float32), [None]))
 
     options = tf.data.Options()
     options.autotune.enabled = False  # nothing to tune, and its thread is slow to end

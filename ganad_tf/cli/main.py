@@ -235,7 +235,7 @@ def compare(options: argparse.Namespace) -> None:
     """Compare results with each other and with published ones, in tables and, optionally, a bar chart."""
     from ganad_tf.results import compare as comparison
 
-    systems = comparison.read_systems([remote.local_results(system) for system in options.systems])
+    systems = comparison.read_systems(options.systems, remote.local_path)
     best = [comparison.best_system(systems)] if len(systems) > 1 else []
     rows = [*comparison.published_systems(), *systems, *best]
     print(f"{comparison.markdown(comparison.table(rows))}\n\n{comparison.NOTE}")

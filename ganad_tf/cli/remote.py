@@ -59,15 +59,6 @@ def local_path(location: str) -> Path:
     return fetch_files(location) if is_url(location) else Path(location)
 
 
-def local_results(system: str) -> str:
-    """`DIR` or `NAME=DIR,DIR...` with paths instead of URLs, whose contents are fetched; raises as `local_path`."""
-    if is_url(system):
-        return str(local_path(system))
-    name, equals, listed = system.partition("=")
-    directories = [str(local_path(directory)) if is_url(directory) else directory for directory in listed.split(",")]
-    return f"{name}{equals}{','.join(directories)}"
-
-
 def local_model(location: str) -> str:
     """Path of an exported model; of one in a URL the newest version is fetched first; raises as `local_path`."""
     return str(fetch_files(newest_version(location)))

@@ -5,13 +5,14 @@ Areas are in percent in this module, as papers print them.
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ganad_tf.config.paths import is_url
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.files import atomic
 from ganad_tf.results import published, score_files
@@ -75,12 +76,13 @@ class System:
         return _deviation([_mean(run.values()) for run in self.runs])
 
 
-def read_systems(arguments: Sequence[str]) -> list[System]:
+def read_systems(arguments: Sequence[str], locate: Callable[[str], Path] = Path) -> list[System]:
     """Reads the systems that are named on the command line.
 
     Args:
       arguments: `DIR`, or `NAME=DIR,DIR...` for the seeds of one system. A directory with the paper's scores in
         `paper/` gives a second row.
+      locate: Gives the local path of a `DIR`, which may be a URL.
 
     Raises:
       DataError: If a directory has no result file.
@@ -89,9 +91,10 @@ def read_systems(arguments: Sequence[str]) -> list[System]:
     systems = []
     for argument in arguments:
         name, equals, listed = argument.partition("=")
-        directories = [Path(directory) for directory in listed.split(",")]
-        if not equals or Path(argument).exists():
-            name, directories = Path(argument).resolve().name, [Path(argument)]
+        is_directory = not equals or is_url(argument) or Path(argument).exists()
+        directories = [locate(directory) for directory in ([argument] if is_directory else listed.split(","))]
+        if is_directory:
+            name = directories[0].resolve().name
         systems.append(_read_system(name, directories))
         papers = [ResultDirectory(directory).paper for directory in directories]
         if all(paper.table.exists() and same_detectors(paper.path) for paper in papers):
