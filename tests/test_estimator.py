@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
+import yaml
 from conftest import tone, write_wav
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
 from ganad_tf import SoundAnomalyDetector, runtime
+from ganad_tf import config as configuration
 from ganad_tf.cli import terminal
+from ganad_tf.cli.main import main
 from ganad_tf.errors import ConfigError, DataError, InputError, ThresholdError, WriteError
 from ganad_tf.estimator.recordings import list_training
 from ganad_tf.estimator.settings import make_config
@@ -206,15 +209,23 @@ def test_the_weighted_mean_of_an_ensembles_members(tmp_path):
 
 
 @pytest.mark.slow
-def test_without_settings_it_is_the_detector_of_a_folder(tmp_path, ganad):
-    """Scorer and weights are selected by both, from the same recordings."""
-    for number in range(8):
+def test_without_settings_it_is_the_detector_of_a_folder(tmp_path, monkeypatch):
+    """Scorer and weights are selected by both, from the same recordings; the recommended networks, but small."""
+    small = configuration.recommended() | {"feature": {"n_mels": 16, "standardize": True}, "threshold": {"folds": 3}}
+    small["ensemble"]["members"][0] |= {"model": {"name": "GANomaly", "hidden": [8], "latent": 2}}
+    small["ensemble"]["members"][0] |= {"fit": {"epochs": 5, "min_steps": 0}}
+    small["selection"] = {"scorers": [{"pooling": "mean"}, {"local_density": 2}]}
+    monkeypatch.setattr(configuration, "recommended", lambda: copy.deepcopy(small))
+    monkeypatch.chdir(tmp_path)
+    for number in range(20):
         write_wav(tmp_path / "my_fan" / f"{number:02}.wav", tone(seed=number))
-    ganad("run", "my_fan", "-q", cwd=tmp_path)
+    assert main(["run", "my_fan", "-q"]) == 0
     exported = tmp_path / "my_fan-ganad" / "exported" / "my_fan"
     training = rows(tmp_path / "my_fan-ganad" / "result" / "train_score_dev_my_fan.csv")
     paths = [tmp_path / "my_fan" / name.removeprefix("my_fan/") for name in training]
     detector = SoundAnomalyDetector(machine="my_fan").fit(paths)
+    selected = yaml.safe_load((tmp_path / "my_fan-ganad" / "config.yaml").read_text())["machines"]["my_fan"]
+    assert detector.settings_["ensemble"]["weights"] == selected["ensemble"]["weights"]
     new = [write_wav(tmp_path / "new" / f"{number}.wav", samples) for number, samples in enumerate(HEALTHY + BROKEN)]
     expected = [prediction.anomaly_score for prediction in local.predict(exported, new)]
     np.testing.assert_allclose(detector.anomaly_scores(new), expected, rtol=1e-4)

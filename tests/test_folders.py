@@ -151,6 +151,9 @@ def test_what_can_t_be_run_gets_one_sentence_and_nothing_is_written(folder_run, 
     home, _ = folder_run
     write_wav(tmp_path / "pump" / "a.wav", tone(0.5))
     (tmp_path / "empty" / "normal").mkdir(parents=True)
+    (tmp_path / "notes").mkdir()
+    for name in ("a.txt", "b.aup3"):
+        (tmp_path / "notes" / name).write_text("")
     write_folder(tmp_path / "many", n_normal=5)
     (tmp_path / "many-ganad").write_text("")
     write_folder(tmp_path / "broken", n_normal=0)
@@ -161,6 +164,7 @@ def test_what_can_t_be_run_gets_one_sentence_and_nothing_is_written(folder_run, 
     refused = {
         ("run", home / "my fan-ganad"): "which `ganad run` has written; `ganad run",
         ("run", "empty"): "Expected recordings (WAV, FLAC, OGG, ...) in empty, but there are none.",
+        ("run", "notes"): "but there are none. Other files in it: 2, such as notes/a.txt.",
         ("run", "broken"): "Expected recordings of the healthy machine in broken/normal, but there are only those of",
         ("run", "few"): "add recordings (1 of the 3 normal clips is for the test; 4 in all are enough).",
         ("run", "pump", "--eval"): "`ganad predict` judges new recordings by its exported model.",
@@ -176,7 +180,7 @@ def test_what_can_t_be_run_gets_one_sentence_and_nothing_is_written(folder_run, 
         assert sentence in last, words
         assert last.startswith("ganad: ")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("broken", "empty", "few", "made", "many", "many-ganad", "pump", "x.yaml")
+        *("broken", "empty", "few", "made", "many", "many-ganad", "notes", "pump", "x.yaml")
     ]
     assert "pump" in ganad("list", "pump", cwd=tmp_path).stdout
 

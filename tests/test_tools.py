@@ -364,6 +364,7 @@ def test_jobs_of_the_benchmark_run_by_themselves(tmp_path):
     make += "speed_jobs.recordings(pathlib.Path('.'), 2)"
     subprocess.run([sys.executable, "-c", make, TOOLS], cwd=tmp_path, check=True)
     jobs = [("fft", ""), ("products", "numpy"), ("train", "bare", "EGBAD", "16"), ("step", "ours", "DenseAE", "512")]
+    jobs += [("fleet", "apart", "DenseAE", "2")]
     for name, side, *more in jobs:
         printed = run("speed_jobs.py", name, side, ".", *more, cwd=tmp_path, EPOCHS="2")
         assert json.loads(printed.splitlines()[-1])["seconds"] > 0, name

@@ -28,6 +28,7 @@ from ganad_tf.scoring.score import score_clips
 from ganad_tf.training import build, fused_steps, guards, train
 from ganad_tf.training.checkpoint import Checkpoint
 from ganad_tf.training.fused_steps import FusedSteps
+from ganad_tf.training.programs import Program
 from ganad_tf.training.train import train_detector
 
 AUTOENCODER = Model("DenseAE", {"hidden": [16], "latent": 4})  # for what is the same for all and soon traced
@@ -147,7 +148,7 @@ def test_a_detector_is_itself_again_after_training(config, tmp_path):
     entries = Cache(MachineRun(config, listing, "dev"), "train").current().entries
     source = pipeline.Source(Path(config.cache_directory, "dev", "fan", "train"), entries, 128, 5, None)
     detector = build.build(config)
-    train.fit(detector, config, source, source, (), Checkpoint(tmp_path / "unfinished.npz", {}))
+    train.fit(Program(detector), config, source, source, (), Checkpoint(tmp_path / "unfinished.npz", {}))
     assert not {"train_step", "test_step", "make_train_function"} & vars(detector).keys()
     assert not detector.run_eagerly
     windows = np.random.default_rng(0).normal(size=[7, 640]).astype(np.float32)

@@ -5,10 +5,10 @@
     python tools/benchmark.py serve [--model exported_models/demo] [--seconds 60]
     python tools/benchmark.py serve-many [--model exported_models/demo] [--copies 1000] [--loaded 200]
 
-Rows: `prepare`, `train`, `small-batches`, `score`, `end-to-end`, `start`, `floor`, `report`, `tensorboard`, `growth`,
-`serve`, `serve-many`, `long-clips` (peak memory on one-hour recordings, at 2 and at 8 threads); without any, all but
-the last six. Each measurement is a process of its own; ours and plain ones take turns, and medians are shown with the
-lowest and the highest. Peak memory is the whole process's, with TensorFlow in it.
+Rows: `prepare`, `train`, `small-batches`, `score`, `end-to-end`, `start`, `floor`, `report`, `tensorboard`, `fleet`,
+`growth`, `serve`, `serve-many`, `long-clips` (peak memory on one-hour recordings, at 2 and at 8 threads); without any,
+all but the last seven. Each measurement is a process of its own; ours and plain ones take turns, and medians are shown
+with the lowest and the highest. Peak memory is the whole process's, with TensorFlow in it.
 """
 
 import argparse
@@ -31,6 +31,7 @@ import speed_jobs
 
 ROOT = Path(__file__).resolve().parents[1]
 MACHINES = 12  # of the demo: two of each of six types
+FLEET = 8  # machines
 GANS = ("EGBAD", "GANomaly", "SkipGANomaly")
 TOOLS = ("tensorflow", "keras", "librosa", "numpy")
 Job = tuple[str, ...]
@@ -139,6 +140,13 @@ def tensorboard(directory: Path, options: argparse.Namespace) -> Iterator[tuple[
     yield "train with tensorboard: logs, MB", logs / 1e6
 
 
+def fleet(directory: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+    """Machines with eight recordings each, one after another."""
+    for name in ("DenseAE", "GANomaly"):
+        title, sides = f"{FLEET} trainings of {name}, trainings/s", ("apart", "ours")
+        yield from _against(title, directory, options, ("fleet",), FLEET, sides, (name, str(FLEET)))
+
+
 def report(directory: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """The page about six machine types with so many test clips of 10 s in all."""
     count = options.clips // (2 * MACHINES)
@@ -175,8 +183,9 @@ ROWS: dict[str, Callable[[Path, argparse.Namespace], Iterator[tuple[str, object]
     "floor": floor,
     "report": report,
     "tensorboard": tensorboard,
+    "fleet": fleet,
 }
-IF_ASKED_FOR = ("report", "tensorboard", "growth", "serve", "serve-many", "long-clips")  # minutes to hours
+IF_ASKED_FOR = ("report", "tensorboard", "fleet", "growth", "serve", "serve-many", "long-clips")  # minutes to hours
 
 
 def growth(directory: Path, sizes: list[int]) -> dict[str, object]:

@@ -62,6 +62,7 @@ def main() -> int:
     from ganad_tf.scoring import clip_values, densities, model_directory
     from ganad_tf.training import build, train
     from ganad_tf.training.checkpoint import Checkpoint
+    from ganad_tf.training.programs import Program
 
     config = configuration.load(options.config, options.set).for_machine(options.machine)
     (listing,) = datasets.list_clips(config, "dev", [options.machine])
@@ -85,7 +86,7 @@ def main() -> int:
         for part in (kept, ())
     )
     with tempfile.TemporaryDirectory() as folder:
-        train.fit(detector, config, *sources, (), Checkpoint(Path(folder, "unfinished.npz"), {}))
+        train.fit(Program(detector), config, *sources, (), Checkpoint(Path(folder, "unfinished.npz"), {}))
     model = model_directory.TrainedDetector(
         detector, normalizer, config.feature.frames, config.feature.bands, {}, config.feature.window_hop
     )

@@ -1,6 +1,8 @@
 """One piece of work in a process of its own, ours or plain: how long it took and how much memory. See benchmark.py.
 
-    python tools/speed_jobs.py JOB SIDE FOLDER [DETECTOR BATCH_SIZE]
+    python tools/speed_jobs.py JOB SIDE FOLDER [DETECTOR NUMBER]
+
+The number is that of a batch's windows, or of a fleet's machines.
 
 The folder holds recordings as the challenge lays them out (`recordings` makes them). What is warm is not measured:
 imports and the first traces come before the clock starts.
@@ -178,13 +180,15 @@ def _trained(folder: Path, config, source):
     from ganad_tf.training import build, guards
     from ganad_tf.training import checkpoint as checkpoints
     from ganad_tf.training import train as training
+    from ganad_tf.training.programs import Program
 
     training.seed_everything(config)
     detector = build.build(config)
     none = dataclasses.replace(source, entries=())
     clock = _clock()
     watched = (guards.StopAtNaN(folder / "last_good.keras"), clock)
-    training.fit(detector, config, source, none, watched, checkpoints.Checkpoint(folder / "unfinished.npz", {}, None))
+    unfinished = checkpoints.Checkpoint(folder / "unfinished.npz", {}, None)
+    training.fit(Program(detector), config, source, none, watched, unfinished)
     return detector, clock
 
 
@@ -211,6 +215,25 @@ def tensorboard(side: str, folder: Path) -> float:
     run = run_of(folder, "fan", tensorboard=logs)
     prepare_cache(run, "train")
     return _seconds(lambda: train_detector(run, fresh=True))
+
+
+def fleet(side: str, folder: Path, name: str, n_machines: int) -> float:
+    """Small networks of one shape for so many machines, with steps traced once (`ours`) or each `apart`. Seconds."""
+    from ganad_tf.cache.prepare import prepare_cache
+    from ganad_tf.training import programs
+    from ganad_tf.training.train import train_detector
+
+    fit = {"epochs": 30, "batch_size": 16, "validation_split": 0.0}
+    run = run_of(folder, "warm", fit=fit, model={"name": name, "hidden": [32, 32], "latent": 8})
+    prepare_cache(run, "train")
+
+    def ours() -> None:
+        for _ in range(n_machines):
+            if side == "apart":
+                programs.take(None)
+            train_detector(run, fresh=True)
+
+    return _seconds(ours)
 
 
 def step(side: str, folder: Path, name: str, batch_size: int) -> float:
@@ -344,7 +367,9 @@ JOBS = {
 if __name__ == "__main__":
     job, where, directory, *more = sys.argv[1:]
     if more:
-        took = {"train": train, "step": step, "weights": weights}[job](where, Path(directory), more[0], int(more[1]))
+        took = {"train": train, "step": step, "weights": weights, "fleet": fleet}[job](
+            where, Path(directory), more[0], int(more[1])
+        )
     else:
         took = JOBS[job](where, Path(directory))
     peak = floor.peak_mb()

@@ -179,7 +179,7 @@ class HeldSpectra:
     spectra: tf.Variable
     starts: tf.Tensor
     frames: int
-    labels: tf.Tensor | None = None
+    labels: tf.Variable | None = None
     shift: Shift | None = None
 
     def batch_at(self, starts: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
@@ -198,6 +198,10 @@ class HeldSpectra:
     def n_windows(self) -> int:
         """Total number of windows."""
         return len(self.starts)
+
+    def release(self) -> None:
+        """Frees the memory of the spectra; what reads them may be used again after `reserve(again=...)`."""
+        self.spectra.assign(_empty([0, self.spectra.shape[1]], tf.float32))
 
 
 def _finished(dataset: tf.data.Dataset, source: Source | HeldSpectra, batch_size: int, passes: int) -> tf.data.Dataset:
@@ -281,29 +285,46 @@ def hold(source: Source) -> HeldSpectra:
     return held
 
 
-def reserve(source: Source, device: str = "CPU:0") -> HeldSpectra:
+def reserve(source: Source, device: str = "CPU:0", *, again: HeldSpectra | None = None) -> HeldSpectra:
     """Allocates memory on a device for all spectra, which `fill` loads later.
+
+    Args:
+      source: The clips.
+      device: Name of the device.
+      again: Released spectra of another source with as many values per spectrum, on the same device. Its `batch_at`,
+        and graphs made of it, then read the new ones.
 
     Raises:
       ResourceExhaustedError: If the device has no room for them.
     """
     shape = [sum(entry.frames for entry in source.entries), source.n_mels]
-    with tf.device(device):
-        # A variable is filled in place; a constant made from an array would take twice the memory.
-        spectra = tf.Variable(tf.raw_ops.Empty(shape=shape, dtype=tf.float32, init=False), trainable=False)
     starts = [
         begin + np.arange(0, entry.frames - source.frames + 1, source.hop) for entry, begin in _begins(source).items()
     ]
-    labels = None
+    of_rows = None
     if source.machine_ids:
         of_rows = np.concatenate([np.full(entry.frames, source.label(entry)) for entry in _begins(source)])
-        with tf.device(device):
-            labels = tf.constant(of_rows, tf.int32)
+    with tf.device(device):
+        # A variable is filled in place; a constant made from an array would take twice the memory.
+        spectra = _assigned(again and again.spectra, _empty(shape, tf.float32))
+        labels = None if of_rows is None else _assigned(again and again.labels, tf.constant(of_rows, tf.int32))
     with tf.device("CPU:0"):
         rows = tf.constant(np.concatenate(starts), tf.int64)
         edges = tf.constant([*_begins(source).values(), shape[0]], tf.int64)
         shift = Shift.within(edges, rows, source.frames, source.time_shift)
         return HeldSpectra(spectra, rows, source.frames, labels, shift)
+
+
+def _empty(shape: Sequence[int], dtype: tf.DType) -> tf.Tensor:
+    return tf.raw_ops.Empty(shape=shape, dtype=dtype, init=False)
+
+
+def _assigned(variable: tf.Variable | None, value: tf.Tensor) -> tf.Variable:
+    """A variable with the value, whose length may change: the given one, or a new one."""
+    if variable is None:
+        return tf.Variable(value, shape=[None, *value.shape[1:]], trainable=False)
+    variable.assign(value)
+    return variable
 
 
 def fill(held: HeldSpectra, source: Source) -> None:

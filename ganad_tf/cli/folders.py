@@ -91,8 +91,11 @@ def _refuse(folder: Path) -> None:
             f"`ganad run {projects.shown(project.config)}` repeats that run, `ganad predict {folder} NEW_RECORDINGS` "
             "judges new recordings."
         )
-    if not datasets.recordings(folder)[0]:
-        raise DataError(f"Expected recordings (WAV, FLAC, OGG, ...) in {folder}, but there are none.")
+    files, others = datasets.recordings(folder)
+    if not files:
+        first = "".join(others[:1]).partition(": expected")[0]
+        rest = f" Other files in it: {len(others)}, such as {first}." if others else ""
+        raise DataError(f"Expected recordings (WAV, FLAC, OGG, ...) in {folder}, but there are none.{rest}")
     labels = {folder_tree.label_of(path): path.name for path in folder.iterdir()}
     if labels.get(1) and not labels.get(0) and not any(path.is_file() for path in folder.iterdir()):
         raise DataError(

@@ -66,6 +66,19 @@ def steps_per_block(batch_size: int, n_windows: int, most_steps: int, most_windo
 
 
 @dataclass(frozen=True)
+class TracedSteps:
+    """Graphs of a detector's steps, each of which takes all batches of a block.
+
+    Attributes:
+      plain: For blocks of any length.
+      compiled: Rows of a block → the function for blocks of this length, compiled by XLA when it is first asked for.
+    """
+
+    plain: Callable[[Any], Logs]
+    compiled: Callable[[int], Callable[[Any, tf.Tensor], Logs]]
+
+
+@dataclass(frozen=True)
 class FusedSteps:
     """Recipe of a train function that takes all steps of a block.
 
@@ -107,12 +120,14 @@ class FusedSteps:
         Returns:
           Iterator over blocks → losses, as `train_step` returns them after the last batch of the next block.
         """
+        return self.taking(self.trace(detector))
+
+    def trace(self, detector: Detector) -> TracedSteps:
+        """Traces the steps of a compiled detector; those of other block sizes and of further trainings are the same."""
         optimizers.build(detector)  # a function that creates variables is traced twice
-        batch: Any = tf.TensorSpec([None, detector.input_dim], tf.float32)
-        if detector.takes_machine_ids:
-            batch = (batch, tf.TensorSpec([None], tf.int32))
+        batch = batch_spec(detector)
         augment = self.augment or (lambda batch: batch)
-        step = _traced(lambda batch: detector.train_step(augment(batch)), self._paired(batch))
+        step = traced(lambda batch: detector.train_step(augment(batch)), self._paired(batch))
         row = tf.TensorSpec([None], tf.int64) if self.batch_at else batch
 
         is_real = tf.TensorSpec([], tf.bool)
@@ -140,11 +155,15 @@ class FusedSteps:
         def compiled(n_rows: int) -> Any:
             rows = _each(lambda spec: tf.zeros([n_rows, *spec.shape[1:]], spec.dtype), row)
             specs = _each(tf.TensorSpec.from_tensor, rows)
-            function = _traced(stacked, self._paired(specs), is_real, jit_compile=True)
+            function = traced(stacked, self._paired(specs), is_real, jit_compile=True)
             function(self._paired(rows), tf.constant(False))  # compiles, and takes no step
             return function
 
-        plain = _traced(sliced, self._paired(row))
+        return TracedSteps(traced(sliced, self._paired(row)), compiled)
+
+    def taking(self, traced: TracedSteps) -> Callable[[Iterator[Any]], Logs]:
+        """The train function that takes blocks of this recipe by steps that are traced."""
+        plain, compiled = traced.plain, traced.compiled
         if self.jit_compile:
             compiled(self.block_size)
 
@@ -180,7 +199,13 @@ class FusedSteps:
         return tf.while_loop(lambda number, _: number < n_steps, body, start, parallel_iterations=1)[1]
 
 
-def _traced(function: Callable[..., Logs], *specs: Any, jit_compile: bool | None = None) -> Any:
+def batch_spec(detector: Detector) -> Any:
+    """Specification of a batch: windows `[batch, dims]`, with the numbers of their machine IDs if those are needed."""
+    windows = tf.TensorSpec([None, detector.input_dim], tf.float32)
+    return (windows, tf.TensorSpec([None], tf.int32)) if detector.takes_machine_ids else windows
+
+
+def traced(function: Callable[..., Logs], *specs: Any, jit_compile: bool | None = None) -> Any:
     """The graph of a function; TensorFlow neither traces it again, nor warns of that after some trainings."""
     return tf.function(
         function, autograph=False, input_signature=specs, jit_compile=jit_compile

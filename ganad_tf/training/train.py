@@ -1,6 +1,7 @@
 """The verb `train`: one detector on one machine type's normal training clips."""
 
 import dataclasses
+import json
 import logging
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from ganad_tf import heap, runtime
 from ganad_tf.cache import copies, windows
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry, Manifest, Statistics
-from ganad_tf.cache.windows import HeldSpectra, Source
+from ganad_tf.cache.windows import Source
 from ganad_tf.config import Config
 from ganad_tf.config.sections import TensorBoard
 from ganad_tf.errors import DataError, TrainingError
@@ -28,13 +29,14 @@ from ganad_tf.scoring import model_directory, recordings
 from ganad_tf.scoring.fit import check_clip_count, describe_healthy, fit_scorers, warn_of_missing_threshold
 from ganad_tf.scoring.model_directory import ModelDirectory, TrainedDetector
 from ganad_tf.tensorboard import experiment
-from ganad_tf.training import batch_norm, distribution, fused_steps, learning, optimizers
+from ganad_tf.training import batch_norm, distribution, fused_steps, learning, optimizers, programs
 from ganad_tf.training.augment import WindowAugmentation
 from ganad_tf.training.build import build
 from ganad_tf.training.checkpoint import Checkpoint, epochs_kept
 from ganad_tf.training.distribution import Devices
 from ganad_tf.training.fused_steps import FusedSteps
 from ganad_tf.training.guards import ReportResets, StopAtNaN
+from ganad_tf.training.programs import Program
 from ganad_tf.training.steps import n_steps, passes_per_epoch
 
 logger = logging.getLogger(__name__)
@@ -145,12 +147,13 @@ def train_on(
     def make() -> Detector:
         return build(config, run.listing.machine_ids)
 
-    detector = devices.made(make) if devices else make()
+    program = _program(config, run.listing.machine_ids, make, devices)
+    detector = program.detector
     if not detector.trainable_variables:  # nothing to learn, so no floor of steps
         config = dataclasses.replace(config, fit=dataclasses.replace(config.fit, min_steps=0))
     try:
         watching = (StopAtNaN(directory.last_good), *shown, *callbacks)
-        fit(detector, config, with_copies, validation, watching, checkpoint, devices)
+        fit(program, config, with_copies, validation, watching, checkpoint, devices)
     except TrainingError:  # going on would end the same way
         unfinished.unlink(missing_ok=True)
         raise
@@ -180,6 +183,7 @@ def train_on(
     feature = config.feature
     directory.save(TrainedDetector(detector, normalizer, feature.frames, feature.bands, record, feature.window_hop))
     unfinished.unlink(missing_ok=True)
+    programs.keep(program)
     logger.info("%s: trained on %d clips in %.0f s", run.title, len(training.entries), checkpoint.seconds)
 
 
@@ -235,7 +239,7 @@ def seed_everything(config: Config) -> None:
 
 
 def fit(
-    detector: Detector,
+    program: Program,
     config: Config,
     training: Source,
     validation: Source,
@@ -243,7 +247,8 @@ def fit(
     checkpoint: Checkpoint,
     devices: Devices | None = None,
 ) -> None:
-    """Trains the detector from the checkpoint's epoch on; afterwards the checkpoint holds the loss curves."""
+    """Trains a program's detector from the checkpoint's epoch on; afterwards the checkpoint holds the loss curves."""
+    detector = program.detector
     settings = config.fit
     training = dataclasses.replace(training, time_shift=config.augmentation.time_shift)
     pairs = detector.takes_pairs and settings.shuffle
@@ -277,8 +282,9 @@ def fit(
         batches = windows.window_batches(training, batch_size=settings.batch_size, endless=True, **budget, **order)
         devices.fit(detector, batches, n_steps(settings, training.n_windows, 1), validated(), **course)
         return
-    steps, held = _fused_steps(detector, config, training, checkpoint.epoch, pairs=pairs)
-    with detector.training_by(steps.train_function):
+    steps = _fused_steps(program, config, training, checkpoint.epoch, pairs=pairs)
+    held = program.held
+    with detector.training_by(lambda _: program.train_function(steps), lambda _: program.test_function()):
         detector.make_train_function()  # before the recordings take the memory that the compiler needs
         heap.trim()
         if held:
@@ -291,6 +297,17 @@ def fit(
         detector.fit(blocks, validation_data=validated(), **course)
 
 
+def _program(
+    config: Config, machine_ids: Sequence[str], make: Callable[[], Detector], devices: Devices | None
+) -> Program:
+    """The program of the training before, if it can be used again, or else a new one."""
+    if devices:
+        return Program(devices.made(make))
+    settings = json.dumps(config.training_settings())
+    key = (DETECTORS[config.model.name], settings, tuple(machine_ids), runtime.is_deterministic())
+    return programs.take(key) or Program(make(), key)
+
+
 def _on_one_device(make: Callable[[], Detector], trained: Detector) -> Detector:
     """The detector with its weights and optimizers on one device, as it is saved."""
     detector = make()
@@ -299,22 +316,20 @@ def _on_one_device(make: Callable[[], Detector], trained: Detector) -> Detector:
     return detector
 
 
-def _fused_steps(
-    detector: Detector, config: Config, training: Source, epoch: int, *, pairs: bool
-) -> tuple[FusedSteps, HeldSpectra | None]:
-    """Fused steps, and memory for the spectra on the device that trains; None where they are not held there."""
-    settings, limits = config.fit, fused_steps.limits()
+def _fused_steps(program: Program, config: Config, training: Source, epoch: int, *, pairs: bool) -> FusedSteps:
+    """Fused steps; if there is room for the spectra on the device that trains, the program holds them."""
+    settings, limits, detector = config.fit, fused_steps.limits(), program.detector
     gpus = tf.config.list_logical_devices("GPU")
     device = gpus[0].name if gpus else "CPU:0"
-    held = None
+    released, program.held = program.held, None
     if training.fits(settings.memory_budget_mb):
         try:
-            held = windows.reserve(training, device)
+            program.held = windows.reserve(training, device, again=released)
         except tf.errors.ResourceExhaustedError:
             megabytes = training.n_bytes >> 20
             logger.warning("%s has no room for %d MB of spectra; they are sent to it in blocks", device, megabytes)
     n_batches = n_steps(settings, training.n_windows, settings.epochs)
-    most_windows = (limits.held if held else limits.streamed) // detector.values_per_window
+    most_windows = (limits.held if program.held else limits.streamed) // detector.values_per_window
     augment = None
     if config.augmentation.changes_windows:
         augment = WindowAugmentation(
@@ -324,16 +339,15 @@ def _fused_steps(
             seed=config.seed,
             first_step=n_steps(settings, training.n_windows, epoch),
         )
-    steps = FusedSteps(
+    return FusedSteps(
         settings.batch_size,
         fused_steps.steps_per_block(settings.batch_size, training.n_windows, limits.steps, most_windows),
-        batch_at=held.batch_at if held else None,
+        batch_at=program.held.batch_at if program.held else None,
         augment=augment,
         pairs=pairs,
         jit_compile=n_batches >= fused_steps.WORTH_COMPILING and (bool(gpus) or not detector.convolves),
         compiles_rest=bool(gpus),
     )
-    return steps, held
 
 
 def _stopping(run: MachineRun, validation: Source) -> keras.callbacks.EarlyStopping | None:
