@@ -10,8 +10,8 @@ import pytest
 from conftest import tone, write_wav
 
 from ganad_tf import datasets, splits
-from ganad_tf.cache import windows
 from ganad_tf.cache.manifest import Entry
+from ganad_tf.cache.validation import split_by_file
 from ganad_tf.config import Config, from_mapping
 from ganad_tf.config.sections import Dataset, FolderData, Scorer
 from ganad_tf.errors import ConfigError, DataError
@@ -117,13 +117,13 @@ def test_no_split_separates_the_clips_of_a_recording(tmp_path, n_recordings):
     assert test and train and not test & train
     assert len(listing.clips_of("test")) == {2: 8, 5: 8, 12: 16}[n_recordings]  # a fifth, as near as recordings allow
     entries = [Entry(clip, "a", index, 9, str(index)) for index, clip in enumerate(listing.clips)]
-    parts = windows.split_by_file(entries, 0.1, seed=0)
+    parts = split_by_file(entries, 0.1, seed=0)
     recordings = [{entry.clip.group for entry in part} for part in parts]
     assert not recordings[0] & recordings[1] and len(parts[1]) == {2: 0, 5: 8, 12: 8}[n_recordings]
     if parts[1]:
         copied = [dataclasses.replace(e, sha256="0") if e.clip == parts[1][0].clip else e for e in entries]
         copied = [dataclasses.replace(e, sha256="0") if e.clip == parts[0][0].clip else e for e in copied]
-        assert not {entry.clip.group for entry in windows.split_by_file(copied, 0.1, seed=0)[1]} & recordings[1]
+        assert not {entry.clip.group for entry in split_by_file(copied, 0.1, seed=0)[1]} & recordings[1]
     folds = splits.folds([clip.recording for clip in listing.clips], 10, seed=3)
     assert sorted(np.concatenate(folds)) == list(range(len(listing.clips)))
     named = [{listing.clips[index].group for index in fold} for fold in folds]

@@ -12,6 +12,7 @@ from ganad_tf.cache import blocks, records
 from ganad_tf.cache import windows as pipeline
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
+from ganad_tf.cache.validation import split_by_file
 from ganad_tf.cache.windows import Source
 from ganad_tf.config import Config
 from ganad_tf.config.sections import Feature
@@ -225,28 +226,28 @@ def test_some_clips_of_a_shard(source):
 
 
 def test_split_is_by_file_the_same_share_of_every_id_and_seeded(source):
-    training, validation = pipeline.split_by_file(source.entries, 0.2, seed=1)
+    training, validation = split_by_file(source.entries, 0.2, seed=1)
     assert sorted(training + validation, key=id) == sorted(source.entries, key=id)
     ids = [entry.clip.machine_id for entry in validation]
     assert {key: ids.count(key) for key in set(ids)} == {"00": 2, "01": 2, "02": 2}
-    again = pipeline.split_by_file(source.entries[::-1], 0.2, seed=1)
+    again = split_by_file(source.entries[::-1], 0.2, seed=1)
     assert {e.clip for e in again[1]} == {e.clip for e in validation}
-    other = pipeline.split_by_file(source.entries, 0.2, seed=2)
+    other = split_by_file(source.entries, 0.2, seed=2)
     assert {e.clip for e in other[1]} != {e.clip for e in validation}
 
 
 def test_the_same_recording_is_never_in_training_and_in_validation(source):
     """Not even where one of the two is another machine's."""
-    training, validation = pipeline.split_by_file(source.entries, 0.2, seed=1)
+    training, validation = split_by_file(source.entries, 0.2, seed=1)
     alike = {entry.clip: entry.sha256 for entry in source.entries}
     assert len(set(alike.values())) == len(source.entries)
     alike[validation[0].clip] = alike[training[-1].clip]
     entries = [dataclasses.replace(entry, sha256=alike[entry.clip]) for entry in source.entries]
-    after = pipeline.split_by_file(entries, 0.2, seed=1)
+    after = split_by_file(entries, 0.2, seed=1)
     assert [entry.clip for entry in after[1]] == [entry.clip for entry in validation[1:]]
     assert {entry.clip for entry in after[0]} == {*(entry.clip for entry in training), validation[0].clip}
 
 
 def test_a_lone_clip_is_for_training(source):
-    training, validation = pipeline.split_by_file(source.entries[:1], 0.9, seed=1)
+    training, validation = split_by_file(source.entries[:1], 0.9, seed=1)
     assert (len(training), len(validation)) == (1, 0)

@@ -53,9 +53,10 @@ def main() -> int:
 
     terminal.import_tensorflow()
     from ganad_tf import datasets, runtime
-    from ganad_tf.cache import records, windows
+    from ganad_tf.cache import records
     from ganad_tf.cache.directory import Cache
     from ganad_tf.cache.prepare import prepare_cache
+    from ganad_tf.cache.validation import split_by_file
     from ganad_tf.cache.windows import Source
     from ganad_tf.features import Normalizer
     from ganad_tf.run import MachineRun
@@ -70,7 +71,7 @@ def main() -> int:
     if config.dataset.name != "imported":
         prepare_cache(run, "train")
     entries, cache = Cache(run, "train").current().entries, Cache(run, "train").path
-    kept, held_out = windows.split_by_file(entries, HELD_OUT, config.seed)
+    kept, held_out = split_by_file(entries, HELD_OUT, config.seed)
     known, unknown = ([log_mel for _, log_mel in records.read(cache, part)] for part in (kept, held_out))
     spectra = np.concatenate(known)
     normalizer = Normalizer(spectra.mean(axis=0).tolist(), spectra.std(axis=0).tolist())

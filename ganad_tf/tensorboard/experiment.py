@@ -17,9 +17,10 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf import audio, tensorboard
-from ganad_tf.cache import records, windows
+from ganad_tf.cache import records
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry
+from ganad_tf.cache.validation import split_by_file
 from ganad_tf.cache.windows import Source
 from ganad_tf.clips import LABELS, Clip, evenly_spread, labels_and_scores
 from ganad_tf.errors import DataError
@@ -141,7 +142,7 @@ def _parts(run: MachineRun) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
         logger.warning("%s: TensorBoard will not show the training clips. %s", run.machine, error)
         return (), ()
     normal = [entry for entry in cached if entry.clip.label == 0]
-    return windows.split_by_file(normal, run.config.fit.validation_share, run.config.seed)
+    return split_by_file(normal, run.config.fit.validation_share, run.config.seed)
 
 
 def _latent(

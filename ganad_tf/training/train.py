@@ -16,6 +16,7 @@ from ganad_tf import heap, runtime
 from ganad_tf.cache import copies, windows
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry, Manifest, Statistics
+from ganad_tf.cache.validation import split_by_file
 from ganad_tf.cache.windows import Source
 from ganad_tf.config import Config
 from ganad_tf.config.sections import TensorBoard
@@ -134,7 +135,7 @@ def train_on(
             run.listing.machine_ids if DETECTORS[config.model.name].takes_machine_ids else None,
             dtype=config.cache.dtype,
         )
-        for part in windows.split_by_file(entries, config.fit.validation_share, config.seed)
+        for part in split_by_file(entries, config.fit.validation_share, config.seed)
     )
     with_copies = copies.added(run, training, current.entries)
     devices = distribution.devices_of(config)
