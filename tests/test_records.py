@@ -89,6 +89,15 @@ def test_statistics_are_the_same_to_the_last_bit_whatever_the_order_and_the_part
     assert statistics.std == pytest.approx(np.concatenate(clips).astype(np.float64).std(axis=0), rel=1e-12)
 
 
+def test_statistics_of_tiny_values_are_numpys():
+    """Of powers of a quiet recording, say, whose squares are as small as float32 can tell apart."""
+    tiny = np.random.default_rng(0).normal(size=[50, 4]).astype(np.float32) * np.float32(1e-40)
+    sums = RunningStatistics()
+    for part in np.split(tiny, 5):
+        sums.add(part)
+    np.testing.assert_allclose(sums.statistics().std, tiny.astype(np.float64).std(axis=0), rtol=1e-9)
+
+
 def test_a_flipped_byte_anywhere_is_noticed(cache):
     folder, complete = cache
     shard = folder / "f-00001.tfrecord"
