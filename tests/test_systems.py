@@ -119,3 +119,14 @@ def test_too_few_clips_for_the_density_are_refused_before_anything_is_read(tmp_p
     done = ganad("run", ROOT / "yaml" / "ganomaly_density.yaml", cwd=tmp_path, check=2)
     assert "Expected at least 3 normal training clips of fan" in done.stderr
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ids", [("00",), ("00", "02")])
+def test_twfr_gmm_has_a_density_per_machine_id_also_of_one(tmp_path, ganad, ids):
+    write_machine(tmp_path / "dev_data", "fan", ids=ids, n_train=8)
+    ganad("run", ROOT / "yaml" / "twfr_gmm.yaml", cwd=tmp_path)
+    result = rows(tmp_path / "result" / "twfr_gmm" / "result.csv")
+    areas = {row[0]: float(row[1]) for row in result if row and row[0] in ids}
+    assert areas.keys() == set(ids)
+    assert min(areas.values()) > 0.9
