@@ -7,7 +7,7 @@ different order.
 
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,7 +163,7 @@ class HeldSpectra:
 
     def release(self) -> None:
         """Frees the memory of the spectra; what reads them may be used again after `reserve(again=...)`."""
-        self.spectra.assign(_empty([0, self.spectra.shape[1]], tf.float32))
+        self.spectra.assign(_empty(0, self.spectra.shape[1]))
 
 
 def _finished(dataset: tf.data.Dataset, source: Source | HeldSpectra, batch_size: int, passes: int) -> tf.data.Dataset:
@@ -259,7 +259,7 @@ def reserve(source: Source, device: str = "CPU:0", *, again: HeldSpectra | None 
     Raises:
       ResourceExhaustedError: If the device has no room for them.
     """
-    shape = [sum(entry.frames for entry in source.entries), source.n_mels]
+    n_spectra = sum(entry.frames for entry in source.entries)
     starts = [
         begin + np.arange(0, entry.frames - source.frames + 1, source.hop) for entry, begin in _begins(source).items()
     ]
@@ -268,17 +268,17 @@ def reserve(source: Source, device: str = "CPU:0", *, again: HeldSpectra | None 
         of_rows = np.concatenate([np.full(entry.frames, source.label(entry)) for entry in _begins(source)])
     with tf.device(device):
         # A variable is filled in place; a constant made from an array would take twice the memory.
-        spectra = _assigned(again and again.spectra, _empty(shape, tf.float32))
+        spectra = _assigned(again and again.spectra, _empty(n_spectra, source.n_mels))
         labels = None if of_rows is None else _assigned(again and again.labels, tf.constant(of_rows, tf.int32))
     with tf.device("CPU:0"):
         rows = tf.constant(np.concatenate(starts), tf.int64)
-        edges = tf.constant([*_begins(source).values(), shape[0]], tf.int64)
+        edges = tf.constant([*_begins(source).values(), n_spectra], tf.int64)
         shift = Shift.within(edges, rows, source.frames, source.time_shift)
         return HeldSpectra(spectra, rows, source.frames, labels, shift)
 
 
-def _empty(shape: Sequence[int], dtype: tf.DType) -> tf.Tensor:
-    return tf.raw_ops.Empty(shape=shape, dtype=dtype, init=False)
+def _empty(n_spectra: int, n_mels: int) -> tf.Tensor:
+    return tf.raw_ops.Empty(shape=[n_spectra, n_mels], dtype=tf.float32, init=False)
 
 
 def _assigned(variable: tf.Variable | None, value: tf.Tensor) -> tf.Variable:

@@ -161,9 +161,9 @@ class FusedSteps:
 
         return TracedSteps(traced(sliced, self._paired(row)), compiled)
 
-    def taking(self, traced: TracedSteps) -> Callable[[Iterator[Any]], Logs]:
+    def taking(self, graphs: TracedSteps) -> Callable[[Iterator[Any]], Logs]:
         """The train function that takes blocks of this recipe by steps that are traced."""
-        plain, compiled = traced.plain, traced.compiled
+        plain, compiled = graphs.plain, graphs.compiled
         if self.jit_compile:
             compiled(self.block_size)
 

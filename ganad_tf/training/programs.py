@@ -37,22 +37,22 @@ class Program:
         self._steps: TracedSteps | None = None
         self._reads_held = False
         self._test: Any = None
-        self._is_made = False
+        self._made: set[str] = set()
 
     def begin(self) -> None:
         """Sets everything that a step changes to what it was before the first training."""
         for variable, value in zip(optimizers.state(self.detector), self._beginning, strict=True):
             variable.assign(value)
-        self._is_made = False
+        self._made.clear()
 
     def train_function(self, steps: FusedSteps) -> Callable[[Iterator[Any]], Logs]:
         """The train function of `steps`, of graphs that are there already if they can be used.
 
         A second call within a training means that a callback has changed the detector: everything is traced anew.
         """
-        if self._is_made:
+        if "train" in self._made:
             self.key, self._steps = None, None
-        self._is_made = True
+        self._made.add("train")
         if steps.augment:  # has its own count of steps
             return steps.train_function(self.detector)
         reads_held = steps.batch_at is not None
@@ -61,13 +61,21 @@ class Program:
         return steps.taking(self._steps)
 
     def test_function(self) -> Callable[[Iterator[Any]], Logs]:
-        """Iterator over batches → losses, for validation; Keras' own would be traced anew for each training."""
+        """Iterator over batches → losses, for validation; a second call is answered as by `train_function`.
+
+        Keras' own test function would be traced anew for each training.
+        """
+        if "test" in self._made:
+            self.key, self._test = None, None
+        self._made.add("test")
         test = self._test = self._test or traced(self.detector.test_step, batch_spec(self.detector))
         return lambda iterator: test(next(iterator))
 
     @property
-    def is_as_made(self) -> bool:
-        """Whether no callback has changed what its graphs depend on."""
+    def is_reusable(self) -> bool:
+        """Whether it may be kept: it has weights to train, and no callback has changed what its graphs depend on."""
+        if not self.detector.trainable_variables:  # then it may be a file's, which may be another one next time
+            return False
         return self.key is not None and self.detector.get_config() == self._config
 
 
@@ -82,8 +90,8 @@ def take(key: Any) -> Program | None:
 
 
 def keep(program: Program) -> None:
-    """Keeps a program that is no longer in use, in place of another one."""
-    if not program.is_as_made:
+    """Keeps a program that is no longer in use, if it is reusable, in place of another one."""
+    if not program.is_reusable:
         return
     if program.held:
         program.held.release()
