@@ -14,6 +14,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+NEW_PIP = "pip>=25"  # versions of 2023 take ten times as long to choose the versions of what is to be installed
 
 
 def main() -> int:
@@ -46,9 +47,12 @@ def _install(folder: Path, python: Path) -> None:
     print(f"installing ganad_tf into {folder} (once, about a minute)", file=sys.stderr)
     if not python.exists():
         venv.create(folder, with_pip=False)  # some systems ship Python without what with_pip needs
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check"]
-    pip.append("--no-compile")  # Python compiles what is imported, a small part of the 20 000 files
-    subprocess.run([*pip, "pip", "--editable", f"{ROOT}[dev]"], check=True, stdout=sys.stderr)
+    # Not compiled: Python compiles what is imported, a small part of the 20 000 files.
+    install = ["install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    here = [sys.executable, "-m", "pip", "--python", str(python)]
+    subprocess.run([*here, *install, NEW_PIP], check=True, stdout=sys.stderr)
+    there = [str(python), "-m", "pip"]
+    subprocess.run([*there, *install, "--editable", f"{ROOT}[dev]"], check=True, stdout=sys.stderr)
     mark.write_text(wanted)
 
 
