@@ -237,6 +237,7 @@ def test_a_model_without_the_healthy_sound_predicts_but_does_not_explain(exporte
     assert prediction.is_anomaly
 
 
+@pytest.mark.slow
 def test_versions_count_up(exported_project, monkeypatch, capsys):
     monkeypatch.chdir(exported_project)
     folder = exported_project / "exported_models" / "gan_fan"

@@ -143,6 +143,7 @@ def test_what_a_callback_changes_is_not_changed_for_the_next_training(tmp_path, 
     assert ModelDirectory.of(machines["fan"]).load().detector.w_con == 50.0
 
 
+@pytest.mark.slow
 def test_a_program_in_use_is_nobody_elses(tmp_path, recordings):
     """As where two threads train at the same time."""
     machines = runs(tmp_path, recordings, "DenseAE")

@@ -8,6 +8,8 @@ import pytest
 import yaml
 from conftest import ROOT, write_machine
 
+pytestmark = pytest.mark.slow
+
 SYSTEMS = ("ganomaly_density", "spectrum_density")
 
 
@@ -121,7 +123,6 @@ def test_too_few_clips_for_the_density_are_refused_before_anything_is_read(tmp_p
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("ids", [("00",), ("00", "02")])
 def test_twfr_gmm_has_a_density_per_machine_id_also_of_one(tmp_path, ganad, ids):
     write_machine(tmp_path / "dev_data", "fan", ids=ids, n_train=8)
