@@ -43,6 +43,7 @@ SMALL = {
     "ganad run yaml/demo.yaml": f"--machine fan --set {FEW}",
     "ganad export yaml/demo.yaml": f"--set {FEW}",
     "ganad run yaml/spectrum_density.yaml": "--set fit.epochs=1",
+    "ganad run yaml/ganomaly_density.yaml": f"--set {TINY} threshold.folds=2",
     "ganad run my_encoder.yaml": "",
     "ganad export my_encoder.yaml": "",
     "ganad run my_fan-": "",

@@ -143,9 +143,10 @@ def _computation(
     """
     del fingerprint  # of settings and the contents of an encoder
     layer = feature_layer(audio_settings, feature)
-    signature = [tf.TensorSpec([None], tf.float32)]
     return layer, tf.function(
-        lambda waveform: (layer.in_pieces(waveform), statistics.of_waveform(waveform)), input_signature=signature
+        lambda waveform: (layer.in_pieces(waveform), statistics.of_waveform(waveform)),
+        input_signature=[tf.TensorSpec([None], tf.float32)],
+        autograph=False,
     )
 
 
@@ -162,6 +163,7 @@ def _in_parallel(of_waveform: OfWaveform, reader: _Reader, clips: Sequence[Clip]
             faults[int(number)] = error
             return np.zeros(reader.fewest, np.float32)  # a placeholder, which is discarded
 
+    @tf.autograph.experimental.do_not_convert
     def compute(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return of_waveform(tf.ensure_shape(tf.numpy_function(read, [number], tf.float32), [None]))
 

@@ -16,6 +16,7 @@ def pass_seeds(seed: int, first_pass: int, *, endless: bool) -> tf.data.Dataset:
       endless: Whether each iterator has the seeds of all passes from the first on.
     """
 
+    @tf.autograph.experimental.do_not_convert
     def draw(number: tf.Tensor) -> tf.Tensor:
         key = tf.stack([tf.constant(seed, tf.int64), number])
         return tf.random.stateless_uniform([2], key, minval=None, maxval=None, dtype=tf.int64)

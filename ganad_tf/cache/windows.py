@@ -188,6 +188,7 @@ def _from_memory(
     first_pass: int,
     endless: bool = False,
 ) -> tf.data.Dataset:
+    @tf.autograph.experimental.do_not_convert
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         one = _batches(held.starts, batch_at, batch_size, epoch_seed if seed is not None else None, held.shift)
         if not pairs:
@@ -221,6 +222,7 @@ def _batches(
     """Dataset of batches of `starts`, or of the windows there; with a seed, `[2]` int64, shuffled and shifted."""
     n_windows = tf.size(starts, tf.int64)
 
+    @tf.autograph.experimental.do_not_convert
     def batch(number: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         chosen = tf.range(number * batch_size, tf.minimum((number + 1) * batch_size, n_windows))
         if seed is not None:
@@ -318,12 +320,15 @@ def _streamed(
 ) -> tf.data.Dataset:
     n_shards = len({entry.shard for entry in source.entries})
 
+    @tf.autograph.experimental.do_not_convert
     def parsed(
         record: tf.Tensor, prefix: tf.Tensor, frames: tf.Tensor, label: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         return source.normalized(records.parse_spectra(record, prefix, frames, source.n_mels, source.dtype)), label
 
+    @tf.autograph.experimental.do_not_convert
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
+        @tf.autograph.experimental.do_not_convert
         def windows_of(number: tf.Tensor, of_clips: tuple[tf.RaggedTensor, tf.Tensor]) -> tf.data.Dataset:
             clips, labels = of_clips
 
@@ -365,6 +370,7 @@ def _records_in_use(source: Source) -> Callable[[tf.Tensor], tf.data.Dataset]:
     frames = tf.ragged.constant([[entry.frames for entry in group] for group in groups])
     labels = tf.ragged.constant([[source.label(entry) for entry in group] for group in groups], tf.int32)
 
+    @tf.autograph.experimental.do_not_convert
     def of_shard(number: tf.Tensor) -> tf.data.Dataset:
         numbered = tf.data.TFRecordDataset(paths[number]).enumerate()
         used = numbered.filter(lambda index, _: tf.reduce_any(index == indices[number])).map(lambda _, record: record)

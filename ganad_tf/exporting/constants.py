@@ -12,4 +12,5 @@ def audio_format_function(settings: AudioFormat) -> tf.types.experimental.Generi
     def repeat_values(request: tf.Tensor) -> dict[str, tf.Tensor]:
         return {name: tf.fill(tf.shape(request), value) for name, value in settings.as_numbers().items()}
 
-    return tf.function(repeat_values, input_signature=[tf.TensorSpec([None], tf.float32, audio_format.INPUT)])
+    spec = tf.TensorSpec([None], tf.float32, audio_format.INPUT)
+    return tf.function(repeat_values, input_signature=[spec], autograph=False)

@@ -40,6 +40,8 @@ Precision = Literal["float64", "float32"]
 FARTHEST_DB = 300.0  # beyond silence, -157 dB, and full scale
 PARALLEL_CLIPS = 8  # clips of a batch that are processed concurrently
 
+_function = partial(tf.function, autograph=False)  # there is no Python control flow to convert, which takes seconds
+
 
 @dataclass(frozen=True)
 class Member:
@@ -109,9 +111,9 @@ class SoundScorer(tf.Module):
         self._weights = [used_weights(member, clip) for member in self.members]
         # All signatures share one copy of features and networks.
         self._layer = feature_layer(config.audio, feature, fft=precision)
-        self._features = tf.function(self._layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
+        self._features = _function(self._layer.in_pieces, [tf.TensorSpec([None], tf.float32)])
         machine = tf.TensorSpec([], tf.string)
-        self._score_clip = tf.function(self.score_clip, input_signature=[clip, machine])
+        self._score_clip = _function(self.score_clip, [clip, machine])
         waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
         wav_bytes = tf.TensorSpec([None], tf.string, "wav_bytes")
         self.functions = {
@@ -124,8 +126,7 @@ class SoundScorer(tf.Module):
         if feature.is_in_decibels:  # others are no log-mels
             log_mel = tf.TensorSpec([None, None, feature.bands], tf.float32, "log_mel")
             self.functions |= self._scoring_functions("frames", self._scores_of_log_mels, log_mel)
-            explained = [waveform, *self._machine_input()]
-            self.functions["explain"] = tf.function(self._explain, input_signature=explained)
+            self.functions["explain"] = _function(self._explain, [waveform, *self._machine_input()])
 
     def score_clip(self, log_mel: tf.Tensor, machine_id: tf.Tensor, *, in_pieces: bool = True) -> tf.Tensor:
         """Anomaly score of one clip, float32.
@@ -157,9 +158,9 @@ class SoundScorer(tf.Module):
             scores = replace_unusable_scores(waveform, scores)
             return self._decider.decide(scores)
 
-        features = tf.function(self._layer, input_signature=[tf.TensorSpec([1, None], tf.float32)])
+        features = _function(self._layer, [tf.TensorSpec([1, None], tf.float32)])
         spec = tf.TensorSpec([batch, samples], tf.float32, "waveform")
-        return tf.function(score_waveform, input_signature=[spec]).get_concrete_function()
+        return _function(score_waveform, [spec]).get_concrete_function()
 
     def explain_clip(self, log_mel: tf.Tensor, machine_id: tf.Tensor) -> Tensors:
         """Explains one clip, `score_clip`'s arguments, by the first member.
@@ -208,9 +209,9 @@ class SoundScorer(tf.Module):
 
         rates = tf.TensorSpec([None], tf.float32, FALSE_ALARMS)
         machine = self._machine_input()
-        functions = {f"score_{kind}": tf.function(score, input_signature=[spec, *machine])}
+        functions = {f"score_{kind}": _function(score, [spec, *machine])}
         if self._decider.has_p_values:
-            functions[f"decide_{kind}"] = tf.function(decide, input_signature=[spec, rates, *machine])
+            functions[f"decide_{kind}"] = _function(decide, [spec, rates, *machine])
         return functions
 
     def _scores_of_waveforms(self, waveform: tf.Tensor, machines: tf.Tensor) -> tf.Tensor:
@@ -343,7 +344,7 @@ def used_weights(
             detector.reconstruct(windows),
         ]
 
-    probe = tf.function(all_outputs, input_signature=[clip]).get_concrete_function()
+    probe = _function(all_outputs, [clip]).get_concrete_function()
     used = {variable.ref() for variable in probe.variables}
     weights = [variable for variable in member.model.detector.variables if variable.value.ref() in used]
     return [(variable, variable.numpy()) for variable in weights]

@@ -30,7 +30,7 @@ def convert_for_any_batch(function: Any, path: Path) -> None:
 
 def _convert(function: Any) -> onnx.ModelProto:
     spec = list(function.structured_input_signature[1].values() or function.structured_input_signature[0])
-    wrapped = tf.function(lambda waveform: function(waveform=waveform))
+    wrapped = tf.function(lambda waveform: function(waveform=waveform), autograph=False)
     model, _ = tf2onnx.convert.from_function(wrapped, input_signature=spec, opset=OPSET)
     return model
 

@@ -153,7 +153,7 @@ class TrainedSystem:
     @cached_property
     def _log_mel(self) -> Callable[[tf.Tensor], tf.Tensor]:
         layer = feature_layer(self.config.audio, self.config.feature)
-        return tf.function(layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)])
+        return tf.function(layer.in_pieces, input_signature=[tf.TensorSpec([None], tf.float32)], autograph=False)
 
     def _combined(self, scores: np.ndarray) -> np.ndarray:
         if not self.config.ensemble.members:

@@ -147,13 +147,13 @@ class Devices:
         def gathered() -> tf.Tensor:
             return tf.distribute.get_replica_context().all_gather(tf.constant([number], tf.int64), axis=0)
 
-        per_device = self.strategy.run(tf.function(gathered))
+        per_device = self.strategy.run(tf.function(gathered, autograph=False))
         return [int(value) for value in self.strategy.experimental_local_results(per_device)[0]]
 
     def _together(self, step: Callable[[Any], Logs]) -> Callable[[Iterator[Any]], Logs]:
         """A function that takes the next element of an iterator, does a step on all devices, and averages losses."""
 
-        @tf.function
+        @tf.function(autograph=False)
         def on_all(batch: Any) -> Logs:
             losses = self.strategy.run(step, args=(batch,))
             return {
@@ -180,6 +180,7 @@ def shares(batches: tf.data.Dataset, devices: Sequence[int], n_devices: int) -> 
     [[0, 2], [1, 3], [4, 6], [5, 4]]
     """
 
+    @tf.autograph.experimental.do_not_convert
     def split(batch: tf.Tensor) -> tf.data.Dataset:
         size = tf.shape(batch)[0]
         rows = tf.range(size + -size % n_devices) % size
