@@ -106,7 +106,7 @@ def test_they_are_written_when_they_are_named_and_only_then(tmp_path):
     assert "machines" not in (tmp_path / "six" / synthetic.MARK).read_text()  # as in folders that are there
     named = SyntheticData(machines=["press", "fan"], **few)
     synthetic.write(tmp_path / "two", named)
-    listed = [listing.machine for listing in synthetic.list_clips(tmp_path / "two", "dev", Dataset("synthetic"))]
+    listed = list(synthetic.machine_types(tmp_path / "two", "dev", Dataset("synthetic")))
     assert sorted(listed) == ["fan", "press"]
     clip = "fan/train/normal_id_00_00000001.wav"
     assert (tmp_path / "two" / clip).read_bytes() == (tmp_path / "six" / clip).read_bytes()

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -415,6 +416,27 @@ class TestTable:
             DataError, match=r"Expected the columns file, label, split in .*`dataset\.table\.csv` names"
         ):
             listed(tmp_path / "hall", "table", table=table)
+
+
+OF_TWO_MACHINES = {
+    "dcase2020": "{}/train/normal_id_00_00000000.wav",
+    "dcase2023": "{}/train/section_00_source_train_normal_0000_vel_1.wav",
+    "mimii": "0_dB_{0}/{0}/id_00/normal/00000000.wav",
+    "toyadmos": "{0}/case1/NormalSound_IND/1100010001_{0}_case1_normal_IND_ch1_0001.wav",
+}
+
+
+@pytest.mark.parametrize("name", OF_TWO_MACHINES)
+def test_of_one_machine_type_no_other_is_looked_into(tmp_path, monkeypatch, name):
+    touch(tmp_path, *(OF_TWO_MACHINES[name].format(machine) for machine in ("fan", "pump")))
+    config = configuration.from_mapping({"dev_directory": str(tmp_path), "dataset": {"name": name}}, source="test")
+    both = datasets.list_clips(config, "dev")
+    assert [listing.machine for listing in both] == ["fan", "pump"]
+    read, original = [], Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: read.append(path) or original(path))
+    assert datasets.list_clips(config, "dev", ["pump"]) == both[1:]
+    assert any(path.name == "pump" for path in read)
+    assert not any(path.name == "fan" for path in read)
 
 
 @pytest.mark.parametrize("name", ["mimii", "mimii_due", "mimii_dg", "toyadmos", "esc50", "table"])

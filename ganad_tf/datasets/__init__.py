@@ -7,7 +7,7 @@ Needs no TensorFlow.
 
 import difflib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ganad_tf.clips import Listing
@@ -26,7 +26,7 @@ from ganad_tf.datasets import (
     table,
     toyadmos,
 )
-from ganad_tf.datasets.base import ListClips, recordings
+from ganad_tf.datasets.base import OfLayout, recordings
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.run import MachineRun
 
@@ -34,21 +34,23 @@ __all__ = ["DATASETS", "list_clips", "recordings", "refuse_foreign"]
 
 logger = logging.getLogger(__name__)
 
-DATASETS: dict[str, ListClips] = {
-    "dcase2020": dcase2020.list_clips,
-    **dict.fromkeys(sections.RELEASES, sections.list_clips),
-    "mimii": mimii.list_clips,
-    "toyadmos": toyadmos.list_clips,
-    **dict.fromkeys(classes.LAYOUTS, classes.list_clips),
-    "table": table.list_clips,
-    "folder": folder.list_clips,
-    "imported": imported.list_clips,
-    "synthetic": synthetic.list_clips,
+DATASETS: dict[str, OfLayout] = {
+    "dcase2020": dcase2020.machine_types,
+    **dict.fromkeys(sections.RELEASES, sections.machine_types),
+    "mimii": mimii.machine_types,
+    "toyadmos": toyadmos.machine_types,
+    **dict.fromkeys(classes.LAYOUTS, classes.machine_types),
+    "table": table.machine_types,
+    "folder": folder.machine_types,
+    "imported": imported.machine_types,
+    "synthetic": synthetic.machine_types,
 }
 
 
 def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list[Listing]:
-    """Lists the clips of all machine types, or of those in `machines`, sorted by machine type.
+    """Lists the clips of all machine types, or of those in `machines`, in the order of the layout.
+
+    Folders of other machine types are not looked into where the layout has one per machine type.
 
     Raises:
       ConfigError: If the dataset or a machine type is unknown.
@@ -62,13 +64,12 @@ def list_clips(config: Config, mode: Mode, machines: Sequence[str] = ()) -> list
         advice = "run `ganad prepare`, which makes them" if config.dataset.name == "synthetic" else f"set `{key}`"
         raise DataError(f"Expected a folder of recordings in {directory}, but there is none; {advice}.")
     _refuse_inside(config, directory, key)
-    listings = DATASETS[config.dataset.name](directory, mode, config.dataset)
-    known = [listing.machine for listing in listings]
+    types = DATASETS[config.dataset.name](directory, mode, config.dataset)
     for machine in machines:
-        if machine not in known:
-            raise ConfigError(f"No machine `{machine}` in {directory}{nearest(machine, known)}")
-    _warn_of_unlisted(config, known, directory)
-    chosen = [listing for listing in listings if not machines or listing.machine in machines]
+        if machine not in types:
+            raise ConfigError(f"No machine `{machine}` in {directory}{nearest(machine, types)}")
+    _warn_of_unlisted(config, types, directory)
+    chosen = [listing() for machine, listing in types.items() if not machines or machine in machines]
     empty = [listing for listing in chosen if not listing.clips and not listing.foreign]
     if not chosen or empty:
         folders = [listing.directory / listing.machine for listing in empty]
@@ -88,7 +89,7 @@ def _with_parts(listing: Listing, config: Config) -> Listing:
     return long_recordings.cut(channels.split(listing, config), config)
 
 
-def _warn_of_unlisted(config: Config, known: Sequence[str], directory: Path) -> None:
+def _warn_of_unlisted(config: Config, known: Collection[str], directory: Path) -> None:
     """Warns of settings for machine types that have no clips, perhaps because of a spelling mistake."""
     unlisted = [machine for machine in config.machines if machine not in known]
     guesses = {machine: difflib.get_close_matches(machine, known, n=1) for machine in unlisted}

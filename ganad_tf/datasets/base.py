@@ -1,4 +1,7 @@
-"""The interface of a dataset module, `list_clips(directory, mode, settings)`, and helpers to implement it.
+"""The interface of a dataset module, `machine_types(directory, mode, settings)`, and helpers to implement it.
+
+It names the machine types without looking at their files where the layout allows it, so that a command for one machine
+type among thousands lists that one alone.
 
 A file whose name doesn't fit is never silently ignored: it goes into `Listing.foreign`. Only files beside the
 machines' folders, such as the downloaded archives, are ignored.
@@ -17,7 +20,8 @@ from ganad_tf.errors import ConfigError, DataError
 
 N_NAMED = 5  # files named of many
 
-ListClips = Callable[[Path, Mode, Dataset], list[Listing]]
+MachineTypes = dict[str, Callable[[], Listing]]  # functions that list the clips, by machine type
+OfLayout = Callable[[Path, Mode, Dataset], MachineTypes]
 
 
 @dataclass(frozen=True)

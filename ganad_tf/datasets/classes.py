@@ -21,7 +21,7 @@ from ganad_tf.config import Mode
 from ganad_tf.config.reader import nearest
 from ganad_tf.config.sections import ClassData, Dataset
 from ganad_tf.datasets import tables
-from ganad_tf.datasets.base import make_clip, not_there, recordings, refuse_evaluation
+from ganad_tf.datasets.base import MachineTypes, make_clip, not_there, recordings, refuse_evaluation
 from ganad_tf.errors import ConfigError, DataError
 
 MACHINE_ID = "00"  # a class is one machine
@@ -50,8 +50,8 @@ LAYOUTS = {
 }
 
 
-def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
-    """Lists one machine type, the normal class.
+def machine_types(directory: Path, mode: Mode, settings: Dataset) -> MachineTypes:
+    """The one machine type, the normal class.
 
     Raises:
       ConfigError: If the class or a fold is not one of the data set.
@@ -83,7 +83,8 @@ def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
         for name, row in sorted(by_path.items())
         if name in there and (row[columns.category] == normal or row["fold"] in folds)
     ]
-    return [Listing(normal, directory, tuple(clips), tuple(foreign))]
+    listing = Listing(normal, directory, tuple(clips), tuple(foreign))
+    return {normal: lambda: listing}
 
 
 def _normal_class(settings: ClassData, known: set[str]) -> str:

@@ -7,13 +7,14 @@ Recordings: Koizumi et al. 2020 (arXiv 2006.05822), CC BY-NC-SA 4.0.
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.config.sections import Dataset
 from ganad_tf.datasets import evaluation_truth
-from ganad_tf.datasets.base import folders, make_clip, not_there, visible_entries
+from ganad_tf.datasets.base import MachineTypes, folders, make_clip, not_there, visible_entries
 
 _LABELLED = re.compile(r"(?P<label>normal|anomaly)_id_(?P<id>\d\d)_\d{8}\.wav")
 _TRAINING = re.compile(r"(?P<label>normal)_id_(?P<id>\d\d)_\d{8}\.wav")
@@ -21,11 +22,14 @@ _UNLABELLED = re.compile(r"id_(?P<id>\d\d)_\d{8}\.wav")
 _LABELS = {"normal": 0, "anomaly": 1}
 
 
-def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
-    """Lists each folder of `directory` as a machine type."""
+def machine_types(directory: Path, mode: Mode, settings: Dataset) -> MachineTypes:
+    """Each folder of `directory`, by its name."""
     truth = evaluation_truth.of_mode(settings, mode)
     source = Path(settings.truth) if truth and settings.truth else None
-    return [_list_machine(folder, mode, truth.get(folder.name, {}), source) for folder in folders(directory)]
+    return {
+        folder.name: partial(_list_machine, folder, mode, truth.get(folder.name, {}), source)
+        for folder in folders(directory)
+    }
 
 
 def _list_machine(machine: Path, mode: Mode, truth: Mapping[str, str], source: Path | None) -> Listing:

@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from ganad_tf import splits
@@ -20,14 +21,14 @@ from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.config.sections import Dataset, FolderData, GroupTable
 from ganad_tf.datasets import folder_tree, groups
-from ganad_tf.datasets.base import Recording, make_clip
+from ganad_tf.datasets.base import MachineTypes, Recording, make_clip
 from ganad_tf.datasets.folder_tree import Contents
 from ganad_tf.datasets.identical import identical_files
 from ganad_tf.errors import ConfigError, DataError
 
 
-def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
-    """Lists `directory` itself as one machine type, or each folder in it."""
+def machine_types(directory: Path, mode: Mode, settings: Dataset) -> MachineTypes:
+    """`directory` itself as one machine type, or each folder in it."""
     chosen = settings.folder
     contents = folder_tree.read(directory, mode, chosen)
     if chosen.machine_type and len(contents) > 1:
@@ -39,7 +40,8 @@ def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
     if mode == "dev" and isinstance(chosen.group, GroupTable):
         by_folder = {machine.folder: machine.paths for machine in contents}
         groups.refuse_unknown(Path(chosen.group.csv), by_folder, directory)
-    return [_listing(machine, mode, chosen, name) for machine, name in zip(contents, _types(contents), strict=True)]
+    types = [chosen.machine_type or name for name in _types(contents)]
+    return {name: partial(_listing, machine, mode, chosen, name) for machine, name in zip(contents, types, strict=True)}
 
 
 def fewest_files(n_training: int, test_split: float) -> int:
@@ -67,12 +69,12 @@ def _listing(contents: Contents, mode: Mode, settings: FolderData, name: str) ->
     by_path, note = groups.by_setting(settings.group, recordings, folder) if mode == "dev" else ({}, "")
     held_out, shortage = _held_out(recordings, settings.test_split, by_path, folder)
     clips = [
-        _clip(recording, folder, settings.machine_type or name, by_path.get(recording.path, ""), recording in held_out)
+        _clip(recording, folder, name, by_path.get(recording.path, ""), recording in held_out)
         for recording in recordings
     ]
     _refuse_shared_calibration(clips, folder)
     notes = [text for text in (contents.note, note, shortage, _leak(clips, folder)) if text]
-    return Listing(settings.machine_type or name, folder.parent, tuple(clips), contents.foreign, ".\n".join(notes))
+    return Listing(name, folder.parent, tuple(clips), contents.foreign, ".\n".join(notes))
 
 
 def _clip(recording: Recording, folder: Path, machine: str, group: str, is_held_out: bool) -> Clip:

@@ -4,19 +4,20 @@ There are no recordings; the data directory is the cache directory of the mode, 
 split.
 """
 
+from functools import partial
 from pathlib import Path
 
 from ganad_tf.cache import manifest
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.config.sections import Dataset
-from ganad_tf.datasets.base import visible_entries
+from ganad_tf.datasets.base import MachineTypes, folders
 
 
-def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
-    """Lists each folder of `directory` as a machine type."""
+def machine_types(directory: Path, mode: Mode, settings: Dataset) -> MachineTypes:
+    """Each folder of `directory`, by its name."""
     del mode, settings  # the manifests hold all that is needed
-    return [_list_machine(directory, machine.name) for machine in visible_entries(directory) if machine.is_dir()]
+    return {folder.name: partial(_list_machine, directory, folder.name) for folder in folders(directory)}
 
 
 def _list_machine(directory: Path, machine: str) -> Listing:

@@ -11,13 +11,14 @@ Recordings: Purohit et al. 2019 (arXiv 1909.09347), Zenodo 3384388, CC BY-SA 4.0
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from ganad_tf import splits
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.config.sections import Dataset, MIMIIData
-from ganad_tf.datasets.base import folders, make_clip, refuse_evaluation, visible_entries
+from ganad_tf.datasets.base import MachineTypes, folders, make_clip, refuse_evaluation, visible_entries
 from ganad_tf.errors import ConfigError, DataError
 
 _SNR = re.compile(r"(?P<minus>-|min)?(?P<db>\d+)_?dB(_\w+)?")
@@ -26,8 +27,8 @@ _NAME = re.compile(r"\d{8}\.wav")
 _LABELS = {"normal": 0, "abnormal": 1}
 
 
-def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
-    """Lists each machine type of each signal-to-noise ratio.
+def machine_types(directory: Path, mode: Mode, settings: Dataset) -> MachineTypes:
+    """The machine types of each signal-to-noise ratio.
 
     Raises:
       ConfigError: If there are no recordings of `dataset.mimii.snr`.
@@ -42,10 +43,11 @@ def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
         raise ConfigError(f"Expected recordings for `dataset.mimii.snr: {wanted}` in {directory}. Received: {names}.")
     chosen = {key: folder for key, folder in found.items() if wanted in (None, key[1])}
     has_several = len({snr for _, snr in chosen}) > 1
-    return [
-        _listing(folder, directory, f"{machine}_{_words(snr)}" if has_several else machine, snr, settings.mimii)
-        for (machine, snr), folder in sorted(chosen.items(), key=lambda item: (item[0][0], item[0][1] or 0))
-    ]
+    types: MachineTypes = {}
+    for (machine, snr), folder in sorted(chosen.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
+        name = f"{machine}_{_words(snr)}" if has_several else machine
+        types[name] = partial(_listing, folder, directory, name, snr, settings.mimii)
+    return types
 
 
 def _machines(directory: Path) -> dict[tuple[str, int | None], Path]:

@@ -29,7 +29,7 @@ from ganad_tf.clips import DOMAINS, Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.config.sections import Dataset
 from ganad_tf.datasets import attributes, evaluation_truth
-from ganad_tf.datasets.base import folders, make_clip, not_there, refuse_evaluation, visible_entries
+from ganad_tf.datasets.base import MachineTypes, folders, make_clip, not_there, refuse_evaluation, visible_entries
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,16 @@ _SUPPLEMENTAL = re.compile(r"section_(?P<id>\d\d)_(?P<words>.+)\.wav")
 _ATTRIBUTES = re.compile(r"attributes_\d\d\.csv")
 
 
-def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
-    """Lists each folder of `directory` as a machine type."""
+def machine_types(directory: Path, mode: Mode, settings: Dataset) -> MachineTypes:
+    """Each folder of `directory`, by its name."""
     release = RELEASES[settings.name]
     if not release.has_evaluation:
         refuse_evaluation(mode, settings.name)
     truth = evaluation_truth.of_mode(settings, mode)
-    return [_Machine(folder, mode, settings, truth.get(folder.name, {})).listing() for folder in folders(directory)]
+    return {
+        folder.name: _Machine(folder, mode, settings, truth.get(folder.name, {})).listing
+        for folder in folders(directory)
+    }
 
 
 class _Machine:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from ganad_tf.clips import Listing
 from ganad_tf.config import Mode
 from ganad_tf.config.reader import nearest
 from ganad_tf.config.sections import Dataset, SyntheticData
 from ganad_tf.datasets import dcase2020, hidden_faults
+from ganad_tf.datasets.base import MachineTypes
 from ganad_tf.datasets.synthetic_machines import MACHINES, SAMPLE_RATE, Take, factory, unit_rms
 from ganad_tf.errors import ConfigError, DataError
 from ganad_tf.files import atomic
@@ -31,9 +31,9 @@ MARK = "synthetic.json"  # distinguishes synthetic files from real recordings
 LOUDNESS_DB = (-34.0, -22.0)  # range of a clip's random level relative to full scale, healthy or not
 
 
-def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
-    """Lists clips in the DCASE 2020 layout."""
-    return dcase2020.list_clips(directory, mode, settings)
+def machine_types(directory: Path, mode: Mode, settings: Dataset) -> MachineTypes:
+    """The machine types of the DCASE 2020 layout."""
+    return dcase2020.machine_types(directory, mode, settings)
 
 
 def write(directory: Path, settings: SyntheticData) -> bool:

@@ -11,7 +11,7 @@ from ganad_tf.clips import DOMAINS, SPLITS, Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.config.sections import Dataset
 from ganad_tf.datasets import tables
-from ganad_tf.datasets.base import make_clip, not_there, recordings, refuse_evaluation
+from ganad_tf.datasets.base import MachineTypes, make_clip, not_there, recordings, refuse_evaluation
 from ganad_tf.errors import ConfigError
 
 KEY = "dataset.table.csv"
@@ -21,8 +21,8 @@ ANY_DOMAIN = (*DOMAINS, "")
 COLUMNS = ("file", "label", "id", "split", "domain", "group")  # others are attributes
 
 
-def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
-    """Lists one machine type.
+def machine_types(directory: Path, mode: Mode, settings: Dataset) -> MachineTypes:
+    """The one machine type.
 
     Raises:
       ConfigError: If no CSV file is set.
@@ -46,7 +46,8 @@ def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
     foreign += [f"{table}: {wrong}" for name in found if (wrong := _wrong(name, rows[name]))]
     once = {path: name for name, path in reversed(found.items())}  # by its first line
     clips = [_clip(path, folder, machine, rows[name]) for path, name in once.items() if not _wrong(name, rows[name])]
-    return [Listing(machine, folder, tuple(sorted(clips)), tuple(foreign))]
+    listing = Listing(machine, folder, tuple(sorted(clips)), tuple(foreign))
+    return {machine: lambda: listing}
 
 
 def _twice(found: Mapping[str, Path]) -> Iterator[tuple[Path, list[str]]]:

@@ -12,13 +12,14 @@ use the recordings, because the description that comes with them, DETAIL.pdf, wa
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ganad_tf import splits
 from ganad_tf.clips import Clip, Listing
 from ganad_tf.config import Mode
 from ganad_tf.config.sections import Dataset, ToyADMOSData
-from ganad_tf.datasets.base import folders, make_clip, refuse_evaluation, visible_entries
+from ganad_tf.datasets.base import MachineTypes, folders, make_clip, refuse_evaluation, visible_entries
 
 _CASE = re.compile(r"case\d+")
 _FOLDER = re.compile(r"(?P<label>Normal|Anomalous)Sound_(?P<kind>IND|CNT)")
@@ -49,10 +50,10 @@ class _File:
         return self.condition == "normal"
 
 
-def list_clips(directory: Path, mode: Mode, settings: Dataset) -> list[Listing]:
-    """Lists each folder of `directory` as a machine type."""
+def machine_types(directory: Path, mode: Mode, settings: Dataset) -> MachineTypes:
+    """Each folder of `directory`, by its name."""
     refuse_evaluation(mode, "toyadmos")
-    return [_listing(folder, settings.toyadmos) for folder in folders(directory)]
+    return {folder.name: partial(_listing, folder, settings.toyadmos) for folder in folders(directory)}
 
 
 def _listing(folder: Path, settings: ToyADMOSData) -> Listing:
