@@ -84,6 +84,7 @@ def test_networks_losses_and_scores_are_those_of_the_equations():
     np.testing.assert_allclose(detector(WINDOWS), x2, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(detector.anomaly_score(WINDOWS), np.mean((WINDOWS - x2) ** 2, axis=1), rtol=1e-4)
     np.testing.assert_allclose(detector.encode(WINDOWS), embedding(detector, WINDOWS), rtol=1e-3, atol=1e-5)
+    assert not detector.takes_machine_ids  # f is the same whatever the ID
     for ours, expected in zip(detector.latents(WINDOWS), (codes, latent(detector, x2)), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-5)
 

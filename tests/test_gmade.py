@@ -88,6 +88,17 @@ def test_with_scale_one_the_middle_s_likelihood_is_idnn_s_squared_error():
     np.testing.assert_allclose(detector.anomaly_score(WINDOWS), expected, rtol=1e-5)
 
 
+def test_scales_are_clipped_so_that_no_density_is_beyond_float32():
+    detector = make(components=1)
+    output = detector.conditionals[0].layers[-1]
+    bias = np.zeros([5, 2, 4], np.float32)
+    bias[4, 1] = [1e3, -1e3, 5.0, -4.0]
+    output.kernel.assign(tf.zeros_like(output.kernel))
+    output.bias.assign(bias.ravel())
+    expected = -scipy.stats.norm.logpdf(WINDOWS[:, 16:], 0, np.exp([5.0, -5.0, 5.0, -4.0])).sum(axis=1)
+    np.testing.assert_allclose(detector.anomaly_score(WINDOWS), expected, rtol=1e-4)
+
+
 def test_the_mean_of_three_orderings():
     detector = make(ordering="mean")
     is_predicted = detector(WINDOWS).numpy() != WINDOWS

@@ -310,7 +310,8 @@ def test_what_has_no_areas_is_left_out_of_the_comparison_and_so_are_others_data(
     compared = text.partition("## ae")[0]
     assert "lack of labels, normal clips or anomalies: mine of mine; mine, eval of mine." in compared
     assert "published" not in compared
-    assert "GANomaly (paper), published" in text  # beside the challenge's machine type it stays
+    assert "| GANomaly (paper), published |" in text  # beside the challenge's machine type it stays
+    assert "| STgram-MFN (its README), published (oracle) |" in text
     assert [row["system"] for row in rows_of(results / "mixed" / "comparison.csv") if row["machine"] == "fan"] == [
         "ae",
         "best of the measured (oracle)",

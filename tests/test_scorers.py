@@ -67,6 +67,18 @@ def test_without_a_network_the_residual_is_the_sound():
     np.testing.assert_allclose(-pooled.numpy(), windows.reshape(2, 21, 4).mean(axis=1), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.88, 1.0])
+def test_twfr_sorts_each_band_from_the_loudest_down_and_weights_by_rank(decay):
+    """TWFR-GMM: of the sorted levels, the mean weighted by decay^rank; `mean` is a decay of 1, with the other sign."""
+    log_mels = np.random.default_rng(0).normal(-40, 9, size=[2, 30, 4]).astype(np.float32)
+    weights = decay ** np.arange(30.0)
+    expected = np.einsum("btm,t->bm", -np.sort(-log_mels, axis=1), weights / weights.sum())
+    settings = Scorer(name="density", **({"pooling": "gwrp", "decay": decay} if decay < 1 else {"pooling": "mean"}))
+    function = clip_scores.pooled_residuals(SpectrumDensity(input_dim=4), None, 4, settings)
+    found = function(tf.constant(log_mels)) * (1 if decay < 1 else -1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
 def test_idnn_s_residual_is_that_of_the_middle_frame():
     keras.utils.set_random_seed(0)
     detector = IDNN(input_dim=12, frames=3, hidden=[8])

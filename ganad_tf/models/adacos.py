@@ -24,7 +24,8 @@ class SubClusterAdaCos(keras.layers.Layer):
         s  <- log(mean over the batch of sum over j of exp(s cos theta_j)) / cos(min(pi / 4, median Theta))
 
     with Theta the sum of the angles to the centres of the embedding's class, so that with many of them the minimum is
-    pi / 4. `scale="published"` updates s so after each training step, `fixed` leaves it at s_0.
+    pi / 4. `scale="published"` updates s so after each training step, by the class with the larger share of a mixture;
+    the author's code of 2021 does so before the step's loss, by both. `fixed` leaves s at s_0.
 
     Args:
       n_classes: C.

@@ -82,7 +82,7 @@ def pool(values: keras.KerasTensor, window: Sequence[int], kind: Pooling) -> ker
 
 
 def batch_norm() -> layers.BatchNormalization:
-    """Batch normalisation with the momentum of the authors' framework.
+    """Batch normalisation with the momentum of the authors' framework, and Keras' `epsilon`, 1e-3, for its 1e-5.
 
     A patch has thousands of values per channel, so a batch's averages are precise, and a training has few steps: Keras'
     0.99 would still be the beginning after a hundred.

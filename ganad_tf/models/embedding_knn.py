@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -13,7 +13,9 @@ from ganad_tf.models import mdam
 from ganad_tf.models.adacos import Scale, SubClusterAdaCos
 from ganad_tf.models.adversarial import update_means
 from ganad_tf.models.detector import Detector, LossMean, as_float32, labelled_batch_of
-from ganad_tf.models.refusals import refuse_machine_ids
+from ganad_tf.models.refusals import refuse_machine_ids, refuse_unknown
+
+Padding = Literal["valid", "same"]
 
 SHORTEST = 11  # spectra, and mel bands, that the first convolution and pooling leave something of
 
@@ -31,15 +33,17 @@ class EmbeddingKNN(Detector):
         score = -log p_k for a window of ID k
 
     The published score is the distance of e from those of the machine's normal clips, `scorer: {of: embedding, density:
-    cosine_kmeans, components: 16}`; `cosine_knn` compares with all of them. With `mixup`, a step is taken on windows
-    x = r x_i + (1 - r) x_j, with r ~ U(0, 1) for each window and j from the same batch in reverse, and the labels are
-    y = max(r y_i, (1 - r) y_j), value by value, as in the author's code.
+    cosine_kmeans, components: 16}`, but that the author has each clip of a target domain as a centre of its own beside
+    the 16; `cosine_knn` compares with all clips. With `mixup`, a step is taken on windows x = r x_i + (1 - r) x_j, with
+    r ~ U(0, 1) for each window and j from the same batch in reverse, and the labels are y = max(r y_i, (1 - r) y_j),
+    value by value, as in the author's code.
 
-    Networks without bias, fixed random centres, mixture and loss are the author's, whose networks see the spectrogram
-    and the waveform's spectrum of a whole clip of 10 s. Our choice: both see log-mels of a window, because the cache
-    holds no waveforms; classes are machine IDs and, with `pseudo_classes`, those of windows with the mel axis reversed,
-    which half of the windows of a step are: two or four IDs alone are too easy to tell apart. `attention` and
-    `mixed_styles` add our reading of MDAM after the image network's first block (`mdam.py`).
+    Networks without bias, fixed random centres, mixture and loss are the author's, whose networks see the magnitude
+    spectrogram and the waveform's spectrum, three convolutions before its dense layers, of a whole clip of 10 s. Our
+    choice: both see log-mels of a window, because the cache holds no waveforms; classes are machine IDs, where theirs
+    are machine types with section, attributes and domain, and, with `pseudo_classes`, those of windows with the mel
+    axis reversed, which half of the windows of a step are: two or four IDs alone are too easy to tell apart.
+    `attention` and `mixed_styles` add our reading of MDAM after the image network's first block (`mdam.py`).
 
     Args:
       input_dim: Length of a window.
@@ -47,6 +51,8 @@ class EmbeddingKNN(Detector):
       machine_ids: The machine IDs, at least two.
       width: Channels of the first convolution; 2, 4 and 8 times as many later.
       units: Length of each network's output.
+      padding: Of the first convolution: `same` for the author's zeros around the image; `valid` for none, as detectors
+        have it that were made before there was a choice.
       sub_clusters: Centres per class.
       scale: `published` or `fixed`, of `SubClusterAdaCos`.
       mixup: Whether windows are mixed while training.
@@ -82,6 +88,7 @@ class EmbeddingKNN(Detector):
         l2: float = 1e-5,
         attention: bool = False,
         mixed_styles: float = 0.0,
+        padding: Padding = "valid",
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -95,12 +102,15 @@ class EmbeddingKNN(Detector):
             )
         if not 0 <= mixed_styles <= 1:
             raise ValueError(f"Expected mixed_styles in [0, 1]. Received: {mixed_styles}.")
+        refuse_unknown("padding", padding, Padding)
         self.input_dim, self.frames, self.machine_ids = input_dim, frames, tuple(machine_ids)
         self.width, self.units, self.sub_clusters, self.scale = width, units, sub_clusters, scale
         self.mixup, self.pseudo_classes, self.l2, self.seed = mixup, pseudo_classes, l2, seed
-        self.attention, self.mixed_styles = attention, mixed_styles
+        self.attention, self.mixed_styles, self.padding = attention, mixed_styles, padding
         self.loss_means = {name: LossMean(name=name) for name in ("loss", "accuracy")}
-        self.image_network = image_network(frames, n_mels, width, units, attention, mixed_styles > 0)
+        self.image_network = image_network(
+            frames, n_mels, width, units, attention=attention, mixes_styles=mixed_styles > 0, padding=padding
+        )
         self.spectrum_network = spectrum_network(n_mels, units)
         self.classifier = SubClusterAdaCos(len(machine_ids) * (1 + pseudo_classes), sub_clusters, scale)
         self.classifier.build([None, 2 * units])
@@ -156,7 +166,7 @@ class EmbeddingKNN(Detector):
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
-        sizes = ("input_dim", "frames", "machine_ids", "width", "units", "sub_clusters")
+        sizes = ("input_dim", "frames", "machine_ids", "width", "units", "padding", "sub_clusters")
         of_training = ("scale", "mixup", "pseudo_classes", "l2", "attention", "mixed_styles", "seed")
         return super().get_config() | {name: getattr(self, name) for name in sizes + of_training}
 
@@ -204,17 +214,24 @@ def mixed(windows: tf.Tensor, labels: tf.Tensor, share: tf.Tensor) -> tuple[tf.T
 
 
 def image_network(
-    frames: int, n_mels: int, width: int, units: int, attention: bool = False, mixes_styles: bool = False
+    frames: int,
+    n_mels: int,
+    width: int,
+    units: int,
+    *,
+    attention: bool = False,
+    mixes_styles: bool = False,
+    padding: Padding = "valid",
 ) -> keras.Model:
     """Residual network, `[batch, frames, mels, 1]` → `[batch, units]`, without bias.
 
     With `mixes_styles`, its second input are the shares of the windows' styles, `[batch, 1]`.
 
-    At 311 x 513 with the default width and units, the author's network: 967 090 trainable weights.
+    At 311 x 513 with the default width and units and `padding="same"`, the author's network: 967 090 trainable weights.
     """
     image, share = layers.Input([frames, n_mels, 1]), layers.Input([1])
     hidden = layers.BatchNormalization(axis=2)(image)
-    hidden = layers.Conv2D(width, 7, strides=2, use_bias=False)(hidden)
+    hidden = layers.Conv2D(width, 7, strides=2, padding=padding, use_bias=False)(hidden)
     hidden = layers.ReLU()(layers.BatchNormalization()(hidden))
     hidden = maximum(hidden, 3)
     for number in range(8):

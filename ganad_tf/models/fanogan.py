@@ -50,9 +50,10 @@ class FAnoGAN(TwoStageDetector, TwoOptimizers):
     before stage 2: give an `EarlyStopping` `start_from_epoch=detector.warm_up(epochs)`, as `ganad train` does.
 
     Where we differ from the authors' code: dense blocks in place of residual convolutions, with a linear output for
-    standardised windows; E's optimizer is by default the generator's twin, where theirs is RMSProp (an Adam of beta_1 0
-    is RMSProp with corrected averages); all steps have a batch of their own. `encoder_share` and the sizes are our
-    choice. `kappa` 1, `critic_steps` 5, `w_gp` 10 and the tanh after E are theirs.
+    standardised windows; E's optimizer is by default the generator's twin, where theirs is RMSProp of 5e-5 (an Adam of
+    beta_1 0 is RMSProp with corrected averages) and G's and D's an Adam of 1e-4 with beta_1 0 and beta_2 0.9; all steps
+    have a batch of their own. `encoder_share` and the sizes, 128 units of z and 64 channels in theirs, are our choice.
+    `kappa` 1, `critic_steps` 5, `w_gp` 10 and the tanh after E are theirs.
 
     Args:
       input_dim: Length of a window.

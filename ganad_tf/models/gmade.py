@@ -29,14 +29,16 @@ class GMADE(Detector):
         p(x)          = product over g of p(x_g | x_1 ... x_(g-1))
         p(x_g | ...)  = sum over k of w_k product over mels of N(x_g; m_k, s_k)        (mixture: frame)
                       = product over mels of sum over k of w_k N(x_g; m_k, s_k)        (mixture: bin)
+                        with weights by softmax, and log s_k clipped to [-5, 5]
         loss          = mean over windows of -log p(x) / dims
         score         = -log p(x_G | x_1 ... x_(G-1)) per window, of the last frame    (score: conditional)
                       = -log p(x) per window                                           (score: joint)
         x'            = the window with its last frame replaced by the mean of its conditional distribution
 
-    The definition and the mixtures are the paper's. Its sizes, orderings and score are not known: those here, and the
-    rule for degrees, are our choice. `ordering: mean` trains a network for each of the three orderings; loss and score
-    are the means of theirs, and x' has the last frame of each ordering predicted.
+    The definition and the mixtures are the paper's (one Gaussian: its Group MADE-G; several: -MOG). Its sizes,
+    orderings and score are not known: those here, the clipping and the rule for degrees are our choice. `ordering:
+    mean` trains a network for each of the three orderings; loss and score are the means of theirs, and x' has the last
+    frame of each ordering predicted.
 
     US patent 12,205,039 ("Group masked autoencoder for anomaly detection", granted 2025) has claims on masked
     autoencoders whose ordering conditions a frame on later ones, as all orderings but `past_to_future` do. Whether it

@@ -37,9 +37,11 @@ class IDClassifier(Detector):
     it is weak, and with one it is refused. Nothing is reconstructed; a density takes its embeddings (`scorer: {of:
     embedding}`), one density per machine.
 
-    Network, patch of 64 spectra a hop of 8 apart, loss and score are the baseline's. Our choice: `alpha`, 0.5 in
-    theirs; mixup, which Giri et al. name without numbers; momentum 0.9 in place of 0.999 for the averages of batch
-    normalisation; scores from logits, where theirs clips probabilities; and a learning rate above their 1e-5.
+    Network, patch of 64 spectra a hop of 8 apart, loss and score are the baseline's; its code has log((1 - p) - log p),
+    a misplaced parenthesis, which grows with the score and changes the mean over windows alone. Our choice: `alpha`,
+    0.5 in theirs; mixup, which Giri et al. name without numbers, and no margin between angles, which they name too;
+    momentum 0.9 in place of 0.999 for the averages of batch normalisation; scores from logits, where theirs clips
+    probabilities; and a learning rate above their 1e-5.
 
     Args:
       input_dim: Length of a window.

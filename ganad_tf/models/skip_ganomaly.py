@@ -32,10 +32,11 @@ class SkipGANomaly(SkipGAN):
     said before the generator's step. A discriminator whose loss falls below 1e-5 is re-initialised;
     `discriminator_resets` counts these.
 
-    Where we differ from the authors' code: it adds w_lat L_lat to L_D too, with the sign that it has in
-    L_G, which its users dispute (`discriminator_latent_loss`, off by default); dense blocks with ReLU
-    in place of convolutions with leaky ReLU; no skip from the input itself; a reset draws from
-    `kernel_initializer`; clip scores are not min-max scaled over the test set.
+    The input noise that the authors' code declares is never drawn there, so there is none here. Where we differ from
+    that code: it adds w_lat L_lat to L_D too, with the sign that it has in L_G, which its users dispute
+    (`discriminator_latent_loss`, off by default); dense blocks with ReLU in place of convolutions with leaky ReLU; no
+    skip from the input itself; a reset draws from `kernel_initializer`; clip scores are not min-max scaled over the
+    test set.
 
     Args:
       input_dim: Length of a window.

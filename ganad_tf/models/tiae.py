@@ -42,11 +42,12 @@ class TIAE(EpochwiseDetector):
     In the first epoch all windows count; `selected` is the share that does. `loss` is reported over all windows, so
     that it can be compared between epochs and with validation.
 
-    The network, the losses, the score and the limit are the authors'. Our choice, because rotating a spectrogram has
-    no meaning: reversal in time, along the mels, and both, which like the rotations are four; patches of standardised
+    The network, the losses, the score and the limit are the authors'. Our choice, because rotating a spectrogram has no
+    meaning: reversal in time, along the mels, and both, which like the rotations are four; patches of standardised
     log-mels with a linear output, where theirs is `tanh`; `base`, which is 64 in theirs; Adam with a learning rate of
     1e-3, where they have SGD with 0.1, halved every 12 epochs, over 200 epochs with batches of 32; Glorot's initial
-    weights. A pooling halves the axes that are even, so that five frames of 128 mels are pooled along the mels alone.
+    weights, which are 50 times as small in theirs. A pooling halves the axes that are even, so that five frames of 128
+    mels are pooled along the mels alone.
 
     Where we differ from the authors' code: it selects a window for a whole epoch, by its loss in the epoch before,
     for which windows need numbers; here a window is selected in each step, by its loss in that step. Theirs also adds

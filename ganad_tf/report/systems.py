@@ -22,11 +22,11 @@ SummariesBySystem = Mapping[str, Sequence[MachineSummary]]  # by the system's na
 
 
 def published_for(summary: MachineSummary) -> list[tuple[str, Areas]]:
-    """Published AUC and pAUC of the machine type, in percent; empty except for the challenge's development data."""
+    """Published AUC and pAUC of the machine type in percent, by name and origin; none but for the challenge's data."""
     if not _is_challenge(summary):
         return []
     return [
-        (system.name, system.areas[summary.machine])
+        (f"{system.name}, {system.origin}", system.areas[summary.machine])
         for system in comparison.published_systems()
         if summary.machine in system.areas
     ]

@@ -87,7 +87,7 @@ def _machine_rows(page: MachinePage) -> Iterator[list[str]]:
         threshold = thresholds.format_threshold(facts.threshold, digits=4)
         yield [facts.title, row.name, _format_area(row.auc), _format_area(row.pauc), threshold, *wrong]
     for name, areas in page.published:
-        yield [facts.title, f"{name}, published", f"{areas.auc:.1f}", f"{areas.pauc:.1f}", "", "", ""]
+        yield [facts.title, name, f"{areas.auc:.1f}", f"{areas.pauc:.1f}", "", "", ""]
 
 
 def _clip_rows(page: MachinePage) -> Iterator[list[str]]:

@@ -23,11 +23,13 @@ UNITS = "AUC / pAUC in %; ± over seeds but for the last column."
 NOTE = (
     f"{UNITS} A measured row can be compared with a published one only if it was measured on the challenge's own "
     "split; those of the paper may have been chosen on the test clips. Those in brackets are the mean of AUC and pAUC, "
-    "which is all that was published; epoch and score were chosen by the labels of the test clips (oracle)."
+    "which is all that was published. Of a row `published (oracle)`, epoch or score were chosen by the labels of the "
+    "test clips."
 )
 
 
 MACHINE_ID = "machine ID"
+PUBLISHED_ORACLE = "published (oracle)"
 MEAN_OF_BOTH = "mean of AUC and pAUC"
 
 
@@ -37,7 +39,8 @@ class System:
 
     Attributes:
       name: Name in the table.
-      origin: `measured` by this package, `published` elsewhere, or `oracle` where test labels chose it.
+      origin: `measured` by this package, `published` elsewhere, or `published (oracle)` and `oracle` where test labels
+        chose it.
       runs: AUC and pAUC in percent by machine type, one mapping per seed.
       labels: Labels that the system needs: `none` or `machine ID`.
       means_of_both: Mean of AUC and pAUC in percent by machine type, of a system of which no more is known.
@@ -55,6 +58,11 @@ class System:
             return None
         runs = tuple({machine: run[machine] for machine in machines} for run in self.runs)
         return dataclasses.replace(self, runs=runs)
+
+    @property
+    def bar_name(self) -> str:
+        """Name where there is no column for the origin."""
+        return f"{self.name}, oracle" if self.origin == PUBLISHED_ORACLE else self.name
 
     @property
     def areas(self) -> dict[str, Areas]:
@@ -110,11 +118,11 @@ def published_systems() -> list[System]:
     """The published systems: other work first, then the paper's Table 7."""
     rows = published.OTHERS | {f"{name} (paper)": row for name, row in published.TABLE_7.items()}
     systems = [
-        System(name, "published", ({machine: Areas(*areas) for machine, areas in row.items()},), _labels(name))
+        System(name, _origin(name), ({machine: Areas(*areas) for machine, areas in row.items()},), _labels(name))
         for name, row in rows.items()
     ]
     for name, means in published.MEANS_OF_BOTH.items():
-        systems.append(System(name, "published (oracle)", ({},), means_of_both=means))
+        systems.append(System(name, _origin(name), ({},), _labels(name), means))
     return systems
 
 
@@ -212,7 +220,7 @@ def bars(systems: Sequence[System]) -> dict[str, dict[str, tuple[float, float, f
     """Data of the paper's Figure 6: a panel per machine type, and one of the (weighted) means with deviations."""
     panels = {
         machine: {
-            system.name: (*system.areas[machine], *system.deviation(machine))
+            system.bar_name: (*system.areas[machine], *system.deviation(machine))
             for system in systems
             if machine in system.areas
         }
@@ -221,10 +229,10 @@ def bars(systems: Sequence[System]) -> dict[str, dict[str, tuple[float, float, f
     if len(panels) > 1:
         whole = [restricted for system in systems if (restricted := system.restricted_to(_machines(systems)))]
         if published.TEST_CLIPS.keys() >= panels.keys():
-            means = {system.name: weighted_mean(system.areas) for system in whole}
+            means = {system.bar_name: weighted_mean(system.areas) for system in whole}
             panels["weighted mean"] = {name: (*mean, *deviation) for name, (mean, deviation) in means.items()}
         else:
-            panels["mean"] = {system.name: (*system.mean, *system.mean_deviation) for system in whole}
+            panels["mean"] = {system.bar_name: (*system.mean, *system.mean_deviation) for system in whole}
     return panels
 
 
@@ -269,13 +277,18 @@ def _labels(name: str) -> str:
     return MACHINE_ID if name in published.WITH_MACHINE_IDS else "none"
 
 
+def _origin(name: str) -> str:
+    return PUBLISHED_ORACLE if name in published.CHOSEN_BY_TEST_LABELS else "published"
+
+
 def _bracketed(value: float | None) -> str:
     return "" if value is None else f"({value:.2f})"
 
 
 def _machines(systems: Sequence[System]) -> list[str]:
     """Machine types of the measured systems, the paper's first; all of the paper's if nothing was measured."""
-    measured = {machine for system in systems if system.origin != "published" for machine in system.areas}
+    ours = [system for system in systems if system.origin not in ("published", PUBLISHED_ORACLE)]
+    measured = {machine for system in ours for machine in system.areas}
     ordered = [machine for machine in published.MACHINES if machine in measured or not measured]
     return ordered + sorted(measured - set(published.MACHINES))
 
