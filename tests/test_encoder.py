@@ -51,14 +51,15 @@ def keras_network(shape=(FRAMES, N_MELS)):
     return network
 
 
-def onnx_network(path, inputs=("spectra",)):
+def onnx_network(path, inputs=("spectra",), **elsewhere):
     """`tanh(spectra @ KERNEL)`, in ONNX without any converter."""
     nodes = [onnx.helper.make_node("MatMul", [inputs[0], "kernel"], ["product"])]
     nodes.append(onnx.helper.make_node("Tanh", ["product"], ["embeddings"]))
     given = [onnx.helper.make_tensor_value_info(name, 1, ["batch", FRAMES, N_MELS]) for name in inputs]
     made = onnx.helper.make_tensor_value_info("embeddings", 1, ["batch", FRAMES, UNITS])
     graph = onnx.helper.make_graph(nodes, "g", given, [made], [onnx.numpy_helper.from_array(KERNEL, "kernel")])
-    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9), path)
+    network = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(network, path, **elsewhere)
 
 
 FORMS = ("network.keras", "by_keras", "called", "signed", "network.onnx")
@@ -149,6 +150,23 @@ def test_the_window_takes_the_form_of_the_input(tmp_path):
         expected = np.asarray(network(given)).reshape(len(values), -1, UNITS).mean(axis=1)
         embeddings = made(tmp_path / f"{number}.keras").encode(values)
         np.testing.assert_allclose(embeddings, expected, rtol=1e-5, atol=1e-6, err_msg=str(shape))
+
+
+def test_weights_of_onnx_in_files_beside_it_are_compared_too(tmp_path):
+    path = tmp_path / "network.onnx"
+    onnx_network(path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    network, ones = made(path), np.ones([2, DIMS], np.float32)
+    embeddings = network.encode(ones).numpy()
+    weights = tmp_path / "weights.bin"
+    kept = weights.read_bytes()
+    weights.write_bytes(kept[4:8] + kept[:4] + kept[8:])
+    assert made(path).sha256 != network.sha256
+    with pytest.raises(DataError, match="Expected the network that the detector was trained with"):
+        made(path, sha256=network.sha256)
+    assert not np.array_equal(made(path).encode(ones), embeddings)
+    weights.unlink()
+    with pytest.raises(DataError, match=r"The network in .*network.onnx can't be read \(No such file"):
+        made(path)
 
 
 def test_another_input_or_output_is_one_sentence(files, tmp_path):

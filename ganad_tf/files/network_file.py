@@ -31,17 +31,46 @@ def form(path: Path) -> Form:
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a network's file, or of the names and contents of all files of a SavedModel; hexadecimal digits.
+    """SHA-256 of a network's file, or of the names and contents of all its files; hexadecimal digits.
+
+    A SavedModel has several files, and so may a network in ONNX, whose weights can be in others beside it.
 
     Raises:
       DataError: If there is no network, or it can't be read.
     """
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if form(path) == "SavedModel" else [path]
+    kind = form(path)
     try:
-        stamps = tuple((os.fspath(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
-        return _checksum(path, stamps)
+        if kind == "SavedModel":
+            files = sorted(file for file in path.rglob("*") if file.is_file())
+        else:
+            files = [path, *(_weights_of_onnx(*_stamp(path)) if kind == "ONNX" else ())]
+        return _checksum(path, tuple(_stamp(file) for file in files))
     except OSError as error:
         raise DataError(f"The network in {path} can't be read ({error.strerror}).") from error
+
+
+def _stamp(file: Path) -> tuple[str, int, int]:
+    """Path, size and time of a file, which change with its contents."""
+    facts = file.stat()
+    return os.fspath(file), facts.st_size, facts.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=16)
+def _weights_of_onnx(name: str, *_: int) -> tuple[Path, ...]:
+    """Files beside an `.onnx` file that hold weights; none if it can't be read, as whoever loads it will say."""
+    try:
+        import onnx
+    except ModuleNotFoundError:
+        return ()
+    from google.protobuf.message import DecodeError
+
+    try:
+        tensors = onnx.load(name, load_external_data=False).graph.initializer
+    except DecodeError:
+        return ()
+    elsewhere = [tensor for tensor in tensors if onnx.external_data_helper.uses_external_data(tensor)]
+    entries = [entry for tensor in elsewhere for entry in tensor.external_data]
+    return tuple(sorted({Path(name).parent / entry.value for entry in entries if entry.key == "location"}))
 
 
 @functools.lru_cache(maxsize=16)
@@ -51,7 +80,7 @@ def _checksum(path: Path, stamps: tuple[tuple[str, int, int], ...]) -> str:
     for name, size, _ in stamps:
         file = Path(name)
         if file != path:
-            total.update(f"{file.relative_to(path).as_posix()} {size}\n".encode())
+            total.update(f"{Path(os.path.relpath(file, path)).as_posix()} {size}\n".encode())
         with file.open("rb") as stream:
             total.update(hashlib.file_digest(stream, "sha256").digest())
     return total.hexdigest()
