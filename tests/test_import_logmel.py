@@ -68,6 +68,23 @@ def test_npz_with_numbered_split(tmp_path, monkeypatch):
         np.testing.assert_array_equal(log_mel, log_mels[names.index(name[:-4])].astype(np.float32))
 
 
+@pytest.mark.slow
+def test_anomalies_in_training(tmp_path, monkeypatch):
+    names = [f"{kind}_id_01_{index:08d}" for kind in ("normal", "anomaly") for index in range(4)]
+    log_mels = np.random.default_rng(0).normal(-40, 10, [len(names), 20, 128]).astype(np.float16)
+    np.savez(tmp_path / "clips.npz", names=np.array(names), logmel_db=log_mels)
+    expected = {"clean": 2, "contaminated": 3}
+    for folder, more in {"clean": [], "contaminated": ["--contaminate"]}.items():
+        (tmp_path / folder).mkdir()
+        run(tmp_path / folder, "--train-below", 2, "--anomalies-from", 1, *more, "../clips.npz")
+        train, test = (cached(tmp_path / folder, monkeypatch, split) for split in ("train", "test"))
+        assert len(train) == expected[folder]
+        assert {clip.label for clip, _ in train.values()} == {0}
+        assert sorted(name[:-4] for name in test) == sorted(names[2:4] + names[5:])
+        assert sum(clip.label for clip, _ in test.values()) == 3
+    np.testing.assert_array_equal(train["anomaly_id_01_00000000.wav"][1], log_mels[4].astype(np.float32))
+
+
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory):
     """A folder with the benchmark's files, and what was imported: little-endian float32, one spectrum after another."""
@@ -161,5 +178,5 @@ def test_bad_files_are_one_sentence_and_leave_no_cache(tmp_path, monkeypatch, ma
     monkeypatch.chdir(tmp_path)
     config = configuration.from_mapping(yaml_text.parse(YAML, "test"), source="test")
     with pytest.raises(DataError, match=re.escape(message)):
-        import_logmel.import_files(config, [*tmp_path.glob("*.[nb][pi][zn]")], "ToyCar", (0, 0))
+        import_logmel.import_files(config, [*tmp_path.glob("*.[nb][pi][zn]")], "ToyCar", import_logmel.Split())
     assert not (tmp_path / "cache").exists()

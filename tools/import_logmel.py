@@ -1,13 +1,15 @@
 """Brings log-mels that were made elsewhere into the cache, for `dataset.name: imported`.
 
-    python tools/import_logmel.py CONFIG.yaml --machine ToyCar [--train-below N] [--test-from N] FILE...
+    python tools/import_logmel.py CONFIG.yaml --machine ToyCar [--train-below N] [--test-from N]
+        [--anomalies-from N [--contaminate]] FILE...
 
 FILE is an `.npz` with `names` `[clips]` and `logmel_db` `[clips, frames, mels]` in dB, or one of
 MLPerf Tiny's `<name>_hist_librosa.bin` (float32, little endian, one spectrum after another). Names
 are the challenge's, `normal_id_01_00000000`. Normal clips with a number below `--train-below` become
-training clips; all others are test clips, or those from `--test-from` on if that is given. The
-features must have been made with the settings in CONFIG.yaml; only the number of mel bands can be
-checked.
+training clips; all others are test clips, or those from `--test-from` on if that is given. Anomalies
+with a number below `--anomalies-from` are left out or, with `--contaminate`, training clips as if they
+were normal, as where a machine broke without anybody's knowledge. The features must have been made with
+the settings in CONFIG.yaml; only the number of mel bands can be checked.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +34,32 @@ BIN_SUFFIX = "_hist_librosa.bin"
 CLIPS_PER_SHARD = 64
 
 
+@dataclass(frozen=True)
+class Split:
+    """Division of the clips into training and test by their numbers, for each machine ID.
+
+    Attributes:
+      train_below: Normal clips with lower numbers are for training.
+      test_from: Other normal clips with lower numbers are left out.
+      anomalies_from: Anomalies with lower numbers are not for the test.
+      contaminated: Whether they are training clips, labelled normal, instead of left out.
+    """
+
+    train_below: int = 0
+    test_from: int = 0
+    anomalies_from: int = 0
+    contaminated: bool = False
+
+    def of(self, number: int, *, is_anomaly: bool) -> str | None:
+        """`train`, `test`, or None for a clip that is left out."""
+        if is_anomaly:
+            aside = "train" if self.contaminated else None
+            return "test" if number >= self.anomalies_from else aside
+        if number < self.train_below:
+            return "train"
+        return "test" if number >= self.test_from else None
+
+
 def main() -> int:
     """Imports the files; 0 done, 2 something that the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -43,13 +72,23 @@ def main() -> int:
     parser.add_argument(
         "--test-from", type=int, default=0, metavar="N", help="normal clips with a number below N are not for the test"
     )
+    parser.add_argument(
+        "--anomalies-from",
+        type=int,
+        default=0,
+        metavar="N",
+        help="anomalies with a number below N are not for the test",
+    )
+    parser.add_argument(
+        "--contaminate", action="store_true", help="anomalies below --anomalies-from are for training, as normal clips"
+    )
     parser.add_argument("--set", nargs="+", default=[], metavar="key=value", help="change a setting of CONFIG.yaml")
     options = parser.parse_args()
     try:
         config = configuration.load(options.config, options.set)
-        bounds = (options.train_below, options.test_from)
-        for split, count in import_files(config, options.files, options.machine, bounds).items():
-            print(f"{cache_path(config, options.machine, split)}: {count} clips")
+        division = Split(options.train_below, options.test_from, options.anomalies_from, options.contaminate)
+        for name, count in import_files(config, options.files, options.machine, division).items():
+            print(f"{cache_path(config, options.machine, name)}: {count} clips")
     except GanadError as error:
         print(f"import_logmel: {error}", file=sys.stderr)
         return 2
@@ -62,7 +101,7 @@ def cache_path(config: Config, machine: str, split: str) -> Path:
     return Cache(MachineRun(config, listing, "dev"), split).path
 
 
-def import_files(config: Config, files: list[Path], machine: str, bounds: tuple[int, int]) -> dict[str, int]:
+def import_files(config: Config, files: list[Path], machine: str, division: Split) -> dict[str, int]:
     """Writes the caches of the training and the test clips; how many clips each has."""
     from ganad_tf.cache import manifest, records
     from ganad_tf.cache.sums import RunningStatistics
@@ -72,14 +111,14 @@ def import_files(config: Config, files: list[Path], machine: str, bounds: tuple[
         if cache.exists():
             raise DataError(f"Expected no cache in {cache} yet; remove it to import again.")
     names: set[str] = set()
-    for clip, _ in read_files(config, files, machine, bounds):  # all are looked at before anything is written
+    for clip, _ in read_files(config, files, machine, division):  # all are looked at before anything is written
         if clip.name in names:
             raise DataError(f"Expected every clip once. Received: {clip.name} twice.")
         names.add(clip.name)
     empty = manifest.Manifest(config.feature_fingerprint(), config.feature_settings(), source="")
     manifests, sums = {}, {split: RunningStatistics() for split in caches}
     for split, cache in caches.items():
-        clips = (pair for pair in read_files(config, files, machine, bounds) if pair[0].split == split)
+        clips = (pair for pair in read_files(config, files, machine, division) if pair[0].split == split)
         while shard := list(itertools.islice(clips, CLIPS_PER_SHARD)):
             known = manifests.get(split, empty)
             manifests[split] = records.append(cache, known, shard, sums[split], config.cache.dtype)
@@ -88,9 +127,7 @@ def import_files(config: Config, files: list[Path], machine: str, bounds: tuple[
     return {split: len(unfinished.entries) for split, unfinished in manifests.items()}
 
 
-def read_files(
-    config: Config, files: list[Path], machine: str, bounds: tuple[int, int]
-) -> Iterator[tuple[Clip, np.ndarray]]:
+def read_files(config: Config, files: list[Path], machine: str, division: Split) -> Iterator[tuple[Clip, np.ndarray]]:
     """Every clip in use with its log-mel, `[frames, mels]` float32 in dB."""
     for path in files:
         for name, log_mel in _read_bin(path, config) if path.name.endswith(BIN_SUFFIX) else _read_npz(path):
@@ -99,23 +136,24 @@ def read_files(
                 raise DataError(f"{path}: expected {expected} for {name}. Received: shape {log_mel.shape}.")
             if not np.isfinite(log_mel).all():
                 raise DataError(f"{path}: expected numbers, but {name} holds NaN or infinite values.")
-            clip = _clip(path, name, machine, bounds)
+            clip = _clip(path, name, machine, division)
             if clip is not None:
                 yield clip, log_mel
 
 
-def _clip(path: Path, name: str, machine: str, bounds: tuple[int, int]) -> Clip | None:
+def _clip(path: Path, name: str, machine: str, division: Split) -> Clip | None:
     match = re.fullmatch(r"(normal|anomaly)_id_(\d\d)_(\d{8})", name)
     if match is None:
         raise DataError(f"{path}: expected a name such as `normal_id_01_00000000`. Received: {name!r}.")
     label, number = int(match[1] == "anomaly"), int(match[3])
-    train_below, test_from = bounds
-    split = "train" if label == 0 and number < train_below else "test"
-    if label == 0 and train_below <= number < test_from:
+    split = division.of(number, is_anomaly=bool(label))
+    if split is None:
         return None
     stat = path.stat()
     file = f"{machine}/{split}/{name}.wav"
-    return Clip(file, f"{name}.wav", machine, match[2], split, label, stat.st_size, stat.st_mtime_ns)
+    return Clip(
+        file, f"{name}.wav", machine, match[2], split, label if split == "test" else 0, stat.st_size, stat.st_mtime_ns
+    )
 
 
 def _read_npz(path: Path) -> Iterator[tuple[str, np.ndarray]]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from import_logmel import import_files
+from import_logmel import Split, import_files
 
 from ganad_tf import config as configuration
 from ganad_tf.cli import terminal
@@ -79,7 +79,7 @@ def measure(options: argparse.Namespace, size: int, draw: int, seeds: Sequence[i
     common = ["dataset.name=imported", f"dev_directory={folder / 'cache/dev'}", f"cache_directory={folder / 'cache'}"]
     common += [f"model_directory={folder / 'model'}", f"result_directory={folder}", "fit.verbose=0", *options.set]
     drawn = drawn_clips(options.npz, folder, size, draw)
-    import_files(configuration.load(RECOMMENDED, common), [drawn], MACHINE, (FIRST_TEST_CLIP, FIRST_TEST_CLIP))
+    import_files(configuration.load(RECOMMENDED, common), [drawn], MACHINE, Split(FIRST_TEST_CLIP, FIRST_TEST_CLIP))
     for seed in seeds:
         config = configuration.load(RECOMMENDED, [*common, f"seed={seed}"])
         (run,) = machine_runs(config, datasets.list_clips(config, "dev"), "dev")
