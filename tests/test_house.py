@@ -52,6 +52,16 @@ def test_every_yaml_is_a_short_experiment_that_says_its_command(path):
     assert re.match(r"# (ganad|python tools/)", text)
 
 
+def test_yaml_files_with_one_cache_have_the_same_features():
+    """Otherwise each `ganad run` would compute the spectra again that the one before it has replaced."""
+    fingerprints = {}
+    for path in YAMLS:
+        config = configuration.load(path)
+        if config.feature.encoder is None:  # whose file is not part of the project
+            fingerprints.setdefault(config.cache_directory, set()).add(config.feature_fingerprint())
+    assert {directory: len(found) for directory, found in fingerprints.items() if len(found) > 1} == {}
+
+
 def test_every_public_name_says_what_it_is():
     silent = []
     for path in MODULES:
