@@ -21,6 +21,17 @@ def test_every_link_leads_to_a_file(path):
         assert (path.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_anchor_leads_to_a_heading(path):
+    def prose(file):
+        return re.sub(r"```.*?```", "", file.read_text(), flags=re.DOTALL)
+
+    for target, anchor in re.findall(r"\]\((?!http)([^)#\s]*)#([^)\s]+)\)", prose(path)):
+        headings = re.findall(r"^#+ (.*)$", prose(path.parent / target if target else path), flags=re.MULTILINE)
+        anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings]
+        assert anchor in anchors, f"{target}#{anchor}"
+
+
 def test_the_flow_line_names_folders_in_the_order_of_the_flow():
     text = (ROOT / "README.md").read_text().partition("## How it flows")[2]
     rooms = re.findall(r"\[(\w+)\]\(ganad_tf/(\w+)", text.partition("Clips go in")[0])
