@@ -48,6 +48,13 @@ def test_every_declared_name_can_be_imported(imported):
     assert imported["classes"] == ["GANomaly", "LogMel"]
 
 
+def test_every_detector_is_declared():
+    """Scripts construct them, docs/keras.md says how."""
+    from ganad_tf.models import DETECTORS
+
+    assert DETECTORS.keys() <= set(ganad_tf.API["models"])
+
+
 def test_an_undeclared_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         ganad_tf.nothing  # noqa: B018

@@ -21,6 +21,17 @@ def test_every_link_leads_to_a_file(path):
         assert (path.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_anchor_leads_to_a_heading(path):
+    def prose(file):
+        return re.sub(r"```.*?```", "", file.read_text(), flags=re.DOTALL)
+
+    for target, anchor in re.findall(r"\]\((?!http)([^)#\s]*)#([^)\s]+)\)", prose(path)):
+        headings = re.findall(r"^#+ (.*)$", prose(path.parent / target if target else path), flags=re.MULTILINE)
+        anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings]
+        assert anchor in anchors, f"{target}#{anchor}"
+
+
 def test_the_flow_line_names_folders_in_the_order_of_the_flow():
     text = (ROOT / "README.md").read_text().partition("## How it flows")[2]
     rooms = re.findall(r"\[(\w+)\]\(ganad_tf/(\w+)", text.partition("Clips go in")[0])
@@ -50,6 +61,16 @@ def test_every_yaml_is_a_short_experiment_that_says_its_command(path):
     configuration.load(path)
     assert len(text.splitlines()) <= 40
     assert re.match(r"# (ganad|python tools/)", text)
+
+
+def test_yaml_files_with_one_cache_have_the_same_features():
+    """Otherwise each `ganad run` would compute the spectra again that the one before it has replaced."""
+    fingerprints = {}
+    for path in YAMLS:
+        config = configuration.load(path)
+        if config.feature.encoder is None:  # whose file is not part of the project
+            fingerprints.setdefault(config.cache_directory, set()).add(config.feature_fingerprint())
+    assert {directory: len(found) for directory, found in fingerprints.items() if len(found) > 1} == {}
 
 
 def test_every_public_name_says_what_it_is():

@@ -56,6 +56,13 @@ def test_keys_that_only_score_vary_fastest():
     assert (space.scoring_keys, space.n_trainings) == (("scorer.pooling",), 2)
 
 
+def test_augmentation_needs_a_training():
+    """So `val_loss` can rank its trials, and trials with other augmentation share no training."""
+    space = space_of(space={"augmentation.gain_db": [0, 3]})
+    assert (space.scoring_keys, space.n_trainings) == ((), 2)
+    assert space.trained_part({"augmentation.gain_db": 0}) != space.trained_part({"augmentation.gain_db": 3})
+
+
 @pytest.mark.parametrize(
     ("search", "message"),
     [

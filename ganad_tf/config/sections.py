@@ -313,8 +313,9 @@ class Threshold:
     Attributes:
       method: `gamma` for a gamma distribution fitted to the training scores, `quantile` for the training scores
         themselves, `conformal` for scores of normal clips that the detector has not seen, `fixed` for a given value.
-        If the file has none: `fixed` where `fixed` is given, `gamma` where `quantile` is, else `conformal` for
-        `dataset.name: folder`, and for other datasets `quantile` for ensembles and `gamma`, as in the challenge.
+        If the file has none: `fixed` where `fixed` is given, `gamma` where `quantile` is, `conformal` where another key
+        of it is; else `conformal` for recordings of one's own, `urbansound8k` and `esc50`, and for the datasets of the
+        challenge and those like them (`automatic.LIKE_CHALLENGE`) `quantile` for ensembles and otherwise `gamma`.
       quantile: For `gamma` and `quantile`: share of normal clips that should stay below the threshold; in (0, 1).
       false_alarms: For `conformal`: share of clips of normal recordings that may be called anomalous; in (0, 1). None
         for 0.05, or for the lowest share that the number of recordings allows if that is higher.

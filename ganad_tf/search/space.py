@@ -1,7 +1,7 @@
 """The space of a search: values of settings by dotted key, and the configurations that they make.
 
-Keys of `audio`, `feature`, `model` and `fit` need a training; those of `scorer`, `threshold`, `calibration` and
-`recording_check` only score, and vary fastest in a grid, so that their trials share one training.
+Keys of `audio`, `feature`, `model`, `fit` and `augmentation` need a training; those of `scorer`, `threshold`,
+`calibration` and `recording_check` only score, and vary fastest in a grid, so that their trials share one training.
 """
 
 import json
@@ -14,7 +14,7 @@ from ganad_tf.config import MACHINE_SECTIONS, Config, from_mapping, layers, to_d
 from ganad_tf.config.reader import nearest
 from ganad_tf.errors import ConfigError
 
-TRAINING_SECTIONS = ("audio", "feature", "model", "fit")
+TRAINING_SECTIONS = ("audio", "feature", "model", "fit", "augmentation")
 
 Parameters = Mapping[str, Any]  # a value for each key of a space
 
