@@ -194,6 +194,7 @@ def _trained(folder: Path, config, source):
 
 def _prepared(folder: Path, name: str, batch_size: int, budget: int = 10**6):
     """The run of a training and the windows for it, which are in the cache by then."""
+    from ganad_tf.cache import spectra
     from ganad_tf.cache.directory import Cache
     from ganad_tf.cache.prepare import prepare_cache
     from ganad_tf.cache.windows import Source
@@ -203,7 +204,7 @@ def _prepared(folder: Path, name: str, batch_size: int, budget: int = 10**6):
     run = run_of(folder, "fan", fit=fit, model=model)
     prepare_cache(run, "train")
     cache = Cache(run, "train")
-    return run, Source(cache.path, cache.current().entries, 128, 5, None)
+    return run, Source(spectra.of(cache), cache.current().entries, 128, 5, None)
 
 
 def tensorboard(side: str, folder: Path) -> float:
