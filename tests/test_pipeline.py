@@ -169,9 +169,8 @@ def test_the_order_is_that_of_the_names_not_of_the_shards(source, tmp_path):
     for some in (later, listing):
         prepare_cache(MachineRun(config, some, "dev"), "train")
     found = Cache(MachineRun(config, listing, "dev"), "train").current()
-    other = dataclasses.replace(
-        source, cache=Path(config.cache_directory, "dev", "fan", "train"), entries=found.entries
-    )
+    spectra = KeptSpectra(Path(config.cache_directory, "dev", "fan", "train"))
+    other = dataclasses.replace(source, spectra=spectra, entries=found.entries)
     assert [entry.clip for entry in other.entries] != [entry.clip for entry in source.entries]
 
     def batches(of, budget_mb):

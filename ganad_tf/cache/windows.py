@@ -203,7 +203,9 @@ def _from_shards(
     )  # shared by both orders: it takes 0.1 ms per clip
     seeds = (seed, seed + 1) if pairs and seed is not None else (seed,)
     orders = [_streamed(source, stream, batch_size, order_seed, first_pass, endless) for order_seed in seeds]
-    return orders[0] if len(orders) == 1 else _paired(*orders)
+    options = tf.data.Options()
+    options.threading.max_intra_op_parallelism = 1  # as in `prepare`, where parallelism is across clips
+    return (orders[0] if len(orders) == 1 else _paired(*orders)).with_options(options)
 
 
 def _paired(one: tf.data.Dataset, other: tf.data.Dataset) -> tf.data.Dataset:
