@@ -19,6 +19,7 @@ from ganad_tf.cache import copies, records
 from ganad_tf.cache import windows as pipeline
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
+from ganad_tf.cache.spectra import KeptSpectra
 from ganad_tf.cache.time_shift import Shift
 from ganad_tf.cache.windows import Source
 from ganad_tf.cli import stages
@@ -147,8 +148,8 @@ def run_of(recordings, folder, *, augmentation, **fit):
 def test_shifted_windows_are_windows_of_the_clips_in_another_phase(recordings, tmp_path, budget_mb):
     run = run_of(recordings, tmp_path, augmentation={})
     cache = Cache(run, "train")
-    source = Source(cache.path, cache.current().entries, 128, 5, None, hop=2, time_shift=3)
-    read = [log_mel for _, log_mel in records.read(source.cache, source.entries)]
+    source = Source(KeptSpectra(cache.path), cache.current().entries, 128, 5, None, hop=2, time_shift=3)
+    read = [log_mel for _, log_mel in source.spectra.read(source.entries)]
     known = {
         (number, at): clip[at : at + 5].tobytes() for number, clip in enumerate(read) for at in range(len(clip) - 4)
     }
@@ -311,13 +312,13 @@ def test_copies_are_trained_on_and_nothing_else_sees_them(recordings, tmp_path):
     run = run_of(recordings, tmp_path, augmentation={"waveform": waveform})
     entries = Cache(run, "train").current().entries
     assert entries == Cache(clean, "train").current().entries
-    source = Source(Cache(run, "train").path, entries[:3], 128, 5, None)
+    source = Source(KeptSpectra(Cache(run, "train").path), entries[:3], 128, 5, None)
     both = copies.added(run, source, entries)
     assert copies.added(clean, source, entries) == source
     assert [entry.clip.copy for entry in both.entries] == [0] * 3 + [1, 2] * 3
     assert {entry.clip.original for entry in both.entries} == {entry.clip.key for entry in entries[:3]}
     assert {entry.clip.recording for entry in both.entries} == {entry.clip.recording for entry in entries[:3]}
-    read = {entry.clip: log_mel for entry, log_mel in records.read(both.cache, both.entries)}
+    read = {entry.clip: log_mel for entry, log_mel in both.spectra.read(both.entries)}
     assert len({log_mel.tobytes() for log_mel in read.values()}) == 9
     streamed = pipeline.window_batches(both, batch_size=500, seed=1, memory_budget_mb=0)
     assert sum(len(batch) for batch in streamed) == both.n_windows == 3 * source.n_windows

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -16,6 +17,17 @@ def test_rows_compare_ours_with_plain_code():
     assert 0 < plain < 4000  # four clips in more than a millisecond
     assert 0 < ours < 4000
     assert "tensorflow" in rows["versions"]
+
+
+@pytest.mark.slow
+def test_a_cache_without_log_mels_takes_little_of_the_disk():
+    command = [sys.executable, ROOT / "tools" / "benchmark.py", "caches"]
+    command += ["--clips", "4", "--repetitions", "1", "--json"]
+    environment = os.environ | {"EPOCHS": "2"}
+    rows = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
+    sizes = [rows[f"cache, bytes: {dtype}"] for dtype in ("float32", "float16", "none")]
+    assert sizes[0] > 1.9 * sizes[1] > 10 * sizes[2] > 0
+    assert 0 < rows["an epoch of DenseAE, streamed, seconds: none"][0] < 10
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from conftest import write_machine
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
-from ganad_tf.cache import blocks, records
+from ganad_tf.cache import blocks, records, spectra
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache, preparing
 from ganad_tf.cache.windows import Source, window_batches
@@ -62,7 +62,7 @@ def test_the_cache_is_half_as_large_and_another_one(caches):
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_windows_are_the_same_from_memory_and_streamed(caches, dtype):
     cache = Cache(caches[dtype], "train")
-    source = Source(cache.path, cache.current().entries, MELS, FRAMES, None, dtype=dtype)
+    source = Source(spectra.of(cache), cache.current().entries, MELS, FRAMES, None)
     held, streamed = (
         np.concatenate(list(window_batches(source, batch_size=64, seed=None, memory_budget_mb=mb).as_numpy_iterator()))
         for mb in (100, 0)

@@ -12,6 +12,7 @@ from ganad_tf.cache import blocks, records
 from ganad_tf.cache import windows as pipeline
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
+from ganad_tf.cache.spectra import KeptSpectra
 from ganad_tf.cache.validation import split_by_file
 from ganad_tf.cache.windows import Source
 from ganad_tf.config import Config
@@ -41,7 +42,8 @@ def source(tmp_path_factory):
     found = Cache(MachineRun(config, listing, "dev"), "train").current()
     assert len(found.shards) == 5
     normalizer = Normalizer(found.statistics.mean, found.statistics.std)
-    return Source(Path(config.cache_directory, "dev", "fan", "train"), found.entries, MELS, FRAMES, normalizer)
+    path = Path(config.cache_directory, "dev", "fan", "train")
+    return Source(KeptSpectra(path), found.entries, MELS, FRAMES, normalizer)
 
 
 @pytest.fixture(params=["in memory", pytest.param("streamed", marks=pytest.mark.slow), "streamed in pieces"])
@@ -56,7 +58,7 @@ def stacked_by_hand(source):
     """The windows of the clips in the order of the shards, in NumPy."""
     windows = []
     mean, std = np.float32(source.normalizer.mean), np.float32(source.normalizer.std)
-    for _, log_mel in records.read(source.cache, source.entries):
+    for _, log_mel in source.spectra.read(source.entries):
         values = (log_mel - mean) / std
         windows += [values[start : start + FRAMES].ravel() for start in range(0, len(values) - FRAMES + 1, source.hop)]
     return np.stack(windows)
@@ -160,16 +162,15 @@ def test_shuffling_reaches_across_clips(source, budget_mb):
 
 def test_the_order_is_that_of_the_names_not_of_the_shards(source, tmp_path):
     """A clip that was mended and prepared later lies in the last shard; windows in memory come as ever."""
-    data = str(source.cache.parents[3] / "data")
+    data = str(source.spectra.path.parents[3] / "data")
     config = Config(dev_directory=data, cache_directory=str(tmp_path), feature=FEATURE)
     (listing,) = datasets.list_clips(config, "dev")
     later = dataclasses.replace(listing, clips=listing.clips[3:])
     for some in (later, listing):
         prepare_cache(MachineRun(config, some, "dev"), "train")
     found = Cache(MachineRun(config, listing, "dev"), "train").current()
-    other = dataclasses.replace(
-        source, cache=Path(config.cache_directory, "dev", "fan", "train"), entries=found.entries
-    )
+    spectra = KeptSpectra(Path(config.cache_directory, "dev", "fan", "train"))
+    other = dataclasses.replace(source, spectra=spectra, entries=found.entries)
     assert [entry.clip for entry in other.entries] != [entry.clip for entry in source.entries]
 
     def batches(of, budget_mb):
@@ -203,7 +204,7 @@ def that_claims_4_gb(record):
 @pytest.mark.parametrize("spoilt", [of_another_clip, that_claims_4_gb, lambda record: record[:-4], lambda _: b""])
 def test_a_record_that_is_not_the_clip_s_is_refused(source, tmp_path, spoilt):
     """Such as when the recordings are prepared again while a process reads them."""
-    shutil.copytree(source.cache, tmp_path / "cache")
+    shutil.copytree(source.spectra.path, tmp_path / "cache")
     shard = tmp_path / "cache" / source.entries[0].shard
     first, *others = [record.numpy() for record in tf.data.TFRecordDataset(str(shard))]
     with tf.io.TFRecordWriter(str(shard)) as writer:
@@ -211,13 +212,13 @@ def test_a_record_that_is_not_the_clip_s_is_refused(source, tmp_path, spoilt):
             writer.write(record)
     with pytest.raises(DataError, match="corrupted"):
         list(records.read(tmp_path / "cache", source.entries))
-    streamed = dataclasses.replace(source, cache=tmp_path / "cache")
+    streamed = dataclasses.replace(source, spectra=KeptSpectra(tmp_path / "cache"))
     with pytest.raises(tf.errors.InvalidArgumentError):
         list(pipeline.window_batches(streamed, batch_size=50, seed=1, memory_budget_mb=0))
 
 
 def test_some_clips_of_a_shard(source):
-    some = Source(source.cache, source.entries[::3], MELS, FRAMES, source.normalizer)
+    some = Source(source.spectra, source.entries[::3], MELS, FRAMES, source.normalizer)
     for budget_mb in (1024, 0):
         dataset = pipeline.window_batches(some, batch_size=50, seed=1, memory_budget_mb=budget_mb)
         np.testing.assert_allclose(

@@ -13,6 +13,7 @@ from ganad_tf import datasets
 from ganad_tf.cache import windows
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
+from ganad_tf.cache.spectra import KeptSpectra
 from ganad_tf.models import DETECTORS
 from ganad_tf.run import MachineRun
 from ganad_tf.scoring.model_directory import ModelDirectory
@@ -163,7 +164,7 @@ def test_the_recordings_leave_memory_when_a_training_ends(tmp_path, recordings):
     run = runs(tmp_path, recordings, "DenseAE")["fan"]
     cache = Cache(run, "train")
     program = Program(build(run.config), key="this")
-    program.held = windows.hold(windows.Source(cache.path, cache.current().entries, 128, 5, None))
+    program.held = windows.hold(windows.Source(KeptSpectra(cache.path), cache.current().entries, 128, 5, None))
     assert len(program.held.spectra.numpy())
     programs.keep(program)
     assert not len(program.held.spectra.numpy())

@@ -24,6 +24,7 @@ from ganad_tf import datasets, runtime
 from ganad_tf.cache import windows as pipeline
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
+from ganad_tf.cache.spectra import KeptSpectra
 from ganad_tf.cache.validation import split_by_file
 from ganad_tf.errors import ConfigError
 from ganad_tf.files.throttle import Throttle
@@ -254,7 +255,9 @@ def test_the_weights_with_the_lowest_validation_loss_are_kept(tmp_path, recordin
     assert len(losses) == min(len(losses) - 1, int(np.argmin(losses))) + 4 < 30
     entries = Cache(MachineRun(config, listing, "dev"), "train").current().entries
     _, held_out = split_by_file(entries, config.fit.validation_split, config.seed)
-    source = pipeline.Source(Path(config.cache_directory, "dev", "fan", "train"), held_out, 128, 5, model.normalizer)
+    source = pipeline.Source(
+        KeptSpectra(Path(config.cache_directory, "dev", "fan", "train")), held_out, 128, 5, model.normalizer
+    )
     windows = np.concatenate(
         list(pipeline.window_batches(source, batch_size=32, seed=None, memory_budget_mb=64).as_numpy_iterator())
     )

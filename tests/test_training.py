@@ -17,6 +17,7 @@ from ganad_tf.cache import records
 from ganad_tf.cache import windows as pipeline
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.prepare import prepare_cache
+from ganad_tf.cache.spectra import KeptSpectra
 from ganad_tf.config.sections import Model, Scorer
 from ganad_tf.errors import ConfigError, DataError, TrainingError
 from ganad_tf.features import stack_frames, windows_of
@@ -146,7 +147,7 @@ def test_a_detector_is_itself_again_after_training(config, tmp_path):
     config = dataclasses.replace(config, model=AUTOENCODER)
     listing = prepared(config)
     entries = Cache(MachineRun(config, listing, "dev"), "train").current().entries
-    source = pipeline.Source(Path(config.cache_directory, "dev", "fan", "train"), entries, 128, 5, None)
+    source = pipeline.Source(KeptSpectra(Path(config.cache_directory, "dev", "fan", "train")), entries, 128, 5, None)
     detector = build.build(config)
     train.fit(Program(detector), config, source, source, (), Checkpoint(tmp_path / "unfinished.npz", {}))
     assert not {"train_step", "test_step", "make_train_function"} & vars(detector).keys()
@@ -356,7 +357,7 @@ def test_a_detector_that_lacks_a_centre_says_so_before_training(config):
 def test_paired_batches_are_the_same_windows_in_another_order(config):
     listing = prepared(config)
     entries = Cache(MachineRun(config, listing, "dev"), "train").current().entries
-    source = pipeline.Source(Path(config.cache_directory, "dev", "fan", "train"), entries, 128, 5, None)
+    source = pipeline.Source(KeptSpectra(Path(config.cache_directory, "dev", "fan", "train")), entries, 128, 5, None)
     for budget_mb in (64, 0):
         pairs = list(pipeline.window_batches(source, batch_size=64, seed=1, memory_budget_mb=budget_mb, pairs=True))
         first, second = (np.concatenate([pair[side] for (pair,) in pairs]) for side in (0, 1))

@@ -72,7 +72,7 @@ def scores_of(run: MachineRun) -> dict[str, dict[Clip, float]]:
     function, found = clip_function(model.detector), {}
     for split in ("train", "test"):
         cache = Cache(run, split)
-        (values,) = clip_values.apply_to_cache(model, [function], cache.path, cache.current().entries)
+        (values,) = clip_values.apply_to_cache(model, [function], cache, cache.current().entries)
         found[split] = values
     training, test = (np.stack(list(values.values())).astype(np.float64) for values in found.values())
     n_errors = len(ERRORS) * len(REDUCTIONS)

@@ -6,9 +6,9 @@
     python tools/benchmark.py serve-many [--model exported_models/demo] [--copies 1000] [--loaded 200]
 
 Rows: `prepare`, `train`, `small-batches`, `score`, `end-to-end`, `start`, `floor`, `report`, `tensorboard`, `fleet`,
-`growth`, `serve`, `serve-many`, `long-clips` (peak memory on one-hour recordings, at 2 and at 8 threads); without any,
-all but the last seven. Each measurement is a process of its own; ours and plain ones take turns, and medians are shown
-with the lowest and the highest. Peak memory is the whole process's, with TensorFlow in it.
+`caches`, `growth`, `serve`, `serve-many`, `long-clips` (peak memory on one-hour recordings, at 2 and at 8 threads);
+without any, all but the last eight. Each measurement is a process of its own; ours and plain ones take turns, and
+medians are shown with the lowest and the highest. Peak memory is the whole process's, with TensorFlow in it.
 """
 
 import argparse
@@ -32,6 +32,7 @@ import speed_jobs
 ROOT = Path(__file__).resolve().parents[1]
 MACHINES = 12  # of the demo: two of each of six types
 FLEET = 8  # machines
+DTYPES = ("float32", "float16", "none")
 GANS = ("EGBAD", "GANomaly", "SkipGANomaly")
 TOOLS = ("tensorflow", "keras", "librosa", "numpy")
 Job = tuple[str, ...]
@@ -147,6 +148,21 @@ def fleet(directory: Path, options: argparse.Namespace) -> Iterator[tuple[str, o
         yield from _against(title, directory, options, ("fleet",), FLEET, sides, (name, str(FLEET)))
 
 
+def caches(directory: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
+    """Kinds of caches, float32 being the default: epochs that are streamed, trainings in memory, and bytes."""
+    jobs = {"an epoch of DenseAE, streamed": "epoch-from", "a training of DenseAE in memory": "training-from"}
+    for title, job in jobs.items():
+        results: dict[str, list[dict[str, float]]] = {dtype: [] for dtype in DTYPES}
+        for _ in range(options.repetitions):
+            for dtype in DTYPES:
+                results[dtype].append(_run(directory, (job, dtype, "DenseAE", "512")))
+        for dtype in DTYPES:
+            yield f"{title}, seconds: {dtype}", [done["seconds"] for done in results[dtype]]
+            yield f"{title}, peak MB: {dtype}", [done["peak_mb"] for done in results[dtype]]
+    for dtype in DTYPES:
+        yield f"cache, bytes: {dtype}", sum(file.stat().st_size for file in (directory / dtype).rglob("*.*"))
+
+
 def report(directory: Path, options: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """The page about six machine types with so many test clips of 10 s in all."""
     count = options.clips // (2 * MACHINES)
@@ -184,8 +200,18 @@ ROWS: dict[str, Callable[[Path, argparse.Namespace], Iterator[tuple[str, object]
     "report": report,
     "tensorboard": tensorboard,
     "fleet": fleet,
+    "caches": caches,
 }
-IF_ASKED_FOR = ("report", "tensorboard", "fleet", "growth", "serve", "serve-many", "long-clips")  # minutes to hours
+IF_ASKED_FOR = (
+    "report",
+    "tensorboard",
+    "fleet",
+    "caches",
+    "growth",
+    "serve",
+    "serve-many",
+    "long-clips",
+)  # minutes to hours
 
 
 def growth(directory: Path, sizes: list[int]) -> dict[str, object]:

@@ -53,7 +53,7 @@ def main() -> int:
 
     terminal.import_tensorflow()
     from ganad_tf import datasets, runtime
-    from ganad_tf.cache import records
+    from ganad_tf.cache import spectra
     from ganad_tf.cache.directory import Cache
     from ganad_tf.cache.prepare import prepare_cache
     from ganad_tf.cache.validation import split_by_file
@@ -70,11 +70,11 @@ def main() -> int:
     run = MachineRun(config, listing, "dev")
     if config.dataset.name != "imported":
         prepare_cache(run, "train")
-    entries, cache = Cache(run, "train").current().entries, Cache(run, "train").path
+    entries, cached = Cache(run, "train").current().entries, spectra.of(Cache(run, "train"))
     kept, held_out = split_by_file(entries, HELD_OUT, config.seed)
-    known, unknown = ([log_mel for _, log_mel in records.read(cache, part)] for part in (kept, held_out))
-    spectra = np.concatenate(known)
-    normalizer = Normalizer(spectra.mean(axis=0).tolist(), spectra.std(axis=0).tolist())
+    known, unknown = ([log_mel for _, log_mel in cached.read(part)] for part in (kept, held_out))
+    together = np.concatenate(known)
+    normalizer = Normalizer(together.mean(axis=0).tolist(), together.std(axis=0).tolist())
     normalizer = normalizer if config.feature.standardize else None
 
     if config.deterministic:
@@ -83,8 +83,7 @@ def main() -> int:
     detector = build.build(config)
     feature = config.feature
     sources = (
-        Source(cache, part, feature.bands, feature.frames, normalizer, feature.window_hop, dtype=config.cache.dtype)
-        for part in (kept, ())
+        Source(cached, part, feature.bands, feature.frames, normalizer, feature.window_hop) for part in (kept, ())
     )
     with tempfile.TemporaryDirectory() as folder:
         train.fit(Program(detector), config, *sources, (), Checkpoint(Path(folder, "unfinished.npz"), {}))

@@ -206,7 +206,7 @@ def _trained(run: Any, training: Sequence[Any], fold: Any) -> tuple[np.ndarray, 
         scores = calibration.held_out_scores(directory, cache, fold, scorer, run.config.seed)
         model = directory.load()
     residuals = clip_values.vector_function(model, scorer)
-    (values,) = clip_values.apply_to_cache(model, [residuals], cache.path, (*fold.training, *fold.held_out))
+    (values,) = clip_values.apply_to_cache(model, [residuals], cache, (*fold.training, *fold.held_out))
     parts = [np.stack([values[entry.clip] for entry in part]) for part in (fold.training, fold.held_out)]
     return np.array([clip.score for clip in scores]), *parts
 

@@ -80,7 +80,7 @@ def measured(options: argparse.Namespace, variant: str) -> dict[str, dict[str, n
 
 def scores_of(run: MachineRun) -> dict[str, np.ndarray]:
     """Scores `[1, clips]`, labels and machine IDs of one machine type's test clips."""
-    from ganad_tf.cache import records
+    from ganad_tf.cache import spectra
     from ganad_tf.cache.directory import Cache
     from ganad_tf.cache.prepare import prepare_cache
     from ganad_tf.scoring.folds import Fold
@@ -91,9 +91,9 @@ def scores_of(run: MachineRun) -> dict[str, np.ndarray]:
     known, test = (Cache(run, split).current().entries for split in ("train", "test"))
     fold = Fold(tuple(entry for entry in known if entry.clip.label == 0), ())
     trial = trials.Trial(run, [run.config.scorer], trials.train(run, fold))
-    read = sorted(records.read(Cache(run, "test").path, test), key=lambda pair: pair[0].clip.key)
+    read = sorted(spectra.read(Cache(run, "test"), test), key=lambda pair: pair[0].clip.key)
     return {
-        "scores": np.stack(trial.score_log_mels(fold, (spectra for _, spectra in read))),
+        "scores": np.stack(trial.score_log_mels(fold, (log_mel for _, log_mel in read))),
         "labels": np.array([entry.clip.label for entry, _ in read]),
         "machine_ids": np.array([entry.clip.machine_id for entry, _ in read]),
     }

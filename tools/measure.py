@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import tensorflow as tf
 
+    from ganad_tf.cache.directory import Cache
     from ganad_tf.cache.manifest import Entry
     from ganad_tf.run import MachineRun
 
@@ -146,7 +147,7 @@ def _train_and_score(run: "MachineRun", scorers: list[str], out: Path) -> dict[s
     fitted = [directory.load_scorer(scorer) for scorer in wanted.values()]
     functions = [clip_values.scorer_function(model, scorer) for scorer in fitted]
     entries = test.current().entries
-    results = clip_values.apply_to_cache(model, functions, test.path, entries)
+    results = clip_values.apply_to_cache(model, functions, test, entries)
     for name, scorer, scores in zip(wanted, fitted, results, strict=True):
         files = MachineResults(out / name, run.mode, run.machine)
         score_files.write_scores(files.train_scores, scorer.train_scores)
@@ -158,16 +159,16 @@ def _train_and_score(run: "MachineRun", scorers: list[str], out: Path) -> dict[s
         "seconds": round(end - begin, 1),
         "training_seconds": round(trained - begin, 1),
         "parameters": model.detector.count_params(),
-        "ms_per_clip": _ms_per_clip(clip_values.clip_function(model, functions[:1]), test.path, entries[:51]),
+        "ms_per_clip": _ms_per_clip(clip_values.clip_function(model, functions[:1]), test, entries[:51]),
     }
 
 
-def _ms_per_clip(compute: "Callable[[tf.Tensor], object]", cache: Path, entries: "Sequence[Entry]") -> float:
+def _ms_per_clip(compute: "Callable[[tf.Tensor], object]", cache: "Cache", entries: "Sequence[Entry]") -> float:
     """Milliseconds for the anomaly score of a cached clip by the configured scorer, the first clip left out."""
-    from ganad_tf.cache import records
+    from ganad_tf.cache import spectra
     from ganad_tf.features import memory
 
-    log_mels = [memory.as_tensor(log_mel) for _, log_mel in records.read(cache, entries)]
+    log_mels = [memory.as_tensor(log_mel) for _, log_mel in spectra.read(cache, entries)]
     compute(log_mels[0])
     begin = time.process_time()
     for log_mel in log_mels[1:]:

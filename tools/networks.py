@@ -38,7 +38,7 @@ def main() -> int:
 def measure(run: MachineRun, n_clips: int | None) -> dict[str, np.ndarray]:
     """Test scores `[scorers, clips]` of one detector, with labels and machine IDs of the clips."""
     from ganad_tf import runtime
-    from ganad_tf.cache import records
+    from ganad_tf.cache import spectra
     from ganad_tf.cache.directory import Cache
     from ganad_tf.cache.prepare import prepare_cache
     from ganad_tf.scoring.folds import Fold
@@ -54,7 +54,7 @@ def measure(run: MachineRun, n_clips: int | None) -> dict[str, np.ndarray]:
     scorers = {CONFIGURED: run.config.scorer} | SCORERS
     trial = trials.Trial(run, list(scorers.values()), trials.train(run, fold))
     test = sorted(Cache(run, "test").current().entries, key=lambda entry: entry.clip.key)
-    read = list(records.read(Cache(run, "test").path, test))
+    read = list(spectra.read(Cache(run, "test"), test))
     scores = trial.score_log_mels(fold, (log_mel for _, log_mel in read))
     return {
         "scorers": np.array(list(scorers)),

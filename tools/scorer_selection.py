@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ganad_tf.cache import records
+from ganad_tf.cache import spectra
 from ganad_tf.cache.directory import Cache
 from ganad_tf.clips import evenly_spread
 from ganad_tf.config.sections import Scorer
@@ -51,7 +51,7 @@ class PooledClips:
         log_mels = {
             entry: log_mel
             for split, entries in zip(("train", "test"), splits, strict=True)
-            for entry, log_mel in records.read(Cache(run, split).path, entries)
+            for entry, log_mel in spectra.read(Cache(run, split), entries)
         }
         self._vectors = {entry.clip: self._pooled(log_mel) for entry, log_mel in log_mels.items()}
         normal = {entry: log_mel for entry, log_mel in log_mels.items() if entry.clip.label == 0}

@@ -138,12 +138,12 @@ def measure(run: MachineRun, detector: str) -> dict[str, np.ndarray]:
 
 def true_areas(run: MachineRun, trial: Any, fold: Any) -> list[float]:
     """AUC on the test clips by each scorer, fitted to the fold's training clips, the mean over machine IDs."""
-    from ganad_tf.cache import records
+    from ganad_tf.cache import spectra
     from ganad_tf.cache.directory import Cache
 
     machine_ids = {entry.clip.machine_id for entry in fold.training}
     test = [entry for entry in Cache(run, "test").current().entries if entry.clip.machine_id in machine_ids]
-    read = list(records.read(Cache(run, "test").path, test))
+    read = list(spectra.read(Cache(run, "test"), test))
     areas = []
     for scores in trial.score_log_mels(fold, (log_mel for _, log_mel in read)):
         by_clip = {entry.clip: float(score) for (entry, _), score in zip(read, scores, strict=True)}

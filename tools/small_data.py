@@ -138,7 +138,7 @@ def train_and_score(run: MachineRun, *, fresh: bool = True) -> dict[str, dict[st
         directory, test = ModelDirectory.of(system), Cache(system, "test")
         model, fitted = directory.load(), directory.load_scorer(system.config.scorer)
         function = clip_values.scorer_function(model, fitted)
-        (scores,) = clip_values.apply_to_cache(model, [function], test.path, test.current().entries)
+        (scores,) = clip_values.apply_to_cache(model, [function], test, test.current().entries)
         by_machine = {
             machine_id: (np.array([float(scores[clip]) for clip in clips]), [clip.label for clip in clips])
             for machine_id, clips in by_id(run.listing.clips_of("test")).items()

@@ -168,6 +168,24 @@ def train(side: str, folder: Path, name: str, batch_size: int) -> float:
     return statistics.median(_trained(folder, machine_run.config, source)[1].times[1:])
 
 
+def epoch_from(side: str, folder: Path, name: str, batch_size: int) -> float:
+    """One epoch over windows that are streamed from a cache of the `cache.dtype` that the side names. Seconds."""
+    kind = {"cache": {"dtype": side}, "cache_directory": str(folder / side)}
+    machine_run, source = _prepared(folder, name, batch_size, budget=0, **kind)
+    return statistics.median(_trained(folder, machine_run.config, source)[1].times[1:])
+
+
+def training_from(side: str, folder: Path, name: str, batch_size: int) -> float:
+    """A whole training in memory of `EPOCHS` epochs, with its scorer, from such a cache. Seconds."""
+    from ganad_tf.cache.prepare import prepare_cache
+    from ganad_tf.training.train import train_detector
+
+    kind = {"cache": {"dtype": side}, "cache_directory": str(folder / side), "model": {"name": name}}
+    run = run_of(folder, "fan", fit={"batch_size": batch_size, "epochs": EPOCHS}, **kind)
+    prepare_cache(run, "train")
+    return _seconds(lambda: train_detector(run, fresh=True))
+
+
 def weights(_: str, folder: Path, name: str, batch_size: int) -> float:
     """A number that is another one for other weights, of a training as `train` times it."""
     machine_run, source = _prepared(folder, name, batch_size)
@@ -192,18 +210,19 @@ def _trained(folder: Path, config, source):
     return detector, clock
 
 
-def _prepared(folder: Path, name: str, batch_size: int, budget: int = 10**6):
+def _prepared(folder: Path, name: str, batch_size: int, budget: int = 10**6, **changes: object):
     """The run of a training and the windows for it, which are in the cache by then."""
+    from ganad_tf.cache import spectra
     from ganad_tf.cache.directory import Cache
     from ganad_tf.cache.prepare import prepare_cache
     from ganad_tf.cache.windows import Source
 
     fit = {"batch_size": batch_size, "epochs": OF_EPOCHS, "memory_budget_mb": budget, "validation_split": 0.0}
     model = {"name": name, **ARGUMENTS.get(name, {})}
-    run = run_of(folder, "fan", fit=fit, model=model)
+    run = run_of(folder, "fan", fit=fit, model=model, **changes)
     prepare_cache(run, "train")
     cache = Cache(run, "train")
-    return run, Source(cache.path, cache.current().entries, 128, 5, None)
+    return run, Source(spectra.of(cache), cache.current().entries, 128, 5, None)
 
 
 def tensorboard(side: str, folder: Path) -> float:
@@ -364,12 +383,19 @@ JOBS = {
     "fft": floor.fft,
 }
 
+OF_DETECTORS = {
+    "train": train,
+    "epoch-from": epoch_from,
+    "training-from": training_from,
+    "step": step,
+    "weights": weights,
+    "fleet": fleet,
+}
+
 if __name__ == "__main__":
     job, where, directory, *more = sys.argv[1:]
     if more:
-        took = {"train": train, "step": step, "weights": weights, "fleet": fleet}[job](
-            where, Path(directory), more[0], int(more[1])
-        )
+        took = OF_DETECTORS[job](where, Path(directory), more[0], int(more[1]))
     else:
         took = JOBS[job](where, Path(directory))
     peak = floor.peak_mb()

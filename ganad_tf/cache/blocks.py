@@ -69,10 +69,7 @@ class Block:
             path = self.path / shard.file
             if not path.exists() or path.stat().st_size != shard.size:
                 raise DataError(f"Expected {path} of {shard.size} bytes.")
-        try:
-            return found, RunningStatistics.from_json(checksummed.load("sums", (self.path / SUMS).read_text()))
-        except checksummed.READ_ERRORS as error:
-            raise DataError(f"{self.path / SUMS} can't be read ({error}).") from error
+        return found, RunningStatistics.load(self.path / SUMS)
 
 
 def of_clips(block: Block) -> Iterator[Block]:
@@ -123,7 +120,7 @@ def write(block: Block, log_mels: extraction.LogMels, examinations: Mapping[str,
         for good in shards(log_mels, bad, examinations):
             current = records.append(temporary, current, good, sums, block.config.cache.dtype)
             current = contents.with_contents(current, len(good), examinations)
-        (temporary / SUMS).write_text(checksummed.dump("sums", sums.to_json()))
+        sums.save(temporary / SUMS)
         manifest.save(temporary, dataclasses.replace(current, skipped=tuple(bad), is_complete=True))
         if not (block.path / manifest.FILE).exists():  # a worker that was believed to be lost may have been faster
             temporary.rename(block.path)
@@ -148,7 +145,7 @@ def take_over(block: Block, current: Manifest, bad: list[SkippedClip], sums: Run
     found, of_block = block.read()
     names: dict[str, str] = {}
     for shard in found.shards:
-        name = records.free_name(current)
+        name = records.free_name(current, Path(shard.file).suffix)
         try:
             (block.path / shard.file).rename(block.cache / name)
         except OSError as error:

@@ -1,9 +1,11 @@
-"""Recordings → log-mels, on all cores, in memory that does not grow with their number."""
+"""Recordings → log-mels, on all cores, in memory that does not grow with their number; once, or again and again."""
 
 import dataclasses
 import functools
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,14 @@ import tensorflow as tf
 
 from ganad_tf import audio
 from ganad_tf.audio import augment, lengths, sound_checks
+from ganad_tf.audio.reader import Observe
 from ganad_tf.audio.sound_checks import Examination, SoundCheck
+from ganad_tf.cache import manifest
 from ganad_tf.clips import Clip
 from ganad_tf.config import Config
 from ganad_tf.config.sections import Audio, Feature
 from ganad_tf.errors import DataError, HaltError, MemoryShortageError
-from ganad_tf.features import AnySpectra, ClipEncoder, feature_layer, fewest_samples, memory
+from ganad_tf.features import feature_layer, fewest_samples, memory
 from ganad_tf.recording_check import statistics
 from ganad_tf.storage import placeholders
 
@@ -48,10 +52,38 @@ def log_mels(
       MemoryShortageError: If memory runs out.
     """
     short, long = _by_length(config, clips, directory)
-    layer, of_waveform = _computation(config.audio, config.feature, config.feature_fingerprint())
-    reader = _Reader(config, directory, examinations)
-    yield from _in_parallel(of_waveform, reader, short, threads)
-    yield from _one_by_one(layer, reader, long)
+    computation = Computation.of(config)
+    reader = _ExaminingReader(config, directory, examinations)
+    yield from _in_parallel(computation, reader, short, threads)
+    yield from _one_by_one(computation, reader, long)
+
+
+def log_mels_again(config: Config, clips: Sequence[Clip], directory: Path) -> Iterator[tuple[Clip, np.ndarray]]:
+    """Computes the log-mels of unchanged clips again, the same to the last bit, in the given order.
+
+    Args:
+      config: Settings of audio and features.
+      clips: The clips.
+      directory: Directory that `Clip.file` is relative to.
+
+    Yields:
+      Each clip with its spectra, `[frames, bands]` float32.
+
+    Raises:
+      DataError: If a recording has changed or can't be read, or memory runs out.
+    """
+    computation, reader = Computation.of(config), Reader(config, directory)
+    for is_long, run in itertools.groupby(clips, key=lambda clip: may_be_long(clip, directory, config)):
+        members = list(run)
+        computed = (
+            _one_by_one(computation, reader, members)
+            if is_long
+            else _in_parallel(computation, reader, members, THREADS)
+        )
+        for clip, log_mel in computed:
+            if isinstance(log_mel, DataError):
+                raise log_mel
+            yield clip, log_mel
 
 
 def in_order(config: Config, clips: Sequence[Clip], directory: Path) -> list[Clip]:
@@ -62,47 +94,90 @@ def in_order(config: Config, clips: Sequence[Clip], directory: Path) -> list[Cli
 
 def _by_length(config: Config, clips: Sequence[Clip], directory: Path) -> tuple[list[Clip], list[Clip]]:
     """Short clips and long ones."""
-    long = {clip for clip in clips if _may_be_long(clip, directory, config)}
+    long = {clip for clip in clips if may_be_long(clip, directory, config)}
     return [clip for clip in clips if clip not in long], [clip for clip in clips if clip in long]
 
 
-def _may_be_long(clip: Clip, directory: Path, config: Config) -> bool:
+def may_be_long(clip: Clip, directory: Path, config: Config) -> bool:
+    """Whether a clip is computed by `Computation.of_long_waveform`."""
     if clip.span is not None and Path(clip.file).suffix.lower() != ".mp3":  # which is decoded as a whole
         return (clip.span[1] - clip.span[0]) * config.audio.sample_rate > LONG
     return lengths.may_be_long(directory / clip.file, clip.size, LONG)
 
 
-class _Reader:
-    """Reads clips, and records checksums of their files, and remarks and statistics of their sound."""
+class Reader:
+    """Reads clips whose recordings have not changed since they were listed.
 
-    def __init__(self, config: Config, directory: Path, examinations: dict[str, Examination]) -> None:
-        self.config, self.directory, self._examinations = config, directory, examinations
+    Args:
+      config: Settings of audio and features.
+      directory: Directory that `Clip.file` is relative to.
+    """
+
+    def __init__(self, config: Config, directory: Path) -> None:
+        self.config, self.directory = config, directory
         self.fewest = fewest_samples(config.feature)
-        # Many clips may be of one file, and all copies have one folder of background recordings.
-        self._checksum = functools.cache(sound_checks.checksum)
-        self._background_files = functools.cache(augment.background_files)
+        self._background_files = functools.cache(augment.background_files)  # all copies have one folder of them
 
     def path(self, clip: Clip) -> Path:
         """The file of a clip."""
         return self.directory / clip.file
 
     def read(self, clip: Clip) -> np.ndarray:
-        """A clip's samples, `[samples]` float32; those of a copy are changed as `augmentation.waveform` says."""
+        """A clip's samples, `[samples]` float32; those of a copy are changed as `augmentation.waveform` says.
+
+        Raises:
+          DataError: If the recording has changed or can't be read.
+        """
         with placeholders.present(self.path(clip), keep=self.config.storage.keep_recordings):
             return self._read(clip)
 
+    def add_statistics(self, clip: Clip, sound: np.ndarray) -> None:
+        """Receives the statistics of a clip's waveform, `[statistics]`, which are known by now."""
+
     def _read(self, clip: Clip) -> np.ndarray:
-        check, settings = SoundCheck(), self.config.audio
         try:
-            samples = audio.read_clip(self.directory, clip, settings, fewest_samples=self.fewest, observe=check.add)
-            if not clip.copy:
-                return samples
-            rng = np.random.default_rng([self.config.seed, clip.copy, *clip.original.encode()])
-            changes, of_clip = self.config.augmentation.waveform, settings.of_channel(clip.channel)
-            files = self._background_files(changes.background) if changes.background else ()
-            return augment.changed(samples, changes, of_clip, rng, fewest_samples=self.fewest, backgrounds=files)
+            samples = self._samples(clip)
+        except DataError:
+            self._require_unchanged(clip)  # the reason for it, if so
+            raise
+        self._require_unchanged(clip)
+        return samples
+
+    def _require_unchanged(self, clip: Clip) -> None:
+        path = self.path(clip)
+        try:
+            status = path.stat()
+        except OSError as error:
+            reason = error.strerror or error
+            raise DataError(f"{path}: expected the recording that was prepared. Received: {reason}.") from error
+        if (status.st_size, status.st_mtime_ns) != (clip.size, clip.mtime_ns):
+            raise DataError(f"{path}: expected the recording that was prepared, but it has changed. {manifest.ADVICE}")
+
+    def _samples(self, clip: Clip, observe: Observe | None = None) -> np.ndarray:
+        settings = self.config.audio
+        samples = audio.read_clip(self.directory, clip, settings, fewest_samples=self.fewest, observe=observe)
+        if not clip.copy:
+            return samples
+        rng = np.random.default_rng([self.config.seed, clip.copy, *clip.original.encode()])
+        changes, of_clip = self.config.augmentation.waveform, settings.of_channel(clip.channel)
+        files = self._background_files(changes.background) if changes.background else ()
+        return augment.changed(samples, changes, of_clip, rng, fewest_samples=self.fewest, backgrounds=files)
+
+
+class _ExaminingReader(Reader):
+    """Reads clips for the first time; records checksums of their files, and remarks and statistics of their sound."""
+
+    def __init__(self, config: Config, directory: Path, examinations: dict[str, Examination]) -> None:
+        super().__init__(config, directory)
+        self._examinations = examinations
+        self._checksum = functools.cache(sound_checks.checksum)  # many clips may be of one file
+
+    def _read(self, clip: Clip) -> np.ndarray:
+        check = SoundCheck()
+        try:
+            return self._samples(clip, check.add)
         finally:  # also for unusable files, to recognise them next time
-            remarks = check.remarks(settings.of_channel(clip.channel))
+            remarks = check.remarks(self.config.audio.of_channel(clip.channel))
             self._examinations[clip.key] = Examination(self._checksum(self.path(clip)), remarks)
 
     def add_statistics(self, clip: Clip, sound: np.ndarray) -> None:
@@ -111,46 +186,64 @@ class _Reader:
         self._examinations[clip.key] = dataclasses.replace(examined, sound=tuple(sound.tolist()))
 
 
-def _one_by_one(layer: AnySpectra | ClipEncoder, reader: _Reader, clips: Sequence[Clip]) -> LogMels:
-    """Log-mels of long clips, one at a time."""
-    compute = tf.function(
-        lambda waveform: (layer.in_pieces(waveform), statistics.of_long_waveform(waveform)),
-        input_signature=[tf.TensorSpec([None], tf.float32)],
-        autograph=False,
+@dataclass(frozen=True)
+class Computation:
+    """Functions from a waveform, `[samples]`, to its log-mel, `[frames, bands]`, and statistics.
+
+    Their results may differ in the last digit, so that a clip is always computed by the same one.
+
+    Attributes:
+      of_waveform: Of a short waveform, for graphs that compute many of them side by side.
+      of_long_waveform: Of a long waveform, by itself.
+    """
+
+    of_waveform: OfWaveform
+    of_long_waveform: OfWaveform
+
+    @classmethod
+    def of(cls, config: Config) -> "Computation":
+        """The functions for settings of audio and features."""
+        return _computation(config.audio, config.feature, config.feature_fingerprint())
+
+
+@functools.lru_cache(maxsize=2)
+def _computation(audio_settings: Audio, feature: Feature, fingerprint: str) -> Computation:
+    """The functions, kept for the next block of the same fingerprint: tracing takes as long as half a block."""
+    del fingerprint  # of settings and the contents of an encoder
+    layer = feature_layer(audio_settings, feature)
+    function = functools.partial(tf.function, input_signature=[tf.TensorSpec([None], tf.float32)], autograph=False)
+    return Computation(
+        function(lambda waveform: (layer.in_pieces(waveform), statistics.of_waveform(waveform))),
+        function(lambda waveform: (layer.in_pieces(waveform), statistics.of_long_waveform(waveform))),
     )
+
+
+def log_mel_of_long(computation: Computation, reader: Reader, clip: Clip) -> np.ndarray:
+    """Log-mel of a long clip, `[frames, bands]`.
+
+    Raises:
+      DataError: If the clip can't be read, or memory runs out.
+    """
+    with memory.enough_for(reader.path(clip)), tf.device("CPU:0"):  # as short ones, also where there is a GPU
+        log_mel, sound = computation.of_long_waveform(memory.as_tensor(reader.read(clip)))
+        reader.add_statistics(clip, sound.numpy())
+        return np.asarray(log_mel.numpy())
+
+
+def _one_by_one(computation: Computation, reader: Reader, clips: Sequence[Clip]) -> LogMels:
+    """Log-mels of long clips, one at a time."""
     for clip in clips:
-        path = reader.path(clip)
         try:
-            with memory.enough_for(path):
-                log_mel, sound = compute(memory.as_tensor(reader.read(clip)))
-                values = log_mel.numpy()
-                reader.add_statistics(clip, sound.numpy())
+            values = log_mel_of_long(computation, reader, clip)
         except NOT_THE_CLIPS_FAULT:
             raise
         except DataError as error:
             yield clip, error
         else:
-            yield clip, _finite(values, path)
+            yield clip, _finite(values, reader.path(clip))
 
 
-@functools.lru_cache(maxsize=2)
-def _computation(
-    audio_settings: Audio, feature: Feature, fingerprint: str
-) -> tuple[AnySpectra | ClipEncoder, OfWaveform]:
-    """The feature layer, and a function from a short waveform to its log-mel and statistics.
-
-    It is kept for the next block of the same fingerprint: tracing it takes as long as computing half a block.
-    """
-    del fingerprint  # of settings and the contents of an encoder
-    layer = feature_layer(audio_settings, feature)
-    return layer, tf.function(
-        lambda waveform: (layer.in_pieces(waveform), statistics.of_waveform(waveform)),
-        input_signature=[tf.TensorSpec([None], tf.float32)],
-        autograph=False,
-    )
-
-
-def _in_parallel(of_waveform: OfWaveform, reader: _Reader, clips: Sequence[Clip], threads: int) -> LogMels:
+def _in_parallel(computation: Computation, reader: Reader, clips: Sequence[Clip], threads: int) -> LogMels:
     """Log-mels of short clips, one per thread."""
     if not clips:
         return
@@ -165,7 +258,7 @@ def _in_parallel(of_waveform: OfWaveform, reader: _Reader, clips: Sequence[Clip]
 
     @tf.autograph.experimental.do_not_convert
     def compute(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return of_waveform(tf.ensure_shape(tf.numpy_function(read, [number], tf.float32), [None]))
+        return computation.of_waveform(tf.ensure_shape(tf.numpy_function(read, [number], tf.float32), [None]))
 
     options = tf.data.Options()
     options.autotune.enabled = False  # nothing to tune, and its thread is slow to end

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ganad_tf.audio import augment
 from ganad_tf.audio.sound_checks import Examination
-from ganad_tf.cache import blocks, contents, copies, extraction, manifest, records
+from ganad_tf.cache import blocks, contents, copies, extraction, manifest, records, spectra
 from ganad_tf.cache.blocks import Block
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Manifest, SkippedClip
@@ -161,9 +161,7 @@ def _bringing_up_to_date(cache: Cache, *, fresh: bool) -> Generator[MissingClips
         before, is_complete=False, entries=kept, skipped=skipped, foreign=listing.foreign, statistics=None
     )
     manifest.save(path, current)
-    sums = RunningStatistics()
-    for _, log_mel in records.read(path, kept):
-        sums.add(log_mel)
+    sums = spectra.of(cache).sums(before, kept)
     block = Block(path, cache.fingerprint, cache.source, config, listing.directory, tuple(todo))
     missing = MissingClips(block, current, sums)
     try:

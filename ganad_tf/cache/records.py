@@ -1,4 +1,4 @@
-"""TFRecord shards of per-clip log-mels: writing and reading.
+"""Shards of per-clip log-mels, TFRecord files, or of the sums of log-mels alone: writing and reading.
 
 A shard is written under a temporary name, renamed when complete, and only then entered in the manifest;
 `is_complete` is set last. So whenever the process dies, the cache is either valid or refused.
@@ -23,6 +23,7 @@ from ganad_tf.errors import DataError
 from ganad_tf.files import atomic, tensorflow_errors
 
 VALUES = {"float32": "log_mel", "float16": "log_mel_float16"}  # name of a record's values, by their type
+LOG_MELS, SUMS = ".tfrecord", ".sums"  # endings of shards that hold log-mels, and of those that hold sums alone
 
 
 def append(
@@ -39,28 +40,44 @@ def append(
       current: Its manifest.
       log_mels: The clips with their log-mels.
       sums: Receives the log-mels as they are kept.
-      dtype: `float32` or `float16`, to which the values are rounded.
+      dtype: `float32`; `float16`, to which the values are rounded; or `none`, to keep their sums alone.
 
     Returns:
       The manifest with the new entries, for the caller to save.
     """
-    name = free_name(current)
+    name, of_shard = free_name(current, SUMS if dtype == "none" else LOG_MELS), RunningStatistics()
     with atomic.replacing(cache / name) as temporary:
-        with tensorflow_errors.as_oserror(), tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
-            for clip, log_mel in log_mels:
-                kept = log_mel.astype(dtype, copy=False)
-                writer.write(_serialise(clip, kept))
-                sums.add(kept)
+        if dtype == "none":
+            _write_sums(temporary, log_mels, of_shard)
+        else:
+            _write_log_mels(temporary, log_mels, of_shard, dtype)
         with temporary.open("rb") as stream:
             shard = Shard(name, temporary.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
+    sums.merge(of_shard)
     entries = (Entry(clip, name, index, len(log_mel)) for index, (clip, log_mel) in enumerate(log_mels))
     return dataclasses.replace(current, entries=(*current.entries, *entries), shards=(*current.shards, shard))
 
 
-def free_name(current: Manifest) -> str:
+def _write_log_mels(
+    path: Path, log_mels: Sequence[tuple[Clip, np.ndarray]], sums: RunningStatistics, dtype: str
+) -> None:
+    with tensorflow_errors.as_oserror(), tf.io.TFRecordWriter(os.fspath(path)) as writer:
+        for clip, log_mel in log_mels:
+            kept = log_mel.astype(dtype, copy=False)
+            writer.write(_serialise(clip, kept))
+            sums.add(kept)
+
+
+def _write_sums(path: Path, log_mels: Sequence[tuple[Clip, np.ndarray]], sums: RunningStatistics) -> None:
+    for _, log_mel in log_mels:
+        sums.add(log_mel)
+    sums.save(path)
+
+
+def free_name(current: Manifest, ending: str) -> str:
     """File name of the next shard."""
     taken = {shard.file for shard in current.shards}
-    numbered = (f"{current.fingerprint}-{number:05d}.tfrecord" for number in itertools.count())
+    numbered = (f"{current.fingerprint}-{number:05d}{ending}" for number in itertools.count())
     return next(name for name in numbered if name not in taken)
 
 
@@ -75,7 +92,7 @@ def finish(cache: Path, current: Manifest, sums: RunningStatistics) -> Manifest:
         statistics=sums.statistics(),
     )
     manifest.save(cache, complete)
-    for path in (*cache.glob("*.tfrecord"), *cache.glob(".*.tmp")):
+    for path in (*cache.glob(f"*{LOG_MELS}"), *cache.glob(f"*{SUMS}"), *cache.glob(".*.tmp")):
         if path.name not in used:
             path.unlink()
     return complete

@@ -4,11 +4,14 @@ The sums of one clip are float64, rounded as NumPy does. Those of several are ad
 rounded before the division at the end. Workers may add up parts of a cache in any order.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ganad_tf.cache.manifest import Statistics
+from ganad_tf.errors import DataError
+from ganad_tf.files import checksummed
 
 SPECTRA_AT_ONCE = 2**14  # converted to float64 together
 BITS = 298  # a square of float32 is a multiple of 2**-298, and so is a sum of squares, rounded or not
@@ -53,6 +56,26 @@ class RunningStatistics:
         sums = cls()
         sums._add(body["count"], body["total"], body["squares"])
         return sums
+
+    def save(self, path: Path) -> None:
+        """Writes the sums to a file, with a checksum.
+
+        Raises:
+          OSError: If it can't be written.
+        """
+        path.write_text(checksummed.dump("sums", self.to_json()))
+
+    @classmethod
+    def load(cls, path: Path) -> "RunningStatistics":
+        """Reads the file that `save` wrote.
+
+        Raises:
+          DataError: If it is missing or damaged.
+        """
+        try:
+            return cls.from_json(checksummed.load("sums", path.read_text()))
+        except checksummed.READ_ERRORS as error:
+            raise DataError(f"{path} can't be read ({error}).") from error
 
     def _add(self, count: int, total: list[int], squares: list[int]) -> None:
         if not self.count:

@@ -1,7 +1,7 @@
 """tf.data pipeline: the cache → batches of windows, shuffled for training or in order for validation.
 
 Windows are stacked one batch at a time. Spectra that fit the memory budget are held once, and windows are gathered
-from them by index; larger sets are streamed from the shards. Both ways give the same windows equally often, in a
+from them by index; larger sets are streamed, shard by shard. Both ways give the same windows equally often, in a
 different order.
 """
 
@@ -9,7 +9,6 @@ import itertools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import tensorflow as tf
 from ganad_tf.cache import records
 from ganad_tf.cache.manifest import Entry
 from ganad_tf.cache.passes import pass_seeds
+from ganad_tf.cache.spectra import Spectra, Stream
 from ganad_tf.cache.time_shift import Shift
 from ganad_tf.features import Normalizer
 from ganad_tf.files import checksummed
@@ -36,8 +36,8 @@ class Source:
     """The clips of a cache that windows are made of, and how.
 
     Attributes:
-      cache: The cache directory.
-      entries: The clips in it that are used.
+      spectra: Their spectra.
+      entries: The clips in the cache that are used.
       n_mels: Values of a spectrum, such as mel bands.
       frames: Spectra of a window.
       normalizer: Standardises every spectrum; None for none.
@@ -45,10 +45,9 @@ class Source:
       machine_ids: The IDs by whose numbers windows are labelled; None for windows without labels.
       time_shift: Most spectra by which a window in shuffled order begins earlier or later, within its clip; other ones
         in each pass.
-      dtype: That of the values in the cache.
     """
 
-    cache: Path
+    spectra: Spectra
     entries: tuple[Entry, ...]
     n_mels: int
     frames: int
@@ -56,7 +55,6 @@ class Source:
     hop: int = 1
     machine_ids: tuple[str, ...] | None = None
     time_shift: int = 0
-    dtype: str = "float32"
 
     def label(self, entry: Entry) -> int:
         """Number of a clip's machine ID; 0 without labels."""
@@ -201,10 +199,14 @@ def _from_memory(
 def _from_shards(
     source: Source, batch_size: int, seed: int | None, pairs: bool, first_pass: int, endless: bool
 ) -> tf.data.Dataset:
-    records_of = _records_in_use(source)  # shared by both orders: it takes 0.1 ms per clip
+    stream = source.spectra.stream(
+        list(records.by_shard(source.entries).values()), source.n_mels
+    )  # shared by both orders: it takes 0.1 ms per clip
     seeds = (seed, seed + 1) if pairs and seed is not None else (seed,)
-    orders = [_streamed(source, records_of, batch_size, order_seed, first_pass, endless) for order_seed in seeds]
-    return orders[0] if len(orders) == 1 else _paired(*orders)
+    orders = [_streamed(source, stream, batch_size, order_seed, first_pass, endless) for order_seed in seeds]
+    options = tf.data.Options()
+    options.threading.max_intra_op_parallelism = 1  # as in `prepare`, where parallelism is across clips
+    return (orders[0] if len(orders) == 1 else _paired(*orders)).with_options(options)
 
 
 def _paired(one: tf.data.Dataset, other: tf.data.Dataset) -> tf.data.Dataset:
@@ -297,7 +299,7 @@ def fill(held: HeldSpectra, source: Source) -> None:
     begins = _begins(source)
     with tf.device("CPU:0"):
         spectra = reserve(source).spectra if is_elsewhere else held.spectra
-        for entry, log_mel in records.read(source.cache, source.entries):
+        for entry, log_mel in source.spectra.read(source.entries):
             rows = begins[entry] + np.arange(entry.frames)
             spectra.scatter_update(tf.IndexedSlices(source.normalized(log_mel), rows))
     if is_elsewhere:
@@ -312,19 +314,26 @@ def _begins(source: Source) -> dict[Entry, int]:
 
 def _streamed(
     source: Source,
-    records_of: Callable[[tf.Tensor], tf.data.Dataset],
+    stream: Stream,
     batch_size: int,
     seed: int | None,
     first_pass: int,
     endless: bool,
 ) -> tf.data.Dataset:
-    n_shards = len({entry.shard for entry in source.entries})
+    groups = list(records.by_shard(source.entries).values())
+    labels_of = tf.ragged.constant([[source.label(entry) for entry in group] for group in groups], tf.int32)
 
     @tf.autograph.experimental.do_not_convert
-    def parsed(
-        record: tf.Tensor, prefix: tf.Tensor, frames: tf.Tensor, label: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        return source.normalized(records.parse_spectra(record, prefix, frames, source.n_mels, source.dtype)), label
+    def labelled(number: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.Dataset.zip(stream.of_group(number), tf.data.Dataset.from_tensor_slices(labels_of[number]))
+
+    @tf.autograph.experimental.do_not_convert
+    def labelled_log_mel(clip: tuple[tf.Tensor, ...], label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return stream.log_mel(*clip), label
+
+    @tf.autograph.experimental.do_not_convert
+    def normalized(log_mel: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return source.normalized(log_mel), label
 
     @tf.autograph.experimental.do_not_convert
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
@@ -343,41 +352,18 @@ def _streamed(
             shift = Shift.within(clips.row_splits, starts, source.frames, source.time_shift)
             return _batches(starts, batch_at, batch_size, batch_seed, shift)
 
-        numbers = tf.range(n_shards)
+        numbers = tf.range(len(groups))
         if seed is not None:
-            numbers = tf.random.experimental.index_shuffle(numbers, seed=epoch_seed, max_index=n_shards - 1)
+            numbers = tf.random.experimental.index_shuffle(numbers, seed=epoch_seed, max_index=len(groups) - 1)
         drawn = tf.data.Dataset.from_tensor_slices(numbers)
-        clips = drawn.interleave(records_of, cycle_length=1 if seed is None else SHARDS_AT_ONCE)
-        spectra = clips.map(parsed, num_parallel_calls=THREADS, deterministic=True)
+        clips = drawn.interleave(labelled, cycle_length=1 if seed is None else SHARDS_AT_ONCE)
+        log_mels = clips.map(labelled_log_mel, num_parallel_calls=THREADS, deterministic=True)
+        # A function of its own, so that TensorFlow can't simplify it together with the computation of log-mels.
+        spectra = log_mels.map(normalized, num_parallel_calls=THREADS, deterministic=True)
         return spectra.ragged_batch(CLIPS_AT_ONCE).prefetch(1).enumerate().flat_map(windows_of)
 
     seeds = pass_seeds(seed or 0, first_pass, endless=endless)
     return seeds.flat_map(lambda epoch_seed: epoch(epoch_seed).rebatch(batch_size))
-
-
-def _records_in_use(source: Source) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    """Function from a shard's number to the dataset of its used records.
-
-    Each comes with its prefix, its number of spectra and its label.
-    """
-    shards = records.by_shard(source.entries)
-    groups = shards.values()
-    paths = tf.constant([os.fspath(source.cache / shard) for shard in shards])
-    indices = tf.ragged.constant([[entry.index for entry in group] for group in groups], tf.int64)
-    prefixes = tf.ragged.constant(
-        [[records.record_prefix(entry, source.n_mels, source.dtype) for entry in group] for group in groups]
-    )
-    frames = tf.ragged.constant([[entry.frames for entry in group] for group in groups])
-    labels = tf.ragged.constant([[source.label(entry) for entry in group] for group in groups], tf.int32)
-
-    @tf.autograph.experimental.do_not_convert
-    def of_shard(number: tf.Tensor) -> tf.data.Dataset:
-        numbered = tf.data.TFRecordDataset(paths[number]).enumerate()
-        used = numbered.filter(lambda index, _: tf.reduce_any(index == indices[number])).map(lambda _, record: record)
-        facts = (tf.data.Dataset.from_tensor_slices(of[number]) for of in (prefixes, frames, labels))
-        return tf.data.Dataset.zip(used, *facts)
-
-    return of_shard
 
 
 def _starts(clips: tf.RaggedTensor, source: Source) -> tf.Tensor:

@@ -131,6 +131,13 @@ class Config:
                 f"expected `cache.dtype: float32` with {feature.in_words}: only levels in decibels are known to fit "
                 "float16. Received: float16."
             )
+        if self.cache.dtype == "none" and self.dataset.name == "imported":
+            raise ValueError("expected recordings for `cache.dtype: none`. Received: log-mels.")
+        if self.cache.dtype == "none" and self.augmentation.waveform.background:
+            raise ValueError(
+                "expected `cache.dtype: float32` or `float16` with `augmentation.waveform.background`: copies that are "
+                "made again would change with the files in that folder. Received: none."
+            )
         if self.dataset.name == "imported" and self.augmentation.waveform.copies:
             raise ValueError("expected recordings for `augmentation.waveform`. Received: log-mels.")
         if self.recording_check.enabled and not feature.is_in_decibels:

@@ -93,10 +93,11 @@ class Cache:
     """`cache`: how log-mels are kept.
 
     Attributes:
-      dtype: `float32`, or `float16`, which halves the cache and rounds a level of -40 dB to 1/32 dB.
+      dtype: `float32`; `float16`, which halves the cache and rounds a level of -40 dB to 1/32 dB; or `none`, which
+        keeps none and computes them from the recordings each time they are read, the same as `float32` has.
     """
 
-    dtype: Literal["float32", "float16"] = "float32"
+    dtype: Literal["float32", "float16", "none"] = "float32"
 
     def as_recorded(self) -> dict[str, Any]:
         """Settings that identify caches and detectors; none if they are the default."""

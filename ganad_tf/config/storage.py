@@ -30,7 +30,7 @@ class Storage:
       pause_seconds: Pause after the first failed attempt, twice as long after each further one, up to 20 s; shortened
         at random by up to a half, so that workers don't come back all at once.
       timeout_seconds: Seconds without an answer after which an attempt has failed.
-      keep_recordings: Whether `prepare` leaves the recordings that it has fetched in `scratch`.
+      keep_recordings: Whether recordings that were fetched for their log-mels stay in `scratch`.
     """
 
     scratch: Location | None = None

@@ -9,7 +9,7 @@ import numpy as np
 
 from ganad_tf import audio, features
 from ganad_tf.audio import lengths
-from ganad_tf.cache import records
+from ganad_tf.cache import spectra
 from ganad_tf.cache.directory import Cache
 from ganad_tf.clips import Clip, Listing, evenly_spread
 from ganad_tf.errors import DataError, ExportError
@@ -95,7 +95,7 @@ def example_clips(inputs: TrainedSystem, longest: int) -> list[Example]:
     if config.dataset.name == "imported":
         cache = Cache(inputs.run, split)
         usable = [entry for entry in cache.current().entries if not known or entry.clip.machine_id in known]
-        read = _repeat_to_eight(list(records.read(cache.path, _spread(usable))))
+        read = _repeat_to_eight(list(spectra.read(cache, _spread(usable))))
         n_frames = features.n_frames(min(longest, MOST_SAMPLES), config.feature.hop_length)
         machines = [entry.clip.machine_id for entry, _ in read] if known else None
         return from_log_mels(inputs, [log_mel[:n_frames] for _, log_mel in read], machines)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf import audio
-from ganad_tf.cache import records
+from ganad_tf.cache import spectra
 from ganad_tf.clips import LABELS, Clip
 from ganad_tf.features import windows_of
 from ganad_tf.findings.explain import explain
@@ -84,7 +84,7 @@ def read_views(summary: MachineSummary, clips: Sequence[Clip]) -> Iterator[tuple
     clip_set = set(clips)
     entries = [entry for entry in summary.cached.entries if entry.clip in clip_set]
     model = ModelDirectory(summary.detector).load() if summary.detector else None
-    for entry, log_mel in records.read(summary.cache, entries):
+    for entry, log_mel in spectra.read(summary.cache, entries):
         yield entry.clip, _view(summary, model, log_mel)
 
 

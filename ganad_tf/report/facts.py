@@ -11,6 +11,7 @@ import numpy as np
 
 from ganad_tf import datasets
 from ganad_tf.cache import contents
+from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Manifest
 from ganad_tf.clips import Clip, labels_and_scores
 from ganad_tf.config import Config
@@ -91,8 +92,8 @@ class MachineSummary:
 
     Attributes:
       run: The run that made the scores, with absolute paths.
-      cache: Folder of the test clips' log-mels; that of the first member for an ensemble.
-      cached: Manifest of that folder.
+      cache: Cache of the test clips; that of the first member for an ensemble.
+      cached: Its manifest.
       threshold: Higher scores are called anomalous; None if the scores of normal clips give no threshold.
       normal: Scores of the normal clips, by which decisions are made.
       scored: Test clips, highest score first.
@@ -104,7 +105,7 @@ class MachineSummary:
     """
 
     run: MachineRun
-    cache: Path
+    cache: Cache
     cached: Manifest
     threshold: float | None
     normal: NormalScores

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ganad_tf import config as configuration
-from ganad_tf.cache import manifest
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Manifest
 from ganad_tf.clips import Clip
@@ -131,8 +130,8 @@ def selection_of(run: MachineRun) -> str:
     return f"{rows[0]['candidate']}. {rows[0].get('why') or ''}".rstrip() if rows else ""
 
 
-def cache_of(run: MachineRun, origin: dict[str, Any]) -> tuple[Path, Manifest]:
-    """Cache folder of the test clips and its manifest; for an ensemble, those of the first member that names its cache.
+def cache_of(run: MachineRun, origin: dict[str, Any]) -> tuple[Cache, Manifest]:
+    """Cache of the test clips and its manifest; for an ensemble, those of the first member that names its cache.
 
     Raises:
       DataError: If there is no cache, or it has changed since the clips were scored.
@@ -143,10 +142,10 @@ def cache_of(run: MachineRun, origin: dict[str, Any]) -> tuple[Path, Manifest]:
         if member_origin and "config" in member_origin:
             member_origin = _relocated(member_origin, results.directory)
             return cache_of(run.with_config(config_of(member_origin, results.directory)), member_origin)
-    cache = Cache(run, "test").path
-    cached = manifest.load(cache)
+    cache = Cache(run, "test")
+    cached = cache.load()
     if "cache" in origin and not cached.has_digest(origin["cache"]):
-        raise DataError(f"The cache in {cache} has changed since the clips were scored; run `ganad score` again.")
+        raise DataError(f"The cache in {cache.path} has changed since the clips were scored; run `ganad score` again.")
     return cache, cached
 
 

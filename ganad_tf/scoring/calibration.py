@@ -88,7 +88,7 @@ def held_out_scores(
     if settings.name == "paper":
         return scores_by(directory, FittedScorer(settings, None, ()), cache, fold.held_out)
     vectors = clip_values.vector_function(model, settings)
-    (values,) = clip_values.apply_to_cache(model, [vectors], cache.path, (*fold.training, *fold.held_out))
+    (values,) = clip_values.apply_to_cache(model, [vectors], cache, (*fold.training, *fold.held_out))
     known, held_out = (np.stack([values[entry.clip] for entry in part]) for part in (fold.training, fold.held_out))
     clips = [entry.clip for entry in fold.training]
     domains, recordings = [clip.domain for clip in clips], [clip.recording for clip in clips]
@@ -109,5 +109,5 @@ def scores_by(
     """Scores cached clips by a detector and its fitted scorer."""
     model = directory.load()
     function = clip_values.scorer_function(model, fitted)
-    (scores,) = clip_values.apply_to_cache(model, [function], cache.path, entries)
+    (scores,) = clip_values.apply_to_cache(model, [function], cache, entries)
     return [ClipScore(entry.clip.name, float(scores[entry.clip])) for entry in entries]

@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.cache import records
+from ganad_tf.cache import spectra
+from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry
 from ganad_tf.clips import Clip, Progress
 from ganad_tf.config.sections import Scorer
@@ -105,7 +105,7 @@ def clip_function(
 def apply_to_cache(
     model: TrainedDetector,
     functions: Sequence[ClipFunction],
-    cache: Path,
+    cache: Cache,
     entries: Sequence[Entry],
     *,
     progress: Progress = lambda items, _: items,
@@ -116,7 +116,7 @@ def apply_to_cache(
     Args:
       model: The detector of the functions.
       functions: The functions; with `partial`, those of one number per clip.
-      cache: The cache directory.
+      cache: The cache.
       entries: The clips.
       progress: Displays the progress.
       partial: Scores of an interrupted pass. Clips in it are skipped, new ones are added.
@@ -134,7 +134,7 @@ def apply_to_cache(
         {clip: np.array(scored[clip.key][column], np.float32) for clip in done} for column in range(len(functions))
     ]
     todo = [entry for entry in entries if entry.clip.key not in scored]
-    for entry, log_mel in progress(records.read(cache, todo), len(todo)):
+    for entry, log_mel in progress(spectra.read(cache, todo), len(todo)):
         values = compute(memory.as_tensor(log_mel))
         for result, function, value in zip(results, functions, values, strict=True):
             result[entry.clip] = of_machine(value.numpy(), function, entry.clip.machine_id)

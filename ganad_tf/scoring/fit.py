@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ganad_tf import splits
-from ganad_tf.cache import records
+from ganad_tf.cache import spectra
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry
 from ganad_tf.clips import Clip, by_id
@@ -187,7 +187,7 @@ def fit_scorers(
         else clip_values.vector_function(model, settings)
         for settings in missing
     ]
-    results = clip_values.apply_to_cache(model, functions, cache.path, entries)
+    results = clip_values.apply_to_cache(model, functions, cache, entries)
     for settings, values in zip(missing, results, strict=True):
         by_clip = sorted(values.items(), key=lambda item: item[0].key)
         clips, array = [clip for clip, _ in by_clip], np.stack([value for _, value in by_clip])
@@ -237,7 +237,7 @@ def describe_healthy(run: MachineRun, directory: ModelDirectory, cache: Cache, e
     Only spectra in decibels are a sound that can be described; coefficients and embeddings are not.
     """
     if run.config.feature.is_in_decibels and directory.load_healthy() is None:
-        log_mels = ((entry.clip.machine_id, log_mel) for entry, log_mel in records.read(cache.path, entries))
+        log_mels = ((entry.clip.machine_id, log_mel) for entry, log_mel in spectra.read(cache, entries))
         healthy = Healthy.fit(log_mels, run.config.audio, run.config.feature)
         if healthy:
             directory.save_healthy(healthy)

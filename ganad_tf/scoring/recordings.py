@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf import audio
-from ganad_tf.cache import records
+from ganad_tf.cache import spectra
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry
 from ganad_tf.clips import Clip
@@ -76,7 +76,7 @@ def _statistics(cache: Cache, entries: Sequence[Entry]) -> Iterator[tuple[Entry,
     waveform_spec, log_mel_spec = (tf.TensorSpec(shape, tf.float32) for shape in ([None], [None, config.feature.bands]))
     of_waveform = tf.function(statistics.of_long_waveform, autograph=False).get_concrete_function(waveform_spec)
     of_log_mel = tf.function(statistics.of_log_mel, autograph=False).get_concrete_function(log_mel_spec)
-    for entry, log_mel in records.read(cache.path, entries):
+    for entry, log_mel in spectra.read(cache, entries):
         sound = np.array(entry.sound, np.float32)
         if not entry.sound:
             waveform = audio.read_clip(recordings, entry.clip, config.audio)

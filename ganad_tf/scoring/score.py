@@ -87,7 +87,7 @@ def _score(
     not_judged = recordings.not_judged(run, directory, cache, current.entries)
     functions = [clip_values.scorer_function(model, scorer) for scorer in fitted]
     entries = [entry for entry in current.entries if entry.clip not in not_judged]
-    scores = clip_values.apply_to_cache(model, functions, cache.path, entries, progress=progress, partial=partial)
+    scores = clip_values.apply_to_cache(model, functions, cache, entries, progress=progress, partial=partial)
     reasons = {clip.name: reason for clip, reason in not_judged.items()}
     normal = fitted[0].normal_scores
     threshold = threshold_or_none(normal, run.config.threshold, run.title)

@@ -83,7 +83,7 @@ def dev_auc(run: MachineRun, show: ShowFit) -> float:
     entries = cache.current().entries
     not_judged = recordings.not_judged(run, directory, cache, entries)
     judged = [entry for entry in entries if entry.clip not in not_judged]
-    [scores] = clip_values.apply_to_cache(model, [clip_values.scorer_function(model, fitted)], cache.path, judged)
+    [scores] = clip_values.apply_to_cache(model, [clip_values.scorer_function(model, fitted)], cache, judged)
     by_id = labels_and_scores({clip: float(score) for clip, score in scores.items()})
     return mean_of_defined([areas_of(*pair, name, run.config.max_fpr).auc for name, pair in by_id.items()])
 

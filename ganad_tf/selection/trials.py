@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ganad_tf.cache import records
+from ganad_tf.cache import spectra
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry
 from ganad_tf.clips import evenly_spread
@@ -206,13 +206,13 @@ def _originals(run: MachineRun, fold: Fold) -> Iterator[Original]:
     seconds, hz = axes(run.config)
     mixed_in = list(_log_mels(run, others))
     # Members are compared clip by clip, and their caches may hold the clips in different orders.
-    by_entry = dict(records.read(Cache(run, "train").path, held_out))
+    by_entry = dict(spectra.read(Cache(run, "train"), held_out))
     for number, entry in enumerate(held_out):
         yield Original(by_entry[entry], mixed_in[number % len(mixed_in)], seconds, hz)
 
 
 def _log_mels(run: MachineRun, entries: Sequence[Entry]) -> Iterator[np.ndarray]:
-    return (log_mel for _, log_mel in records.read(Cache(run, "train").path, entries))
+    return (log_mel for _, log_mel in spectra.read(Cache(run, "train"), entries))
 
 
 def axes(config: Config) -> tuple[float, np.ndarray]:

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganad_tf import audio, tensorboard
-from ganad_tf.cache import records
+from ganad_tf.cache import spectra
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry
 from ganad_tf.cache.validation import split_by_file
@@ -93,9 +93,9 @@ def _pictures_and_sounds(run: MachineRun, source: Source, log_dir: Path) -> tupl
     like: dict[str, Any] = {"log_mel": features, "frames": frames, "normalizer": source.normalizer}
     shown = _spread(source.entries, config.tensorboard.clips)
     seen = SECONDS_SEEN * config.audio.sample_rate // config.feature.hop_length + frames
-    spectra = {entry.clip.name: log_mel[:seen] for entry, log_mel in records.read(source.cache, shown)}
+    log_mels = {entry.clip.name: log_mel[:seen] for entry, log_mel in source.spectra.read(shown)}
     return (
-        tensorboard.SpectrogramImages(log_dir, spectra, every=config.tensorboard.every, **like),
+        tensorboard.SpectrogramImages(log_dir, log_mels, every=config.tensorboard.every, **like),
         tensorboard.Sounds(log_dir, dict(_recordings(run, shown)), **like),
     )
 
@@ -164,7 +164,7 @@ def _latent(
     columns: dict[str, list[str]] = {"clip": [], "machine ID": [], "part": [], "label": []}
     for part, entries in parts.items():
         cache = Cache(run, "test" if part == "test" else "train")
-        for entry, log_mel in records.read(cache.path, _spread(entries, CLIPS_PROJECTED)):
+        for entry, log_mel in spectra.read(cache, _spread(entries, CLIPS_PROJECTED)):
             clip = entry.clip
             vectors.append(mean_latent(log_mel).numpy())
             for column, text in zip(columns, (clip.name, clip.machine_id, part, LABELS[clip.label]), strict=True):
@@ -180,7 +180,7 @@ def _spread(entries: Sequence[Entry], count: int) -> list[Entry]:
 
 def _some_windows(source: Source) -> np.ndarray:
     """Windows of a few clips, evenly spread, `[at most WINDOWS_MEASURED, dims]`."""
-    chosen = records.read(source.cache, _spread(source.entries, CLIPS_MEASURED))
+    chosen = source.spectra.read(_spread(source.entries, CLIPS_MEASURED))
     stacked = [windows_of(tf.constant(log_mel), source.frames, source.normalizer) for _, log_mel in chosen]
     windows_measured = np.concatenate(stacked)
     return np.asarray(windows_measured[evenly_spread(len(windows_measured), WINDOWS_MEASURED)])

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ganad_tf import splits
-from ganad_tf.cache import records
+from ganad_tf.cache import spectra
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry, Manifest
 from ganad_tf.cache.sums import RunningStatistics
@@ -134,7 +134,7 @@ def train_fold(
     """
     quiet = run.with_config(dataclasses.replace(run.config, tensorboard=TensorBoard()))
     sums = RunningStatistics()
-    for _, log_mel in records.read(Cache(run, "train").path, training):
+    for _, log_mel in spectra.read(Cache(run, "train"), training):
         sums.add(log_mel)
     seen = dataclasses.replace(current, statistics=sums.statistics())
     train_on(quiet, directory, seen, training, callbacks)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ganad_tf.cache import records
 from ganad_tf.cache.windows import Source
 from ganad_tf.clips import evenly_spread
 from ganad_tf.features import windows_of
@@ -54,7 +53,7 @@ def explained_share(detector: Detector, source: Source) -> float | None:
     ordered = sorted(source.entries, key=lambda entry: entry.clip.file)
     chosen = [ordered[index] for index in evenly_spread(len(ordered), CLIPS)]
     sums = np.zeros([4, detector.input_dim])  # of ones, values, squares, squared residuals
-    for _, log_mel in records.read(source.cache, chosen):
+    for _, log_mel in source.spectra.read(chosen):
         windows = windows_of(tf.constant(log_mel[:SPECTRA]), source.frames, source.normalizer, source.hop)
         try:
             parts = range(0, len(windows), largest_batch(detector))

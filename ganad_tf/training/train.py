@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from ganad_tf import heap, runtime
-from ganad_tf.cache import copies, windows
+from ganad_tf.cache import copies, spectra, windows
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry, Manifest, Statistics
 from ganad_tf.cache.validation import split_by_file
@@ -124,16 +124,16 @@ def train_on(
         unfinished.unlink(missing_ok=True)
     seed_everything(config)
     normalizer = _normalizer(current.statistics) if config.feature.standardize else None
+    cached = spectra.of(Cache(run, "train"))
     training, validation = (
         Source(
-            Cache(run, "train").path,
+            cached,
             part,
             config.feature.bands,
             config.feature.frames,
             normalizer,
             config.feature.window_hop,
             run.listing.machine_ids if DETECTORS[config.model.name].takes_machine_ids else None,
-            dtype=config.cache.dtype,
         )
         for part in split_by_file(entries, config.fit.validation_share, config.seed)
     )
@@ -155,16 +155,16 @@ def train_on(
     try:
         watching = (StopAtNaN(directory.last_good), *shown, *callbacks)
         fit(program, config, with_copies, validation, watching, checkpoint, devices)
+        detector = _on_one_device(make, detector) if devices else detector
+        if config.fit.settle_batch_norm:
+            batch_norm.settle(detector, training, seed=config.seed, memory_budget_mb=config.fit.memory_budget_mb)
     except TrainingError:  # going on would end the same way
         unfinished.unlink(missing_ok=True)
         raise
     except tf.errors.OpError:
+        cached.raise_fault()
         _check_unchanged(run, current)
         raise
-    if devices:
-        detector = _on_one_device(make, detector)
-    if config.fit.settle_batch_norm:
-        batch_norm.settle(detector, training, seed=config.seed, memory_budget_mb=config.fit.memory_budget_mb)
     steps = n_steps(config.fit, with_copies.n_windows, len(checkpoint.history["loss"]))
     learned = learning.facts(detector, validation if validation.entries else training, steps, run.machine)
     record = model_directory.make_record(
