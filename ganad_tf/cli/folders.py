@@ -223,10 +223,10 @@ def _forget_selection(project: Project, mapping: dict[str, Any], machines: Seque
     """Removes what was selected for machine types, which then have the recommended settings again."""
     from ganad_tf.selection import words
 
-    recommended = configuration.recommended().get("machines", {})
-    for machine in words.selected(project.selection) & mapping["machines"].keys() & set(machines):
-        kept = {key: value for key, value in mapping["machines"][machine].items() if key not in ("scorer", "ensemble")}
-        mapping["machines"][machine] = layers.merge(recommended.get(machine, {}), kept)
+    recommended, sections = configuration.recommended().get("machines", {}), mapping.get("machines") or {}
+    for machine in words.selected(project.selection) & sections.keys() & set(machines):
+        kept = {key: value for key, value in sections[machine].items() if key not in ("scorer", "ensemble")}
+        sections[machine] = layers.merge(recommended.get(machine, {}), kept)
 
 
 def _write(project: Project, folder: Path, mapping: dict[str, Any]) -> None:
