@@ -15,6 +15,7 @@ from processes import forked
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
+from ganad_tf.cli import remote
 from ganad_tf.cli.main import main
 from ganad_tf.config.sections import Storage
 from ganad_tf.errors import ConfigError, StorageError
@@ -309,6 +310,15 @@ def test_single_files_and_folders_are_fetched(url, tmp_path):
     assert (fetch_files(f"{url}/a", settings(tmp_path, "v")) / "b.wav").read_bytes() == b"sound"
     with pytest.raises(StorageError, match="Expected a file or folder in .*/none, but there is none"):
         fetch_files(f"{url}/none", settings(tmp_path))
+
+
+def test_the_newest_version_of_a_model_is_that_of_the_highest_number(url, tmp_path):
+    """Other names are no versions here, as they are none in a local folder."""
+    store = Store(url, settings(tmp_path))
+    for name in ("9/saved_model.pb", "10/saved_model.pb", "011/saved_model.pb", "12", "notes/13"):
+        store.write(f"{url}/model/{name}", b"1", None)
+    assert remote.newest_version(f"{url}/model/") == f"{url}/model/10"
+    assert remote.newest_version(f"{url}/model/9") == f"{url}/model/9"
 
 
 def test_a_store_that_cannot_be_used_is_one_sentence(server, url, tmp_path, monkeypatch):

@@ -55,13 +55,6 @@ def fetch_files(url: str, settings: Storage | None = None) -> Path:
     return path
 
 
-def newest_version(url: str, settings: Storage | None = None) -> str:
-    """URL of the newest version in a folder of versions of an exported model; the URL itself if it is none."""
-    names = Store(url, settings or Storage()).find(url)
-    numbers = [int(name.partition("/")[0]) for name in names if name.partition("/")[0].isdecimal()]
-    return f"{url.rstrip('/')}/{max(numbers)}" if numbers else url
-
-
 def _facts(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_size, status.st_mtime_ns
