@@ -26,7 +26,6 @@ from ganad_tf.run import MachineRun
 logger = logging.getLogger(__name__)
 
 N_CLIPS = 3  # of each kind, in the report
-LONGEST_SECONDS = 600.0  # of a clip of the exported models
 _OUTDATED = "set another `model_directory`"  # advice that the stages give
 _ADVICE = "For a folder of recordings: --fresh begins again, --out DIR keeps both."
 
@@ -257,7 +256,7 @@ def _export(runs: Sequence[MachineRun], options: argparse.Namespace) -> None:
         if not options.fresh and current.is_exported(run, name):
             logger.info("%s: already exported to %s", run.machine, Path(run.config.export_directory, name))
         else:
-            savedmodel.export(run, name, longest_seconds=LONGEST_SECONDS)
+            savedmodel.export(run, name)
 
 
 @contextmanager
