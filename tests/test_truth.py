@@ -156,7 +156,7 @@ def test_the_folder_of_labels_may_be_that_of_the_command(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize(("damaged", "said"), [("labels", "the labels in"), ("scores", "the scores in")])
 def test_a_quotation_mark_without_its_counterpart_is_one_sentence(tmp_path, capsys, damaged, said):
-    """All that follows it is one cell then, longer than Python reads."""
+    """The rest of the file is one cell then, longer than Python reads."""
     files = {"labels": write(tmp_path / "labels.csv", BOTH), "scores": write(tmp_path / "scores" / "fan.csv", BOTH)}
     files[damaged].write_text('"a.wav,0\n' + "b.wav,1\n" * 20_000)
     assert evaluate("--truth", files["labels"], "--scores", tmp_path / "scores") == 2

@@ -117,12 +117,11 @@ class SoundScorer(tf.Module):
         self._score_clip = _function(self.score_clip, [clip, machine])
         waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
         wav_bytes = tf.TensorSpec([None], tf.string, "wav_bytes")
+        sound = AudioFormat(config.audio, self.fewest_samples, longest_samples)
         self.functions = {
             **self._scoring_functions("waveform", self._scores_of_waveforms, waveform),
             **self._scoring_functions("wav", self._scores_of_files, wav_bytes),
-            audio_format.SIGNATURE: audio_format_function(
-                AudioFormat(config.audio, self.fewest_samples, longest_samples)
-            ),
+            audio_format.SIGNATURE: audio_format_function(sound),
         }
         if feature.is_in_decibels:  # others are no log-mels
             log_mel = tf.TensorSpec([None, None, feature.bands], tf.float32, "log_mel")
