@@ -49,6 +49,14 @@ def test_threshold_by_the_definition(false_alarms, confidence):
             assert conformal.threshold(scores, false_alarms, confidence) == rank
 
 
+def test_a_confidence_that_few_recordings_can_never_give_is_refused():
+    """The lowest rate of theirs would be rounded up to 1, with which nothing can be promised."""
+    assert conformal.lowest_rate(1, confidence=0.9995) < 1
+    with pytest.raises(ThresholdError, match=r"Expected at least 2 normal clips .* Received: 1"):
+        conformal.threshold([1.0], None, confidence=0.9995)
+    assert conformal.threshold([1.0, 2.0], None, confidence=0.9995) == 2.0
+
+
 def test_decisions_and_p_values_are_one():
     random = np.random.default_rng(0)
     for n_scores, false_alarms in ((19, 0.05), (20, 0.1), (99, 0.29), (100, 0.07)):

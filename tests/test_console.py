@@ -202,6 +202,16 @@ def test_a_log_file_gets_a_line_now_and_then(talkative, monkeypatch):
     assert re.fullmatch(r"fan score: 2 of 3 clips, .*clip/s, 00:00 left", lines[1]), lines
 
 
+def test_a_second_pass_is_counted_from_its_beginning(talkative, monkeypatch):
+    """As of directories by URL, of which an ensemble has several of one kind."""
+    monkeypatch.setattr(terminal, "SECONDS_PER_LINE", 0.0)
+    with terminal.bar("cache_directory fetch", "unit") as bar:
+        for total in (3, 2):
+            list(bar(range(total), total))
+    counts = [record.getMessage().partition(" units")[0].rpartition(": ")[2] for record in talkative.records]
+    assert counts == ["1 of 3", "2 of 3", "3 of 3", "1 of 2", "2 of 2"]
+
+
 def test_what_is_short_says_nothing_in_between(talkative):
     with terminal.bar("fan score") as bar:
         list(bar(range(3), 3))

@@ -9,7 +9,7 @@ from conftest import write_machine
 from ganad_tf import config as configuration
 from ganad_tf import datasets
 from ganad_tf.errors import ConfigError, DataError
-from ganad_tf.results import conformal, ensemble, evaluate, score_files
+from ganad_tf.results import conformal, ensemble, official_files, score_files
 from ganad_tf.results.score_files import ClipScore
 from ganad_tf.run import MachineRun, machine_runs
 
@@ -143,7 +143,7 @@ def test_members_that_were_scored_again_must_be_combined_again(config):
     listing = write_member(config, 0)
     write_member(config, 1)
     ensemble.score_ensemble(MachineRun(config, listing, "dev"))
-    assert evaluate.evaluate_scores(machine_runs(config, [listing], "dev"))
+    assert official_files.evaluate_runs(machine_runs(config, [listing], "dev"), keep=False)
     folder = config.ensemble.members[1]
     scores = score_files.read_scores(scores_of(folder))
     score_files.write_scores(
@@ -151,7 +151,7 @@ def test_members_that_were_scored_again_must_be_combined_again(config):
         [ClipScore(score.name, 2 * score.score) for score in scores],
     )
     with pytest.raises(DataError, match=r"in .*b are not those that were combined"):
-        evaluate.evaluate_scores(machine_runs(config, [listing], "dev"))
+        official_files.evaluate_runs(machine_runs(config, [listing], "dev"), keep=False)
 
 
 def test_new_recordings_without_scores_are_not_left_out_in_silence(config, tmp_path):

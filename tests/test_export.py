@@ -39,6 +39,7 @@ from ganad_tf.scoring import clip_values, densities
 from ganad_tf.scoring.model_directory import FittedScorer, TrainedDetector
 from ganad_tf.serving.models import wav
 from ganad_tf.serving.models.artifact import Artifact
+from ganad_tf.serving.models.versions import METADATA
 from ganad_tf.serving.predict import local
 
 SMALL = {"n_mels": 16, "frames": 3, "n_fft": 256, "hop_length": 128}
@@ -255,6 +256,11 @@ def test_a_detector_with_other_weights_is_not_the_exported_one(exported_project,
     config = configuration.load("gan.yaml")
     (run,) = machine_runs(config, datasets.list_clips(config, "dev"), "dev")
     assert current.is_exported(run, "gan_fan")
+    notes = tmp_path / "exported_models/gan_fan/1" / METADATA
+    text = notes.read_text()
+    notes.write_text("[]")
+    assert not current.is_exported(run, "gan_fan")
+    notes.write_text(text)
     path = tmp_path / "model/gan/dev/fan/detector.keras"
     detector = keras.saving.load_model(path, compile=False)
     weight = detector.trainable_variables[0]

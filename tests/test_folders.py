@@ -185,6 +185,24 @@ def test_what_can_t_be_run_gets_one_sentence_and_nothing_is_written(folder_run, 
     assert "pump" in ganad("list", "pump", cwd=tmp_path).stdout
 
 
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("machine,chosen\nfew,yes\n", "add recordings (1 of the 3 normal clips is for the test"),
+        ('"machine\n' + "few,yes\n" * 20_000, "selection.csv (field larger than field limit (131072)); remove it"),
+    ],
+)
+def test_a_project_whose_files_were_edited_begins_again_or_says_what_is_wrong(ganad, tmp_path, table, said):
+    """There is no section `machines` any more."""
+    write_folder(tmp_path / "few", n_normal=3)
+    project = Project(tmp_path / "few-ganad")
+    project.path.mkdir()
+    settings = "dataset: {name: folder}\nselection: {scorers: [{pooling: max}]}\nscorer: {name: density}\n"
+    project.config.write_text(f"dev_directory: {tmp_path}/few\n{settings}")
+    project.selection.write_text(table)
+    assert said in ganad("run", "few", "--fresh", cwd=tmp_path, check=2).stderr
+
+
 def test_the_directory_beside_a_folder(tmp_path, monkeypatch):
     (tmp_path / "fan" / "normal").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "fan")

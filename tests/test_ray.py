@@ -235,6 +235,7 @@ def test_a_cluster_that_is_not_there_is_one_sentence(ganad, tmp_path, recordings
     for address, reason in (
         ("127.0.0.1:1", r"Expected a Ray cluster at 127\.0\.0\.1:1, but it can't be reached \(Connection refused\)\."),
         ("nowhere", r"Expected `local` or HOST:PORT with --ray.* Received: nowhere\."),
+        ("node:²", r"Expected `local` or HOST:PORT with --ray.* Received: node:²\."),
     ):
         begin = time.monotonic()
         said = ganad("prepare", "all.yaml", "--ray", address, cwd=tmp_path / "project", check=2).stderr

@@ -14,13 +14,16 @@ import soundfile
 import tensorflow as tf
 from conftest import tone, write_machine, write_wav
 
-from ganad_tf.clips import Clip
+from ganad_tf.clips import Clip, Listing
+from ganad_tf.config import Config
 from ganad_tf.config.sections import Audio
+from ganad_tf.errors import DataError
 from ganad_tf.features import Normalizer, windows_of
 from ganad_tf.models import SpectrumDensity
 from ganad_tf.plotting import charts
-from ganad_tf.report import clips, facts
+from ganad_tf.report import clips, facts, provenance
 from ganad_tf.report.audio_embedder import AudioEmbedder
+from ganad_tf.run import MachineRun
 from ganad_tf.scoring.reconstruct import reconstruction
 
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
@@ -61,6 +64,14 @@ def report(results, ganad):
     done = ganad("report", "result/ae", "result/density", "--out", "page", "--clips", "2", cwd=results)
     assert done.stdout == "report: page/report.html\n"
     return results / "page"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b'"' + b"0" * 200_000 + b"\n", b"a,b\n1,2\n"])
+def test_a_table_of_candidates_that_cannot_be_read_is_named(tmp_path, content):
+    (tmp_path / "selection.csv").write_bytes(content)
+    run = MachineRun(Config(result_directory=str(tmp_path / "result")), Listing("fan", tmp_path, ()), "dev")
+    with pytest.raises(DataError, match=r"Can't read .*selection\.csv"):
+        provenance.selection_of(run)
 
 
 @pytest.fixture(scope="module")

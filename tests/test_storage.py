@@ -15,6 +15,7 @@ from processes import forked
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
+from ganad_tf.cli import remote
 from ganad_tf.cli.main import main
 from ganad_tf.config.sections import Storage
 from ganad_tf.errors import ConfigError, StorageError
@@ -167,6 +168,46 @@ def test_after_the_last_attempt_there_is_one_sentence_and_no_unit(server, url, t
     assert fetched(tmp_path, url) == UNIT
 
 
+def test_what_was_known_before_a_fetch_that_failed_is_known_after_it(server, url, tmp_path):
+    """Otherwise a recording that the store no longer has would stay here as a placeholder for good."""
+    store = Store(url, settings(tmp_path))
+    versions = {name: store.write(f"{url}/{name}", b"1", None) for name in ("a.wav", "b.wav", "attributes.csv")}
+    mine = image(tmp_path, url, kind="dev_directory", attempts=1)
+    fetching.fetch(mine)
+    assert contents(mine).keys() == versions.keys()
+
+    store.remove(f"{url}/b.wav")
+    store.write(f"{url}/attributes.csv", b"22", versions["attributes.csv"])
+    server.fault = lambda environ: "503 Slow Down" if environ["PATH_INFO"].endswith("attributes.csv") else ""
+    with pytest.raises(StorageError, match=r"attributes.csv can't be fetched in one attempt"):
+        fetching.fetch(mine)
+    server.fault = lambda _: ""
+    fetching.fetch(mine)
+    assert contents(mine).keys() == {"a.wav", "attributes.csv"}
+
+
+def test_an_object_that_is_gone_since_it_was_listed_is_a_conflict(server, url, tmp_path):
+    """A fetch meets it when another worker replaces a unit by one with fewer files, and looks at the unit again."""
+    store, place = Store(url, settings(tmp_path)), f"{url}/scores.csv"
+    store.write(place, b"1", None)
+    listed = store.info(place)
+    store.remove(place)
+    with pytest.raises(ConflictError):
+        store.fetch(place, tmp_path / "scores.csv", listed)
+    assert list(tmp_path.iterdir()) == []
+
+    store.write(place, b"1", None)
+
+    def removed(environ) -> str:
+        if environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"].endswith("scores.csv"):
+            store.remove(place)
+        return ""
+
+    server.fault = removed
+    with pytest.raises(StorageError, match=r"scores.csv has changed or is gone since it was listed"):
+        fetch_files(place, settings(tmp_path))
+
+
 def test_an_upload_in_parts_that_breaks_is_never_seen(server, url, tmp_path):
     content = os.urandom(2 * PART + 1)
     (tmp_path / "big").write_bytes(content)
@@ -269,6 +310,15 @@ def test_single_files_and_folders_are_fetched(url, tmp_path):
     assert (fetch_files(f"{url}/a", settings(tmp_path, "v")) / "b.wav").read_bytes() == b"sound"
     with pytest.raises(StorageError, match="Expected a file or folder in .*/none, but there is none"):
         fetch_files(f"{url}/none", settings(tmp_path))
+
+
+def test_the_newest_version_of_a_model_is_that_of_the_highest_number(url, tmp_path):
+    """Other names are no versions here, as they are none in a local folder."""
+    store = Store(url, settings(tmp_path))
+    for name in ("9/saved_model.pb", "10/saved_model.pb", "011/saved_model.pb", "12", "notes/13"):
+        store.write(f"{url}/model/{name}", b"1", None)
+    assert remote.newest_version(f"{url}/model/") == f"{url}/model/10"
+    assert remote.newest_version(f"{url}/model/9") == f"{url}/model/9"
 
 
 def test_a_store_that_cannot_be_used_is_one_sentence(server, url, tmp_path, monkeypatch):

@@ -43,6 +43,7 @@ RUN_BY = {
     "long_clips.py": "tests/test_long_clips.py::test_memory_for_long_clips_is_bounded",
     "measure.py": "test_what_was_measured_becomes_tables",
     "networks.py": "test_networks_are_compared_with_none",
+    "process_memory.py": "test_jobs_of_the_benchmark_run_by_themselves",
     "recording_faults.py": "test_faults_of_recordings_are_measured",
     "reference.py": "tests/test_benchmark.py::test_rows_compare_ours_with_plain_code",
     "rooms.py": "test_rooms_and_arrows_are_counted",

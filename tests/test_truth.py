@@ -145,6 +145,26 @@ def test_what_does_not_fit_is_one_sentence(tmp_path, capsys, labels, scores, sai
     assert said in refused(tmp_path, capsys, labels, scores)
 
 
+@pytest.mark.parametrize("place", [".", "../truth"])
+def test_the_folder_of_labels_may_be_that_of_the_command(tmp_path, monkeypatch, place):
+    of_clips = clips("section_00")
+    write(tmp_path / "truth" / "ground_truth_fan_section_00_test.csv", [clip[:2] for clip in of_clips])
+    write(tmp_path / "team" / "anomaly_score_fan_section_00_test.csv", [clip[::2] for clip in of_clips])
+    monkeypatch.chdir(tmp_path / "truth")
+    assert evaluate("--truth", place, "--scores", "../team") == 0
+
+
+@pytest.mark.parametrize(("damaged", "said"), [("labels", "the labels in"), ("scores", "the scores in")])
+def test_a_quotation_mark_without_its_counterpart_is_one_sentence(tmp_path, capsys, damaged, said):
+    """The rest of the file is one cell then, longer than Python reads."""
+    files = {"labels": write(tmp_path / "labels.csv", BOTH), "scores": write(tmp_path / "scores" / "fan.csv", BOTH)}
+    files[damaged].write_text('"a.wav,0\n' + "b.wav,1\n" * 20_000)
+    assert evaluate("--truth", files["labels"], "--scores", tmp_path / "scores") == 2
+    error = capsys.readouterr().err
+    assert f"Can't read {said}" in error
+    assert error.count("\n") == 1
+
+
 def test_a_group_of_a_folder_must_be_scored_whole(tmp_path, capsys):
     of_clips = clips("section_00")
     write(tmp_path / "truth" / "ground_truth_fan_section_00_test.csv", [clip[:2] for clip in of_clips])

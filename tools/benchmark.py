@@ -245,8 +245,8 @@ def measure_long_clips(directory: Path) -> dict[str, object]:
         if done.returncode:
             raise SystemExit(done.stderr)
         if job[0] not in ("recordings", "train"):
-            results = json.loads(done.stdout.splitlines()[-1])
-            rows[f"long clips, {job[0]}, {job[1]} threads: seconds, peak MB"] = [results["seconds"], results["peak_mb"]]
+            took = json.loads(done.stdout.splitlines()[-1])
+            rows[f"long clips, {job[0]}, {job[1]} threads: seconds, peak MB"] = [took["seconds"], took["peak_mb"]]
     return rows
 
 
@@ -293,8 +293,8 @@ def _ganad(*arguments: str) -> float:
 
 
 def _processor() -> str:
-    results = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return results[1] if results else "unknown"
+    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return found[1] if found else "unknown"
 
 
 def _shown(value: object) -> str:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,11 @@ from ganad_tf import config as configuration
 from ganad_tf.cli import terminal
 from ganad_tf.config.sections import Scorer
 from ganad_tf.results.metrics import auc, pauc
+
+if TYPE_CHECKING:
+    from ganad_tf.cache.manifest import Entry
+    from ganad_tf.run import MachineRun
+    from ganad_tf.scoring.model_directory import TrainedDetector
 
 HELD_OUT = 0.2
 LEVELS_DB = {"steady": -6.0, "bursts": -6.0, "rare": -8.0}
@@ -52,18 +58,13 @@ def main() -> int:
     options = parser.parse_args()
 
     terminal.import_tensorflow()
-    from ganad_tf import datasets, runtime
+    from ganad_tf import datasets
     from ganad_tf.cache import spectra
     from ganad_tf.cache.directory import Cache
     from ganad_tf.cache.prepare import prepare_cache
     from ganad_tf.cache.validation import split_by_file
-    from ganad_tf.cache.windows import Source
-    from ganad_tf.features import Normalizer
     from ganad_tf.run import MachineRun
-    from ganad_tf.scoring import clip_values, densities, model_directory
-    from ganad_tf.training import build, train
-    from ganad_tf.training.checkpoint import Checkpoint
-    from ganad_tf.training.programs import Program
+    from ganad_tf.scoring import clip_values
 
     config = configuration.load(options.config, options.set).for_machine(options.machine)
     (listing,) = datasets.list_clips(config, "dev", [options.machine])
@@ -73,45 +74,70 @@ def main() -> int:
     entries, cached = Cache(run, "train").current().entries, spectra.of(Cache(run, "train"))
     kept, held_out = split_by_file(entries, HELD_OUT, config.seed)
     known, unknown = ([log_mel for _, log_mel in cached.read(part)] for part in (kept, held_out))
-    together = np.concatenate(known)
-    normalizer = Normalizer(together.mean(axis=0).tolist(), together.std(axis=0).tolist())
-    normalizer = normalizer if config.feature.standardize else None
-
-    if config.deterministic:
-        runtime.deterministic()
-    train.seed_everything(config)
-    detector = build.build(config)
-    feature = config.feature
-    sources = (
-        Source(cached, part, feature.bands, feature.frames, normalizer, feature.window_hop) for part in (kept, ())
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        train.fit(Program(detector), config, *sources, (), Checkpoint(Path(folder, "unfinished.npz"), {}))
-    model = model_directory.TrainedDetector(
-        detector, normalizer, config.feature.frames, config.feature.bands, {}, config.feature.window_hop
-    )
+    model = trained(run, kept, known)
     scorers = [Scorer(name="density", **pooling) for pooling in POOLINGS.values()]
-    functions = [clip_values.vector_function(model, scorer) for scorer in scorers]
-
-    of_clip = clip_values.clip_function(model, functions)
+    of_clip = clip_values.clip_function(model, [clip_values.vector_function(model, scorer) for scorer in scorers])
 
     def residuals(log_mels: Sequence[np.ndarray]) -> np.ndarray:
         return np.array([[value.numpy() for value in of_clip(log_mel)] for log_mel in log_mels]).swapaxes(0, 1)
 
     normal, before = residuals(known), residuals(unknown)
     for kind, level_db in LEVELS_DB.items():
-        after = residuals(with_sound(unknown, kind, level_db))
         print(f"\n{kind}, {level_db:g} dB; {len(known)} normal clips, {len(unknown)} held out\n")
-        print("| pooling | " + " | ".join(DENSITIES) + " |\n|" + "---|" * (1 + len(DENSITIES)))
-        for pooling, fitted_on, without, with_it in zip(POOLINGS, normal, before, after, strict=True):
-            cells = []
-            for density in DENSITIES.values():
-                fitted = densities.fit(fitted_on, Scorer(name="density", **density), config.seed)
-                scores = densities.score_in_chunks(fitted, np.concatenate([without, with_it]))
-                labels = [0] * len(without) + [1] * len(with_it)
-                cells.append(f"{100 * auc(labels, scores):.1f} / {100 * pauc(labels, scores):.1f}")
-            print(f"| {pooling} | " + " | ".join(cells) + " |", flush=True)
+        print_table(normal, before, residuals(with_sound(unknown, kind, level_db)), config.seed)
     return 0
+
+
+def trained(run: "MachineRun", entries: "Sequence[Entry]", log_mels: Sequence[np.ndarray]) -> "TrainedDetector":
+    """A detector that is trained on these clips alone, standardised by their log-mels, without validation."""
+    from ganad_tf import runtime
+    from ganad_tf.cache import spectra
+    from ganad_tf.cache.directory import Cache
+    from ganad_tf.cache.windows import Source
+    from ganad_tf.features import Normalizer
+    from ganad_tf.scoring.model_directory import TrainedDetector
+    from ganad_tf.training import build, train
+    from ganad_tf.training.checkpoint import Checkpoint
+    from ganad_tf.training.programs import Program
+
+    config, feature = run.config, run.config.feature
+    together = np.concatenate(log_mels)
+    normalizer = Normalizer(together.mean(axis=0).tolist(), together.std(axis=0).tolist())
+    normalizer = normalizer if feature.standardize else None
+    if config.deterministic:
+        runtime.deterministic()
+    train.seed_everything(config)
+    detector = build.build(config)
+    cached = spectra.of(Cache(run, "train"))
+    sources = (
+        Source(cached, part, feature.bands, feature.frames, normalizer, feature.window_hop)
+        for part in (tuple(entries), ())
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        train.fit(Program(detector), config, *sources, (), Checkpoint(Path(folder, "unfinished.npz"), {}))
+    return TrainedDetector(detector, normalizer, feature.frames, feature.bands, {}, feature.window_hop)
+
+
+def print_table(normal: np.ndarray, before: np.ndarray, after: np.ndarray, seed: int) -> None:
+    """Prints AUC and pAUC in % of each density by each pooling, as Markdown.
+
+    Args:
+      normal: Pooled residuals of the clips that the densities are fitted to, `[poolings, clips, mels]`.
+      before: Those of the held-out clips.
+      after: Those of the held-out clips with a sound added.
+      seed: Of the fits.
+    """
+    from ganad_tf.scoring import densities
+
+    print("| pooling | " + " | ".join(DENSITIES) + " |\n|" + "---|" * (1 + len(DENSITIES)))
+    for pooling, fitted_on, without, with_it in zip(POOLINGS, normal, before, after, strict=True):
+        cells = []
+        for density in DENSITIES.values():
+            fitted = densities.fit(fitted_on, Scorer(name="density", **density), seed)
+            scores = densities.score_in_chunks(fitted, np.concatenate([without, with_it]))
+            labels = [0] * len(without) + [1] * len(with_it)
+            cells.append(f"{100 * auc(labels, scores):.1f} / {100 * pauc(labels, scores):.1f}")
+        print(f"| {pooling} | " + " | ".join(cells) + " |", flush=True)
 
 
 def with_sound(log_mels: Sequence[np.ndarray], kind: str, level_db: float) -> list[np.ndarray]:

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from ganad_tf import config as configuration
-from ganad_tf.cli import terminal
+from ganad_tf.cli import terminal, workflow
 from ganad_tf.config.sections import Threshold
 from ganad_tf.errors import ThresholdError
 from ganad_tf.results import conformal, thresholds
@@ -77,10 +77,7 @@ def _print_measured(options: argparse.Namespace) -> None:
 
     runtime.deterministic()
     config = configuration.load(options.config, options.set)
-    if config.dataset.name == "synthetic":
-        from ganad_tf.datasets import synthetic
-
-        synthetic.write(config.data_directory("dev"), config.dataset.synthetic)
+    workflow.make_synthetic(config, "dev")
     print(HEADING)
     for run in machine_runs(config, datasets.list_clips(config, "dev", options.machine), "dev"):
         if config.dataset.name != "imported":

@@ -24,6 +24,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from process_memory import PEAK, RESIDENT, megabytes
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIPS = 16
@@ -124,13 +125,13 @@ def use(folder: Path, singles: int) -> dict[str, object]:
     from ganad_tf.serving.models.artifact import Artifact
 
     tf.constant(0)
-    before, begin = _resident_mb(), time.perf_counter()
+    before, begin = megabytes(RESIDENT), time.perf_counter()
     fleet = Artifact(folder / "models" / "fleet")
     files = (folder / "models" / "fleet").rglob("*")
     rows: dict[str, object] = {
         "machines": len(fleet.machines),
         "seconds until the fleet is loaded": time.perf_counter() - begin,
-        "MB before, then, at most": [before, _resident_mb(), _resident_mb("VmHWM")],
+        "MB before, then, at most": [before, megabytes(RESIDENT), megabytes(PEAK)],
         "MB on disk": sum(path.stat().st_size >> 10 for path in files if path.is_file()) >> 10,
     }
     clips = np.random.default_rng(0).normal(0, 0.05, [CLIPS, 160000]).astype(np.float32)
@@ -250,11 +251,6 @@ def _wav() -> str:
 
 
 _WAV = _wav()
-
-
-def _resident_mb(key: str = "VmRSS") -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
-    return int(line.split()[1]) >> 10
 
 
 if __name__ == "__main__":

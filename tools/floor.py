@@ -73,9 +73,3 @@ def warm_seconds(call: Callable[[], object]) -> float:
         call()
         times.append(time.perf_counter() - begin)
     return statistics.median(times[REPETITIONS // 4 :])
-
-
-def peak_mb() -> float:
-    """Peak memory of this process in MB of 2^20 bytes. `getrusage` may give that of the process that started it."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024

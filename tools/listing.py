@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from process_memory import megabytes
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
@@ -71,14 +72,14 @@ def measured(step: str, folder: Path, n_clips: int, n_machines: int, changes: li
     config = configuration.from_mapping(settings, source="tools/listing.py", overrides=changes)
     is_listed = step != "write" and not step.startswith("list")
     runs = machine_runs(config, datasets.list_clips(config, "dev"), "dev") if is_listed else []
-    before, begin = peak_megabytes(), time.process_time()
+    before, begin = megabytes(), time.process_time()
     if step == "write":
         write(folder / "data", n_clips, n_machines)
     elif not is_listed:
         datasets.list_clips(config, "dev", ["machine0"] if step == "list one" else [])
     for run in runs:
         of_run(step, run)
-    return time.process_time() - begin, peak_megabytes() - before
+    return time.process_time() - begin, megabytes() - before
 
 
 def of_run(step: str, run: MachineRun) -> None:
@@ -123,12 +124,6 @@ def write(directory: Path, n_clips: int, n_machines: int) -> None:
 def manifest_files(folder: Path) -> list[Path]:
     """Files of the caches other than shards of log-mels."""
     return [path for path in (folder / "cache").rglob("*") if path.is_file() and path.suffix != ".tfrecord"]
-
-
-def peak_megabytes() -> float:
-    """Largest memory of this process so far, in MB of 2^20 bytes."""
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

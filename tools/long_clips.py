@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import floor
 import numpy as np
+from process_memory import megabytes
 
 SAMPLE_RATE = 16000
 SHORT_CLIPS, SHORT_SECONDS = 8, 10
@@ -74,9 +74,9 @@ def predict(_: int, folder: Path) -> None:
     from ganad_tf.serving.predict.predictions import Prediction
 
     files = sorted((folder / "dev_data" / MACHINE / "test").iterdir())
-    for results in local.predict(folder / "exported" / "long", files):
-        if not isinstance(results, Prediction):
-            raise results
+    for outcome in local.predict(folder / "exported" / "long", files):
+        if not isinstance(outcome, Prediction):
+            raise outcome
 
 
 def _run(folder: Path):
@@ -107,5 +107,5 @@ if __name__ == "__main__":
         begin = time.perf_counter()
         JOBS[job](int(given[0]), Path(given[1]))
         seconds = time.perf_counter() - begin
-        peak = floor.peak_mb()
+        peak = megabytes()
         print(json.dumps({"seconds": seconds, "peak_mb": peak}))

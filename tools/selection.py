@@ -20,7 +20,7 @@ import numpy as np
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
-from ganad_tf.cli import terminal
+from ganad_tf.cli import terminal, workflow
 from ganad_tf.clips import by_id
 from ganad_tf.config.sections import Scorer
 from ganad_tf.results.metrics import auc
@@ -98,10 +98,7 @@ def measured_files(
     for name in options.detectors:
         mapping = configuration.read_yaml(ROOT / "yaml" / f"{name}.yaml") | kept
         config = configuration.from_mapping(mapping, source=name, overrides=[*SETTINGS, *options.set])
-        if config.dataset.name == "synthetic":
-            from ganad_tf.datasets import synthetic
-
-            synthetic.write(config.data_directory("dev"), config.dataset.synthetic)
+        workflow.make_synthetic(config, "dev")
         for run in machine_runs(config, datasets.list_clips(config, "dev", options.machine), "dev"):
             if not run.listing.clips_of("train"):
                 continue

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from process_memory import RESIDENT, megabytes
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE_RATE, CLIP_SECONDS = 16000, 10
@@ -56,9 +57,9 @@ def over_http(model: Path, seconds: float) -> dict[str, object]:
     """WAV bytes over loopback: a steady load, then a crowd."""
     with _server(model) as (port, pid):
         _load(port, model.name, CLIENTS, min(10.0, seconds))  # warm-up
-        before = _resident_mb(pid)
+        before = megabytes(RESIDENT, pid)
         statuses, times = _load(port, model.name, CLIENTS, seconds)
-        after = _resident_mb(pid)
+        after = megabytes(RESIDENT, pid)
         rows: dict[str, object] = {
             f"HTTP, {CLIENTS} clients: clips/s": len(times) / seconds,
             f"HTTP, {CLIENTS} clients: answers by status": dict(statuses),
@@ -106,8 +107,8 @@ def _server(model: Path) -> Iterator[tuple[int, int]]:
     command = [sys.executable, "-m", "ganad_tf", "serve", str(model), "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         try:
-            results = next(filter(None, (re.search(r"http://[\d.]+:(\d+)", line) for line in process.stderr or ())))
-            yield int(results[1]), process.pid
+            address = next(filter(None, (re.search(r"http://[\d.]+:(\d+)", line) for line in process.stderr or ())))
+            yield int(address[1]), process.pid
         finally:
             process.terminate()
 
@@ -145,11 +146,6 @@ def _times(call, repetitions: int, seconds: float) -> list[float]:
 
 def _percentile(times: list[float], share: float) -> float:
     return float(np.percentile(times, share))
-
-
-def _resident_mb(pid: int) -> float:
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from process_memory import PEAK, RESIDENT, megabytes
 
 
 def measure(model: Path, copies: int, most_loaded: int) -> dict[str, object]:
@@ -42,14 +43,14 @@ def main() -> None:
 def _rows(folder: Path, most_loaded: int) -> dict[str, object]:
     from ganad_tf.serving.models.repository import Repository
 
-    begin, before = time.perf_counter(), _resident_mb()
+    begin, before = time.perf_counter(), megabytes(RESIDENT)
     repository = Repository(folder, most_loaded=most_loaded)
     repository.refresh()
     n_loaded = min(most_loaded, len(repository.names()))
     title = f"serve-many, {len(repository.names())} models, {n_loaded} in memory"
     rows: dict[str, object] = {
         f"{title}: seconds until these are loaded": time.perf_counter() - begin,
-        f"{title}: MB before, then": [before, _resident_mb()],
+        f"{title}: MB before, then": [before, megabytes(RESIDENT)],
     }
     clip = {"waveform": np.random.default_rng(0).normal(0, 0.05, [1, 160000]).astype(np.float32)}
     begin, scores = time.perf_counter(), set()
@@ -59,16 +60,11 @@ def _rows(folder: Path, most_loaded: int) -> dict[str, object]:
     if max(scores) - min(scores) > 1e-5 * max(scores):
         raise SystemExit(f"Expected the same score from every copy. Received: {sorted(scores)}.")
     rows[f"{title}: seconds per request that loads another"] = (time.perf_counter() - begin) / len(others)
-    rows[f"{title}: MB after that, at most"] = [_resident_mb(), _resident_mb("VmHWM")]
+    rows[f"{title}: MB after that, at most"] = [megabytes(RESIDENT), megabytes(PEAK)]
     begin = time.perf_counter()
     repository.refresh()
     rows[f"{title}: seconds per look at the folder"] = time.perf_counter() - begin
     return rows
-
-
-def _resident_mb(key: str = "VmRSS") -> float:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
-    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import floor
 import numpy as np
+from process_memory import megabytes
 
 SAMPLE_RATE, SECONDS = 16000, 10
 DISTINCT = 100  # recordings; the others are links to them
@@ -329,10 +330,7 @@ def _bare_loop(config, source, batch_size: int) -> float:
     def epoch(seed):
         n_orders = 2 if detector.takes_pairs else 1
         numbers = tf.range(source.n_windows)
-        orders = [
-            tf.random.experimental.stateless_shuffle(numbers, [seed, machine_config])
-            for machine_config in range(n_orders)
-        ]
+        orders = [tf.random.experimental.stateless_shuffle(numbers, [seed, number]) for number in range(n_orders)]
         for number in tf.range(n_batches):
             picked = [batch(order[number * batch_size : (number + 1) * batch_size]) for order in orders]
             detector.train_step((tuple(picked),) if detector.takes_pairs else picked[0])
@@ -398,5 +396,5 @@ if __name__ == "__main__":
         took = OF_DETECTORS[job](where, Path(directory), more[0], int(more[1]))
     else:
         took = JOBS[job](where, Path(directory))
-    peak = floor.peak_mb()
+    peak = megabytes()
     print(json.dumps({"seconds": took, "peak_mb": peak}))

@@ -60,10 +60,8 @@ def toycar(options: argparse.Namespace) -> None:
             cells = [_cell(runs(scorer, "ToyCar")) for scorer in options.scorers]
             rows.append([name, str(len(_areas(runs("paper", "ToyCar")))), *cells])
         if options.scores:
-            machine_config = [
-                _cell(_elsewhere(options.scores)) if scorer == "paper" else "" for scorer in options.scorers
-            ]
-            rows.append(["MLPerf Tiny's autoencoder", "", *machine_config])
+            cells = [_cell(_elsewhere(options.scores)) if scorer == "paper" else "" for scorer in options.scorers]
+            rows.append(["MLPerf Tiny's autoencoder", "", *cells])
         _print(["system", "seeds", *options.scorers], rows)
         if options.costs:
             print(f"\n#### {CONFIGURED}, {size} training clips\n")
@@ -157,11 +155,9 @@ def _elsewhere(path: Path) -> Runs:
     names = [name for name in scores if name.startswith("anomaly") or int(name[-12:-4]) >= 250]
     runs: Runs = {}
     for machine_id in ("01", "02"):
-        machine_config = [name for name in names if f"_id_{machine_id}_" in name]
-        runs[machine_id] = (
-            [int(name.startswith("anomaly")) for name in machine_config],
-            [np.array([scores[name] for name in machine_config])],
-        )
+        of_id = [name for name in names if f"_id_{machine_id}_" in name]
+        labels = [int(name.startswith("anomaly")) for name in of_id]
+        runs[machine_id] = (labels, [np.array([scores[name] for name in of_id])])
     return runs
 
 

@@ -25,8 +25,6 @@ _GRPC = ("grpc://", "grpcs://")
 
 logger = logging.getLogger(__name__)
 
-LONGEST_SECONDS = 600.0  # of a clip, unless --longest is given
-
 
 def export(options: argparse.Namespace) -> None:
     """Export one model per machine type that takes sound and returns anomaly scores."""
@@ -49,7 +47,7 @@ def export(options: argparse.Namespace) -> None:
 
     for name, run in zip(names, runs, strict=True):
         if options.format == "savedmodel":
-            version = savedmodel.export(run, name, longest_seconds=options.longest or LONGEST_SECONDS)
+            version = savedmodel.export(run, name, longest_seconds=options.longest or savedmodel.LONGEST_SECONDS)
         else:
             shape = {"batch": options.batch, "seconds": options.seconds}
             version = edge.export(run, name, options.format, **shape, quietly=terminal.silenced)
@@ -72,11 +70,11 @@ def _check_export(options: argparse.Namespace) -> None:
 
 def _export_fleet(runs: Sequence[MachineRun], options: argparse.Namespace) -> Path:
     """Folder of the new version of a fleet: of all machines, or with one of them replaced."""
-    from ganad_tf.exporting import fleet, fleet_replacement
+    from ganad_tf.exporting import fleet, fleet_replacement, savedmodel
 
     if options.replace is not None:
         return fleet_replacement.replace(runs[0], options.fleet)
-    return fleet.export(runs, options.fleet, longest_seconds=options.longest or LONGEST_SECONDS)
+    return fleet.export(runs, options.fleet, longest_seconds=options.longest or savedmodel.LONGEST_SECONDS)
 
 
 def predict(options: argparse.Namespace) -> None:

@@ -26,7 +26,6 @@ from ganad_tf.run import MachineRun
 logger = logging.getLogger(__name__)
 
 N_CLIPS = 3  # of each kind, in the report
-LONGEST_SECONDS = 600.0  # of a clip of the exported models
 _OUTDATED = "set another `model_directory`"  # advice that the stages give
 _ADVICE = "For a folder of recordings: --fresh begins again, --out DIR keeps both."
 
@@ -223,10 +222,10 @@ def _forget_selection(project: Project, mapping: dict[str, Any], machines: Seque
     """Removes what was selected for machine types, which then have the recommended settings again."""
     from ganad_tf.selection import words
 
-    recommended = configuration.recommended().get("machines", {})
-    for machine in words.selected(project.selection) & mapping["machines"].keys() & set(machines):
-        kept = {key: value for key, value in mapping["machines"][machine].items() if key not in ("scorer", "ensemble")}
-        mapping["machines"][machine] = layers.merge(recommended.get(machine, {}), kept)
+    recommended, sections = configuration.recommended().get("machines", {}), mapping.get("machines") or {}
+    for machine in words.selected(project.selection) & sections.keys() & set(machines):
+        kept = {key: value for key, value in sections[machine].items() if key not in ("scorer", "ensemble")}
+        sections[machine] = layers.merge(recommended.get(machine, {}), kept)
 
 
 def _write(project: Project, folder: Path, mapping: dict[str, Any]) -> None:
@@ -257,7 +256,7 @@ def _export(runs: Sequence[MachineRun], options: argparse.Namespace) -> None:
         if not options.fresh and current.is_exported(run, name):
             logger.info("%s: already exported to %s", run.machine, Path(run.config.export_directory, name))
         else:
-            savedmodel.export(run, name, longest_seconds=LONGEST_SECONDS)
+            savedmodel.export(run, name)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from ganad_tf.audio import lengths
 from ganad_tf.clips import Listing, by_id
 from ganad_tf.config import Mode
-from ganad_tf.datasets.fact_sheets import SHEETS, FactSheet
+from ganad_tf.datasets.fact_sheets import SHEETS
 
 N_VALUES = 8  # of an attribute
 
@@ -47,12 +47,6 @@ def facts(name: str, listings: Sequence[Listing], mode: Mode, only: Collection[s
     if sheet is None:
         return
     source = f"{sheet.title} ({sheet.source}; {sheet.licence}; {sheet.citation})"
-    yield from _compared(source, sheet, listings, mode, only)
-
-
-def _compared(
-    source: str, sheet: FactSheet, listings: Sequence[Listing], mode: Mode, only: Collection[str]
-) -> Iterator[str]:
     differences = sheet.differences(listings, mode, only)
     if not sheet.counts.get(mode):
         yield f"{source}: no exact numbers are published."

@@ -84,9 +84,8 @@ def list_(options: argparse.Namespace) -> None:
     datasets.refuse_foreign(runs)
     print(f"{options.mode}: {runs[0].config.storage.location(runs[0].config.data_directory(options.mode))}")
     config, listings = runs[0].config, [run.listing for run in runs]
-    for line in listing.table(listings):
-        print(line)
     for line in (
+        *listing.table(listings),
         *listing.properties(listings),
         *listing.facts(config.dataset.name, listings, options.mode, options.machine),
     ):

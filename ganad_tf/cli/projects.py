@@ -1,5 +1,6 @@
 """The directory that `ganad run FOLDER` writes: configuration, cache, model, results, report and exported models."""
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -98,14 +99,16 @@ def model_names(machines: Sequence[str]) -> Mapping[str, str]:
 
     >>> model_names(["fan", "my fan", "my_fan"])
     {'fan': 'fan', 'my fan': 'my_fan', 'my_fan': 'my_fan_2'}
+    >>> model_names(["fan 1_2", "fan_1"])
+    {'fan 1_2': 'fan_1_2', 'fan_1': 'fan_1'}
     """
     names: dict[str, str] = {}
     for machine in machines:
         letters = [letter if arguments.MODEL_NAME.fullmatch(f"x{letter}") else "_" for letter in machine]
         stem = "".join(letters)
         stem = stem if arguments.MODEL_NAME.fullmatch(stem) else f"machine{stem}"
-        number = 1 + sum(name == stem or name.startswith(f"{stem}_") for name in names.values())
-        names[machine] = stem if number == 1 else f"{stem}_{number}"
+        numbered = (f"{stem}_{number}" for number in itertools.count(2))
+        names[machine] = next(name for name in itertools.chain([stem], numbered) if name not in names.values())
     return names
 
 

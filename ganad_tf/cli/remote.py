@@ -10,8 +10,11 @@ from ganad_tf.cli import needs, terminal, workflow
 from ganad_tf.cli.needs import CACHE
 from ganad_tf.config import Config
 from ganad_tf.config.paths import is_url
+from ganad_tf.config.sections import Storage
 from ganad_tf.errors import ConfigError
-from ganad_tf.storage.workspace import Workspace, fetch_files, newest_version
+from ganad_tf.serving.models import versions
+from ganad_tf.storage.store import Store
+from ganad_tf.storage.workspace import Workspace, fetch_files
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +63,15 @@ def local_path(location: str) -> Path:
 
 
 def local_model(location: str) -> str:
-    """Path of an exported model; of one in a URL the newest version is fetched first; raises as `local_path`."""
+    """Path of an exported model in a URL, whose newest version is fetched first; raises as `local_path`."""
     return str(fetch_files(newest_version(location)))
+
+
+def newest_version(url: str) -> str:
+    """URL of the newest version in a folder of versions of an exported model; the URL itself if it is none."""
+    names = [name.partition("/") for name in Store(url, Storage()).find(url)]
+    numbers = [int(folder) for folder, is_folder, _ in names if is_folder and versions.NUMBER.fullmatch(folder)]
+    return f"{url.rstrip('/')}/{max(numbers)}" if numbers else url
 
 
 def _check(config: Config, options: argparse.Namespace) -> None:

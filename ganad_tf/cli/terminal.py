@@ -111,11 +111,11 @@ class ProgressLines:
     def __init__(self, label: str, unit: str, total: int = 0) -> None:
         self.label = label
         self.unit = unit
-        self.initial = self.n = 0
         self.reset(total)
 
     def reset(self, total: int) -> None:
-        """Starts counting up to `total`."""
+        """Starts counting from 0 up to `total`."""
+        self.initial = self.n = 0
         self.total = total
         self._begin = self._last = time.monotonic()
 

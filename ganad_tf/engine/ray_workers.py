@@ -241,7 +241,7 @@ def connected(address: str) -> Iterator[None]:
 
 def _check_reachable(address: str) -> None:
     host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit() or "/" in host:
+    if not colon or not host or not port.isdecimal() or "/" in host:
         raise ConfigError(f"Expected `local` or HOST:PORT with --ray, as `ray start` prints it. Received: {address}.")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()

@@ -218,7 +218,7 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
         (item,) = recordings.items_of([clip])
         return in_words(self._fitted.findings(item))
 
-    def export(self, directory: str | os.PathLike[str], *, longest_seconds: float = 600.0) -> Path:
+    def export(self, directory: str | os.PathLike[str], *, longest_seconds: float = savedmodel.LONGEST_SECONDS) -> Path:
         """Exports a SavedModel from sound to score, as `ganad export`, for `ganad predict` and `ganad serve`.
 
         Args:

@@ -100,7 +100,7 @@ def list_training(
         raise DataError(
             f"Expected a list with a group per recording, `{AUTO}` or None as `groups`. Received: {groups}."
         )
-    if groups is not None and groups != AUTO and len(groups) != len(items):
+    if groups is not None and not isinstance(groups, str) and len(groups) != len(items):
         raise DataError(f"Expected one group per recording. Received: {len(groups)} of {len(items)} recordings.")
     are_arrays = isinstance(items[0], np.ndarray)
     paths = _written(items, config, folder) if are_arrays else _different_files(items)

@@ -67,12 +67,7 @@ def export(
     with publishing.no_empty_folders(model):
         atomic.check_writable(model / "1")
         inputs = trained_system.gather(run)
-        if inputs.config.feature.encoder is not None:
-            raise ExportError(
-                f"Expected log-mels for --format {form}, and no `feature.encoder`, which takes waveforms."
-            )
-        if known_machine_ids(inputs.members):
-            raise ExportError(f"Expected a detector without labels for --format {form}, which has no input for them.")
+        _refuse_unsuitable(inputs, form)
         tests = _equal_clips(inputs, "test" if run.listing.clips_of("test") else "train", seconds)
         samples = tests[0][1].shape[0]
         with atomic.temporary_directory(model / "new") as draft:
@@ -90,6 +85,14 @@ def export(
     figures = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in measured.items())
     logger.info("%s: exported to %s; %s", run.machine, version, figures)
     return version
+
+
+def _refuse_unsuitable(inputs: TrainedSystem, form: Format) -> None:
+    """Refuses a system that needs more than the waveform of a clip, or operations that small boards lack."""
+    if inputs.config.feature.encoder is not None:
+        raise ExportError(f"Expected log-mels for --format {form}, and no `feature.encoder`, which takes waveforms.")
+    if known_machine_ids(inputs.members):
+        raise ExportError(f"Expected a detector without labels for --format {form}, which has no input for them.")
 
 
 def _runtime(form: Format):  # type: ignore[no-untyped-def]  # a module

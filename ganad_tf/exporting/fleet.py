@@ -56,7 +56,7 @@ class _Fleet:
     verified: list[tuple[TrainedSystem, Example]] = field(default_factory=list)
 
 
-def export(runs: Sequence[MachineRun], name: str, *, longest_seconds: float = 600.0) -> Path:
+def export(runs: Sequence[MachineRun], name: str, *, longest_seconds: float = savedmodel.LONGEST_SECONDS) -> Path:
     """Exports the detectors of machines of one configuration as one model.
 
     The graph is that of one machine, and the arrays of all are stacked in it. It has no signature `explain`.

@@ -10,6 +10,7 @@ from ganad_tf.exporting.graph import Member, known_machine_ids
 from ganad_tf.exporting.trained_system import TrainedSystem
 from ganad_tf.run import MachineRun
 
+MOST_NAMED = 10  # machines in a message
 ALONE = "detector"  # label of the detector of machines without an ensemble
 
 
@@ -76,7 +77,7 @@ def members_by_label(system: TrainedSystem) -> dict[str, Member]:
     return dict(zip(system.config.ensemble.labels() or [ALONE], system.members, strict=True))
 
 
-def names(of: Sequence[str], most: int = 10) -> str:
-    """Up to so many names, and the number of the others."""
-    listed = ", ".join(of[:most])
-    return listed if len(of) <= most else f"{listed} and {len(of) - most} others"
+def names(of: Sequence[str]) -> str:
+    """Up to `MOST_NAMED` names, and the number of the others."""
+    listed = ", ".join(of[:MOST_NAMED])
+    return listed if len(of) <= MOST_NAMED else f"{listed} and {len(of) - MOST_NAMED} others"

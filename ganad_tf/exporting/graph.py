@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from ganad_tf.audio import LOUDEST
 from ganad_tf.config import Config
-from ganad_tf.exporting import constants, machine_ids
+from ganad_tf.exporting import machine_ids
+from ganad_tf.exporting.audio_format_signature import audio_format_function
 from ganad_tf.exporting.checks import LengthLimit, expect, expect_finite, require_clips
 from ganad_tf.exporting.deciding import Decider, Tensors, finite
 from ganad_tf.exporting.explaining import explain
@@ -116,12 +117,11 @@ class SoundScorer(tf.Module):
         self._score_clip = _function(self.score_clip, [clip, machine])
         waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
         wav_bytes = tf.TensorSpec([None], tf.string, "wav_bytes")
+        sound = AudioFormat(config.audio, self.fewest_samples, longest_samples)
         self.functions = {
             **self._scoring_functions("waveform", self._scores_of_waveforms, waveform),
             **self._scoring_functions("wav", self._scores_of_files, wav_bytes),
-            audio_format.SIGNATURE: constants.audio_format_function(
-                AudioFormat(config.audio, self.fewest_samples, longest_samples)
-            ),
+            audio_format.SIGNATURE: audio_format_function(sound),
         }
         if feature.is_in_decibels:  # others are no log-mels
             log_mel = tf.TensorSpec([None, None, feature.bands], tf.float32, "log_mel")

@@ -21,10 +21,11 @@ from ganad_tf.serving.models.versions import HEALTHY, METADATA
 
 logger = logging.getLogger(__name__)
 
+LONGEST_SECONDS = 600.0  # of a clip, unless another limit is asked for
 MOST_SAMPLES = 2**30  # the graph counts samples in int32
 
 
-def export(run: MachineRun, name: str, *, longest_seconds: float = 600.0) -> Path:
+def export(run: MachineRun, name: str, *, longest_seconds: float = LONGEST_SECONDS) -> Path:
     """Exports one machine type's detector, or an ensemble of them.
 
     Args:

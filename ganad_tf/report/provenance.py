@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,8 @@ def detector_of(origin: dict[str, Any]) -> Path | None:
 
 def described_by(run: MachineRun, origin: dict[str, Any]) -> Path | None:
     """Directory of the detector whose training clips describe the healthy machine; an ensemble's first member's."""
-    for folder in run.config.member_directories():
-        results = MachineResults(Path(folder), run.mode, run.machine)
-        member = results.read_origin()
-        if member and "config" in member:  # `cache_of` takes this one's cache too
-            return detector_of(_relocated(member, results.directory))
+    for _, _, member in _origins_of_members(run):  # `cache_of` takes this one's cache too
+        return detector_of(member)
     return detector_of(origin)
 
 
@@ -106,28 +103,29 @@ def trainings_of_members(run: MachineRun) -> dict[str, dict[str, Any]]:
       DataError: As `training_of`.
     """
     trainings = {}
-    for label, folder in zip(run.config.ensemble.labels(), run.config.member_directories(), strict=True):
-        results = MachineResults(Path(folder), run.mode, run.machine)
-        member = results.read_origin()
-        if member and "config" in member:
-            member = _relocated(member, results.directory)
-            detector = detector_of(member)
-            if detector and detector.is_dir() and (record := training_of(member)):
-                name = Path(label).name
-                trainings[label if name in trainings else name] = record
+    for label, _, member in _origins_of_members(run):
+        detector = detector_of(member)
+        if detector and detector.is_dir() and (record := training_of(member)):
+            name = Path(label).name
+            trainings[label if name in trainings else name] = record
     return trainings
 
 
 def selection_of(run: MachineRun) -> str:
-    """Settings that `ganad run FOLDER` has chosen, and why, in words; empty if it has not."""
+    """Settings that `ganad run FOLDER` has chosen, and why, in words; empty if it has not.
+
+    Raises:
+      DataError: If its table of candidates can't be read.
+    """
     path = Path(run.config.result_directory).parent / SELECTION
     if not path.is_file():
         return ""
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = [
-            row for row in csv.DictReader(stream) if (row.get("machine"), row.get("chosen")) == (run.machine, "yes")
-        ]
-    return f"{rows[0]['candidate']}. {rows[0].get('why') or ''}".rstrip() if rows else ""
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = [row for row in csv.DictReader(stream) if (row["machine"], row["chosen"]) == (run.machine, "yes")]
+        return f"{rows[0]['candidate']}. {rows[0].get('why') or ''}".rstrip() if rows else ""
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+        raise DataError(f"Can't read {path} ({error}); `ganad run FOLDER --fresh` writes it anew.") from error
 
 
 def cache_of(run: MachineRun, origin: dict[str, Any]) -> tuple[Cache, Manifest]:
@@ -136,12 +134,8 @@ def cache_of(run: MachineRun, origin: dict[str, Any]) -> tuple[Cache, Manifest]:
     Raises:
       DataError: If there is no cache, or it has changed since the clips were scored.
     """
-    for member in run.config.member_directories():
-        results = MachineResults(Path(member), run.mode, run.machine)
-        member_origin = results.read_origin()
-        if member_origin and "config" in member_origin:
-            member_origin = _relocated(member_origin, results.directory)
-            return cache_of(run.with_config(config_of(member_origin, results.directory)), member_origin)
+    for _, results, member in _origins_of_members(run):
+        return cache_of(run.with_config(config_of(member, results)), member)
     cache = Cache(run, "test")
     cached = cache.load()
     if "cache" in origin and not cached.has_digest(origin["cache"]):
@@ -163,6 +157,15 @@ def check_recordings(run: MachineRun, scored: Sequence[Clip], cached: Manifest) 
             f"The recordings of {run.machine} have changed since they were scored ({len(changed)} of {len(scored)}, "
             f"such as {changed[0]}); run `ganad score` {which}."
         )
+
+
+def _origins_of_members(run: MachineRun) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+    """Label, result directory and provenance of an ensemble's members, without those of scores from elsewhere."""
+    for label, folder in zip(run.config.ensemble.labels(), run.config.member_directories(), strict=True):
+        results = MachineResults(Path(folder), run.mode, run.machine)
+        origin = results.read_origin()
+        if origin and "config" in origin:
+            yield label, results.directory, _relocated(origin, results.directory)
 
 
 def _relocated(origin: dict[str, Any], results: Path) -> dict[str, Any]:

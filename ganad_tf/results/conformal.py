@@ -18,6 +18,7 @@ from ganad_tf import splits
 from ganad_tf.errors import ThresholdError
 
 USUAL_RATE = 0.05  # of false alarms, unless another is asked for
+HIGHEST_RATE = 0.999  # a rate of 1 would promise nothing, and no number of recordings has it
 ROUNDING = 1e-9  # of products like 0.29 * 100, which must not fall below 29
 
 Scores = Sequence[float] | np.ndarray
@@ -153,7 +154,7 @@ def fewest_recordings(false_alarms: float, confidence: float | None = None) -> i
 
 
 def lowest_rate(n_recordings: int, confidence: float | None = None) -> float:
-    """Lowest `false_alarms` that a number of recordings allows, rounded up to three decimals.
+    """Lowest `false_alarms` that a number of recordings allows, rounded up to three decimals; at most `HIGHEST_RATE`.
 
     >>> lowest_rate(12), lowest_rate(12, confidence=0.95)
     (0.077, 0.221)
@@ -161,7 +162,7 @@ def lowest_rate(n_recordings: int, confidence: float | None = None) -> float:
     rate = 1 / (n_recordings + 1)
     if confidence is not None:
         rate = max(rate, 1 - (1 - confidence) ** (1 / n_recordings))
-    return math.ceil(1000 * rate - ROUNDING) / 1000
+    return min(math.ceil(1000 * rate - ROUNDING) / 1000, HIGHEST_RATE)
 
 
 def rate_of(n_recordings: int, confidence: float | None = None) -> float:

@@ -16,7 +16,7 @@ from ganad_tf.clips import Clip, by_id
 from ganad_tf.config import reader
 from ganad_tf.errors import DataError
 from ganad_tf.results import ensemble, score_files
-from ganad_tf.results.directory import MachineResults, ResultDirectory
+from ganad_tf.results.directory import MachineResults
 from ganad_tf.results.metrics import auc, mean_of_defined, pauc
 from ganad_tf.run import MachineRun
 
@@ -64,24 +64,16 @@ class MachineResult:
         return sum(result.n_normal + result.n_anomaly for result in self.ids)
 
 
-def evaluate_scores(runs: Sequence[MachineRun], *, keep: bool = False) -> list[MachineResult]:
-    """Evaluates the score files of every machine type and writes the result file.
+def results_of(runs: Sequence[MachineRun]) -> list[MachineResult]:
+    """Evaluates the score files of every machine type.
 
     Args:
       runs: One per machine type, of one experiment.
-      keep: Whether the result file keeps its lines of other machine types.
 
     Raises:
       DataError: If clips have no labels, or a score file is missing or lists other clips.
       ConfigError: If the scores were made with other settings.
     """
-    results = results_of(runs)
-    write_table(ResultDirectory.of(runs[0].config).table, results, keep=keep)
-    return results
-
-
-def results_of(runs: Sequence[MachineRun]) -> list[MachineResult]:
-    """Evaluates the score files of every machine type; raises as `evaluate_scores`."""
     results = []
     for run in runs:
         check_origin(run)
@@ -98,6 +90,9 @@ def write_table(path: Path, results: Sequence[MachineResult], *, keep: bool = Fa
       path: The file.
       results: Results by machine type.
       keep: Whether the file keeps its lines of other machine types.
+
+    Raises:
+      DataError: If the file is kept and can't be read, or can't be written.
     """
     blocks = _read_blocks(path) if keep else {}
     blocks |= {result.machine: _block(result) for result in results}
@@ -239,11 +234,7 @@ def read_areas(path: Path) -> dict[str, Areas]:
     if not path.exists():
         raise DataError(f"Expected a result file {path}, but there is none; run `ganad evaluate` first.")
     areas = {}
-    try:
-        blocks = _read_blocks(path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"Can't read the results in {path}: {error}.") from error
-    for machine, block in blocks.items():
+    for machine, block in _read_blocks(path).items():
         if len(block[0]) != 1:  # means over all machine types
             continue
         averages = [row[1:] for row in block if len(row) == 3 and row[0] == "Average"]
@@ -260,17 +251,25 @@ def read_areas(path: Path) -> dict[str, Areas]:
 
 
 def _read_blocks(path: Path) -> dict[str, list[list[str]]]:
-    """Lines of a result file, by machine type."""
+    """Lines of a result file, by machine type; none if it does not exist.
+
+    Raises:
+      DataError: If it can't be read.
+    """
     if not path.exists():
         return {}
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.reader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"Can't read the results in {path}: {error}.") from error
     blocks: dict[str, list[list[str]]] = {}
     block: list[list[str]] = []
-    with path.open(newline="", encoding="utf-8") as stream:
-        for row in csv.reader(stream):
-            block.append(row)
-            if not row:
-                blocks[block[0][0] if block[0] else ""] = block
-                block = []
+    for row in rows:
+        block.append(row)
+        if not row:
+            blocks[block[0][0] if block[0] else ""] = block
+            block = []
     if block:  # the empty line at the end is missing
         blocks[block[0][0]] = [*block, []]
     return blocks

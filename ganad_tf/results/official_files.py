@@ -68,8 +68,8 @@ def evaluate_runs(runs: Sequence[MachineRun], *, keep: bool) -> list[MachineResu
       keep: Whether the result file keeps its lines of other machine types.
 
     Raises:
-      DataError: As `evaluate.evaluate_scores` and `sections_of_runs`.
-      ConfigError: As `evaluate.evaluate_scores`.
+      DataError: As `evaluate.results_of` and `sections_of_runs`, or if a result file that is kept can't be read.
+      ConfigError: As `evaluate.results_of`.
     """
     year, directory = official.year_of(runs[0].config.dataset.name), ResultDirectory.of(runs[0].config)
     modes = {run.machine: run.mode for run in runs}

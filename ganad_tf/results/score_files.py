@@ -211,7 +211,7 @@ def _rows(path: Path) -> list[list[str]]:
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             return list(csv.reader(stream))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"Can't read the scores in {path}: {error}. Run `ganad score` first.") from error
 
 

@@ -5,6 +5,7 @@ without a configuration, recordings or a detector.
 """
 
 import csv
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -132,11 +133,11 @@ def scored_groups(truth: Truth, directory: Path) -> tuple[list[ScoredGroup], lis
     return groups, others
 
 
-def evaluate_groups(groups: Sequence[ScoredGroup], max_fpr: float = MAX_FPR) -> list[MachineResult]:
-    """AUC and pAUC of each score file, by machine type; `max_fpr` is the largest false-positive rate of the pAUC."""
+def evaluate_groups(groups: Sequence[ScoredGroup]) -> list[MachineResult]:
+    """AUC and pAUC of each score file, by machine type."""
     results: dict[str, list[IdResult]] = {}
     for scored in groups:
-        row = areas_of(list(scored.labels), list(scored.scores.values()), scored.group.short_key, max_fpr)
+        row = areas_of(list(scored.labels), list(scored.scores.values()), scored.group.short_key, MAX_FPR)
         results.setdefault(scored.group.machine, []).append(row)
     return [MachineResult(machine, tuple(ids)) for machine, ids in sorted(results.items())]
 
@@ -154,7 +155,8 @@ def read(path: Path) -> Truth:
     if not labels:
         raise DataError(f"Expected files ground_truth_*.csv in {path}, but there are none.")
     # The evaluators since 2022 have the domains in a folder of their own, beside that of the labels.
-    return Truth(path, labels, _read_folder(place.with_name("ground_truth_domain")))
+    domains = Path(os.path.abspath(place)).with_name("ground_truth_domain")  # noqa: PTH100 - `resolve` would follow links
+    return Truth(path, labels, _read_folder(domains))
 
 
 def from_names(directory: Path) -> Truth:
@@ -215,11 +217,14 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise DataError(f"Can't read the labels in {path}: {reason}.") from error
-    for number, row in enumerate(csv.reader(lines), start=1):
-        while row and not row[-1].strip():
-            row.pop()
-        if row:
-            yield number, row
+    try:
+        for number, row in enumerate(csv.reader(lines), start=1):
+            while row and not row[-1].strip():
+                row.pop()
+            if row:
+                yield number, row
+    except csv.Error as error:  # such as a quotation mark without its counterpart
+        raise DataError(f"Can't read the labels in {path}: {error}.") from error
 
 
 def _score_files(directory: Path) -> Sequence[Path]:

@@ -5,6 +5,7 @@ import io
 import math
 from pathlib import Path
 
+from ganad_tf.errors import DataError
 from ganad_tf.files import atomic
 from ganad_tf.selection.corruptions import KINDS
 from ganad_tf.selection.select import Candidate, Choice
@@ -36,12 +37,20 @@ def in_words(choice: Choice) -> str:
 
 
 def selected(path: Path) -> set[str]:
-    """Machine types in a table that `write` wrote; none without one."""
+    """Machine types in a table that `write` wrote; none without one.
+
+    Raises:
+      DataError: If it can't be read.
+    """
     return {row[0] for row in _rows(path)}
 
 
 def write(path: Path, choice: Choice) -> None:
-    """Writes all candidates as CSV, one row each, the chosen one first; rows of other machine types stay."""
+    """Writes all candidates as CSV, one row each, the chosen one first; rows of other machine types stay.
+
+    Raises:
+      DataError: If there is a table that can't be read, or it can't be written.
+    """
     rows = [row for row in _rows(path) if row[0] != choice.machine]
     for number, candidate in enumerate(choice.candidates):
         numbers = [candidate.area, *candidate.behind, *(candidate.separation.get(kind, math.nan) for kind in KINDS)]
@@ -56,8 +65,11 @@ def write(path: Path, choice: Choice) -> None:
 def _rows(path: Path) -> list[list[str]]:
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as stream:
-        return [row for row in csv.reader(stream) if row][1:]
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            return [row for row in csv.reader(stream) if row][1:]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"Can't read {path} ({error}); remove it to select settings again.") from error
 
 
 def _name(choice: Choice, candidate: Candidate) -> str:

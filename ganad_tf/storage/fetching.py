@@ -80,7 +80,7 @@ def _fetch_unit(folder: Folder, index: Index, unit: str, objects: Objects) -> No
 
 def _is_fetched(folder: Folder, index: Index, unit: str, objects: Objects, version: str | None) -> bool:
     """Brings the local files of a unit up to date; False if it was replaced meanwhile, and is here no longer."""
-    known = index.units.pop(unit, Known())
+    known = index.units.get(unit, Known())
     is_new = version != known.record or not known.files
     kept = {
         name: before
@@ -96,12 +96,15 @@ def _is_fetched(folder: Folder, index: Index, unit: str, objects: Objects, versi
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             list(pool.map(lambda name: _get(folder, name, objects[name]), missing))
     except ConflictError:
+        index.units.pop(unit, None)
         _remove(folder, [*known.files, *missing])  # those of two units, perhaps
         return False
     fetched = {name: (objects[name].version, *_local(folder.path / name)) for name in missing}
     _remove(folder, _superfluous(folder, unit, known, objects, is_new=is_new and version is not None))
     if objects:
         index.units[unit] = Known(version, kept | fetched)
+    else:
+        index.units.pop(unit, None)
     return True
 
 

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from ganad_tf.config import paths
 from ganad_tf.config.sections import Storage
-from ganad_tf.errors import StorageError
 from ganad_tf.files import atomic
-from ganad_tf.storage.store import ConflictError, Store, Stored
+from ganad_tf.storage.store import ConflictError, Store, Stored, changed
 
 SETTINGS = Path(".ganad", "settings.json")
 
@@ -65,7 +64,7 @@ def ensure(path: Path) -> None:
             raise ConflictError(url)
         store.fetch(url, path, there, is_shared=False)
     except ConflictError as error:
-        raise StorageError(f"{url} has changed or is gone since it was listed; run the command again.") from error
+        raise changed(url) from error
 
 
 @contextmanager

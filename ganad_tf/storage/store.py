@@ -50,6 +50,11 @@ class ConflictError(Exception):
     """An object is not the one that a conditional write expects: another worker has written it."""
 
 
+def changed(url: str) -> StorageError:
+    """The error for a user of an object that is another one than was listed, or is gone."""
+    return StorageError(f"{url} has changed or is gone since it was listed; run the command again.")
+
+
 @dataclass(frozen=True)
 class Stored:
     """Facts about an object.
@@ -133,22 +138,22 @@ class Store:
           is_shared: Whether others may replace the object meanwhile, so that its version is compared afterwards.
 
         Raises:
-          ConflictError: If the object is another one than expected.
+          ConflictError: If the object is another one than expected, or is gone.
           StorageError: If it can't be fetched.
         """
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
-        def get() -> None:
+        def get() -> int:
             self._fs.get_file(self._path(url), str(temporary))
             received = temporary.stat().st_size
             if received < expected.size:  # a connection that ended early
                 raise ConnectionError(f"{received} of {expected.size} bytes were received")
+            return received
 
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._retrying(url, "be fetched", get)
-            is_same = temporary.stat().st_size == expected.size and (not is_shared or self.info(url) == expected)
-            if not is_same:
+            received = self._retrying(url, "be fetched", get, missing=None)
+            if received != expected.size or (is_shared and self.info(url) != expected):
                 raise ConflictError(url)
             os.utime(temporary, ns=(expected.mtime_ns, expected.mtime_ns))
             temporary.replace(path)

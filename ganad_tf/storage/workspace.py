@@ -22,7 +22,7 @@ from ganad_tf.errors import StorageError
 from ganad_tf.storage import fetching, placeholders, publishing
 from ganad_tf.storage.folder import Folder
 from ganad_tf.storage.publishing import Published
-from ganad_tf.storage.store import Store, Stored
+from ganad_tf.storage.store import ConflictError, Store, Stored, changed
 
 FILES = "files"  # the kind of folders that are no directory of a run
 
@@ -48,15 +48,11 @@ def fetch_files(url: str, settings: Storage | None = None) -> Path:
             raise StorageError(f"Expected a file or folder in {url}, but there is none.")
         fetching.fetch(folder)
     elif placeholders.is_placeholder(path) or not path.is_file() or _facts(path) != (there.size, there.mtime_ns):
-        store.fetch(url, path, there, is_shared=False)
+        try:
+            store.fetch(url, path, there, is_shared=False)
+        except ConflictError as error:
+            raise changed(url) from error
     return path
-
-
-def newest_version(url: str, settings: Storage | None = None) -> str:
-    """URL of the newest version in a folder of versions of an exported model; the URL itself if it is none."""
-    names = Store(url, settings or Storage()).find(url)
-    numbers = [int(name.partition("/")[0]) for name in names if name.partition("/")[0].isdecimal()]
-    return f"{url.rstrip('/')}/{max(numbers)}" if numbers else url
 
 
 def _facts(path: Path) -> tuple[int, int]:

@@ -36,16 +36,8 @@ def build(config: Config, machine_ids: Sequence[str] = ()) -> Detector:
     name, arguments = config.model.name, dict(config.model.arguments)
     if name not in DETECTORS:
         raise ConfigError(f"Unknown `model.name` {name!r}{nearest(name, DETECTORS)}")
-    if DETECTORS[name].takes_machine_ids and len(machine_ids) < 2:
-        raise DataError(
-            f"Expected training clips of at least two machine IDs for {name}, which learns to tell them apart. "
-            f"Received: {', '.join(machine_ids) or 'none'}."
-        )
-    if DETECTORS[name].takes_machine_ids and config.augmentation.mixup:
-        raise ConfigError(
-            f"Expected no `augmentation.mixup` for {name}, which learns the machine ID of each window; a mixture has "
-            f"two. Received: {config.augmentation.mixup}."
-        )
+    if DETECTORS[name].takes_machine_ids:
+        _check_machine_ids(config, machine_ids)
     given: dict[str, Any] = {"input_dim": config.feature.dims, "frames": config.feature.frames, "seed": config.seed}
     given |= {"machine_ids": tuple(machine_ids)}
     parameters = inspect.signature(DETECTORS[name]).parameters
@@ -61,23 +53,41 @@ def build(config: Config, machine_ids: Sequence[str] = ()) -> Detector:
             f"The section `model` does not make a {name} for `feature.frames: {config.feature.frames}`: {reason}"
         ) from error
     try:
-        detector.compile(
-            optimizer=_optimizer(config.fit.compile),
-            loss=_loss(config.fit.compile, detector),
-            jit_compile=False,  # `fused_steps.py` does it, where it pays
-        )
-        windows, numbers = tf.zeros([2, config.feature.dims]), tf.zeros([2], tf.int32)
-        example = (windows, numbers) if detector.takes_machine_ids else windows
-        tf.distribute.get_strategy().run(
-            detector.test_step, args=(example,)
-        )  # what can't be computed shows here, not hours later
-        detector.reset_metrics()
+        _compile(detector, config)
     except (TypeError, ValueError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"The sections `model` and `fit.compile` can't be used together: {reason}") from error
     if config.scorer.name == "density" and config.scorer.of == "embedding" and not isinstance(detector, HasEmbedding):
         raise ConfigError(f"Expected a detector with an embedding for `scorer.of: embedding`. Received: {name}.")
     return detector
+
+
+def _check_machine_ids(config: Config, machine_ids: Sequence[str]) -> None:
+    """Checks that a detector can learn to tell machine IDs apart; raises as `build`."""
+    name = config.model.name
+    if len(machine_ids) < 2:
+        raise DataError(
+            f"Expected training clips of at least two machine IDs for {name}, which learns to tell them apart. "
+            f"Received: {', '.join(machine_ids) or 'none'}."
+        )
+    if config.augmentation.mixup:
+        raise ConfigError(
+            f"Expected no `augmentation.mixup` for {name}, which learns the machine ID of each window; a mixture has "
+            f"two. Received: {config.augmentation.mixup}."
+        )
+
+
+def _compile(detector: Detector, config: Config) -> None:
+    """Compiles a detector and runs a step: what can't be computed shows here, not hours later."""
+    detector.compile(
+        optimizer=_optimizer(config.fit.compile),
+        loss=_loss(config.fit.compile, detector),
+        jit_compile=False,  # `fused_steps.py` does it, where it pays
+    )
+    windows, numbers = tf.zeros([2, config.feature.dims]), tf.zeros([2], tf.int32)
+    example = (windows, numbers) if detector.takes_machine_ids else windows
+    tf.distribute.get_strategy().run(detector.test_step, args=(example,))
+    detector.reset_metrics()
 
 
 def known_arguments(name: str) -> list[str]:

@@ -139,17 +139,18 @@ class Checkpoint(keras.callbacks.Callback):
 
 def epochs_kept(path: Path) -> int:
     """Completed epochs in a checkpoint; 0 without a readable one."""
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            return int(json.loads(str(arrays[META]))["epoch"])
-    except checksummed.READ_ERRORS:
-        return 0
+    return int(_meta_kept(path).get("epoch", 0))
 
 
 def curve_kept(path: Path, name: str) -> list[float]:
     """Values of a loss by epoch in a checkpoint; none without a readable one."""
+    return [float(value) for value in _meta_kept(path).get("history", {}).get(name, ())]
+
+
+def _meta_kept(path: Path) -> dict[str, Any]:
+    """Everything in a checkpoint but its arrays; empty without a readable one."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            return [float(value) for value in json.loads(str(arrays[META]))["history"].get(name, ())]
+            return dict(json.loads(str(arrays[META])))
     except checksummed.READ_ERRORS:
-        return []
+        return {}

@@ -1,4 +1,4 @@
-"""Callbacks that guard a training: stop at NaN, report discriminator resets."""
+"""Callbacks that guard a training: stop at NaN, stop early, report discriminator resets."""
 
 import logging
 import math
@@ -8,8 +8,10 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 
+from ganad_tf.cache.windows import Source
 from ganad_tf.errors import TrainingError
 from ganad_tf.models.detector import LossMean
+from ganad_tf.run import MachineRun
 
 logger = logging.getLogger(__name__)
 
@@ -97,3 +99,23 @@ class ReportResets(keras.callbacks.Callback):
         if count > before:
             logger.warning("the discriminator was re-initialised %d times in epoch %d", count - before, epoch + 1)
         self.seen = count
+
+
+def early_stopping(run: MachineRun, validation: Source) -> keras.callbacks.EarlyStopping | None:
+    """The configured EarlyStopping callback, or None; also None, with a warning, where no clips validate."""
+    settings = run.config.fit
+    if not (settings.restore_best or settings.patience):
+        return None
+    if not validation.entries:
+        logger.warning(
+            "%s: `fit.restore_best` and `fit.patience` have no effect: there are too few recordings to hold any "
+            "out for validation.",
+            run.machine,
+        )
+        return None
+    return keras.callbacks.EarlyStopping(
+        monitor="val_loss",
+        mode="min",
+        patience=settings.patience or settings.epochs,
+        restore_best_weights=settings.restore_best,
+    )

@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from ganad_tf.training.build import build
 from ganad_tf.training.checkpoint import Checkpoint, epochs_kept
 from ganad_tf.training.distribution import Devices
 from ganad_tf.training.fused_steps import FusedSteps
-from ganad_tf.training.guards import ReportResets, StopAtNaN
+from ganad_tf.training.guards import ReportResets, StopAtNaN, early_stopping
 from ganad_tf.training.programs import Program
 from ganad_tf.training.steps import n_steps, passes_per_epoch
 
@@ -123,25 +123,12 @@ def train_on(
     if fresh:
         unfinished.unlink(missing_ok=True)
     seed_everything(config)
-    normalizer = _normalizer(current.statistics) if config.feature.standardize else None
-    cached = spectra.of(Cache(run, "train"))
-    training, validation = (
-        Source(
-            cached,
-            part,
-            config.feature.bands,
-            config.feature.frames,
-            normalizer,
-            config.feature.window_hop,
-            run.listing.machine_ids if DETECTORS[config.model.name].takes_machine_ids else None,
-        )
-        for part in split_by_file(entries, config.fit.validation_share, config.seed)
-    )
+    training, validation = _sources(run, current, entries)
     with_copies = copies.added(run, training, current.entries)
     devices = distribution.devices_of(config)
     made_with = _made_with(config, current.digest(), with_copies)
     has_workers = devices is not None and devices.has_workers
-    checkpoint = Checkpoint(unfinished, made_with, _stopping(run, validation), every_epoch=has_workers)
+    checkpoint = Checkpoint(unfinished, made_with, early_stopping(run, validation), every_epoch=has_workers)
     checkpoint.read()
     shown = experiment.of_training(run, training, validation, is_new=not checkpoint.epoch)
 
@@ -162,12 +149,50 @@ def train_on(
         unfinished.unlink(missing_ok=True)
         raise
     except tf.errors.OpError:
-        cached.raise_fault()
+        training.spectra.raise_fault()
         _check_unchanged(run, current)
         raise
     steps = n_steps(config.fit, with_copies.n_windows, len(checkpoint.history["loss"]))
     learned = learning.facts(detector, validation if validation.entries else training, steps, run.machine)
-    record = model_directory.make_record(
+    facts = {"passes_per_epoch": passes_per_epoch(config.fit, with_copies.n_windows), **learned}
+    record = _record(run, current, training, validation, checkpoint, facts)
+    directory.last_good.unlink(missing_ok=True)
+    feature = config.feature
+    directory.save(
+        TrainedDetector(detector, training.normalizer, feature.frames, feature.bands, record, feature.window_hop)
+    )
+    unfinished.unlink(missing_ok=True)
+    programs.keep(program)
+    logger.info("%s: trained on %d clips in %.0f s", run.title, len(training.entries), checkpoint.seconds)
+
+
+def _sources(run: MachineRun, current: Manifest, entries: Sequence[Entry]) -> tuple[Source, Source]:
+    """The clips to train on and those for validation, standardised by the statistics of the cache."""
+    config = run.config
+    training, validation = split_by_file(entries, config.fit.validation_share, config.seed)
+    source = Source(
+        spectra.of(Cache(run, "train")),
+        training,
+        config.feature.bands,
+        config.feature.frames,
+        _normalizer(current.statistics) if config.feature.standardize else None,
+        config.feature.window_hop,
+        run.listing.machine_ids if DETECTORS[config.model.name].takes_machine_ids else None,
+    )
+    return source, dataclasses.replace(source, entries=validation)
+
+
+def _record(
+    run: MachineRun,
+    current: Manifest,
+    training: Source,
+    validation: Source,
+    checkpoint: Checkpoint,
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Content of `training.json`; `facts` are those about the steps and what they have come to."""
+    normalizer = training.normalizer
+    return model_directory.make_record(
         run.config,
         machine=run.machine,
         cache=current.digest(),
@@ -177,15 +202,8 @@ def train_on(
         history=checkpoint.history,
         deterministic=runtime.is_deterministic(),
         seconds=round(checkpoint.seconds, 1),
-        passes_per_epoch=passes_per_epoch(config.fit, with_copies.n_windows),
-        **learned,
+        **facts,
     )
-    directory.last_good.unlink(missing_ok=True)
-    feature = config.feature
-    directory.save(TrainedDetector(detector, normalizer, feature.frames, feature.bands, record, feature.window_hop))
-    unfinished.unlink(missing_ok=True)
-    programs.keep(program)
-    logger.info("%s: trained on %d clips in %.0f s", run.title, len(training.entries), checkpoint.seconds)
 
 
 def _assist(
@@ -348,26 +366,6 @@ def _fused_steps(program: Program, config: Config, training: Source, epoch: int,
         pairs=pairs,
         jit_compile=n_batches >= fused_steps.WORTH_COMPILING and (bool(gpus) or not detector.convolves),
         compiles_rest=bool(gpus),
-    )
-
-
-def _stopping(run: MachineRun, validation: Source) -> keras.callbacks.EarlyStopping | None:
-    """The configured EarlyStopping callback, or None; also None, with a warning, where no clips validate."""
-    settings = run.config.fit
-    if not (settings.restore_best or settings.patience):
-        return None
-    if not validation.entries:
-        logger.warning(
-            "%s: `fit.restore_best` and `fit.patience` have no effect: there are too few recordings to hold any "
-            "out for validation.",
-            run.machine,
-        )
-        return None
-    return keras.callbacks.EarlyStopping(
-        monitor="val_loss",
-        mode="min",
-        patience=settings.patience or settings.epochs,
-        restore_best_weights=settings.restore_best,
     )
 
 

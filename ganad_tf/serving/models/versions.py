@@ -17,7 +17,7 @@ from ganad_tf.errors import DataError
 METADATA = Path("assets.extra", "ganad.json")
 HEALTHY = Path("assets.extra", "healthy.json")
 SAVED_MODEL = "saved_model.pb"
-_NUMBER = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)
+NUMBER = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)  # name of a version's folder
 _GONE = (errno.ENOENT, errno.ENOTDIR)
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -75,9 +75,9 @@ class Policy:
         kind, _, numbers = text.partition(":")
         if text == "all":
             return cls()
-        if kind == "latest" and _NUMBER.fullmatch(numbers) and int(numbers):
+        if kind == "latest" and NUMBER.fullmatch(numbers) and int(numbers):
             return cls(latest=int(numbers))
-        if kind == "specific" and all(map(_NUMBER.fullmatch, numbers.split(","))):
+        if kind == "specific" and all(map(NUMBER.fullmatch, numbers.split(","))):
             return cls(specific=frozenset(map(int, numbers.split(","))))
         raise ValueError(f"expected all, latest:N or specific:N,N. Received: {text}.")
 
@@ -112,7 +112,7 @@ def versions(model: Path) -> dict[int, Path]:
     Raises:
       OSError: If the folder can't be listed.
     """
-    numbered = {int(path.name): path for path in _folders(model) if _NUMBER.fullmatch(path.name)}
+    numbered = {int(path.name): path for path in _folders(model) if NUMBER.fullmatch(path.name)}
     return {number: numbered[number] for number in sorted(numbered, reverse=True) if _may_hold_model(numbered[number])}
 
 
@@ -136,7 +136,7 @@ def next_version(model: Path) -> int:
         names = [path.name for path in model.iterdir()]
     except FileNotFoundError:
         names = []
-    return 1 + max((int(name) for name in names if _NUMBER.fullmatch(name)), default=0)
+    return 1 + max((int(name) for name in names if NUMBER.fullmatch(name)), default=0)
 
 
 def newest(path: Path) -> Path:
