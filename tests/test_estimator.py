@@ -258,6 +258,15 @@ def test_a_damaged_or_foreign_folder_is_refused(detector, tmp_path):
         SoundAnomalyDetector.load(tmp_path / "mine")
 
 
+def test_the_current_directory_is_not_replaced_but_takes_versions(detector, tmp_path, monkeypatch):
+    (tmp_path / "fan").mkdir()
+    monkeypatch.chdir(tmp_path / "fan")
+    for folder in (".", "..", tmp_path / "fan"):
+        with pytest.raises(WriteError, match="Expected a folder other than the current directory and those above"):
+            detector.save(folder)
+    assert detector.export(".") == tmp_path / "fan" / "1"
+
+
 def test_what_is_not_judged_is_named_and_never_called_normal(detector, tmp_path):
     dead = write_wav(tmp_path / "dead.wav", np.zeros(16000))
     good = write_wav(tmp_path / "good.wav", HEALTHY[0])

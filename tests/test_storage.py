@@ -133,6 +133,19 @@ def test_files_from_elsewhere_are_taken_as_they_are_and_removed_ones_go(url, tmp
     ).exists()  # else a detector without files
 
 
+def test_a_damaged_index_is_one_sentence_and_loses_nothing(url, tmp_path):
+    """What has not been published yet may be in the scratch directory alone."""
+    mine = image(tmp_path, url, files=UNIT)
+    publishing.publish(mine)
+    [index] = [path for path in (mine.settings.directory / ".ganad").glob("*.json") if path.name != "settings.json"]
+    image(tmp_path, url, files={"dev/fan/training.json": b"{3}"})
+    for text in ("", "{", '{"dev/fan": 1}'):
+        index.write_text(text)
+        with pytest.raises(StorageError, match=r"Can't read .*json \(.*set another `storage.scratch`, or remove"):
+            fetching.fetch(mine)
+    assert contents(mine)["dev/fan/training.json"] == b"{3}"
+
+
 FAULTS = ("500 Internal Server Error", "503 Slow Down", "hang", "break", "lost")
 
 

@@ -95,6 +95,11 @@ class Manifest:
     foreign: tuple[str, ...] = ()
     statistics: Statistics | None = None
 
+    @property
+    def normal(self) -> tuple[Entry, ...]:
+        """Entries of the normal clips."""
+        return tuple(entry for entry in self.entries if entry.clip.label == 0)
+
     def digest(self) -> str:
         """Fingerprint of the cached clips: equal for equal file names, contents, recordings and feature settings.
 

@@ -233,7 +233,7 @@ class SoundAnomalyDetector(OutlierMixin, BaseEstimator):
           DataError: If the folder can't be written.
         """
         check_is_fitted(self)
-        path, run = Path(directory), self._fitted.run
+        path, run = Path(os.path.abspath(directory)), self._fitted.run  # noqa: PTH100 - `resolve` would follow links
         with_path = dataclasses.replace(run.config, export_directory=str(path.parent))
         return savedmodel.export(run.with_config(with_path), path.name, longest_seconds=longest_seconds)
 

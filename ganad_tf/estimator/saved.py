@@ -26,6 +26,8 @@ def save(folder: Path, fitted: FittedDetector, parameters: Mapping[str, Any], cl
     Raises:
       WriteError: If the folder holds something else or can't be written.
     """
+    if Path.cwd().is_relative_to(os.path.abspath(folder)):  # noqa: PTH100 - replaced by renaming, which moves links
+        raise WriteError(f"Expected a folder other than the current directory and those above. Received: {folder}.")
     if folder.exists() and not (folder / FILE).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise WriteError(f"Expected a new folder, or that of a saved estimator. Received: {folder}, which is neither.")
     body = {

@@ -118,7 +118,7 @@ def _without_trials(run: MachineRun, members: Sequence[MachineRun], show: Show) 
         return None
     reasons: dict[str, str | None] = {}
     for system in members:
-        everything = tuple(entry for entry in Cache(system, "train").current().entries if entry.clip.label == 0)
+        everything = Cache(system, "train").current().normal
         with show(f"{system.title} trial") as callbacks:
             reasons[system.member] = trials.train(system, Fold(everything, ()), callbacks).record["learned_little"]
     left_out = _left_out(reasons)

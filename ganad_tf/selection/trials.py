@@ -41,7 +41,7 @@ def trial_folds(run: MachineRun, scorers: Sequence[Scorer]) -> list[Fold]:
       ConfigError: As `check_selectable`.
     """
     check_selectable(run.config)
-    entries = [entry for entry in Cache(run, "train").current().entries if entry.clip.label == 0]
+    entries = Cache(run, "train").current().normal
     made = folds(entries, N_FOLDS, run.config.calibration.block, run.config.seed)
     if not all(has_enough_clips(fold, scorer) for fold in made for scorer in scorers):
         return []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ganad_tf.config.sections import Storage
+from ganad_tf.errors import StorageError
 from ganad_tf.files import atomic, checksummed, lock
 from ganad_tf.storage.placeholders import SETTINGS
 from ganad_tf.storage.store import Store, Stored
@@ -118,16 +119,25 @@ class Index:
 
     Args:
       path: The file.
+
+    Raises:
+      StorageError: If it can't be read. What is in the scratch directory may not have been published yet, so that it is
+        not taken for unknown.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.units: dict[str, Known] = {}
         if path.exists():
-            body = json.loads(path.read_text(encoding="utf-8"))
-            for unit, known in body.items():
-                files = {name: (version, size, time) for name, (version, size, time) in known["files"].items()}
-                self.units[unit] = Known(known["record"], files)
+            try:
+                for unit, known in json.loads(path.read_text(encoding="utf-8")).items():
+                    files = {name: (version, size, time) for name, (version, size, time) in known["files"].items()}
+                    self.units[unit] = Known(known["record"], files)
+            except checksummed.READ_ERRORS as error:
+                raise StorageError(
+                    f"Can't read {path} ({error}), by which {path.parents[1]} is compared with the store; set another "
+                    "`storage.scratch`, or remove the folder if nothing in it is still to be published."
+                ) from error
 
     def save(self) -> None:
         """Writes the file."""

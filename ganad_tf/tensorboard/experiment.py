@@ -137,11 +137,10 @@ def show_scores(
 def _parts(run: MachineRun) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
     """Training and validation clips; empty where scoring finds the cache gone."""
     try:
-        cached = Cache(run, "train").current().entries
+        normal = Cache(run, "train").current().normal
     except DataError as error:
         logger.warning("%s: TensorBoard will not show the training clips. %s", run.machine, error)
         return (), ()
-    normal = [entry for entry in cached if entry.clip.label == 0]
     return split_by_file(normal, run.config.fit.validation_share, run.config.seed)
 
 

@@ -51,7 +51,7 @@ def calibrate_detector(run: MachineRun, *, show: Show = lambda _: nullcontext(()
         return
     directory, cache = ModelDirectory.of(run), Cache(run, "train")
     current = cache.current()
-    entries = [entry for entry in current.entries if entry.clip.label == 0]
+    entries = current.normal
     settings = run.config.threshold
     all_folds = folds(entries, settings.folds, run.config.calibration.block, run.config.seed)
     kept_out = Cache(run, "calibration").current() if run.listing.clips_of("calibration") else None

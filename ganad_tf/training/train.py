@@ -70,7 +70,7 @@ def train_detector(
     directory, cache = ModelDirectory.of(run), Cache(run, "train")
     devices = distribution.devices_of(run.config)
     current = cache.current()
-    entries = tuple(entry for entry in current.entries if entry.clip.label == 0)
+    entries = current.normal
     check_clip_count(run, [entry.clip for entry in entries])
     if devices:
         state = (directory.exists(), directory.unfinished.exists(), epochs_kept(directory.unfinished))
