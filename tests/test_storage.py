@@ -134,7 +134,7 @@ def test_files_from_elsewhere_are_taken_as_they_are_and_removed_ones_go(url, tmp
 
 
 def test_a_damaged_index_is_one_sentence_and_loses_nothing(url, tmp_path):
-    """What has not been published yet may be in the scratch directory alone."""
+    """The scratch directory may hold the only copy of what is still to be published."""
     mine = image(tmp_path, url, files=UNIT)
     publishing.publish(mine)
     [index] = [path for path in (mine.settings.directory / ".ganad").glob("*.json") if path.name != "settings.json"]
