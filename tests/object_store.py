@@ -11,7 +11,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-BUCKET = "plant"
+BUCKET = "plant"  # all servers of a process have the same objects, so that other files of tests have other buckets
 Fault = Callable[[WSGIEnvironment], str]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import requests
 from conftest import gate_takes, tone, write_machine, write_wav
-from object_store import BUCKET, object_store
+from object_store import object_store
 from processes import forked
 
 from ganad_tf import config as configuration
@@ -25,6 +25,7 @@ from ganad_tf.scoring.model_directory import ModelDirectory
 from ganad_tf.scoring.score import score_clips
 from ganad_tf.training.train import train_detector
 
+BUCKET = "computed"
 MELS, FRAMES = 16, 3
 KINDS = ("float32", "none")
 SPLITS = ("train", "test")

@@ -11,7 +11,7 @@ from subprocess import PIPE, Popen
 import pytest
 import requests
 from conftest import ROOT, write_machine
-from object_store import BUCKET, object_store
+from object_store import object_store
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
@@ -34,6 +34,7 @@ def config_of(root, scratch=None, **more):
     return configuration.from_mapping(given | more, source="here")
 
 
+BUCKET = "sending"
 HOLD = "import pathlib; from ganad_tf.storage.scratch import own_scratch as own; print(own(pathlib.Path('.'))); input()"
 
 
