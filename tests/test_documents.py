@@ -53,7 +53,9 @@ SMALL = {
     ),
     "ganad list my_fan": "",
     "ganad run yaml/recommended.yaml": "--set fit.epochs=1 ensemble.members.ganomaly.model.hidden=[16]",
-    "ganad select yaml/recommended.yaml": "--set fit.epochs=1 ensemble.members.ganomaly.model.hidden=[16]",
+    "ganad select yaml/recommended.yaml": (
+        "--set fit.epochs=1 ensemble.members.ganomaly.model.hidden=[16] 'selection.scorers=[{pooling: mean}]'"
+    ),
     "ganad evaluate --truth": "",
     "ganad search yaml/search.yaml": (
         "--set search.objective=val_loss 'search.space={fit.batch_size: [64]}' fit.epochs=1"
