@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -42,6 +43,7 @@ def member_of(machine: str, name: str) -> Member:
 @pytest.fixture(scope="module")
 def members() -> dict[str, list[Member]]:
     """Trained members of each machine: none of weight 0."""
+    keras.utils.set_random_seed(0)
     names = {machine: config_of(machine).ensemble.labels() for machine in WEIGHTS}
     return {machine: [member_of(machine, name) for name in of] for machine, of in names.items()}
 
