@@ -663,14 +663,18 @@ def test_the_page_lists_each_name_with_its_records_and_each_option():
 def started(server, root, *options):
     words = [sys.executable, *options, "-m", "ganad_tf", "download", "dcase2020", "--root", root]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([*words, "--mirror", server.url], cwd=ROOT, text=True, **pipes)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background of a shell ignore it
+    try:
+        return subprocess.Popen([*words, "--mirror", server.url], cwd=ROOT, text=True, **pipes)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_stops_soon_and_two_at_once_are_refused(serve, tmp_path, capsys):
     """And no framework is imported for it."""
     files, tree = records_of("fan", n_bytes=30_000)
     server = serve(files)
-    server.seconds_per_piece = 2.0  # so that it lasts longer than the other command takes on a busy machine
+    server.seconds_per_piece = 0.3
     process = started(server, tmp_path / "data", "-X", "importtime")
     while not list(tmp_path.glob("data/archives/*/*.part")):
         assert process.poll() is None
