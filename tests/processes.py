@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -26,6 +27,16 @@ def forked(function: Callable[..., None], *arguments: object) -> BaseProcess:
     process = _context.Process(target=function, args=arguments, daemon=True)
     process.start()
     return process
+
+
+def kill_after(process: BaseProcess, path: Path, seconds: float) -> None:
+    """Kills a process so many seconds after it has written a file, for which a minute is waited."""
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(seconds)
+    process.kill()
+    process.join(60)
 
 
 class Command:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 import requests
 from conftest import gate_takes, tone, write_machine, write_wav
 from object_store import object_store
-from processes import forked
+from processes import forked, kill_after
 
 from ganad_tf import config as configuration
 from ganad_tf import datasets
@@ -333,12 +332,7 @@ def test_a_killed_prepare_keeps_what_it_has_and_the_rest_follows(tmp_path, secon
     data = write_machine(tmp_path / "data", "fan", ids=ids, n_train=10, n_test=0)
     run = run_of(data, tmp_path, "none")
     process, cache = forked(prepare_in_small_shards, run), Cache(run, "train")
-    deadline = time.monotonic() + 60
-    while not cache.exists() and time.monotonic() < deadline:
-        time.sleep(0.001)
-    time.sleep(seconds)
-    process.kill()
-    process.join(60)
+    kill_after(process, cache.path / "manifest.json", seconds)
     if process.exitcode:
         with pytest.raises(DataError, match="not finished|there is none"):
             cache.current()

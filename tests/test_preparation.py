@@ -1,13 +1,12 @@
 import dataclasses
 import json
 import os
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import tone, write_machine, write_wav
-from processes import forked
+from processes import forked, kill_after
 from test_features import librosa_log_mel
 
 from ganad_tf import audio, datasets
@@ -226,12 +225,7 @@ def test_killed_at_any_moment_nothing_loads_as_complete_and_the_rest_follows(con
         config.data_directory("dev"), "fan", ids=tuple(f"{number:02d}" for number in range(20)), n_train=10, n_test=0
     )
     process = forked(prepare_in_small_shards, config)
-    deadline = time.monotonic() + 60
-    while not (cache_of(config) / "manifest.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.001)
-    time.sleep(seconds)
-    process.kill()
-    process.join(60)
+    kill_after(process, cache_of(config) / "manifest.json", seconds)
     if process.exitcode:
         with pytest.raises(DataError, match="not finished|no.* cache|there is none"):
             current(config)

@@ -118,7 +118,7 @@ class ComputedSpectra:
           DataError: If a shard is damaged, or as `read`.
         """
         of_shards, before = records.by_shard(kept), records.by_shard(cached.entries)
-        whole = [shard for shard, group in of_shards.items() if len(group) == len(before[shard])]
+        whole = {shard for shard, group in of_shards.items() if len(group) == len(before[shard])}
         sums = _sums(self.read([entry for entry in kept if entry.shard not in whole]))
         for shard in whole:
             sums.merge(RunningStatistics.load(self.path / shard))

@@ -14,7 +14,6 @@ from ganad_tf import splits
 from ganad_tf.cache import spectra
 from ganad_tf.cache.directory import Cache
 from ganad_tf.cache.manifest import Entry, Manifest
-from ganad_tf.cache.sums import RunningStatistics
 from ganad_tf.config.sections import Scorer, TensorBoard
 from ganad_tf.files import checksummed, lock
 from ganad_tf.models import DETECTORS
@@ -133,9 +132,7 @@ def train_fold(
       callbacks: Keras callbacks.
     """
     quiet = run.with_config(dataclasses.replace(run.config, tensorboard=TensorBoard()))
-    sums = RunningStatistics()
-    for _, log_mel in spectra.read(Cache(run, "train"), training):
-        sums.add(log_mel)
+    sums = spectra.of(Cache(run, "train")).sums(current, training)
     seen = dataclasses.replace(current, statistics=sums.statistics())
     train_on(quiet, directory, seen, training, callbacks)
 
